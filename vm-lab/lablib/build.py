@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds inside the Debian 13 builder root: the kernel module and the C test programs; and puts together the
+install tree (`lab dist`).
+
+Results are cached under a hash of their sources, the image and the flags. Sources are copied into a work folder
+of the builder root that belongs to one checkout, only where they differ, so that make builds incrementally.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from . import host, image, progress
+from .errors import BuildFailed, LabError
+
+MODULE_FOLDER = host.CHECKOUT / "kmod"
+C_TESTS = host.CHECKOUT / "tests" / "c"
+
+_GENERATED = re.compile(r"(.*\.(o|ko|mod|mod\.c|cmd|symvers|order|a|d)|\.tmp_versions|Module\.symvers|modules\.order)$")
+
+
+def _checkout_id() -> str:
+    return host.digest(str(host.CHECKOUT))[:8]
+
+
+def _sources(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*"))
+            if path.is_file() and not _GENERATED.fullmatch(path.name) and not path.name.startswith(".")]
+
+
+def _mirror(sources: list[Path], base: Path, work: Path) -> None:
+    """Makes `work` hold exactly these sources (besides what make made), touching only what differs."""
+    wanted = {path.relative_to(base) for path in sources}
+    for old in _sources(work) if work.exists() else []:
+        if old.relative_to(work) not in wanted:
+            old.unlink()
+    for path in sources:
+        target = work / path.relative_to(base)
+        data = path.read_bytes()
+        if not target.exists() or target.read_bytes() != data:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+        target.chmod(path.stat().st_mode & 0o777 | 0o200)
+
+
+def in_builder(made: image.Image, command: str) -> subprocess.CompletedProcess:
+    """Runs a shell line with the builder as root file system; stdout and stderr together.
+
+    chroot needs no mount for root; an ordinary user becomes root in a user namespace of its own.
+    """
+    root = str(made.builder)
+    prepare = ""
+    if os.getuid():
+        enter = ["unshare", "--map-root-user", "--mount", "--"]
+        prepare = ('touch "$0/dev/null"; mount --bind /dev/null "$0/dev/null"; '
+                   'mount --rbind /proc "$0/proc" 2>/dev/null; ')
+    else:
+        enter = []
+        null = made.builder / "dev/null"
+        if not null.exists():
+            null.parent.mkdir(exist_ok=True)
+            os.mknod(null, 0o20666, os.makedev(1, 3))
+    script = prepare + 'exec chroot "$0" /usr/bin/env -i PATH=/usr/sbin:/usr/bin HOME=/root LC_ALL=C.UTF-8 /bin/sh -c "$1"'
+    return subprocess.run(["setpriv", "--pdeathsig", "KILL", *enter, "/bin/sh", "-c", script, root, command],
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          errors="replace")
+
+
+def module(sparse: bool = False, folder: Path = MODULE_FOLDER, make_arguments: str = "") -> Path:
+    """Builds the kernel module without a warning; returns the .ko (for sparse: the cached report)."""
+    if not (folder / "Makefile").exists():
+        raise LabError(f"no kernel module sources in {folder} (no Makefile)", "name a Kbuild folder with --source")
+    made = image.ensure()
+    sources = _sources(folder)
+    mode = "C=2" if sparse else "C=0"
+    key = host.digest(Path(__file__), made.name, mode, make_arguments,
+                      *[part for path in sources for part in (str(path.relative_to(folder)), path)])
+    result = host.cache() / "kmod" / key
+    if not result.exists():
+        name = f"{folder.name}-{host.digest(str(folder))[:8]}{'-sparse' if sparse else ''}"
+        relative = f"work/{_checkout_id()}/{name}"
+        work = made.builder / relative
+        with host.locked(host.cache() / f"build-{_checkout_id()}.lock", "a build of this checkout"), \
+                progress.step(f"{'checking' if sparse else 'building'} {folder.name} with Debian 13's gcc for "
+                              f"{made.kernel_version}"):
+            _mirror(sources, folder, work)
+            done = in_builder(made, f"make -j{os.cpu_count()} -C /lib/modules/{made.kernel_version}/build M=/{relative} "
+                                    f"W=1 {mode} {make_arguments} modules")
+            said = done.stdout.replace(f"/{relative}/", f"{folder.name}/")
+            complaints = [line for line in said.splitlines() if re.search(r"\b(warning|error|WARNING|ERROR)\b:?", line)
+                          and not re.search(r"^make.*Error|compiler differs from", line)]
+            if done.returncode or complaints:
+                raise BuildFailed(f"{'sparse' if sparse else 'build'} of {folder.name} failed "
+                                  f"(make status {done.returncode}, {len(complaints)} warnings or errors):\n{said.strip()}",
+                                  "mend the sources; a warning counts as an error")
+            modules = list(work.glob("*.ko"))
+            if not modules:
+                raise BuildFailed(f"{folder.name}: make ended well and left no .ko:\n{said}", "is 'obj-m' set?")
+            new = result.with_suffix(f".new{os.getpid()}")
+            shutil.rmtree(new, ignore_errors=True)
+            new.mkdir(parents=True)
+            for file in modules:
+                shutil.copy(file, new)
+            (new / "build.log").write_text(said)
+            try:
+                new.rename(result)
+            except OSError:
+                shutil.rmtree(new)  # another build of the same sources was faster
+    (ko, *_) = sorted(result.glob("*.ko"))
+    return ko
+
+
+def checkpatch(folder: Path = MODULE_FOLDER) -> str:
+    """Runs the kernel's checkpatch.pl, of Debian 13's kernel sources, over the module."""
+    made = image.ensure()
+    scripts = _checkpatch_scripts(made)
+    files = [path for path in _sources(folder) if path.suffix in (".c", ".h")]
+    if not files:
+        raise LabError(f"no C sources in {folder}")
+    with progress.step(f"checkpatch over {len(files)} files"):
+        done = subprocess.run([host.tool("perl"), str(scripts / "checkpatch.pl"), "--no-tree", "--strict", "--terse",
+                               "--show-types", "--no-summary", "--max-line-length=100", "--color=never", "-f",
+                               *[str(path.relative_to(folder.parent)) for path in files]], cwd=folder.parent,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode or done.stdout.strip():
+        raise BuildFailed(f"checkpatch of {folder.name}:\n{done.stdout.strip()}", "mend the sources")
+    return f"checkpatch: {len(files)} files clean"
+
+
+def _checkpatch_scripts(made: image.Image) -> Path:
+    """checkpatch.pl is in no headers package; it is taken out of the kernel source package, once."""
+    folder = host.cache() / "checkpatch" / made.kernel_version
+    if folder.exists():
+        return folder
+    with host.locked(host.cache() / "checkpatch" / "lock", "checkpatch is being fetched"):
+        if folder.exists():
+            return folder
+        new = folder.with_name(".new")
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir()
+        series = ".".join(made.kernel_version.split(".")[:2])
+        hook = ('set -e; mkdir -p "$1/source"; cd "$1/source"; export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"; '
+                f'apt-get download linux-source-{series}')
+        with progress.step("fetching checkpatch out of the kernel source package (once)"):
+            tar = new / "source.tar"
+            with open(tar, "wb") as out:
+                done = subprocess.run(["setpriv", "--pdeathsig", "TERM", host.tool("mmdebstrap"), "--variant=custom",
+                                       "--format=tar", f"--customize-hook={hook}", image.SUITE, "-", host.mirror()],
+                                      stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, text=True)
+            if done.returncode:
+                raise LabError(f"fetching the kernel source package failed:\n{done.stderr[-1500:]}",
+                               "is the mirror reachable? Another one: set MXFS_LAB_MIRROR")
+            host.call(["sh", "-c", 'set -e; cd "$0"; tar -xf source.tar --wildcards --strip-components=2 "./source/*.deb"; '
+                       'dpkg-deb --fsys-tarfile *.deb | tar -xO --wildcards "./usr/src/linux-source-*.tar.xz" | '
+                       'xz -dc -T0 | tar -x --strip-components=2 --wildcards "*/scripts/checkpatch.pl" '
+                       '"*/scripts/spelling.txt" "*/scripts/const_structs.checkpatch"; rm -f *.deb source.tar', str(new)],
+                      "unpacking checkpatch")
+            new.rename(folder)
+    return folder
+
+
+def c_tests(folder: Path = C_TESTS) -> Path:
+    """Compiles every tests/c/*.c into one program for the guest; returns the folder of programs.
+
+    A line `LDLIBS: -laio` in a program's first comment names the libraries it wants.
+    """
+    programs = sorted(folder.glob("*.c"))
+    if not programs:
+        raise LabError(f"no C test programs in {folder}")
+    made = image.ensure()
+    headers = MODULE_FOLDER / "include" / "uapi"
+    inputs = _sources(folder) + (_sources(headers) if headers.exists() else [])
+    key = host.digest(Path(__file__), made.name,
+                      *[part for path in inputs for part in (str(path.relative_to(host.CHECKOUT)), path)])
+    result = host.cache() / "ctests" / key
+    if result.exists():
+        return result
+    relative = f"work/{_checkout_id()}/ctests"
+    work = made.builder / relative
+    with host.locked(host.cache() / f"build-{_checkout_id()}.lock", "a build of this checkout"), \
+            progress.step(f"compiling {len(programs)} C test programs"):
+        _mirror(_sources(folder), folder, work / "c")
+        if headers.exists():
+            _mirror(_sources(headers), headers, work / "uapi")
+        new = result.with_suffix(f".new{os.getpid()}")
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        for program in programs:
+            libraries = re.search(r"LDLIBS:\s*([^*\n]*)", program.read_text()[:2000])
+            done = in_builder(made, f"cd /{relative}/c && gcc -std=gnu17 -O2 -g -Wall -Wextra -Werror -D_GNU_SOURCE -pthread "
+                                    f"-I. -I../uapi -o ../{program.stem} {program.name} "
+                                    f"{libraries[1].strip() if libraries else ''}")
+            if done.returncode:
+                shutil.rmtree(new)
+                raise BuildFailed(f"tests/c/{program.name} does not compile:\n{done.stdout.strip()}", "mend it")
+            shutil.copy(work / program.stem, new)
+        try:
+            new.rename(result)
+        except OSError:
+            shutil.rmtree(new)
+    return result
+
+
+# ---- the install tree
+
+def dist(folder: Path) -> Path:
+    """Everything a node needs besides a bare Debian 13: the module for the lab's kernel, and the daemon."""
+    made = image.ensure()
+    ko = module()
+    daemon = daemon_tree()
+    new = folder.with_name(f".{folder.name}.new{os.getpid()}")
+    shutil.rmtree(new, ignore_errors=True)
+    try:
+        with progress.step(f"install tree {folder}"):
+            shutil.copytree(daemon, new, symlinks=True)
+            place = new / "lib/modules" / made.kernel_version / "updates"
+            place.mkdir(parents=True)
+            shutil.copy(ko, place / "mxfs.ko")
+            if folder.exists():
+                _remove_dist(folder)
+            new.rename(folder)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    return folder
+
+
+def _remove_dist(folder: Path) -> None:
+    """Replaces an older install tree, and nothing else that may bear the name."""
+    if any(folder.iterdir()) and not list(folder.glob("lib/modules/*/updates/mxfs.ko")):
+        raise LabError(f"{folder} exists and is no install tree of mxfs", "name another folder, or remove it yourself")
+    shutil.rmtree(folder)
+
+
+def daemon_tree() -> Path:
+    """The daemon's install tree (usr/sbin/mxfsd, usr/lib/mxfs/...), built with a JDK 25 on this host."""
+    from . import jdk
+    script = host.CHECKOUT / "daemon" / "make-image.sh"
+    if not (host.CHECKOUT / "pom.xml").exists() or not script.exists():
+        raise LabError(f"no daemon to build: {script} is missing", "an install tree needs the Java part of the project")
+    home = jdk.find()
+    environment = {**os.environ, "JAVA_HOME": str(home)}
+    with host.locked(host.cache() / f"java-{_checkout_id()}.lock", "a Java build of this checkout"):
+        with progress.step(f"mvn package with {home.name}"):
+            host.call([host.tool("mvn"), "-q", "-B", "-DskipTests", "package"], "mvn package", cwd=host.CHECKOUT,
+                      env=environment)
+        tree = host.CHECKOUT / "daemon/target/dist"
+        with progress.step("daemon image (jlink)"):
+            host.call([str(script), str(home), str(tree)], "daemon/make-image.sh", cwd=host.CHECKOUT, env=environment)
+    if not (tree / "usr/sbin/mxfsd").exists():
+        raise BuildFailed(f"daemon/make-image.sh left no {tree}/usr/sbin/mxfsd", "see its output")
+    return tree
+
+
+def dist_image(tree: Path, place: Path, made: image.Image) -> Path:
+    """The install tree as an erofs image: a layer above the guest's root, its module known to modprobe."""
+    if not (tree / "usr").is_dir() and not (tree / "lib").is_dir():
+        raise LabError(f"{tree} is no install tree (neither usr/ nor lib/)", "'lab dist DIR' makes one")
+    with progress.step("dist image"):
+        layer = place.with_suffix(".tree")
+        shutil.rmtree(layer, ignore_errors=True)
+        layer.mkdir(parents=True)
+        for part in tree.iterdir():
+            # In Debian 13 /lib, /bin and /sbin are links into /usr; a folder of that name would hide the link.
+            target = layer / ("usr/" + part.name if part.name in ("lib", "lib64", "bin", "sbin") else part.name)
+            if part.is_dir():
+                shutil.copytree(part, target, symlinks=True, dirs_exist_ok=True)
+            else:
+                shutil.copy2(part, target)
+        updates = layer / "usr/lib/modules" / made.kernel_version / "updates"
+        if updates.exists():
+            _depmod(layer, updates, made)
+        host.call([host.tool("mkfs.erofs"), "--all-root", "-T0", str(place), str(layer)], "mkfs.erofs")
+        shutil.rmtree(layer)
+    return place
+
+
+def _depmod(layer: Path, updates: Path, made: image.Image) -> None:
+    """Module indexes for the guest's modules and ours together."""
+    version = made.kernel_version
+    both = layer / ".depmod"
+    stock = made.modules / "lib/modules" / version
+    place = both / "lib/modules" / version
+    place.mkdir(parents=True)
+    for part in stock.iterdir():
+        if part.name == "kernel" or part.name.startswith("modules.builtin") or part.name == "modules.order":
+            (place / part.name).symlink_to(part)
+    shutil.copytree(updates, place / "updates")
+    host.call([host.tool("depmod"), "-b", str(both), version], "depmod")
+    for index in place.glob("modules.*"):
+        if not index.is_symlink():
+            shutil.copy(index, updates.parent)
+    shutil.rmtree(both)
