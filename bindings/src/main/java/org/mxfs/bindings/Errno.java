@@ -14,7 +14,8 @@ public final class Errno {
    * @param result what a call returned: {@code >= 0}, or {@code -errno}
    * @throws ErrnoException if it is negative; {@code arguments} and {@code hint} as there
    */
-  public static long check(long result, String call, String arguments, String hint) throws ErrnoException {
+  public static long check(long result, String call, String arguments, String hint)
+      throws ErrnoException {
     if (result < 0) {
       throw new ErrnoException(call, arguments, (int) -result, hint);
     }
@@ -27,7 +28,8 @@ public final class Errno {
   }
 
   /** As {@link #check(long, String, String, String)} for a call that returns an {@code int}. */
-  public static int check(int result, String call, String arguments, String hint) throws ErrnoException {
+  public static int check(int result, String call, String arguments, String hint)
+      throws ErrnoException {
     return (int) check((long) result, call, arguments, hint);
   }
 
@@ -36,7 +38,10 @@ public final class Errno {
     return (int) check((long) result, call, arguments, "");
   }
 
-  /** The name and, for the errors these libraries meet, what it means: {@code "ENOENT (no such file)"}. */
+  /**
+   * The name and, for the errors these libraries meet, what it means: {@code "ENOENT (no such
+   * file)"}.
+   */
   public static String describe(int errno) {
     String meaning =
         switch (errno) {

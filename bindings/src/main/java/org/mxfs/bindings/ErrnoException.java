@@ -6,10 +6,11 @@ import java.io.IOException;
 import org.mxfs.bindings.linux.Errnos;
 
 /**
- * A system call failed. The message reads {@code call(arguments): ENAME (what it means); what to do}.
+ * A system call failed. The message reads {@code call(arguments): ENAME (what it means); what to
+ * do}.
  *
- * <p>Not thrown by this module's calls, which return {@code -errno}: the libraries above throw it at their edge, where they
- * know what the arguments meant and what a person can do about it.
+ * <p>Not thrown by this module's calls, which return {@code -errno}: the libraries above throw it
+ * at their edge, where they know what the arguments meant and what a person can do about it.
  */
 public final class ErrnoException extends IOException {
   private final String call;
@@ -24,7 +25,13 @@ public final class ErrnoException extends IOException {
    * @param hint what to do about it; empty if nothing is known
    */
   public ErrnoException(String call, String arguments, int errno, String hint) {
-    super(call + "(" + arguments + "): " + Errno.describe(errno) + (hint.isEmpty() ? "" : "; " + hint));
+    super(
+        call
+            + "("
+            + arguments
+            + "): "
+            + Errno.describe(errno)
+            + (hint.isEmpty() ? "" : "; " + hint));
     if (errno <= 0) {
       throw new IllegalArgumentException("errno " + errno + " is not positive");
     }

@@ -9,7 +9,8 @@ import org.mxfs.bindings.linux.Linux;
 /**
  * Memory mapped by {@code mmap(2)}, as a segment that is bounded and that dies with its arena.
  *
- * <p>The mapping is removed when {@code arena} closes; a use after that is refused by the JVM instead of crashing it.
+ * <p>The mapping is removed when {@code arena} closes; a use after that is refused by the JVM
+ * instead of crashing it.
  */
 public final class Mapping {
   private Mapping() {}
@@ -22,7 +23,8 @@ public final class Mapping {
    * @throws ErrnoException if the kernel refuses
    */
   @SuppressWarnings("restricted") // the address and the length come from mmap itself
-  public static MemorySegment map(Arena arena, int fd, long offset, long length, int protection, int flags)
+  public static MemorySegment map(
+      Arena arena, int fd, long offset, long length, int protection, int flags)
       throws ErrnoException {
     long address = Linux.mmap(0, length, protection, flags, fd, offset);
     Errno.check(
@@ -30,13 +32,15 @@ public final class Mapping {
         "mmap",
         "fd=" + fd + ", offset=" + offset + ", length=" + length,
         "see ulimit -l (locked memory) and ulimit -v");
-    return MemorySegment.ofAddress(address).reinterpret(length, arena, memory -> unmap(memory.address(), length));
+    return MemorySegment.ofAddress(address)
+        .reinterpret(length, arena, memory -> unmap(memory.address(), length));
   }
 
   private static void unmap(long address, long length) {
     long result = Linux.munmap(address, length);
     if (result < 0) {
-      throw new IllegalStateException("munmap of a mapping of ours failed: " + Errno.describe((int) -result));
+      throw new IllegalStateException(
+          "munmap of a mapping of ours failed: " + Errno.describe((int) -result));
     }
   }
 }

@@ -3,7 +3,6 @@
 package org.mxfs.bindings;
 
 import static java.lang.foreign.ValueLayout.ADDRESS;
-import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import java.lang.foreign.Arena;
@@ -18,29 +17,35 @@ import java.lang.invoke.VarHandle;
 /**
  * The way into the kernel: {@code syscall(2)} with six arguments, whatever the call.
  *
- * <p>Why one C function for all calls: linking a function costs milliseconds for each new <em>shape</em> (7 to 17 ms on
- * the build machine, many times that in an emulated one), and next to nothing for the second function of a shape. The
- * kernel's own interface is six machine words, so three shapes serve every call: words only; words with a buffer as the
- * second argument (what reads, writes, sends and receives look like), both without allocation; and all pointers, for the
- * calls that are not on a hot path. Each is linked on its first use. Pointers are passed as segments, not as numbers, so
- * that the JVM checks that their memory is alive and keeps it alive for the length of the call.
+ * <p>Why one C function for all calls: linking a function costs milliseconds for each new
+ * <em>shape</em> (7 to 17 ms on the build machine, many times that in an emulated one), and next to
+ * nothing for the second function of a shape. The kernel's own interface is six machine words, so
+ * three shapes serve every call: words only; words with a buffer as the second argument (what
+ * reads, writes, sends and receives look like), both without allocation; and all pointers, for the
+ * calls that are not on a hot path. Each is linked on its first use. Pointers are passed as
+ * segments, not as numbers, so that the JVM checks that their memory is alive and keeps it alive
+ * for the length of the call.
  *
- * <p>The generated classes in {@link org.mxfs.bindings.linux} give these calls their names and types; use those.
+ * <p>The generated classes in {@link org.mxfs.bindings.linux} give these calls their names and
+ * types; use those.
  *
- * <p>Errors: {@code syscall} returns -1 and sets the calling thread's {@code errno}, which the linker saves right after the
- * call into a segment that belongs to this thread alone. Callers see {@code -errno}.
+ * <p>Errors: {@code syscall} returns -1 and sets the calling thread's {@code errno}, which the
+ * linker saves right after the call into a segment that belongs to this thread alone. Callers see
+ * {@code -errno}.
  *
  * <p>A call that blocks in the kernel pins its carrier thread: use platform threads for those.
  */
 public final class SystemCall {
   /** Whether the running machine is an aarch64 one; otherwise it is x86-64. */
-  public static final boolean AARCH64 = isAarch64(System.getProperty("os.name"), System.getProperty("os.arch"));
+  public static final boolean AARCH64 =
+      isAarch64(System.getProperty("os.name"), System.getProperty("os.arch"));
 
   private static final StructLayout STATE = Linker.Option.captureStateLayout();
   private static final VarHandle ERRNO =
       STATE.varHandle(MemoryLayout.PathElement.groupElement("errno")).withInvokeExactBehavior();
 
-  private static final ThreadLocal<MemorySegment> SAVED = ThreadLocal.withInitial(() -> Arena.ofAuto().allocate(STATE));
+  private static final ThreadLocal<MemorySegment> SAVED =
+      ThreadLocal.withInitial(() -> Arena.ofAuto().allocate(STATE));
 
   private SystemCall() {}
 
@@ -54,7 +59,10 @@ public final class SystemCall {
       }
     }
     throw new UnsupportedOperationException(
-        "system call numbers are known for Linux on x86-64 and aarch64, not for " + system + " on " + machine);
+        "system call numbers are known for Linux on x86-64 and aarch64, not for "
+            + system
+            + " on "
+            + machine);
   }
 
   private static final class Integers {
@@ -71,7 +79,8 @@ public final class SystemCall {
     static final MethodHandle HANDLE = link(ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS);
   }
 
-  @SuppressWarnings("restricted") // the descriptor is syscall(2)'s own: a number and six machine words
+  @SuppressWarnings(
+      "restricted") // the descriptor is syscall(2)'s own: a number and six machine words
   private static MethodHandle link(MemoryLayout... arguments) {
     Linker linker = Linker.nativeLinker();
     MemorySegment syscall =
@@ -98,7 +107,8 @@ public final class SystemCall {
   public static long integers(int number, long a, long b, long c, long d, long e, long f) {
     MemorySegment saved = SAVED.get();
     try {
-      return result((long) Integers.HANDLE.invokeExact(saved, (long) number, a, b, c, d, e, f), saved);
+      return result(
+          (long) Integers.HANDLE.invokeExact(saved, (long) number, a, b, c, d, e, f), saved);
     } catch (Throwable t) {
       throw unexpected(t);
     }
@@ -112,7 +122,8 @@ public final class SystemCall {
   public static long buffer(int number, long a, MemorySegment b, long c, long d, long e, long f) {
     MemorySegment saved = SAVED.get();
     try {
-      return result((long) Buffer.HANDLE.invokeExact(saved, (long) number, a, b, c, d, e, f), saved);
+      return result(
+          (long) Buffer.HANDLE.invokeExact(saved, (long) number, a, b, c, d, e, f), saved);
     } catch (Throwable t) {
       throw unexpected(t);
     }
@@ -139,7 +150,10 @@ public final class SystemCall {
     }
   }
 
-  /** A handle declares {@code Throwable}; what it really throws is unchecked (a dead segment, a heap segment). */
+  /**
+   * A handle declares {@code Throwable}; what it really throws is unchecked (a dead segment, a heap
+   * segment).
+   */
   private static RuntimeException unexpected(Throwable t) {
     if (t instanceof Error e) {
       throw e;

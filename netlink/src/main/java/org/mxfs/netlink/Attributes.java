@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package org.mxfs.netlink;
+
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Optional;
+import java.util.function.Consumer;
+import org.mxfs.bindings.linux.Netlink;
+import org.mxfs.bindings.linux.nlattr;
+
+/**
+ * A list of netlink attributes ({@code struct nlattr}): read with the typed getters, made with
+ * {@link #builder()}.
+ *
+ * <p>Integers are in the machine's byte order, as everywhere in netlink. Where a type occurs more
+ * than once the last one counts, as in the kernel's own parser; {@link #all} gives every one.
+ * Getters throw {@link MalformedMessageException} when the attribute is missing or has not the
+ * length of its type; the two-argument forms return a default when it is missing.
+ *
+ * <p>Immutable; only the outer level is parsed, {@link #nested} parses the next.
+ */
+public final class Attributes {
+  /** No attribute. */
+  public static final Attributes EMPTY = new Attributes(new byte[0], new int[0]);
+
+  private static final int HEADER = nlattr.SIZE;
+
+  private final byte[] data;
+  private final ByteBuffer view;
+
+  /** Three numbers for each attribute: type, payload offset, payload length. */
+  private final int[] index;
+
+  private Attributes(byte[] data, int[] index) {
+    this.data = data;
+    this.view = ByteBuffer.wrap(data).order(ByteOrder.nativeOrder());
+    this.index = index;
+  }
+
+  /**
+   * Parses the attributes in {@code data}, which must be filled by them. Padding after the last one
+   * may be missing.
+   *
+   * @throws MalformedMessageException if a length does not fit
+   */
+  public static Attributes parse(byte[] data) throws MalformedMessageException {
+    return parse(data, 0, data.length);
+  }
+
+  /**
+   * As {@link #parse(byte[])}, of a part of an array; {@code data} must not be changed afterwards.
+   */
+  static Attributes parse(byte[] data, int from, int length) throws MalformedMessageException {
+    if (length == 0) {
+      return EMPTY;
+    }
+    ByteBuffer view = ByteBuffer.wrap(data).order(ByteOrder.nativeOrder());
+    int end = from + length;
+    int[] index = new int[12];
+    int used = 0;
+    int at = from;
+    while (at < end) {
+      int left = end - at;
+      if (left < HEADER) {
+        throw new MalformedMessageException(
+            left + " bytes are left where an attribute should begin, at byte " + at);
+      }
+      int size = view.getShort(at + nlattr.OFFSET_nla_len) & 0xffff;
+      int type = view.getShort(at + nlattr.OFFSET_nla_type) & Netlink.NLA_TYPE_MASK;
+      if (size < HEADER || size > left) {
+        throw new MalformedMessageException(
+            "attribute " + type + " at byte " + at + " claims " + size + " bytes of " + left);
+      }
+      if (used + 3 > index.length) {
+        index = Arrays.copyOf(index, index.length * 2);
+      }
+      index[used++] = type;
+      index[used++] = at + HEADER;
+      index[used++] = size - HEADER;
+      // Alignment can pass the end only after the last attribute, whose padding may be missing.
+      at += (size + Netlink.NLA_ALIGNTO - 1) & -Netlink.NLA_ALIGNTO;
+    }
+    return new Attributes(data, Arrays.copyOf(index, used));
+  }
+
+  /** Starts an empty list. */
+  public static Builder builder() {
+    return new Builder();
+  }
+
+  /** How many attributes there are, repeated ones included. */
+  public int size() {
+    return index.length / 3;
+  }
+
+  /** Whether there is an attribute of this type; also the way to read a flag. */
+  public boolean has(int type) {
+    return find(type) >= 0;
+  }
+
+  private int find(int type) {
+    for (int i = index.length - 3; i >= 0; i -= 3) {
+      if (index[i] == type) {
+        return i;
+      }
+    }
+    return -1;
+  }
+
+  private int require(int type) throws MalformedMessageException {
+    int i = find(type);
+    if (i < 0) {
+      throw new MalformedMessageException("attribute " + type + " is missing; there is " + this);
+    }
+    return i;
+  }
+
+  private int requireSize(int type, int size) throws MalformedMessageException {
+    int i = require(type);
+    if (index[i + 2] != size) {
+      throw new MalformedMessageException(
+          "attribute " + type + " has " + index[i + 2] + " bytes where " + size + " are due");
+    }
+    return index[i + 1];
+  }
+
+  /** An unsigned 8 bit number. */
+  public int u8(int type) throws MalformedMessageException {
+    return data[requireSize(type, 1)] & 0xff;
+  }
+
+  /** An unsigned 16 bit number. */
+  public int u16(int type) throws MalformedMessageException {
+    return view.getShort(requireSize(type, 2)) & 0xffff;
+  }
+
+  /** An unsigned 32 bit number. */
+  public long u32(int type) throws MalformedMessageException {
+    return view.getInt(requireSize(type, 4)) & 0xffffffffL;
+  }
+
+  /** A signed 32 bit number, or the bits of an unsigned one. */
+  public int s32(int type) throws MalformedMessageException {
+    return view.getInt(requireSize(type, 4));
+  }
+
+  /** A 64 bit number; unsigned ones keep their bits. */
+  public long u64(int type) throws MalformedMessageException {
+    return view.getLong(requireSize(type, 8));
+  }
+
+  /** {@link #u16(int)}, or {@code otherwise} if there is none. */
+  public int u16(int type, int otherwise) throws MalformedMessageException {
+    return has(type) ? u16(type) : otherwise;
+  }
+
+  /** {@link #u32(int)}, or {@code otherwise} if there is none. */
+  public long u32(int type, long otherwise) throws MalformedMessageException {
+    return has(type) ? u32(type) : otherwise;
+  }
+
+  /** {@link #u64(int)}, or {@code otherwise} if there is none. */
+  public long u64(int type, long otherwise) throws MalformedMessageException {
+    return has(type) ? u64(type) : otherwise;
+  }
+
+  /** Text in UTF-8, up to its NUL or, without one, to its end. */
+  public String string(int type) throws MalformedMessageException {
+    return text(require(type));
+  }
+
+  /** {@link #string}, if there is one. */
+  public Optional<String> findString(int type) {
+    int i = find(type);
+    return i < 0 ? Optional.empty() : Optional.of(text(i));
+  }
+
+  private String text(int i) {
+    int from = index[i + 1];
+    int end = from;
+    while (end < from + index[i + 2] && data[end] != 0) {
+      end++;
+    }
+    return new String(data, from, end - from, StandardCharsets.UTF_8);
+  }
+
+  /** A copy of the payload. */
+  public byte[] bytes(int type) throws MalformedMessageException {
+    int i = require(type);
+    return Arrays.copyOfRange(data, index[i + 1], index[i + 1] + index[i + 2]);
+  }
+
+  /** The attributes inside an attribute. */
+  public Attributes nested(int type) throws MalformedMessageException {
+    int i = require(type);
+    return parse(data, index[i + 1], index[i + 2]);
+  }
+
+  /** The attributes inside every attribute of this type, in their order. */
+  public List<Attributes> all(int type) throws MalformedMessageException {
+    List<Attributes> all = new ArrayList<>();
+    for (int i = 0; i < index.length; i += 3) {
+      if (index[i] == type) {
+        all.add(parse(data, index[i + 1], index[i + 2]));
+      }
+    }
+    return all;
+  }
+
+  /**
+   * The elements of an array attribute: a nested list whose attribute types are only numbers of
+   * elements, each element itself a list.
+   */
+  public List<Attributes> array(int type) throws MalformedMessageException {
+    Attributes elements = nested(type);
+    List<Attributes> all = new ArrayList<>();
+    for (int i = 0; i < elements.index.length; i += 3) {
+      all.add(parse(data, elements.index[i + 1], elements.index[i + 2]));
+    }
+    return all;
+  }
+
+  /** Types and payloads in hexadecimal, long payloads shortened. */
+  @Override
+  public String toString() {
+    StringBuilder s = new StringBuilder("[");
+    for (int i = 0; i < index.length; i += 3) {
+      int shown = Math.min(index[i + 2], 32);
+      s.append(i == 0 ? "" : ", ").append(index[i]).append('=');
+      s.append(HexFormat.of().formatHex(data, index[i + 1], index[i + 1] + shown));
+      if (shown < index[i + 2]) {
+        s.append("… (").append(index[i + 2]).append(" bytes)");
+      }
+    }
+    return s.append(']').toString();
+  }
+
+  /** The attributes as they go into a message, each padded. */
+  byte[] encoded() {
+    Builder b = builder();
+    for (int i = 0; i < index.length; i += 3) {
+      // The type as it stands there: the index has it without its flags (NLA_F_NESTED).
+      int type = view.getShort(index[i + 1] - HEADER + nlattr.OFFSET_nla_type) & 0xffff;
+      b.raw(type, Arrays.copyOfRange(data, index[i + 1], index[i + 1] + index[i + 2]));
+    }
+    return Arrays.copyOf(b.data, b.used);
+  }
+
+  /** Collects attributes in order. Not thread-safe. */
+  public static final class Builder {
+    private byte[] data = new byte[128];
+    private int used;
+
+    private Builder() {}
+
+    /** Adds an unsigned 8 bit number. */
+    public Builder u8(int type, int value) {
+      return number(type, 1, range(value, 0xffL));
+    }
+
+    /** Adds an unsigned 16 bit number. */
+    public Builder u16(int type, int value) {
+      return number(type, 2, range(value, 0xffffL));
+    }
+
+    /** Adds an unsigned 32 bit number. */
+    public Builder u32(int type, long value) {
+      return number(type, 4, range(value, 0xffffffffL));
+    }
+
+    /** Adds a signed 32 bit number. */
+    public Builder s32(int type, int value) {
+      return number(type, 4, value);
+    }
+
+    /** Adds a 64 bit number. */
+    public Builder u64(int type, long value) {
+      return number(type, 8, value);
+    }
+
+    /** Adds text in UTF-8 with its terminating NUL. */
+    public Builder string(int type, String value) {
+      if (value.indexOf('\0') >= 0) {
+        throw new IllegalArgumentException("attribute " + type + ": text with a NUL in it");
+      }
+      byte[] text = value.getBytes(StandardCharsets.UTF_8);
+      return put(type, Arrays.copyOf(text, text.length + 1));
+    }
+
+    /** Adds bytes as they are. */
+    public Builder bytes(int type, byte[] value) {
+      return put(type, value);
+    }
+
+    /** Adds an attribute that says something by being there. */
+    public Builder flag(int type) {
+      return put(type, new byte[0]);
+    }
+
+    /** Adds an attribute that holds those which {@code inner} adds. */
+    public Builder nested(int type, Consumer<Builder> inner) {
+      Builder b = new Builder();
+      inner.accept(b);
+      checkType(type);
+      return raw(type | Netlink.NLA_F_NESTED, Arrays.copyOf(b.data, b.used));
+    }
+
+    /** The finished list. */
+    public Attributes build() {
+      try {
+        return parse(Arrays.copyOf(data, used));
+      } catch (MalformedMessageException e) {
+        throw new IllegalStateException("the builder made what the parser refuses", e);
+      }
+    }
+
+    private static long range(long value, long max) {
+      if (value < 0 || value > max) {
+        throw new IllegalArgumentException(value + " is not between 0 and " + max);
+      }
+      return value;
+    }
+
+    private Builder number(int type, int size, long value) {
+      ByteBuffer b = ByteBuffer.allocate(size).order(ByteOrder.nativeOrder());
+      switch (size) {
+        case 1 -> b.put((byte) value);
+        case 2 -> b.putShort((short) value);
+        case 4 -> b.putInt((int) value);
+        default -> b.putLong(value);
+      }
+      return put(type, b.array());
+    }
+
+    private static void checkType(int type) {
+      if (type < 0 || type > (Netlink.NLA_TYPE_MASK & 0xffff)) {
+        throw new IllegalArgumentException("attribute type " + type + " is out of range");
+      }
+    }
+
+    private Builder put(int type, byte[] payload) {
+      checkType(type);
+      return raw(type, payload);
+    }
+
+    private Builder raw(int type, byte[] payload) {
+      int size = HEADER + payload.length;
+      if (size > 0xffff) {
+        throw new IllegalArgumentException(
+            "attribute " + type + " would have " + size + " bytes; the format ends at 65535");
+      }
+      int padded = (size + Netlink.NLA_ALIGNTO - 1) & -Netlink.NLA_ALIGNTO;
+      if (used + padded > data.length) {
+        data = Arrays.copyOf(data, Math.max(data.length * 2, used + padded));
+      }
+      ByteBuffer b = ByteBuffer.wrap(data).order(ByteOrder.nativeOrder());
+      b.putShort(used + nlattr.OFFSET_nla_len, (short) size);
+      b.putShort(used + nlattr.OFFSET_nla_type, (short) type);
+      b.put(used + HEADER, payload);
+      used += padded;
+      return this;
+    }
+  }
+}
