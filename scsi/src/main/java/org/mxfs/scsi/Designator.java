@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package org.mxfs.scsi;
+
+import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
+import java.util.HexFormat;
+
+/**
+ * A designator of the device identification page (VPD 0x83, SPC-4 7.8.5): the name by which a
+ * logical unit is the same one from every machine and on every path.
+ *
+ * @param association what it names: 0 the logical unit, 1 the target port, 2 the target device
+ * @param type 0 vendor specific, 1 T10 vendor, 2 EUI-64, 3 NAA, 4 relative target port, 5 port
+ *     group, 6 logical unit group, 7 MD5, 8 SCSI name string, 9 protocol specific, 10 UUID
+ * @param codeSet 1 binary, 2 ASCII, 3 UTF-8
+ * @param value the bytes
+ */
+public record Designator(int association, int type, int codeSet, byte[] value) {
+  /**
+   * Whether it names the logical unit and is unique in the world: NAA, EUI-64, SCSI name string or
+   * UUID.
+   */
+  public boolean isWorldWideUnitName() {
+    return association == 0 && (type == 2 || type == 3 || type == 8 || type == 10);
+  }
+
+  /**
+   * Type and value as one readable token, e.g. {@code naa.6000c29…}; equal for equal designators.
+   */
+  public String token() {
+    String prefix =
+        switch (type) {
+          case 0 -> "vendor.";
+          case 1 -> "t10.";
+          case 2 -> "eui.";
+          case 3 -> "naa.";
+          case 8 -> "name.";
+          case 10 -> "uuid.";
+          default -> "type" + type + ".";
+        };
+    return prefix
+        + (codeSet == 1
+            ? HexFormat.of().formatHex(value)
+            : new String(value, StandardCharsets.UTF_8)
+                .replace('\0', ' ')
+                .strip()
+                .replaceAll("\\s+", "_"));
+  }
+
+  @Override
+  public boolean equals(Object o) {
+    return o instanceof Designator d
+        && association == d.association
+        && type == d.type
+        && codeSet == d.codeSet
+        && Arrays.equals(value, d.value);
+  }
+
+  @Override
+  public int hashCode() {
+    return Arrays.hashCode(value) * 31 + type;
+  }
+
+  @Override
+  public String toString() {
+    return token();
+  }
+}
