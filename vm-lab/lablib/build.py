@@ -62,7 +62,7 @@ def in_builder(made: image.Image, command: str) -> subprocess.CompletedProcess:
         if not null.exists():
             null.parent.mkdir(exist_ok=True)
             os.mknod(null, 0o20666, os.makedev(1, 3))
-    script = prepare + 'exec chroot "$0" /usr/bin/env -i PATH=/usr/sbin:/usr/bin HOME=/root LC_ALL=C.UTF-8 /bin/sh -c "$1"'
+    script = prepare + f'exec {host.tool("chroot")} "$0" /usr/bin/env -i PATH=/usr/sbin:/usr/bin HOME=/root LC_ALL=C.UTF-8 /bin/sh -c "$1"'
     return subprocess.run(["setpriv", "--pdeathsig", "KILL", *enter, "/bin/sh", "-c", script, root, command],
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           errors="replace")
@@ -173,7 +173,7 @@ def c_tests(folder: Path = C_TESTS) -> Path:
     headers = MODULE_FOLDER / "include" / "uapi"
     inputs = _sources(folder) + (_sources(headers) if headers.exists() else [])
     key = host.digest(Path(__file__), made.name,
-                      *[part for path in inputs for part in (str(path.relative_to(host.CHECKOUT)), path)])
+                      *[part for path in inputs for part in (path.name, path)])
     result = host.cache() / "ctests" / key
     if result.exists():
         return result

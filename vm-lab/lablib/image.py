@@ -16,8 +16,8 @@ from .errors import LabError
 
 SUITE = "trixie"
 
-GUEST_PACKAGES = ["acl", "attr", "busybox-static", "e2fsprogs", "fio", "iproute2", "iputils-ping", "kmod", "lsof",
-                  "mount", "netcat-openbsd", "openssh-server", "procps", "psmisc", "quota", "sg3-utils", "strace",
+GUEST_PACKAGES = ["acl", "attr", "busybox-static", "e2fsprogs", "fio", "iproute2", "iputils-ping", "kmod", "liburing2",
+                  "lsof", "mount", "netcat-openbsd", "nftables", "openssh-server", "procps", "psmisc", "quota", "sg3-utils", "strace",
                   "tcpdump", "util-linux", "xfsprogs"]
 BUILDER_PACKAGES = ["gcc", "make", "libc6-dev", "linux-headers-amd64", "sparse", "perl", "libelf-dev", "kmod",
                     "liburing-dev", "libattr1-dev", "libacl1-dev"]

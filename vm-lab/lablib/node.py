@@ -150,7 +150,7 @@ class Node:
     def qmp(self, command: str, **arguments):
         if not self.running:
             raise NotRunning(f"{self.name} is off", f"lab start {self.name}")
-        return qmp.command(self._qmp_socket, command, **arguments)
+        return qmp.command(self._qmp_socket, command, arguments)
 
     def _monitor(self, line: str) -> str:
         return self.qmp("human-monitor-command", **{"command-line": line})

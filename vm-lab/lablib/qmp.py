@@ -8,7 +8,7 @@ from pathlib import Path
 from .errors import LabError, NotRunning
 
 
-def command(path: Path, name: str, limit: float = 20.0, **arguments):
+def command(path: Path, request: str, arguments: dict, limit: float = 20.0):
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
         channel.settimeout(limit)
         try:
@@ -17,26 +17,22 @@ def command(path: Path, name: str, limit: float = 20.0, **arguments):
             raise NotRunning(f"QEMU does not listen on {path}: {error.strerror}", "is the node running? 'lab status'")
         stream = channel.makefile("rwb")
 
-        def ask(request: str, options: dict) -> object:
-            stream.write(json.dumps({"execute": request, "arguments": options}).encode() + b"\n")
+        def ask(name: str, options: dict) -> object:
+            stream.write(json.dumps({"execute": name, "arguments": options}).encode() + b"\n")
             stream.flush()
             while True:
                 line = stream.readline()
                 if not line:
-                    if request == "quit":
-                        return None
-                    raise LabError(f"QEMU closed {path} during '{request}'", "see qemu.log beside the console log")
+                    raise LabError(f"QEMU closed {path} during '{name}'", "see qemu.log beside the console log")
                 answer = json.loads(line)
                 if "return" in answer:
                     return answer["return"]
                 if "error" in answer:
-                    raise LabError(f"QEMU refuses '{request}' {options}: {answer['error'].get('desc')}")
+                    raise LabError(f"QEMU refuses '{name}' {options}: {answer['error'].get('desc')}")
 
         try:
             stream.readline()  # greeting
             ask("qmp_capabilities", {})
-            return ask(name, arguments)
+            return ask(request, arguments)
         except (TimeoutError, ConnectionResetError, BrokenPipeError) as error:
-            if name == "quit":
-                return None
-            raise LabError(f"QEMU on {path} did not answer '{name}': {error}", "see qemu.log beside the console log")
+            raise LabError(f"QEMU on {path} did not answer '{request}': {error}", "see qemu.log beside the console log")

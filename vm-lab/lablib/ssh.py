@@ -33,6 +33,8 @@ class Connection:
         settings = {"UserKnownHostsFile": known, "GlobalKnownHostsFile": "/dev/null", "HostKeyAlias": "mxfs-lab",
                     "StrictHostKeyChecking": "yes", "CheckHostIP": "no", "IdentityFile": self.image.key,
                     "IdentitiesOnly": "yes", "BatchMode": "yes", "LogLevel": "ERROR", "ConnectTimeout": "20",
+                    # The cheapest key exchange: post-quantum ones take seconds on an emulated processor.
+                    "KexAlgorithms": "curve25519-sha256", "Compression": "no",
                     "ControlPath": self.control, "ControlMaster": "yes" if master else "no"}
         return ["-F", "/dev/null", "-p", str(self.port), *[f"-o{name}={value}" for name, value in settings.items()]]
 
