@@ -24,7 +24,7 @@ PACKAGES = {
     "disk": ["tgt", "sg3-utils", "xfsprogs"],
     "network": ["vde2", "iproute2"],
     "access": ["openssh-client"],
-    "builds": ["maven", "gcc", "libc6-dev", "linux-libc-dev"],
+    "builds": ["maven", "gcc", "libc6-dev", "linux-libc-dev", "patchelf"],
 }
 
 

@@ -12,6 +12,9 @@ from .errors import LabError
 
 WANTED = 25
 
+# What the JDK's launchers and libjvm link to; used where the machine's own glibc is older than Debian 13's.
+RUNTIME_LIBRARIES = ("libc6", "libgcc-s1", "libstdc++6", "zlib1g")
+
 
 def _version(home: Path) -> int:
     """The feature release of a full JDK, 0 for anything else."""
@@ -49,7 +52,8 @@ def _unpacked() -> Path:
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir()
         hook = ('set -e; mkdir -p "$1/debs"; cd "$1/debs"; export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"; '
-                f'apt-get download openjdk-{WANTED}-jdk-headless openjdk-{WANTED}-jre-headless')
+                f'apt-get download openjdk-{WANTED}-jdk-headless openjdk-{WANTED}-jre-headless '
+                f'{" ".join(RUNTIME_LIBRARIES)}')
         with progress.step(f"no JDK {WANTED} on this machine: unpacking Debian 13's (once)"):
             with open(new / "debs.tar", "wb") as out:
                 done = subprocess.run(["setpriv", "--pdeathsig", "TERM", host.tool("mmdebstrap"), "--variant=custom",
@@ -69,14 +73,42 @@ def _unpacked() -> Path:
                     shutil.copytree(inside, link, symlinks=True)
                 elif inside.exists():
                     shutil.copy2(inside, link)
-            _trust(tree)
             tree.rename(new / "jdk")
+            libraries = new / "root/usr/lib/x86_64-linux-gnu"
+            libraries.rename(new / "libraries")
             shutil.rmtree(new / "root")
             shutil.rmtree(folder, ignore_errors=True)
+            if not _runs(new / "jdk"):
+                _use_libraries(new / "jdk", folder / "libraries", new / "libraries")
             new.rename(folder)
+            try:
+                _trust(home)
+            except BaseException:
+                shutil.rmtree(folder)
+                raise
     if _version(home) < WANTED:
         raise LabError(f"{home} is no JDK {WANTED}", f"install one yourself and set JAVA_HOME; remove {folder}")
     return home
+
+
+def _runs(home: Path) -> bool:
+    return subprocess.run([str(home / "bin/java"), "-version"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL).returncode == 0
+
+
+def _use_libraries(home: Path, final: Path, present: Path) -> None:
+    """Makes the JDK's programs start with Debian 13's own glibc, by absolute path; what they start is not affected.
+
+    Only the unpacked programs are changed: images that jlink makes come from the jmods, which stay as they are.
+    """
+    if not (present / "ld-linux-x86-64.so.2").exists():
+        raise LabError(f"no dynamic loader among {', '.join(RUNTIME_LIBRARIES)}", f"install a JDK {WANTED} and set JAVA_HOME")
+    for program in [*(home / "bin").iterdir(), home / "lib/jspawnhelper"]:
+        with open(program, "rb") as file:
+            if program.is_symlink() or file.read(4) != b"\x7fELF":
+                continue
+        host.call([host.tool("patchelf"), "--set-interpreter", str(final / "ld-linux-x86-64.so.2"), "--force-rpath",
+                   "--set-rpath", f"$ORIGIN/../lib:{final}", str(program)], f"patchelf {program.name}")
 
 
 def _trust(tree: Path) -> None:
