@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * mxfs: what the module's rooms share.
+ *
+ * The failure model in one paragraph. At most one node of a cluster has the volume's XFS mounted. This
+ * module mounts ("attaches") it when the daemon says that the storage array made this node the owner, and
+ * unmounts ("detaches") it when the daemon asks for it. Between the two, everything above (inodes, dentries,
+ * open files, maps) stays, and everything below (lower inodes, dentries, files) is gone; an operation that
+ * arrives then asks the daemon for ownership and waits, killable.
+ *
+ * Three gates keep operations and detaching apart, closed in this order and opened in the other:
+ *
+ *	op_gate		every file and directory operation
+ *	fault_gate	page faults of mapped files
+ *	wb_gate		write-back of mapped pages
+ *
+ * Each is an SRCU read section around "look at the state, then work": a reader that sees an open gate is
+ * waited for, one that does not never touches the lower file system. A reader is never blocked by the gate itself, may
+ * sleep, and may be nested (an operation faults on a map, a map is written back), and closing costs
+ * microseconds; a percpu_rw_semaphore costs an RCU grace period a gate, blocks readers uninterruptibly and deadlocks
+ * when nested.
+ *
+ * Locks, outermost first. What the VFS holds when it calls (i_rwsem, f_pos_lock, s_vfs_rename_mutex, s_umount,
+ * mmap_lock) comes before every gate, so nothing inside a gate takes an upper lock of those kinds.
+ *
+ *	upper i_rwsem > op_gate > invalidate_lock (upper) > lower i_rwsem ...
+ *	mmap_lock > fault_gate > invalidate_lock (upper) > folio lock > wb_gate > lower i_rwsem ...
+ *
+ * User memory is never touched with a lower lock held: it may be a map of this very volume (mxfs_file.c).
+ */
+#ifndef _MXFS_H
+#define _MXFS_H
+
+#include <linux/atomic.h>
+#include <linux/cred.h>
+#include <linux/exportfs.h>
+#include <linux/fs.h>
+#include <linux/fs_context.h>
+#include <linux/jiffies.h>
+#include <linux/list.h>
+#include <linux/mount.h>
+#include <linux/mutex.h>
+#include <linux/pid.h>
+#include <linux/refcount.h>
+#include <linux/spinlock.h>
+#include <linux/srcu.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <uapi/linux/mxfs.h>
+#include "compat.h"
+
+#define MXFS_SUPER_MAGIC	0x6d786673	/* "mxfs" */
+#define MXFS_DAEMON_PATH	"/usr/sbin/mxfsd"
+#define MXFS_FH_WORDS		8		/* XFS needs 3 (exportfs: struct xfs_fid64 without a parent) */
+#define MXFS_CHANGES		512		/* ownership changes remembered for debugfs */
+
+/* Log lines name the device; the mount's own errors also reach mount(8) through the fs_context. */
+#define mxfs_info(sbi, fmt, ...)  pr_info("mxfs (%s): " fmt "\n", (sbi)->source, ##__VA_ARGS__)
+#define mxfs_warn(sbi, fmt, ...)  pr_warn("mxfs (%s): " fmt "\n", (sbi)->source, ##__VA_ARGS__)
+#define mxfs_err(sbi, fmt, ...)   pr_err("mxfs (%s): " fmt "\n", (sbi)->source, ##__VA_ARGS__)
+#define mxfs_debug(sbi, fmt, ...)						\
+do {										\
+	if ((sbi)->opts.debug)							\
+		pr_info("mxfs (%s): " fmt "\n", (sbi)->source, ##__VA_ARGS__);	\
+} while (0)
+
+/* Mount options; strings are NULL when not given. */
+struct mxfs_opts {
+	bool validate;
+	bool debug;
+	char *iface;
+	char *multicast;
+	char *broadcast;
+	u16 port;
+	u32 lease_ms;
+	u32 quantum_ms;
+	u32 ready_ms;
+};
+
+/* What the superblock on disk says, after validation. */
+struct mxfs_geometry {
+	u8 uuid[MXFS_UUID_SIZE];
+	u64 rootino;
+	u64 blocks;
+	u32 blocksize;
+	u32 sectsize;
+};
+
+enum mxfs_cmd_kind {
+	MXFS_DO_NOTHING,
+	MXFS_DO_ATTACH,
+	MXFS_DO_DETACH,
+};
+
+/**
+ * struct mxfs_sb - one mounted volume on this node
+ *
+ * @state, @frozen and @fault_open/@wb_open are what the gates look at. They change only under @state_lock, and every
+ * change that closes a gate is followed by a synchronize_srcu_expedited() of that gate.
+ */
+struct mxfs_sb {
+	struct super_block *sb;
+	struct list_head list;		/* mxfs_mounts, under mxfs_mounts_lock */
+	u32 id;
+	refcount_t ref;			/* the superblock's, the netlink table's users' */
+	char *source;
+	dev_t dev;
+	bool rdonly;
+	struct mxfs_opts opts;
+	struct mxfs_geometry geo;
+	const struct cred *cred;	/* for what the module does on its own account */
+
+	/* gates */
+	struct srcu_struct op_gate;
+	struct srcu_struct fault_gate;
+	struct srcu_struct wb_gate;
+	enum mxfs_state state;
+	bool frozen;			/* the daemon is gone; nothing starts until a new one is ready */
+	bool fault_open;
+	bool wb_open;
+	unsigned long lease_end;	/* jiffies; nothing starts past it */
+	struct mutex state_lock;
+	wait_queue_head_t wait;		/* state, frozen, lease */
+	atomic_t waiters;
+	unsigned long last_op;		/* jiffies when an operation last ended */
+
+	/* lower file system, valid while attached (inside a gate) */
+	struct vfsmount *lower;
+	u64 attach_seq;			/* counts attaches; stamps dentries and attributes */
+	struct file *claim;		/* exclusive hold on the device while detached */
+	spinlock_t lower_lock;		/* the two lists, and ->lower of their members */
+	struct list_head lower_inodes;
+	struct list_head lower_files;
+	atomic_t draining;		/* evictions, releases and async I/O that still hold something lower */
+	wait_queue_head_t drained;
+	struct list_head cached_inodes;	/* inodes that have been mapped; under lower_lock */
+	atomic_t maps;			/* live shared or private maps of files on this mount */
+	int attach_err;			/* why the last attach failed */
+	u64 attach_fails;
+
+	/* orphans: files unlinked while open here (mxfs_orphan.c) */
+	struct mutex orphan_lock;
+	struct list_head reap;		/* closed, to be removed at the next chance */
+	u32 orphan_seq, orphan_first;
+	bool stale_reaped;
+	struct work_struct reap_work;
+
+	/* daemon (mxfs_daemon.c, mxfs_netlink.c) */
+	struct pid *daemon_pid;
+	u32 portid;
+	bool ready;			/* READY seen from the current daemon */
+	bool hello;
+	bool left;
+	bool leaving;
+	bool clustered;
+	int fail_err;
+	char fail_msg[MXFS_MESSAGE_MAX];
+	u64 key;
+	u64 epoch;
+	enum mxfs_role role;
+	unsigned long last_want;	/* jiffies of the last EV_WANT; 0: none */
+	u64 want_nanos;			/* when the first waiter of this change came (ktime) */
+	struct work_struct restart_work;
+	unsigned int restarts;
+	unsigned long restarts_since;
+
+	/* attach and detach, one at a time, in order */
+	struct workqueue_struct *wq;
+	struct delayed_work cmd_work;
+	enum mxfs_cmd_kind cmd;
+	u64 cmd_epoch;
+	u32 cmd_quantum_ms;
+	unsigned long attached_at;	/* jiffies */
+	struct work_struct dead_work;
+
+	/* statistics */
+	struct mxfs_stats stats;
+	u64 __percpu *bytes_read, *bytes_written;	/* by read(2) and write(2), through XFS's page cache */
+	spinlock_t stats_lock;
+	u32 changes[MXFS_CHANGES];	/* microseconds an operation waited for ownership, ring */
+	u32 nr_changes;
+	struct dentry *debugfs;
+};
+
+/* A file unlinked while open on this node keeps one link under .mxfs/orphans; see mxfs_orphan.c. */
+struct mxfs_orphan {
+	struct list_head entry;		/* sbi->reap, once the last open file is closed */
+	u32 seq;
+};
+
+/* A lower file that is open on behalf of an upper one, and reopened after each attach. */
+struct mxfs_open {
+	struct list_head lower_entry;	/* sbi->lower_files while ->lower is set */
+	struct file *lower;
+	struct inode *inode;
+};
+
+/**
+ * struct mxfs_inode - an inode that outlives its lower inode
+ * @lower:	lower dentry, or NULL; set and cleared under sbi->lower_lock, and never cleared while a gate is
+ *		held that keeps detaching away
+ * @fh:		how to find it again after the next attach (exportfs)
+ * @attr_seq:	attach_seq of the last copy of the attributes
+ * @opens:	open files here; under vfs_inode.i_lock
+ * @unlinked:	the last link went away while nothing had it open; under vfs_inode.i_lock
+ * @orphan:	its extra link in .mxfs/orphans, or NULL; set once, under sbi->orphan_lock
+ * @wb:		the lower file that the page cache of maps reads and writes through
+ */
+struct mxfs_inode {
+	struct inode vfs_inode;
+	struct dentry *lower;
+	struct list_head lower_entry;	/* sbi->lower_inodes while ->lower is set */
+	u64 ino;
+	u32 fh[MXFS_FH_WORDS];
+	u8 fh_type;
+	u8 fh_words;
+	u64 attr_seq;
+	unsigned int opens;
+	bool unlinked;
+	struct mxfs_orphan *orphan;
+	struct list_head cached_entry;
+	struct mxfs_open wb;
+};
+
+static inline struct mxfs_sb *MXFS_SB(const struct super_block *sb)
+{
+	return sb->s_fs_info;
+}
+
+static inline struct mxfs_inode *MXFS_I(const struct inode *inode)
+{
+	return container_of(inode, struct mxfs_inode, vfs_inode);
+}
+
+static inline struct mxfs_sb *MXFS_ISB(const struct inode *inode)
+{
+	return MXFS_SB(inode->i_sb);
+}
+
+/* mxfs_gate.c: who may touch the lower file system, and waiting to be allowed */
+static inline bool mxfs_may_run(struct mxfs_sb *sbi)
+{
+	return READ_ONCE(sbi->state) == MXFS_STATE_ATTACHED && !READ_ONCE(sbi->frozen) &&
+	       time_before(jiffies, READ_ONCE(sbi->lease_end));
+}
+
+int mxfs_enter_slow(struct mxfs_sb *sbi);
+int mxfs_enter_attached(struct mxfs_sb *sbi);
+int mxfs_gates_init(struct mxfs_sb *sbi);
+void mxfs_gates_destroy(struct mxfs_sb *sbi);
+int mxfs_wait_owner(struct mxfs_sb *sbi);
+
+/**
+ * mxfs_enter - begin an operation on the lower file system
+ * @sbi: the mount
+ *
+ * Takes ownership of the volume first where this node does not have it.
+ *
+ * Return: a token for mxfs_leave(), or -EINTR when killed while waiting, -EIO when the mount is dead.
+ */
+static inline int mxfs_enter(struct mxfs_sb *sbi)
+{
+	int idx = srcu_read_lock(&sbi->op_gate);
+
+	if (likely(mxfs_may_run(sbi)))
+		return idx;
+	srcu_read_unlock(&sbi->op_gate, idx);
+	return mxfs_enter_slow(sbi);
+}
+
+static inline void mxfs_leave(struct mxfs_sb *sbi, int idx)
+{
+	unsigned long now = jiffies;
+
+	if (READ_ONCE(sbi->last_op) != now)
+		WRITE_ONCE(sbi->last_op, now);
+	srcu_read_unlock(&sbi->op_gate, idx);
+}
+
+/* mxfs_attach.c: the lower file system comes and goes */
+int mxfs_claim(struct mxfs_sb *sbi);
+void mxfs_unclaim(struct mxfs_sb *sbi);
+struct vfsmount *mxfs_lower_mount(struct mxfs_sb *sbi, bool probe);
+int mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc);
+int mxfs_command(struct mxfs_sb *sbi, enum mxfs_cmd_kind kind, u64 epoch, u32 quantum_ms);
+void mxfs_cmd_workfn(struct work_struct *work);
+void mxfs_dead_workfn(struct work_struct *work);
+void mxfs_detach_final(struct mxfs_sb *sbi);
+void mxfs_shutdown(struct mxfs_sb *sbi, const char *why);
+void mxfs_drain_get(struct mxfs_sb *sbi);
+void mxfs_drain_put(struct mxfs_sb *sbi);
+
+/* mxfs_inode.c */
+extern const struct inode_operations mxfs_file_iops, mxfs_dir_iops, mxfs_symlink_iops, mxfs_special_iops;
+struct inode *mxfs_iget(struct super_block *sb, struct dentry *lower);
+struct dentry *mxfs_lower(struct inode *inode);
+void mxfs_set_lower(struct inode *inode, struct dentry *lower);
+void mxfs_copy_attr(struct inode *inode, const struct inode *lower);
+int mxfs_refresh_attr(struct inode *inode);
+void mxfs_evict_inode(struct inode *inode);
+int mxfs_permission(struct mnt_idmap *idmap, struct inode *inode, int mask);
+int mxfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat, u32 mask,
+		 unsigned int flags);
+int mxfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *attr);
+ssize_t mxfs_listxattr(struct dentry *dentry, char *list, size_t size);
+struct posix_acl *mxfs_get_inode_acl(struct inode *inode, int type, bool rcu);
+int mxfs_set_acl(struct mnt_idmap *idmap, struct dentry *dentry, struct posix_acl *acl, int type);
+int mxfs_fileattr_get(struct dentry *dentry, struct fileattr *fa);
+int mxfs_fileattr_set(struct mnt_idmap *idmap, struct dentry *dentry, struct fileattr *fa);
+int mxfs_inode_cache_create(void);
+void mxfs_inode_cache_destroy(void);
+struct inode *mxfs_alloc_inode(struct super_block *sb);
+void mxfs_free_inode(struct inode *inode);
+extern const struct xattr_handler * const mxfs_xattr_handlers[];
+
+/* mxfs_dir.c */
+extern const struct dentry_operations mxfs_dops;
+extern const struct file_operations mxfs_dir_fops;
+struct dentry *mxfs_connected_lower(struct inode *dir);
+
+/* mxfs_file.c */
+extern const struct file_operations mxfs_file_fops;
+int mxfs_open(struct inode *inode, struct file *file);
+int mxfs_release(struct inode *inode, struct file *file);
+struct file *mxfs_lower_file(struct file *file);
+struct file *mxfs_open_lower(struct mxfs_open *open, int flags, const struct cred *cred);
+void mxfs_close_lower(struct mxfs_open *open);
+loff_t mxfs_llseek(struct file *file, loff_t offset, int whence);
+int mxfs_fsync(struct file *file, loff_t start, loff_t end, int datasync);
+long mxfs_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+int mxfs_file_cache_create(void);
+void mxfs_file_cache_destroy(void);
+
+/* mxfs_cache.c: the page cache of mapped files */
+extern const struct address_space_operations mxfs_aops;
+int mxfs_mmap(struct file *file, struct vm_area_struct *vma);
+int mxfs_cache_flush(struct inode *inode, loff_t start, loff_t end);
+int mxfs_cache_drop_locked(struct inode *inode, loff_t start, loff_t end);
+void mxfs_cache_unmap_all(struct mxfs_sb *sbi);
+int mxfs_cache_flush_all(struct mxfs_sb *sbi);
+int mxfs_cache_drop_all(struct mxfs_sb *sbi);
+
+/* mxfs_orphan.c */
+int mxfs_orphan_prepare(struct inode *inode);
+void mxfs_orphan_abort(struct inode *inode);
+int mxfs_orphan_keep(struct inode *inode);
+void mxfs_orphan_closed(struct inode *inode);
+void mxfs_reap_all(struct mxfs_sb *sbi);
+void mxfs_reap_workfn(struct work_struct *work);
+
+/* mxfs_export.c */
+extern const struct export_operations mxfs_export_ops;
+
+/* mxfs_validate.c */
+int mxfs_validate(struct mxfs_sb *sbi, struct fs_context *fc);
+
+/* mxfs_daemon.c */
+int mxfs_daemon_start(struct mxfs_sb *sbi, struct fs_context *fc);
+void mxfs_daemon_stop(struct mxfs_sb *sbi);
+void mxfs_daemon_gone(struct mxfs_sb *sbi);
+void mxfs_restart_workfn(struct work_struct *work);
+
+/* mxfs_netlink.c */
+int mxfs_netlink_init(void);
+void mxfs_netlink_exit(void);
+void mxfs_netlink_add(struct mxfs_sb *sbi);
+void mxfs_netlink_del(struct mxfs_sb *sbi);
+void mxfs_send_want(struct mxfs_sb *sbi);
+void mxfs_send_leave(struct mxfs_sb *sbi);
+void mxfs_send_result(struct mxfs_sb *sbi, u8 event, u64 epoch, int err, u64 nanos, const char *msg);
+
+/* mxfs_super.c */
+extern struct file_system_type mxfs_fs_type;
+void mxfs_sb_put(struct mxfs_sb *sbi);
+
+/* mxfs_debugfs.c */
+void mxfs_debugfs_init(void);
+void mxfs_debugfs_exit(void);
+void mxfs_debugfs_add(struct mxfs_sb *sbi);
+void mxfs_debugfs_del(struct mxfs_sb *sbi);
+const char *mxfs_state_name(enum mxfs_state state);
+
+#endif /* _MXFS_H */

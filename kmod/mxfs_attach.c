@@ -1,0 +1,528 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * mxfs: XFS comes and goes under a mount.
+ *
+ * Attaching is a mount of stock XFS by its own type, on behalf of the kernel (SB_KERNMOUNT makes the last mntput() unmount
+ * synchronously). Detaching is an unmount under open files: everything that holds something lower lets go
+ * first, gate by gate, and the proof that XFS is gone is that the device can be opened exclusively again.
+ * That exclusive claim is kept while detached, so that nobody mounts or formats the device on this node while
+ * another one owns it.
+ *
+ * Only the daemon decides when; commands run one at a time on the mount's ordered workqueue.
+ */
+#include <linux/blkdev.h>
+#include <linux/file.h>
+#include <linux/pagemap.h>
+#include "mxfs.h"
+
+#define MXFS_PROBE_TRIES	5
+#define MXFS_IDLE_JIFFIES	2	/* no operation for so long: the owner is idle */
+
+/* Anything lower that is let go outside a gate (evictions, releases, async I/O) is counted; detaching waits. */
+void mxfs_drain_get(struct mxfs_sb *sbi)
+{
+	atomic_inc(&sbi->draining);
+}
+
+void mxfs_drain_put(struct mxfs_sb *sbi)
+{
+	if (atomic_dec_and_test(&sbi->draining))
+		wake_up_all(&sbi->drained);
+}
+
+int mxfs_claim(struct mxfs_sb *sbi)
+{
+	struct file *claim;
+
+	claim = bdev_file_open_by_dev(sbi->dev, BLK_OPEN_READ, sbi, NULL);
+	if (IS_ERR(claim))
+		return PTR_ERR(claim);
+	sbi->claim = claim;
+	return 0;
+}
+
+void mxfs_unclaim(struct mxfs_sb *sbi)
+{
+	if (sbi->claim)
+		bdev_fput(sbi->claim);
+	sbi->claim = NULL;
+}
+
+/**
+ * mxfs_lower_mount - mount the XFS of this volume
+ * @sbi: the mount; its claim on the device is given up for it
+ * @probe: read-only and without log recovery, so that not one block is written
+ *
+ * Return: the mount; or an ERR_PTR, with the claim taken again where that is possible.
+ */
+struct vfsmount *mxfs_lower_mount(struct mxfs_sb *sbi, bool probe)
+{
+	struct file_system_type *type;
+	struct fs_context *fc;
+	struct vfsmount *mnt;
+	unsigned int flags = SB_KERNMOUNT;
+	int err;
+
+	type = get_fs_type("xfs");
+	if (!type)
+		return ERR_PTR(-ENODEV);
+	if (probe || sbi->rdonly)
+		flags |= SB_RDONLY;
+	fc = fs_context_for_mount(type, flags);
+	module_put(type->owner);	/* what put_filesystem(), which is not exported, does */
+	if (IS_ERR(fc))
+		return ERR_CAST(fc);
+	err = vfs_parse_fs_string(fc, "source", sbi->source, strlen(sbi->source));
+	if (!err && probe)
+		err = vfs_parse_fs_string(fc, "norecovery", NULL, 0);
+	if (err) {
+		put_fs_context(fc);
+		return ERR_PTR(err);
+	}
+
+	mxfs_unclaim(sbi);
+	mnt = fc_mount(fc);
+	put_fs_context(fc);
+	if (IS_ERR(mnt)) {
+		if (mxfs_claim(sbi))
+			mxfs_warn(sbi, "the device was taken by somebody else on this node");
+		return mnt;
+	}
+	/*
+	 * A user's own `mount -t xfs` that slipped in before shares this superblock: it would keep XFS mounted
+	 * after a hand-over. One that comes later is refused by the retired superblock (fs/super.c: super_s_dev_test()).
+	 */
+	if (atomic_read(&mnt->mnt_sb->s_active) != 1) {
+		mxfs_err(sbi, "the device is also mounted as plain xfs on this node; unmount that first");
+		mntput(mnt);
+		return ERR_PTR(-EBUSY);
+	}
+	mnt->mnt_sb->s_iflags |= SB_I_RETIRED;
+	if (mnt->mnt_sb->s_uuid_len != MXFS_UUID_SIZE ||
+	    memcmp(&mnt->mnt_sb->s_uuid, sbi->geo.uuid, MXFS_UUID_SIZE)) {
+		mxfs_err(sbi, "the device carries another volume now (UUID %pU, expected %pU)",
+			 &mnt->mnt_sb->s_uuid, sbi->geo.uuid);
+		mntput(mnt);
+		mxfs_claim(sbi);
+		return ERR_PTR(-ESTALE);
+	}
+	/* Upper mounts decide about atime; without this every read would write. */
+	mnt->mnt_flags |= MNT_RELATIME;
+	return mnt;
+}
+
+/**
+ * mxfs_probe - let XFS's own verifiers look at the volume, and take from it what the upper superblock needs
+ * @sbi: the mount, validated, holding its claim
+ * @fc: where mount(8) reads messages
+ *
+ * Another node may own the volume and write to it meanwhile, so a probe can catch metadata in motion: it is
+ * repeated, a bounded number of times.
+ */
+int mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc)
+{
+	struct super_block *sb = sbi->sb;
+	struct vfsmount *mnt;
+	struct inode *root;
+	int try, err;
+
+	for (try = 1; ; try++) {
+		mnt = mxfs_lower_mount(sbi, true);
+		if (!IS_ERR(mnt))
+			break;
+		if (try == MXFS_PROBE_TRIES || PTR_ERR(mnt) == -ENODEV || PTR_ERR(mnt) == -EBUSY ||
+		    fatal_signal_pending(current)) {
+			errorf(fc, "mxfs: XFS refuses %s (error %pe after %d tries); see the lines of XFS in the kernel log",
+			       sbi->source, mnt, try);
+			mxfs_err(sbi, "XFS refuses the volume (error %pe after %d tries)", mnt, try);
+			return PTR_ERR(mnt);
+		}
+	}
+	root = d_inode(mnt->mnt_root);
+	sb->s_maxbytes = mnt->mnt_sb->s_maxbytes;
+	sb->s_time_gran = mnt->mnt_sb->s_time_gran;
+	sb->s_time_min = mnt->mnt_sb->s_time_min;
+	sb->s_time_max = mnt->mnt_sb->s_time_max;
+	sb->s_blocksize = mnt->mnt_sb->s_blocksize;
+	sb->s_blocksize_bits = mnt->mnt_sb->s_blocksize_bits;
+	sb->s_stack_depth = mnt->mnt_sb->s_stack_depth + 1;
+	err = -ENOMEM;
+	{
+		struct inode *inode = mxfs_iget(sb, mnt->mnt_root);
+
+		if (IS_ERR(inode)) {
+			err = PTR_ERR(inode);
+		} else {
+			mxfs_copy_attr(inode, root);
+			sb->s_root = d_make_root(inode);
+			if (sb->s_root)
+				err = 0;
+		}
+	}
+	/* The root's lower dentry belongs to the probe. */
+	if (sb->s_root) {
+		struct mxfs_inode *mi = MXFS_I(d_inode(sb->s_root));
+
+		spin_lock(&sbi->lower_lock);
+		list_del_init(&mi->lower_entry);
+		mi->lower = NULL;
+		spin_unlock(&sbi->lower_lock);
+		dput(mnt->mnt_root);
+		mi->attr_seq = 0;
+	}
+	mntput(mnt);
+	if (err)
+		return err;
+	err = mxfs_claim(sbi);
+	if (err)
+		errorf(fc, "mxfs: %s was taken by somebody else on this node", sbi->source);
+	return err;
+}
+
+static void mxfs_set_state(struct mxfs_sb *sbi, enum mxfs_state state)
+{
+	WRITE_ONCE(sbi->state, state);
+	wake_up_all(&sbi->wait);
+}
+
+static void mxfs_record_change(struct mxfs_sb *sbi)
+{
+	u32 n;
+
+	if (!sbi->last_want)
+		return;
+	n = sbi->nr_changes++ % MXFS_CHANGES;
+	sbi->changes[n] = div_u64(ktime_get_ns() - sbi->want_nanos, NSEC_PER_USEC);
+}
+
+static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
+{
+	ktime_t start = ktime_get();
+	struct vfsmount *mnt;
+	u64 nanos;
+	int err = 0;
+
+	mutex_lock(&sbi->state_lock);
+	if (sbi->state != MXFS_STATE_DETACHED && sbi->state != MXFS_STATE_STARTING) {
+		err = sbi->state == MXFS_STATE_ATTACHED ? -EALREADY : -EIO;
+		mutex_unlock(&sbi->state_lock);
+		mxfs_send_result(sbi, MXFS_EV_ATTACHED, epoch, err, 0, "not detached");
+		return;
+	}
+	mxfs_set_state(sbi, MXFS_STATE_ATTACHING);
+	mutex_unlock(&sbi->state_lock);
+
+	mnt = mxfs_lower_mount(sbi, false);
+	mutex_lock(&sbi->state_lock);
+	if (IS_ERR(mnt)) {
+		err = PTR_ERR(mnt);
+		if (sbi->state == MXFS_STATE_ATTACHING)
+			mxfs_set_state(sbi, MXFS_STATE_DETACHED);
+		sbi->attach_err = err;
+		WRITE_ONCE(sbi->attach_fails, sbi->attach_fails + 1);
+		WRITE_ONCE(sbi->last_want, 0);
+		mutex_unlock(&sbi->state_lock);
+		wake_up_all(&sbi->wait);
+		mxfs_err(sbi, "owner of epoch %llu, but XFS cannot be mounted (error %pe)", epoch, mnt);
+		mxfs_send_result(sbi, MXFS_EV_ATTACHED, epoch, err, 0, "XFS cannot be mounted");
+		return;
+	}
+	if (sbi->state != MXFS_STATE_ATTACHING) {	/* shut down meanwhile */
+		mutex_unlock(&sbi->state_lock);
+		if (mnt->mnt_sb->s_op->shutdown)
+			mnt->mnt_sb->s_op->shutdown(mnt->mnt_sb);
+		mntput(mnt);
+		mxfs_claim(sbi);
+		mxfs_send_result(sbi, MXFS_EV_ATTACHED, epoch, -EIO, 0, "the mount was shut down");
+		return;
+	}
+	sbi->lower = mnt;
+	sbi->epoch = epoch;
+	sbi->attached_at = jiffies;
+	sbi->last_op = jiffies;
+	sbi->wb_open = true;
+	sbi->fault_open = true;
+	mxfs_record_change(sbi);
+	WRITE_ONCE(sbi->last_want, 0);
+	WRITE_ONCE(sbi->attach_seq, sbi->attach_seq + 1);
+	nanos = ktime_to_ns(ktime_sub(ktime_get(), start));
+	spin_lock(&sbi->stats_lock);
+	sbi->stats.attaches++;
+	sbi->stats.last_attach_nanos = nanos;
+	spin_unlock(&sbi->stats_lock);
+	/* Everything above is seen by whoever sees ATTACHED. */
+	smp_wmb();
+	mxfs_set_state(sbi, MXFS_STATE_ATTACHED);
+	mutex_unlock(&sbi->state_lock);
+
+	mxfs_debug(sbi, "attached, epoch %llu, %llu us", epoch, nanos / 1000);
+	mxfs_send_result(sbi, MXFS_EV_ATTACHED, epoch, 0, nanos, NULL);
+	if (!list_empty(&sbi->reap) || !sbi->stale_reaped)
+		queue_work(system_unbound_wq, &sbi->reap_work);
+}
+
+static void mxfs_sync_lower(struct mxfs_sb *sbi, struct vfsmount *mnt)
+{
+	struct super_block *lsb = mnt->mnt_sb;
+
+	down_read(&lsb->s_umount);
+	sync_filesystem(lsb);
+	up_read(&lsb->s_umount);
+}
+
+static void mxfs_drop_lower_files(struct mxfs_sb *sbi)
+{
+	struct mxfs_open *open;
+	struct file *lower;
+
+	spin_lock(&sbi->lower_lock);
+	while (!list_empty(&sbi->lower_files)) {
+		open = list_first_entry(&sbi->lower_files, struct mxfs_open, lower_entry);
+		list_del_init(&open->lower_entry);
+		lower = open->lower;
+		open->lower = NULL;
+		/* A write-back error must not go with the lower file: the next fsync above reports it. */
+		if (errseq_check(&lower->f_mapping->wb_err, lower->f_wb_err))
+			mapping_set_error(open->inode->i_mapping, -EIO);
+		spin_unlock(&sbi->lower_lock);
+		/* fput() would close it later, from task work, and keep XFS busy until then. */
+		__fput_sync(lower);
+		spin_lock(&sbi->lower_lock);
+	}
+	spin_unlock(&sbi->lower_lock);
+}
+
+static void mxfs_drop_lower_inodes(struct mxfs_sb *sbi)
+{
+	struct mxfs_inode *mi;
+	struct dentry *lower;
+
+	spin_lock(&sbi->lower_lock);
+	while (!list_empty(&sbi->lower_inodes)) {
+		mi = list_first_entry(&sbi->lower_inodes, struct mxfs_inode, lower_entry);
+		list_del_init(&mi->lower_entry);
+		lower = mi->lower;
+		mi->lower = NULL;
+		spin_unlock(&sbi->lower_lock);
+		dput(lower);
+		cond_resched();
+		spin_lock(&sbi->lower_lock);
+	}
+	spin_unlock(&sbi->lower_lock);
+}
+
+/*
+ * The gates, in order, each followed by what it was in the way of. On return nothing above holds anything below, XFS is
+ * unmounted, and the device is ours exclusively.
+ */
+static int mxfs_detach_gates(struct mxfs_sb *sbi)
+{
+	struct vfsmount *mnt = sbi->lower;
+	int err;
+
+	synchronize_srcu_expedited(&sbi->op_gate);
+
+	WRITE_ONCE(sbi->fault_open, false);
+	synchronize_srcu_expedited(&sbi->fault_gate);
+	mxfs_cache_unmap_all(sbi);
+	err = mxfs_cache_flush_all(sbi);
+	if (err)
+		mxfs_warn(sbi, "mapped pages could not be written back (error %d); fsync and msync report it", err);
+	WRITE_ONCE(sbi->wb_open, false);
+	synchronize_srcu_expedited(&sbi->wb_gate);
+	/* Only now: readahead(2) and madvise(2) fill pages without the fault gate. */
+	err = mxfs_cache_drop_all(sbi);
+	if (err)
+		mxfs_warn(sbi, "mapped pages could not be dropped (error %d)", err);
+
+	/* Asynchronous I/O began inside the operation gate and ends outside it; it uses lower files. */
+	wait_event(sbi->drained, !atomic_read(&sbi->draining));
+	mxfs_drop_lower_files(sbi);
+	mxfs_drop_lower_inodes(sbi);
+	/* Evictions and releases that took something off the lists before us. */
+	wait_event(sbi->drained, !atomic_read(&sbi->draining));
+
+	sbi->lower = NULL;
+	mntput(mnt);
+	return mxfs_claim(sbi);
+}
+
+static bool mxfs_idle(struct mxfs_sb *sbi)
+{
+	return !atomic_read(&sbi->waiters) &&
+	       time_after(jiffies, READ_ONCE(sbi->last_op) + MXFS_IDLE_JIFFIES) &&
+	       time_after(jiffies, sbi->attached_at + MXFS_IDLE_JIFFIES);
+}
+
+static void mxfs_detach(struct mxfs_sb *sbi, u64 epoch)
+{
+	ktime_t start = ktime_get();
+	u64 nanos;
+	int err;
+
+	if (READ_ONCE(sbi->state) == MXFS_STATE_ATTACHED) {
+		/* What can be written with the gates open need not be written with them closed. */
+		mxfs_cache_flush_all(sbi);
+		mxfs_sync_lower(sbi, sbi->lower);
+	}
+	mutex_lock(&sbi->state_lock);
+	if (sbi->state != MXFS_STATE_ATTACHED) {
+		err = sbi->state == MXFS_STATE_DETACHED ? 0 : -EIO;
+		mutex_unlock(&sbi->state_lock);
+		mxfs_send_result(sbi, MXFS_EV_DETACHED, epoch, err, 0, "not attached");
+		return;
+	}
+	mxfs_set_state(sbi, MXFS_STATE_DETACHING);
+	mutex_unlock(&sbi->state_lock);
+
+	err = mxfs_detach_gates(sbi);
+	nanos = ktime_to_ns(ktime_sub(ktime_get(), start));
+
+	mutex_lock(&sbi->state_lock);
+	if (err) {
+		/* Never say "detached" while XFS may still be mounted: the volume stays with this node. */
+		mutex_unlock(&sbi->state_lock);
+		mxfs_err(sbi, "XFS was unmounted, but the device is still busy (error %d): the volume cannot be given up", err);
+		mxfs_send_result(sbi, MXFS_EV_DETACHED, epoch, err, nanos, "the device is still busy after the unmount");
+		mxfs_shutdown(sbi, "the device stayed busy after XFS was unmounted");
+		return;
+	}
+	spin_lock(&sbi->stats_lock);
+	sbi->stats.detaches++;
+	sbi->stats.last_detach_nanos = nanos;
+	spin_unlock(&sbi->stats_lock);
+	if (sbi->state == MXFS_STATE_DETACHING)
+		mxfs_set_state(sbi, MXFS_STATE_DETACHED);
+	err = sbi->state == MXFS_STATE_DETACHED ? 0 : -EIO;
+	mutex_unlock(&sbi->state_lock);
+
+	mxfs_debug(sbi, "detached, epoch %llu, %llu us", epoch, nanos / 1000);
+	mxfs_send_result(sbi, MXFS_EV_DETACHED, epoch, err, nanos, err ? "the mount was shut down" : NULL);
+}
+
+/**
+ * mxfs_command - have the volume attached or detached
+ * @sbi: the mount
+ * @kind: what to do
+ * @epoch: of the ownership that begins or ends
+ * @quantum_ms: for a detach, how long after the attach a busy owner may keep the volume
+ *
+ * One command at a time; the daemon waits for the event that answers it before it sends the next.
+ *
+ * Return: 0 when it is on its way, -EBUSY when another one is.
+ */
+int mxfs_command(struct mxfs_sb *sbi, enum mxfs_cmd_kind kind, u64 epoch, u32 quantum_ms)
+{
+	int err = 0;
+
+	mutex_lock(&sbi->state_lock);
+	if (sbi->leaving) {
+		err = -ESHUTDOWN;
+	} else if (sbi->cmd != MXFS_DO_NOTHING) {
+		/* A restarted daemon repeats what its predecessor asked for. */
+		err = sbi->cmd == kind ? 0 : -EBUSY;
+	} else {
+		sbi->cmd = kind;
+		sbi->cmd_epoch = epoch;
+		sbi->cmd_quantum_ms = quantum_ms;
+		queue_delayed_work(sbi->wq, &sbi->cmd_work, 0);
+	}
+	mutex_unlock(&sbi->state_lock);
+	return err;
+}
+
+void mxfs_cmd_workfn(struct work_struct *work)
+{
+	struct mxfs_sb *sbi = container_of(to_delayed_work(work), struct mxfs_sb, cmd_work);
+	enum mxfs_cmd_kind kind;
+	u64 epoch;
+
+	mutex_lock(&sbi->state_lock);
+	kind = sbi->cmd;
+	epoch = sbi->cmd_epoch;
+	/*
+	 * Fairness: a busy owner keeps the volume for its quantum, counted from the attach, so that a change of owner pays for
+	 * more than one operation; an idle one gives it up at once.
+	 */
+	if (kind == MXFS_DO_DETACH && sbi->state == MXFS_STATE_ATTACHED && !sbi->leaving && !sbi->frozen &&
+	    time_before(jiffies, sbi->attached_at + msecs_to_jiffies(sbi->cmd_quantum_ms)) &&
+	    !mxfs_idle(sbi)) {
+		queue_delayed_work(sbi->wq, &sbi->cmd_work, 1);
+		mutex_unlock(&sbi->state_lock);
+		return;
+	}
+	sbi->cmd = MXFS_DO_NOTHING;
+	mutex_unlock(&sbi->state_lock);
+
+	switch (kind) {
+	case MXFS_DO_ATTACH:
+		mxfs_attach(sbi, epoch);
+		break;
+	case MXFS_DO_DETACH:
+		mxfs_detach(sbi, epoch);
+		break;
+	case MXFS_DO_NOTHING:
+		break;
+	}
+}
+
+/* A dead mount lets go of XFS, which was shut down before, so that umount and rmmod work. */
+void mxfs_dead_workfn(struct work_struct *work)
+{
+	struct mxfs_sb *sbi = container_of(work, struct mxfs_sb, dead_work);
+
+	if (!sbi->lower)
+		return;
+	if (mxfs_detach_gates(sbi))
+		mxfs_err(sbi, "the device is still busy after the shutdown");
+}
+
+/**
+ * mxfs_shutdown - stop this mount for good
+ * @sbi: the mount
+ * @why: one line for the kernel log
+ *
+ * For a node that was fenced, or whose daemon cannot be had back. At once: XFS below is shut down before this returns,
+ * because an idle owner would go on serving stale reads and accepting creates until its log worker wrote (31 s
+ * were measured). Only umount is left after it. May be called from any context that may sleep.
+ */
+void mxfs_shutdown(struct mxfs_sb *sbi, const char *why)
+{
+	struct vfsmount *mnt;
+	int idx;
+
+	mutex_lock(&sbi->state_lock);
+	if (sbi->state == MXFS_STATE_DEAD) {
+		mutex_unlock(&sbi->state_lock);
+		return;
+	}
+	mxfs_err(sbi, "shutting down: %s; unmount it and mount it again", why);
+	mxfs_set_state(sbi, MXFS_STATE_DEAD);
+	mutex_unlock(&sbi->state_lock);
+
+	/* The innermost gate keeps ->lower from going away under us; it is closed last. */
+	idx = srcu_read_lock(&sbi->wb_gate);
+	mnt = READ_ONCE(sbi->wb_open) ? sbi->lower : NULL;
+	if (mnt && mnt->mnt_sb->s_op->shutdown)
+		mnt->mnt_sb->s_op->shutdown(mnt->mnt_sb);
+	srcu_read_unlock(&sbi->wb_gate, idx);
+
+	queue_work(sbi->wq, &sbi->dead_work);
+}
+
+/* At umount, after the last upper inode is gone; the workqueue is idle. */
+void mxfs_detach_final(struct mxfs_sb *sbi)
+{
+	if (sbi->lower) {
+		mutex_lock(&sbi->state_lock);
+		if (sbi->state == MXFS_STATE_ATTACHED)
+			mxfs_set_state(sbi, MXFS_STATE_DETACHING);
+		mutex_unlock(&sbi->state_lock);
+		if (mxfs_detach_gates(sbi))
+			mxfs_err(sbi, "the device is still busy after the unmount of XFS");
+		mutex_lock(&sbi->state_lock);
+		if (sbi->state == MXFS_STATE_DETACHING)
+			mxfs_set_state(sbi, MXFS_STATE_DETACHED);
+		mutex_unlock(&sbi->state_lock);
+	}
+}

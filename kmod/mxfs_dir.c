@@ -1,0 +1,539 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * mxfs: names.
+ *
+ * A dentry is stamped with the attach it was last compared in. While this node owns the volume, every change of a
+ * name goes through here, so a stamp of the present attach needs no second look; after another node had the
+ * volume, the name is looked up again below and the dentry is dropped when it means something else now.
+ */
+#include <linux/namei.h>
+#include <linux/security.h>
+#include "mxfs.h"
+
+static void mxfs_stamp(struct dentry *dentry)
+{
+	dentry->d_time = MXFS_SB(dentry->d_sb)->attach_seq;
+}
+
+static int mxfs_d_revalidate_slow(struct dentry *dentry)
+{
+	struct mxfs_sb *sbi = MXFS_SB(dentry->d_sb);
+	struct inode *inode = d_inode(dentry), *linode;
+	struct dentry *parent, *lower_dir, *lower;
+	struct name_snapshot name;
+	int idx, ret;
+
+	if (IS_ROOT(dentry))
+		return 1;
+	idx = mxfs_enter(sbi);
+	if (idx < 0)
+		return idx;
+	parent = dget_parent(dentry);
+	take_dentry_name_snapshot(&name, dentry);
+	lower_dir = mxfs_lower(d_inode(parent));
+	if (IS_ERR(lower_dir)) {
+		ret = PTR_ERR(lower_dir) == -ESTALE ? 0 : PTR_ERR(lower_dir);
+		goto out;
+	}
+	lower = lookup_one_len_unlocked(name.name.name, lower_dir, name.name.len);
+	if (IS_ERR(lower)) {
+		ret = PTR_ERR(lower) == -ESTALE || PTR_ERR(lower) == -ENOENT ? 0 : PTR_ERR(lower);
+		goto out;
+	}
+	linode = d_inode(lower);
+	if (!inode || !linode) {
+		ret = !inode && !linode;
+	} else {
+		ret = linode->i_ino == MXFS_I(inode)->ino && linode->i_generation == inode->i_generation;
+		if (ret) {
+			mxfs_set_lower(inode, lower);
+			ret = mxfs_refresh_attr(inode) ?: 1;
+		}
+	}
+	if (ret == 1)
+		mxfs_stamp(dentry);
+	dput(lower);
+out:
+	release_dentry_name_snapshot(&name);
+	dput(parent);
+	mxfs_leave(sbi, idx);
+	return ret;
+}
+
+static int mxfs_d_revalidate(struct dentry *dentry, unsigned int flags)
+{
+	struct mxfs_sb *sbi = MXFS_SB(dentry->d_sb);
+
+	if (likely(READ_ONCE(sbi->state) == MXFS_STATE_ATTACHED &&
+		   READ_ONCE(dentry->d_time) == READ_ONCE(sbi->attach_seq)))
+		return 1;
+	if (flags & LOOKUP_RCU)
+		return -ECHILD;
+	return mxfs_d_revalidate_slow(dentry);
+}
+
+const struct dentry_operations mxfs_dops = {
+	.d_revalidate	= mxfs_d_revalidate,
+};
+
+static struct dentry *mxfs_lookup(struct inode *dir, struct dentry *dentry, unsigned int flags)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(dir);
+	struct dentry *lower_dir, *lower, *ret;
+	struct inode *inode = NULL;
+	int idx;
+
+	if (dentry->d_name.len > NAME_MAX)
+		return ERR_PTR(-ENAMETOOLONG);
+	idx = mxfs_enter(sbi);
+	if (idx < 0)
+		return ERR_PTR(idx);
+	lower_dir = mxfs_lower(dir);
+	if (IS_ERR(lower_dir)) {
+		ret = lower_dir;
+		goto out;
+	}
+	lower = lookup_one_len_unlocked(dentry->d_name.name, lower_dir, dentry->d_name.len);
+	if (IS_ERR(lower)) {
+		ret = lower;
+		goto out;
+	}
+	if (d_really_is_positive(lower))
+		inode = mxfs_iget(dir->i_sb, lower);
+	dput(lower);
+	mxfs_stamp(dentry);
+	ret = d_splice_alias(inode, dentry);
+	if (!IS_ERR_OR_NULL(ret))
+		mxfs_stamp(ret);
+out:
+	mxfs_leave(sbi, idx);
+	return ret;
+}
+
+/* What to make; at most one of @target and @existing. */
+struct mxfs_new {
+	umode_t mode;
+	dev_t rdev;
+	const char *target;
+	struct inode *existing;
+};
+
+static int mxfs_make_lower(struct inode *lower_dir, struct dentry *lower, const struct mxfs_new *new)
+{
+	struct dentry *old;
+
+	if (new->existing) {
+		old = mxfs_lower(new->existing);
+		if (IS_ERR(old))
+			return PTR_ERR(old);
+		return vfs_link(old, &nop_mnt_idmap, lower_dir, lower, NULL);
+	}
+	switch (new->mode & S_IFMT) {
+	case S_IFREG:
+		return vfs_create(&nop_mnt_idmap, lower_dir, lower, new->mode, true);
+	case S_IFDIR:
+		return vfs_mkdir(&nop_mnt_idmap, lower_dir, lower, new->mode);
+	case S_IFLNK:
+		return vfs_symlink(&nop_mnt_idmap, lower_dir, lower, new->target);
+	default:
+		return vfs_mknod(&nop_mnt_idmap, lower_dir, lower, new->mode, new->rdev);
+	}
+}
+
+static int mxfs_make(struct inode *dir, struct dentry *dentry, const struct mxfs_new *new)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(dir);
+	struct dentry *lower_dir, *lower;
+	struct inode *inode;
+	int idx, err;
+
+	idx = mxfs_enter(sbi);
+	if (idx < 0)
+		return idx;
+	lower_dir = mxfs_lower(dir);
+	if (IS_ERR(lower_dir)) {
+		err = PTR_ERR(lower_dir);
+		goto out;
+	}
+	inode_lock_nested(d_inode(lower_dir), I_MUTEX_PARENT);
+	lower = lookup_one_len(dentry->d_name.name, lower_dir, dentry->d_name.len);
+	if (IS_ERR(lower)) {
+		err = PTR_ERR(lower);
+		goto out_unlock;
+	}
+	/* Another node may have made it between the look-up above and now. */
+	err = d_really_is_positive(lower) ? -EEXIST : mxfs_make_lower(d_inode(lower_dir), lower, new);
+	if (err)
+		goto out_put;
+	if (d_really_is_negative(lower)) {
+		/* mkdir may instantiate another dentry (fs/namei.c: vfs_mkdir()); XFS does not. */
+		d_drop(dentry);
+		goto out_put;
+	}
+	inode = mxfs_iget(dir->i_sb, lower);
+	if (IS_ERR(inode)) {
+		err = PTR_ERR(inode);
+		d_drop(dentry);
+		goto out_put;
+	}
+	mxfs_copy_attr(dir, d_inode(lower_dir));
+	mxfs_stamp(dentry);
+	d_instantiate(dentry, inode);
+out_put:
+	dput(lower);
+out_unlock:
+	inode_unlock(d_inode(lower_dir));
+out:
+	mxfs_leave(sbi, idx);
+	return err;
+}
+
+static int mxfs_create(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry, umode_t mode, bool excl)
+{
+	return mxfs_make(dir, dentry, &(struct mxfs_new){ .mode = (mode & S_IALLUGO) | S_IFREG });
+}
+
+static int mxfs_mkdir(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry, umode_t mode)
+{
+	return mxfs_make(dir, dentry, &(struct mxfs_new){ .mode = (mode & ~S_IFMT) | S_IFDIR });
+}
+
+static int mxfs_mknod(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry, umode_t mode, dev_t rdev)
+{
+	return mxfs_make(dir, dentry, &(struct mxfs_new){ .mode = mode, .rdev = rdev });
+}
+
+static int mxfs_symlink(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry, const char *target)
+{
+	return mxfs_make(dir, dentry, &(struct mxfs_new){ .mode = S_IFLNK, .target = target });
+}
+
+static int mxfs_link(struct dentry *old, struct inode *dir, struct dentry *dentry)
+{
+	return mxfs_make(dir, dentry, &(struct mxfs_new){ .existing = d_inode(old) });
+}
+
+/*
+ * The lower dentry of a name, which must still be the inode that the VFS looked up: another node may have
+ * replaced it since. Under the lower directory's lock.
+ */
+static struct dentry *mxfs_lower_child(struct dentry *lower_dir, const struct dentry *dentry)
+{
+	struct inode *inode = d_inode(dentry);
+	struct dentry *lower;
+
+	lower = lookup_one_len(dentry->d_name.name, lower_dir, dentry->d_name.len);
+	if (IS_ERR(lower))
+		return lower;
+	if (!inode == d_really_is_negative(lower) &&
+	    (!inode || (d_inode(lower)->i_ino == MXFS_I(inode)->ino &&
+			d_inode(lower)->i_generation == inode->i_generation)))
+		return lower;
+	dput(lower);
+	return ERR_PTR(-ESTALE);
+}
+
+static int mxfs_remove(struct inode *dir, struct dentry *dentry, bool is_dir)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(dir);
+	struct inode *inode = d_inode(dentry);
+	struct dentry *lower_dir, *lower;
+	int idx, err;
+
+	idx = mxfs_enter(sbi);
+	if (idx < 0)
+		return idx;
+	lower_dir = mxfs_lower(dir);
+	if (IS_ERR(lower_dir)) {
+		err = PTR_ERR(lower_dir);
+		goto out;
+	}
+	/* A detached inode must be known below before its name goes: it may be open here. */
+	if (!is_dir) {
+		lower = mxfs_lower(inode);
+		err = IS_ERR(lower) ? PTR_ERR(lower) : mxfs_orphan_prepare(inode);
+		if (err)
+			goto out;
+	}
+	inode_lock_nested(d_inode(lower_dir), I_MUTEX_PARENT);
+	lower = mxfs_lower_child(lower_dir, dentry);
+	if (IS_ERR(lower)) {
+		err = PTR_ERR(lower);
+	} else {
+		if (is_dir)
+			err = vfs_rmdir(&nop_mnt_idmap, d_inode(lower_dir), lower);
+		else
+			err = vfs_unlink(&nop_mnt_idmap, d_inode(lower_dir), lower, NULL);
+		dput(lower);
+	}
+	mxfs_copy_attr(dir, d_inode(lower_dir));
+	inode_unlock(d_inode(lower_dir));
+	if (err && !is_dir)
+		mxfs_orphan_abort(inode);
+	lower = mxfs_lower(inode);
+	if (!IS_ERR(lower))
+		mxfs_copy_attr(inode, d_inode(lower));
+	if (!err) {
+		if (is_dir)
+			clear_nlink(inode);
+		/* The name is known to be free: a negative dentry of this attach. */
+		mxfs_stamp(dentry);
+	}
+out:
+	mxfs_leave(sbi, idx);
+	return err;
+}
+
+static int mxfs_unlink(struct inode *dir, struct dentry *dentry)
+{
+	return mxfs_remove(dir, dentry, false);
+}
+
+static int mxfs_rmdir(struct inode *dir, struct dentry *dentry)
+{
+	return mxfs_remove(dir, dentry, true);
+}
+
+static int mxfs_acceptable(void *context, struct dentry *dentry)
+{
+	return 1;
+}
+
+static bool mxfs_is_connected(struct dentry *lower)
+{
+	struct dentry *root = lower->d_sb->s_root, *parent;
+
+	rcu_read_lock();
+	while (lower != root) {
+		parent = READ_ONCE(lower->d_parent);
+		if (parent == lower)
+			break;
+		lower = parent;
+	}
+	rcu_read_unlock();
+	return lower == root;
+}
+
+/**
+ * mxfs_connected_lower - the lower dentry of a directory, connected to the root
+ * @dir: upper
+ *
+ * What is found by handle may hang in the air, and lock_rename() of two directories needs their common ancestor.
+ *
+ * Return: as mxfs_lower().
+ */
+struct dentry *mxfs_connected_lower(struct inode *dir)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(dir);
+	struct mxfs_inode *mi = MXFS_I(dir);
+	struct dentry *lower, *found;
+
+	lower = mxfs_lower(dir);
+	if (IS_ERR(lower) || mxfs_is_connected(lower))
+		return lower;
+	found = exportfs_decode_fh_raw(sbi->lower, (struct fid *)mi->fh, mi->fh_words, mi->fh_type,
+				       EXPORT_FH_DIR_ONLY, mxfs_acceptable, NULL);
+	if (IS_ERR_OR_NULL(found))
+		return found ? found : ERR_PTR(-ESTALE);
+	/* A directory has one dentry: connecting it connected ours. */
+	dput(found);
+	return found == lower ? lower : ERR_PTR(-ESTALE);
+}
+
+static int mxfs_rename(struct mnt_idmap *idmap, struct inode *old_dir, struct dentry *old_dentry,
+		       struct inode *new_dir, struct dentry *new_dentry, unsigned int flags)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(old_dir);
+	struct inode *victim = flags & RENAME_EXCHANGE ? NULL : d_inode(new_dentry);
+	struct dentry *lower_old_dir, *lower_new_dir, *lower_old, *lower_new, *trap, *lower;
+	struct renamedata rd = { .flags = flags };
+	int idx, err;
+
+	if (victim && S_ISDIR(victim->i_mode))
+		victim = NULL;
+	idx = mxfs_enter(sbi);
+	if (idx < 0)
+		return idx;
+	if (old_dir == new_dir) {
+		lower_old_dir = mxfs_lower(old_dir);
+		lower_new_dir = lower_old_dir;
+	} else {
+		lower_old_dir = mxfs_connected_lower(old_dir);
+		lower_new_dir = mxfs_connected_lower(new_dir);
+	}
+	if (IS_ERR(lower_old_dir) || IS_ERR(lower_new_dir)) {
+		err = PTR_ERR(IS_ERR(lower_old_dir) ? lower_old_dir : lower_new_dir);
+		goto out;
+	}
+	if (victim) {
+		lower = mxfs_lower(victim);
+		err = IS_ERR(lower) ? PTR_ERR(lower) : mxfs_orphan_prepare(victim);
+		if (err)
+			goto out;
+	}
+
+	trap = lock_rename(lower_new_dir, lower_old_dir);
+	if (IS_ERR(trap)) {
+		err = PTR_ERR(trap);
+		goto out_victim;
+	}
+	lower_old = mxfs_lower_child(lower_old_dir, old_dentry);
+	if (IS_ERR(lower_old)) {
+		err = PTR_ERR(lower_old);
+		goto out_unlock;
+	}
+	lower_new = mxfs_lower_child(lower_new_dir, new_dentry);
+	if (IS_ERR(lower_new)) {
+		err = PTR_ERR(lower_new);
+		goto out_old;
+	}
+	err = -EINVAL;
+	if (lower_old == trap)
+		goto out_new;
+	err = flags & RENAME_EXCHANGE ? -EINVAL : -ENOTEMPTY;
+	if (lower_new == trap)
+		goto out_new;
+
+	rd.old_mnt_idmap = &nop_mnt_idmap;
+	rd.old_dir = d_inode(lower_old_dir);
+	rd.old_dentry = lower_old;
+	rd.new_mnt_idmap = &nop_mnt_idmap;
+	rd.new_dir = d_inode(lower_new_dir);
+	rd.new_dentry = lower_new;
+	err = vfs_rename(&rd);
+	if (!err) {
+		mxfs_copy_attr(old_dir, d_inode(lower_old_dir));
+		mxfs_copy_attr(new_dir, d_inode(lower_new_dir));
+		/* VFS moves the upper dentries after this; both names are of this attach then. */
+		mxfs_stamp(old_dentry);
+		mxfs_stamp(new_dentry);
+	}
+out_new:
+	dput(lower_new);
+out_old:
+	dput(lower_old);
+out_unlock:
+	unlock_rename(lower_new_dir, lower_old_dir);
+out_victim:
+	if (victim && err)
+		mxfs_orphan_abort(victim);
+	if (!err) {
+		lower = mxfs_lower(d_inode(old_dentry));
+		if (!IS_ERR(lower))
+			mxfs_copy_attr(d_inode(old_dentry), d_inode(lower));
+		if (d_really_is_positive(new_dentry)) {
+			lower = mxfs_lower(d_inode(new_dentry));
+			if (!IS_ERR(lower))
+				mxfs_copy_attr(d_inode(new_dentry), d_inode(lower));
+		}
+	}
+out:
+	mxfs_leave(sbi, idx);
+	return err;
+}
+
+/*
+ * O_TMPFILE: made below in the right directory, so that group, default ACL and quota are right, and linked into .mxfs/orphans
+ * at once, so that it can be found again after a change of owner.
+ */
+static int mxfs_tmpfile(struct mnt_idmap *idmap, struct inode *dir, struct file *file, umode_t mode)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(dir);
+	struct path lpath;
+	struct file *lower_file;
+	struct inode *inode;
+	int idx, err;
+
+	idx = mxfs_enter(sbi);
+	if (idx < 0)
+		return idx;
+	lpath.mnt = sbi->lower;
+	lpath.dentry = mxfs_lower(dir);
+	if (IS_ERR(lpath.dentry)) {
+		err = PTR_ERR(lpath.dentry);
+		goto out;
+	}
+	/* O_EXCL ("never to be linked") is kept above; below it must be linkable. */
+	lower_file = kernel_tmpfile_open(&nop_mnt_idmap, &lpath, mode,
+					 (file->f_flags & ~(O_EXCL | O_CREAT | O_TRUNC)) | O_LARGEFILE,
+					 current_cred());
+	if (IS_ERR(lower_file)) {
+		err = PTR_ERR(lower_file);
+		goto out;
+	}
+	inode = mxfs_iget(dir->i_sb, lower_file->f_path.dentry);
+	if (IS_ERR(inode)) {
+		err = PTR_ERR(inode);
+		goto out_fput;
+	}
+	err = mxfs_orphan_keep(inode);
+	if (err) {
+		iput(inode);
+		goto out_fput;
+	}
+	set_nlink(inode, 1);
+	d_tmpfile(file, inode);
+	mxfs_stamp(file->f_path.dentry);
+out_fput:
+	__fput_sync(lower_file);
+out:
+	mxfs_leave(sbi, idx);
+	return finish_open_simple(file, err);
+}
+
+static int mxfs_iterate(struct file *file, struct dir_context *ctx)
+{
+	struct inode *inode = file_inode(file);
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	struct file *lower;
+	int idx, err;
+
+	idx = mxfs_enter(sbi);
+	if (idx < 0)
+		return idx;
+	lower = mxfs_lower_file(file);
+	if (IS_ERR(lower)) {
+		err = PTR_ERR(lower);
+		goto out;
+	}
+	/* The VFS holds f_pos_lock of the upper file, and only that file uses this lower one. */
+	lower->f_pos = ctx->pos;
+	err = iterate_dir(lower, ctx);
+	lower->f_pos = ctx->pos;
+out:
+	mxfs_leave(sbi, idx);
+	return err;
+}
+
+const struct inode_operations mxfs_dir_iops = {
+	.lookup		= mxfs_lookup,
+	.create		= mxfs_create,
+	.link		= mxfs_link,
+	.unlink		= mxfs_unlink,
+	.symlink	= mxfs_symlink,
+	.mkdir		= mxfs_mkdir,
+	.rmdir		= mxfs_rmdir,
+	.mknod		= mxfs_mknod,
+	.rename		= mxfs_rename,
+	.tmpfile	= mxfs_tmpfile,
+	.permission	= mxfs_permission,
+	.getattr	= mxfs_getattr,
+	.setattr	= mxfs_setattr,
+	.listxattr	= mxfs_listxattr,
+	.get_inode_acl	= mxfs_get_inode_acl,
+	.set_acl	= mxfs_set_acl,
+	.fileattr_get	= mxfs_fileattr_get,
+	.fileattr_set	= mxfs_fileattr_set,
+};
+
+const struct file_operations mxfs_dir_fops = {
+	.owner		= THIS_MODULE,
+	.open		= mxfs_open,
+	.release	= mxfs_release,
+	.read		= generic_read_dir,
+	.iterate_shared	= mxfs_iterate,
+	.llseek		= mxfs_llseek,
+	.fsync		= mxfs_fsync,
+	.unlocked_ioctl	= mxfs_ioctl,
+	.compat_ioctl	= compat_ptr_ioctl,
+};

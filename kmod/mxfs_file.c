@@ -1,0 +1,602 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * mxfs: open files.
+ *
+ * An open file keeps its lower file lazily: opened below when the first operation needs it, closed by detaching, opened
+ * again after the next attach. Data goes to and from XFS's page cache; a file that is also mapped has
+ * pages above (mxfs_cache.c), which are written back before a read and dropped before a write.
+ *
+ * User memory and lower locks. The buffer of a read or write may be a map of a file on this very volume, and
+ * faulting it in takes the lower inode's lock (mxfs_cache.c reads through the lower file). So nothing below ever takes a page
+ * fault: the copy runs with page faults disabled, as in fs/gfs2/file.c, and what was not in memory is faulted in
+ * between, without a lower lock.
+ */
+#include <linux/aio.h>
+#include <linux/file.h>
+#include <linux/fsnotify.h>
+#include <linux/pagemap.h>
+#include <linux/slab.h>
+#include <linux/splice.h>
+#include <linux/uaccess.h>
+#include <linux/uio.h>
+#include "mxfs.h"
+
+#define MXFS_FAULT_IN_MAX	SZ_1M	/* user memory to fault in at a time */
+
+static struct kmem_cache *mxfs_open_cachep, *mxfs_aio_cachep;
+
+/* An asynchronous O_DIRECT request on its way; counted in sbi->draining. */
+struct mxfs_aio {
+	struct kiocb lower;
+	struct kiocb *upper;
+	struct work_struct work;
+	long res;
+};
+
+int mxfs_file_cache_create(void)
+{
+	mxfs_open_cachep = KMEM_CACHE(mxfs_open, SLAB_ACCOUNT);
+	if (!mxfs_open_cachep)
+		return -ENOMEM;
+	mxfs_aio_cachep = KMEM_CACHE(mxfs_aio, 0);
+	if (!mxfs_aio_cachep) {
+		kmem_cache_destroy(mxfs_open_cachep);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void mxfs_file_cache_destroy(void)
+{
+	kmem_cache_destroy(mxfs_aio_cachep);
+	kmem_cache_destroy(mxfs_open_cachep);
+}
+
+int mxfs_open(struct inode *inode, struct file *file)
+{
+	struct mxfs_inode *mi = MXFS_I(inode);
+	struct mxfs_open *open;
+	bool unlinked;
+
+	open = kmem_cache_zalloc(mxfs_open_cachep, GFP_KERNEL);
+	if (!open)
+		return -ENOMEM;
+	INIT_LIST_HEAD(&open->lower_entry);
+	open->inode = inode;
+
+	/* The other half of mxfs_orphan_prepare(): the name may have gone since it was looked up. */
+	spin_lock(&inode->i_lock);
+	unlinked = mi->unlinked;
+	if (!unlinked)
+		mi->opens++;
+	spin_unlock(&inode->i_lock);
+	if (unlinked) {
+		kmem_cache_free(mxfs_open_cachep, open);
+		return -ESTALE;
+	}
+	file->private_data = open;
+	if (S_ISREG(inode->i_mode))
+		file->f_mode |= FMODE_CAN_ODIRECT;
+	return 0;
+}
+
+int mxfs_release(struct inode *inode, struct file *file)
+{
+	struct mxfs_inode *mi = MXFS_I(inode);
+	struct mxfs_open *open = file->private_data;
+	bool last;
+
+	mxfs_close_lower(open);
+	kmem_cache_free(mxfs_open_cachep, open);
+	spin_lock(&inode->i_lock);
+	last = !--mi->opens;
+	spin_unlock(&inode->i_lock);
+	if (last && READ_ONCE(mi->orphan))
+		mxfs_orphan_closed(inode);
+	return 0;
+}
+
+/**
+ * mxfs_open_lower - the lower file of an open file, opened now if it is not
+ * @open: whose
+ * @flags: open flags
+ * @cred: who opened the upper file
+ *
+ * Inside a gate.
+ *
+ * Return: a borrowed file, good until the gate is left; or an ERR_PTR.
+ */
+struct file *mxfs_open_lower(struct mxfs_open *open, int flags, const struct cred *cred)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(open->inode);
+	struct file *file = smp_load_acquire(&open->lower), *other;
+	struct path path;
+
+	if (likely(file))
+		return file;
+	path.mnt = sbi->lower;
+	path.dentry = mxfs_lower(open->inode);
+	if (IS_ERR(path.dentry))
+		return ERR_CAST(path.dentry);
+	file = dentry_open(&path, flags | O_LARGEFILE, cred);
+	if (IS_ERR(file))
+		return file;
+	spin_lock(&sbi->lower_lock);
+	other = open->lower;
+	if (!other) {
+		list_add_tail(&open->lower_entry, &sbi->lower_files);
+		smp_store_release(&open->lower, file);
+	}
+	spin_unlock(&sbi->lower_lock);
+	if (other) {
+		__fput_sync(file);
+		file = other;
+	}
+	return file;
+}
+
+void mxfs_close_lower(struct mxfs_open *open)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(open->inode);
+	struct file *lower;
+
+	spin_lock(&sbi->lower_lock);
+	lower = open->lower;
+	open->lower = NULL;
+	list_del_init(&open->lower_entry);
+	if (lower)
+		mxfs_drain_get(sbi);
+	spin_unlock(&sbi->lower_lock);
+	if (lower) {
+		__fput_sync(lower);
+		mxfs_drain_put(sbi);
+	}
+}
+
+struct file *mxfs_lower_file(struct file *file)
+{
+	struct mxfs_open *open = file->private_data;
+	struct file *lower = smp_load_acquire(&open->lower);
+	int flags;
+
+	if (likely(lower))
+		return lower;
+	flags = file->f_flags & ~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_TMPFILE | O_DIRECT | FASYNC);
+	if (S_ISDIR(file_inode(file)->i_mode))
+		flags |= O_DIRECTORY;
+	/* The lower mount has relatime; the upper mount may say noatime. */
+	if (file->f_path.mnt->mnt_flags & MNT_NOATIME)
+		flags |= O_NOATIME;
+	return mxfs_open_lower(open, flags, file->f_cred);
+}
+
+/* The request as the lower file sees it: same position and per-call flags. */
+static void mxfs_clone_iocb(struct kiocb *lower, struct kiocb *upper, struct file *lower_file)
+{
+	kiocb_clone(lower, upper, lower_file);
+	lower->ki_complete = NULL;
+	lower->private = NULL;
+	lower->ki_flags &= ~(IOCB_DIO_CALLER_COMP | IOCB_HIPRI | IOCB_ALLOC_CACHE | IOCB_WAITQ | IOCB_NOWAIT);
+}
+
+static void mxfs_aio_done(struct mxfs_aio *aio, long res)
+{
+	struct kiocb *upper = aio->upper;
+	struct inode *inode = file_inode(upper->ki_filp);
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+
+	if (aio->lower.ki_flags & IOCB_WRITE) {
+		kiocb_end_write(&aio->lower);
+		/* A map made meanwhile may have read what was there before. */
+		if (res > 0 && inode->i_mapping->nrpages)
+			invalidate_inode_pages2_range(inode->i_mapping, (aio->lower.ki_pos - res) >> PAGE_SHIFT,
+						      (aio->lower.ki_pos - 1) >> PAGE_SHIFT);
+		mxfs_copy_attr(inode, file_inode(aio->lower.ki_filp));
+	}
+	upper->ki_pos = aio->lower.ki_pos;
+	kmem_cache_free(mxfs_aio_cachep, aio);
+	WRITE_ONCE(sbi->last_op, jiffies);
+	mxfs_drain_put(sbi);
+	upper->ki_complete(upper, res);
+}
+
+static void mxfs_aio_workfn(struct work_struct *work)
+{
+	struct mxfs_aio *aio = container_of(work, struct mxfs_aio, work);
+
+	mxfs_aio_done(aio, aio->res);
+}
+
+/* May be called from an interrupt; attributes and the end of a write want a task. */
+static void mxfs_aio_complete(struct kiocb *iocb, long res)
+{
+	struct mxfs_aio *aio = container_of(iocb, struct mxfs_aio, lower);
+
+	aio->res = res;
+	INIT_WORK(&aio->work, mxfs_aio_workfn);
+	queue_work(system_unbound_wq, &aio->work);
+}
+
+/*
+ * O_DIRECT that returns before it is done. The lower file must stay open until then: detaching waits for
+ * sbi->draining. Only where no file of this mount is mapped, because user pages are pinned under lower locks.
+ */
+static ssize_t mxfs_aio_submit(struct kiocb *iocb, struct iov_iter *iter, struct file *lower, bool write)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(file_inode(iocb->ki_filp));
+	struct mxfs_aio *aio;
+	ssize_t ret;
+
+	aio = kmem_cache_alloc(mxfs_aio_cachep, GFP_KERNEL);
+	if (!aio)
+		return -ENOMEM;
+	aio->upper = iocb;
+	mxfs_clone_iocb(&aio->lower, iocb, lower);
+	aio->lower.ki_complete = mxfs_aio_complete;
+	mxfs_drain_get(sbi);
+	ret = write ? vfs_iocb_iter_write(lower, &aio->lower, iter) : vfs_iocb_iter_read(lower, &aio->lower, iter);
+	if (ret != -EIOCBQUEUED) {
+		iocb->ki_pos = aio->lower.ki_pos;
+		kmem_cache_free(mxfs_aio_cachep, aio);
+		mxfs_drain_put(sbi);
+	}
+	return ret;
+}
+
+static bool mxfs_may_aio(struct kiocb *iocb)
+{
+	return !is_sync_kiocb(iocb) && (iocb->ki_flags & IOCB_DIRECT) &&
+	       !atomic_read(&MXFS_ISB(file_inode(iocb->ki_filp))->maps);
+}
+
+/* One attempt that takes no page fault. Return: bytes, or -EFAULT when the first byte was not in memory. */
+static ssize_t mxfs_rw_nofault(struct kiocb *iocb, struct iov_iter *iter, struct file *lower, bool write)
+{
+	struct iov_iter saved = *iter;
+	struct kiocb kiocb;
+	ssize_t ret;
+
+	mxfs_clone_iocb(&kiocb, iocb, lower);
+	iter->nofault = true;
+	pagefault_disable();
+	ret = write ? vfs_iocb_iter_write(lower, &kiocb, iter) : vfs_iocb_iter_read(lower, &kiocb, iter);
+	pagefault_enable();
+	iter->nofault = false;
+	if (ret == -EFAULT && (iocb->ki_flags & IOCB_DIRECT))
+		*iter = saved;	/* direct I/O advanced it and failed as a whole; to repeat it is harmless */
+	iocb->ki_pos = kiocb.ki_pos;
+	return ret;
+}
+
+static ssize_t mxfs_read_iter(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct inode *inode = file_inode(iocb->ki_filp);
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	size_t count = iov_iter_count(to), chunk;
+	ssize_t ret, total = 0;
+	struct file *lower;
+	int idx;
+
+	if (!count)
+		return 0;
+	idx = mxfs_enter(sbi);
+	if (idx < 0)
+		return idx;
+	lower = mxfs_lower_file(iocb->ki_filp);
+	if (IS_ERR(lower)) {
+		total = PTR_ERR(lower);
+		goto out;
+	}
+	/* What was stored through a map is seen by a read that begins after it. */
+	ret = mxfs_cache_flush(inode, iocb->ki_pos, iocb->ki_pos + count - 1);
+	if (ret) {
+		total = ret;
+		goto out;
+	}
+	if (mxfs_may_aio(iocb)) {
+		total = mxfs_aio_submit(iocb, to, lower, false);
+		goto out;
+	}
+	for (;;) {
+		ret = mxfs_rw_nofault(iocb, to, lower, false);
+		if (ret > 0)
+			total += ret;
+		else if (ret < 0 && ret != -EFAULT)
+			break;
+		else if (!ret)
+			break;
+		if (!iov_iter_count(to) || !user_backed_iter(to) ||
+		    (ret > 0 && iocb->ki_pos >= i_size_read(file_inode(lower))))
+			break;
+		chunk = min_t(size_t, iov_iter_count(to), MXFS_FAULT_IN_MAX);
+		if (fault_in_iov_iter_writeable(to, chunk) == chunk) {
+			ret = -EFAULT;
+			break;
+		}
+		if (fatal_signal_pending(current)) {
+			ret = -EINTR;
+			break;
+		}
+	}
+	if (!total && ret < 0)
+		total = ret;
+	if (total > 0)
+		this_cpu_add(*sbi->bytes_read, total);
+out:
+	mxfs_leave(sbi, idx);
+	return total;
+}
+
+static ssize_t mxfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
+{
+	struct inode *inode = file_inode(iocb->ki_filp);
+	struct address_space *mapping = inode->i_mapping;
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	size_t count = iov_iter_count(from), chunk;
+	ssize_t ret, total = 0;
+	struct file *lower;
+	loff_t pos;
+	int idx;
+
+	if (!count)
+		return 0;
+	inode_lock(inode);
+	idx = mxfs_enter(sbi);
+	if (idx < 0) {
+		inode_unlock(inode);
+		return idx;
+	}
+	lower = mxfs_lower_file(iocb->ki_filp);
+	if (IS_ERR(lower)) {
+		total = PTR_ERR(lower);
+		goto out;
+	}
+	for (;;) {
+		if (user_backed_iter(from)) {
+			chunk = min_t(size_t, iov_iter_count(from), MXFS_FAULT_IN_MAX);
+			if (fault_in_iov_iter_readable(from, chunk) == chunk) {
+				ret = -EFAULT;
+				break;
+			}
+		}
+		/*
+		 * No page of a map may be made, or made writable, between dropping the old ones and the end of the write:
+		 * it would hold, and later write back, what was there before.
+		 */
+		filemap_invalidate_lock(mapping);
+		pos = iocb->ki_flags & IOCB_APPEND ? i_size_read(file_inode(lower)) : iocb->ki_pos;
+		ret = mxfs_cache_drop_locked(inode, pos, pos + iov_iter_count(from) - 1);
+		if (!ret) {
+			if (mxfs_may_aio(iocb))
+				ret = mxfs_aio_submit(iocb, from, lower, true);
+			else
+				ret = mxfs_rw_nofault(iocb, from, lower, true);
+		}
+		mxfs_copy_attr(inode, file_inode(lower));
+		filemap_invalidate_unlock(mapping);
+		if (ret > 0)
+			total += ret;
+		if (ret == -EIOCBQUEUED || (ret < 0 && ret != -EFAULT) || !ret)
+			break;
+		if (!iov_iter_count(from) || !user_backed_iter(from))
+			break;
+		if (fatal_signal_pending(current)) {
+			ret = -EINTR;
+			break;
+		}
+	}
+	if (!total && ret < 0)
+		total = ret;
+	if (total > 0)
+		this_cpu_add(*sbi->bytes_written, total);
+out:
+	mxfs_leave(sbi, idx);
+	inode_unlock(inode);
+	return total;
+}
+
+loff_t mxfs_llseek(struct file *file, loff_t offset, int whence)
+{
+	struct inode *inode = file_inode(file);
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	struct file *lower;
+	loff_t ret;
+	int idx;
+
+	if (whence == SEEK_SET || whence == SEEK_CUR)
+		return generic_file_llseek(file, offset, whence);
+	idx = mxfs_enter(sbi);
+	if (idx < 0)
+		return idx;
+	lower = mxfs_lower_file(file);
+	if (IS_ERR(lower)) {
+		ret = PTR_ERR(lower);
+		goto out;
+	}
+	ret = mxfs_cache_flush(inode, 0, LLONG_MAX);
+	if (ret)
+		goto out;
+	lower->f_pos = file->f_pos;
+	ret = vfs_llseek(lower, offset, whence);
+	if (ret >= 0)
+		ret = vfs_setpos(file, ret, inode->i_sb->s_maxbytes);
+out:
+	mxfs_leave(sbi, idx);
+	return ret;
+}
+
+int mxfs_fsync(struct file *file, loff_t start, loff_t end, int datasync)
+{
+	struct inode *inode = file_inode(file);
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	struct file *lower;
+	int idx, err = 0;
+
+	/*
+	 * On a node that does not own the volume there is nothing to do: detaching unmounted XFS, and all that was
+	 * written here is on disk. What went wrong then was noted in the upper mapping.
+	 */
+	idx = mxfs_enter_attached(sbi);
+	if (idx == -ENOTCONN)
+		return file_check_and_advance_wb_err(file);
+	if (idx < 0)
+		return idx;
+	if (S_ISREG(inode->i_mode))
+		err = file_write_and_wait_range(file, start, end);
+	lower = mxfs_lower_file(file);
+	if (IS_ERR(lower))
+		err = err ?: PTR_ERR(lower);
+	else
+		err = vfs_fsync_range(lower, start, end, datasync) ?: err;
+	mxfs_leave(sbi, idx);
+	return err;
+}
+
+static long mxfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len)
+{
+	struct inode *inode = file_inode(file);
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	struct file *lower;
+	int idx;
+	long err;
+
+	inode_lock(inode);
+	idx = mxfs_enter(sbi);
+	if (idx < 0) {
+		inode_unlock(inode);
+		return idx;
+	}
+	lower = mxfs_lower_file(file);
+	if (IS_ERR(lower)) {
+		err = PTR_ERR(lower);
+		goto out;
+	}
+	filemap_invalidate_lock(inode->i_mapping);
+	/* Collapse and insert move everything behind the offset. */
+	err = mxfs_cache_drop_locked(inode, offset, LLONG_MAX);
+	if (!err)
+		err = vfs_fallocate(lower, mode, offset, len);
+	mxfs_copy_attr(inode, file_inode(lower));
+	filemap_invalidate_unlock(inode->i_mapping);
+out:
+	mxfs_leave(sbi, idx);
+	inode_unlock(inode);
+	return err;
+}
+
+enum mxfs_transfer { MXFS_COPY, MXFS_CLONE, MXFS_DEDUPE };
+
+/* copy_file_range, clone and dedupe within one volume: XFS does it, between the two lower files. */
+static loff_t mxfs_transfer(struct file *in, loff_t pos_in, struct file *out, loff_t pos_out, loff_t len,
+			    unsigned int flags, enum mxfs_transfer how)
+{
+	struct inode *inode_in = file_inode(in), *inode_out = file_inode(out);
+	struct mxfs_sb *sbi = MXFS_ISB(inode_out);
+	struct file *lower_in, *lower_out;
+	loff_t ret;
+	int idx;
+
+	lock_two_nondirectories(inode_in, inode_out);
+	idx = mxfs_enter(sbi);
+	if (idx < 0) {
+		ret = idx;
+		goto out_unlock;
+	}
+	lower_in = mxfs_lower_file(in);
+	lower_out = mxfs_lower_file(out);
+	if (IS_ERR(lower_in) || IS_ERR(lower_out)) {
+		ret = PTR_ERR(IS_ERR(lower_in) ? lower_in : lower_out);
+		goto out;
+	}
+	filemap_invalidate_lock_two(inode_in->i_mapping, inode_out->i_mapping);
+	ret = mxfs_cache_drop_locked(inode_in, 0, LLONG_MAX);
+	if (!ret)
+		ret = mxfs_cache_drop_locked(inode_out, 0, LLONG_MAX);
+	if (ret)
+		goto out_caches;
+	switch (how) {
+	case MXFS_COPY:
+		ret = vfs_copy_file_range(lower_in, pos_in, lower_out, pos_out, len, flags);
+		break;
+	case MXFS_CLONE:
+		ret = vfs_clone_file_range(lower_in, pos_in, lower_out, pos_out, len, flags);
+		break;
+	case MXFS_DEDUPE:
+		ret = vfs_dedupe_file_range_one(lower_in, pos_in, lower_out, pos_out, len, flags);
+		break;
+	}
+	mxfs_copy_attr(inode_out, file_inode(lower_out));
+out_caches:
+	filemap_invalidate_unlock_two(inode_in->i_mapping, inode_out->i_mapping);
+out:
+	mxfs_leave(sbi, idx);
+out_unlock:
+	unlock_two_nondirectories(inode_in, inode_out);
+	return ret;
+}
+
+static ssize_t mxfs_copy_file_range(struct file *in, loff_t pos_in, struct file *out, loff_t pos_out, size_t len,
+				    unsigned int flags)
+{
+	if (file_inode(in)->i_sb != file_inode(out)->i_sb)
+		return splice_copy_file_range(in, pos_in, out, pos_out, len);
+	return mxfs_transfer(in, pos_in, out, pos_out, len, flags, MXFS_COPY);
+}
+
+static loff_t mxfs_remap_file_range(struct file *in, loff_t pos_in, struct file *out, loff_t pos_out, loff_t len,
+				    unsigned int flags)
+{
+	if (flags & ~(REMAP_FILE_DEDUP | REMAP_FILE_ADVISORY))
+		return -EINVAL;
+	return mxfs_transfer(in, pos_in, out, pos_out, len, flags & ~REMAP_FILE_DEDUP,
+			     flags & REMAP_FILE_DEDUP ? MXFS_DEDUPE : MXFS_CLONE);
+}
+
+/*
+ * Few ioctls pass: those that mean the same here as below. XFS's own would reach around this module (swap
+ * extents, open by handle, shut down).
+ */
+long mxfs_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(file_inode(file));
+	struct file *lower;
+	long ret;
+	int idx;
+
+	switch (cmd) {
+	case FITRIM:
+	case FS_IOC_GETVERSION:
+	case FS_IOC_GETFSLABEL:
+		break;
+	default:
+		return -ENOTTY;
+	}
+	idx = mxfs_enter(sbi);
+	if (idx < 0)
+		return idx;
+	lower = mxfs_lower_file(file);
+	if (IS_ERR(lower))
+		ret = PTR_ERR(lower);
+	else
+		ret = vfs_ioctl(lower, cmd, arg);
+	mxfs_leave(sbi, idx);
+	return ret == -ENOIOCTLCMD ? -ENOTTY : ret;
+}
+
+const struct file_operations mxfs_file_fops = {
+	.owner			= THIS_MODULE,
+	.open			= mxfs_open,
+	.release		= mxfs_release,
+	.llseek			= mxfs_llseek,
+	.read_iter		= mxfs_read_iter,
+	.write_iter		= mxfs_write_iter,
+	.splice_read		= copy_splice_read,
+	.splice_write		= iter_file_splice_write,
+	.mmap			= mxfs_mmap,
+	.fsync			= mxfs_fsync,
+	.fallocate		= mxfs_fallocate,
+	.copy_file_range	= mxfs_copy_file_range,
+	.remap_file_range	= mxfs_remap_file_range,
+	.unlocked_ioctl		= mxfs_ioctl,
+	.compat_ioctl		= compat_ptr_ioctl,
+};

@@ -1,0 +1,638 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * mxfs: inodes.
+ *
+ * An mxfs inode is (XFS inode number, generation). It is found again by file handle after each attach, lazily, when the
+ * first operation needs it. Its attributes are a copy of the lower ones, taken after every operation that changes them
+ * and again after each attach.
+ */
+#include <linux/fiemap.h>
+#include <linux/fileattr.h>
+#include <linux/pagemap.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
+#include <linux/slab.h>
+#include <linux/xattr.h>
+#include "mxfs.h"
+
+static struct kmem_cache *mxfs_inode_cachep;
+
+static void mxfs_inode_init_once(void *obj)
+{
+	struct mxfs_inode *mi = obj;
+
+	inode_init_once(&mi->vfs_inode);
+}
+
+int mxfs_inode_cache_create(void)
+{
+	mxfs_inode_cachep = kmem_cache_create("mxfs_inode", sizeof(struct mxfs_inode), 0,
+					      SLAB_RECLAIM_ACCOUNT | SLAB_ACCOUNT, mxfs_inode_init_once);
+	return mxfs_inode_cachep ? 0 : -ENOMEM;
+}
+
+void mxfs_inode_cache_destroy(void)
+{
+	/* Inodes are freed after a grace period. */
+	rcu_barrier();
+	kmem_cache_destroy(mxfs_inode_cachep);
+}
+
+struct inode *mxfs_alloc_inode(struct super_block *sb)
+{
+	struct mxfs_inode *mi = alloc_inode_sb(sb, mxfs_inode_cachep, GFP_KERNEL);
+
+	if (!mi)
+		return NULL;
+	mi->lower = NULL;
+	INIT_LIST_HEAD(&mi->lower_entry);
+	INIT_LIST_HEAD(&mi->cached_entry);
+	INIT_LIST_HEAD(&mi->wb.lower_entry);
+	mi->wb.lower = NULL;
+	mi->wb.inode = &mi->vfs_inode;
+	mi->ino = 0;
+	mi->fh_words = 0;
+	mi->fh_type = 0;
+	mi->attr_seq = 0;
+	mi->opens = 0;
+	mi->unlinked = false;
+	mi->orphan = NULL;
+	return &mi->vfs_inode;
+}
+
+void mxfs_free_inode(struct inode *inode)
+{
+	kmem_cache_free(mxfs_inode_cachep, MXFS_I(inode));
+}
+
+void mxfs_evict_inode(struct inode *inode)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	struct mxfs_inode *mi = MXFS_I(inode);
+	struct dentry *lower;
+
+	truncate_inode_pages_final(&inode->i_data);
+	clear_inode(inode);
+	mxfs_close_lower(&mi->wb);
+
+	/* A detach may be emptying the list at this moment: whoever takes the dentry off it lets it go. */
+	spin_lock(&sbi->lower_lock);
+	list_del_init(&mi->cached_entry);
+	lower = mi->lower;
+	mi->lower = NULL;
+	list_del_init(&mi->lower_entry);
+	if (lower)
+		mxfs_drain_get(sbi);
+	spin_unlock(&sbi->lower_lock);
+	if (lower) {
+		dput(lower);
+		mxfs_drain_put(sbi);
+	}
+}
+
+/**
+ * mxfs_copy_attr - take over what the VFS looks at from the lower inode
+ * @inode: upper
+ * @lower: lower
+ *
+ * An orphan has one more link below than a program may see: the one that keeps it.
+ */
+void mxfs_copy_attr(struct inode *inode, const struct inode *lower)
+{
+	struct mxfs_inode *mi = MXFS_I(inode);
+	unsigned int nlink = READ_ONCE(lower->i_nlink);
+
+	if (unlikely(READ_ONCE(mi->orphan)) && nlink)
+		nlink--;
+	inode->i_mode = lower->i_mode;
+	inode->i_uid = lower->i_uid;
+	inode->i_gid = lower->i_gid;
+	set_nlink(inode, nlink);
+	inode_set_atime_to_ts(inode, inode_get_atime(lower));
+	inode_set_mtime_to_ts(inode, inode_get_mtime(lower));
+	inode_set_ctime_to_ts(inode, inode_get_ctime(lower));
+	inode->i_blkbits = lower->i_blkbits;
+	/* Times are XFS's business; the VFS must not touch its copy of them. */
+	inode_set_flags(inode, (lower->i_flags & (S_SYNC | S_DIRSYNC | S_APPEND | S_IMMUTABLE)) |
+			S_NOATIME | S_NOCMTIME,
+			S_SYNC | S_DIRSYNC | S_APPEND | S_IMMUTABLE | S_NOATIME | S_NOCMTIME);
+	spin_lock(&inode->i_lock);
+	i_size_write(inode, i_size_read(lower));
+	inode->i_blocks = lower->i_blocks;
+	spin_unlock(&inode->i_lock);
+	WRITE_ONCE(mi->attr_seq, READ_ONCE(MXFS_ISB(inode)->attach_seq));
+}
+
+/* Remember the lower dentry until the next detach. Inside a gate, or while the mount is being set up. */
+void mxfs_set_lower(struct inode *inode, struct dentry *lower)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	struct mxfs_inode *mi = MXFS_I(inode);
+
+	if (READ_ONCE(mi->lower))
+		return;
+	dget(lower);
+	spin_lock(&sbi->lower_lock);
+	if (!mi->lower) {
+		list_add_tail(&mi->lower_entry, &sbi->lower_inodes);
+		smp_store_release(&mi->lower, lower);
+		lower = NULL;
+	}
+	spin_unlock(&sbi->lower_lock);
+	dput(lower);
+}
+
+struct mxfs_iget_key {
+	u64 ino;
+	u32 gen;
+};
+
+static int mxfs_iget_test(struct inode *inode, void *data)
+{
+	struct mxfs_iget_key *key = data;
+
+	return MXFS_I(inode)->ino == key->ino && inode->i_generation == key->gen;
+}
+
+static int mxfs_iget_set(struct inode *inode, void *data)
+{
+	struct mxfs_iget_key *key = data;
+
+	MXFS_I(inode)->ino = key->ino;
+	inode->i_ino = key->ino;
+	inode->i_generation = key->gen;
+	return 0;
+}
+
+/**
+ * mxfs_iget - the mxfs inode of a lower dentry
+ * @sb: the upper superblock
+ * @lower: a positive lower dentry
+ *
+ * Return: the inode with a reference, attributes copied; or an ERR_PTR.
+ */
+struct inode *mxfs_iget(struct super_block *sb, struct dentry *lower)
+{
+	struct inode *linode = d_inode(lower);
+	struct mxfs_iget_key key = { .ino = linode->i_ino, .gen = linode->i_generation };
+	struct mxfs_inode *mi;
+	struct inode *inode;
+	int words = MXFS_FH_WORDS, type;
+
+	inode = iget5_locked(sb, linode->i_ino, mxfs_iget_test, mxfs_iget_set, &key);
+	if (!inode)
+		return ERR_PTR(-ENOMEM);
+	mi = MXFS_I(inode);
+	if (!(inode->i_state & I_NEW)) {
+		mxfs_set_lower(inode, lower);
+		mxfs_copy_attr(inode, linode);
+		return inode;
+	}
+
+	type = exportfs_encode_inode_fh(linode, (struct fid *)mi->fh, &words, NULL, 0);
+	if (type < 0 || type == FILEID_INVALID) {
+		iget_failed(inode);
+		return ERR_PTR(-EOVERFLOW);
+	}
+	mi->fh_type = type;
+	mi->fh_words = words;
+	mxfs_set_lower(inode, lower);
+	mxfs_copy_attr(inode, linode);
+	switch (inode->i_mode & S_IFMT) {
+	case S_IFREG:
+		inode->i_op = &mxfs_file_iops;
+		inode->i_fop = &mxfs_file_fops;
+		inode->i_mapping->a_ops = &mxfs_aops;
+		break;
+	case S_IFDIR:
+		inode->i_op = &mxfs_dir_iops;
+		inode->i_fop = &mxfs_dir_fops;
+		break;
+	case S_IFLNK:
+		inode->i_op = &mxfs_symlink_iops;
+		break;
+	default:
+		inode->i_op = &mxfs_special_iops;
+		init_special_inode(inode, inode->i_mode, linode->i_rdev);
+		break;
+	}
+	unlock_new_inode(inode);
+	return inode;
+}
+
+static struct dentry *mxfs_find_lower(struct inode *inode)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	struct mxfs_inode *mi = MXFS_I(inode);
+	struct dentry *lower;
+
+	if (inode == d_inode(inode->i_sb->s_root)) {
+		lower = dget(sbi->lower->mnt_root);
+	} else {
+		/*
+		 * Without an acceptable() function the answer may be disconnected from the tree: that is all that operations
+		 * on the inode or below it need, and ten times cheaper for a directory. Rename is
+		 * the one that needs more (mxfs_connected_lower()).
+		 */
+		lower = exportfs_decode_fh_raw(sbi->lower, (struct fid *)mi->fh, mi->fh_words, mi->fh_type, 0,
+					       NULL, NULL);
+		if (!lower)
+			return ERR_PTR(-ESTALE);
+		if (IS_ERR(lower))
+			return lower;
+	}
+	if (d_inode(lower)->i_ino != mi->ino || d_inode(lower)->i_generation != inode->i_generation ||
+	    ((d_inode(lower)->i_mode ^ inode->i_mode) & S_IFMT)) {
+		dput(lower);
+		return ERR_PTR(-ESTALE);
+	}
+	mxfs_set_lower(inode, lower);
+	dput(lower);
+	mxfs_copy_attr(inode, d_inode(mi->lower));
+	return mi->lower;
+}
+
+/**
+ * mxfs_lower - the lower dentry of an inode
+ * @inode: upper
+ *
+ * To be called inside a gate, and good until it is left.
+ *
+ * Return: a borrowed dentry, or an ERR_PTR: -ESTALE when the file was removed by another node.
+ */
+struct dentry *mxfs_lower(struct inode *inode)
+{
+	struct dentry *lower = smp_load_acquire(&MXFS_I(inode)->lower);
+
+	if (likely(lower))
+		return lower;
+	return mxfs_find_lower(inode);
+}
+
+/* Inside a gate: make the copied attributes those of this attach. */
+int mxfs_refresh_attr(struct inode *inode)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	struct dentry *lower;
+
+	if (likely(READ_ONCE(MXFS_I(inode)->attr_seq) == READ_ONCE(sbi->attach_seq)))
+		return 0;
+	lower = mxfs_lower(inode);
+	if (IS_ERR(lower))
+		return PTR_ERR(lower);
+	forget_all_cached_acls(inode);
+	mxfs_copy_attr(inode, d_inode(lower));
+	return 0;
+}
+
+int mxfs_permission(struct mnt_idmap *idmap, struct inode *inode, int mask)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	int idx, err;
+
+	if (unlikely(READ_ONCE(sbi->state) != MXFS_STATE_ATTACHED ||
+		     READ_ONCE(MXFS_I(inode)->attr_seq) != READ_ONCE(sbi->attach_seq))) {
+		if (mask & MAY_NOT_BLOCK)
+			return -ECHILD;
+		idx = mxfs_enter(sbi);
+		if (idx < 0)
+			return idx;
+		err = mxfs_refresh_attr(inode);
+		mxfs_leave(sbi, idx);
+		if (err)
+			return err;
+	}
+	return generic_permission(idmap, inode, mask);
+}
+
+int mxfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat, u32 mask,
+		 unsigned int flags)
+{
+	struct inode *inode = d_inode(path->dentry);
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	struct path lpath;
+	int idx, err;
+
+	idx = mxfs_enter(sbi);
+	if (idx < 0)
+		return idx;
+	lpath.mnt = sbi->lower;
+	lpath.dentry = mxfs_lower(inode);
+	if (IS_ERR(lpath.dentry)) {
+		err = PTR_ERR(lpath.dentry);
+		goto out;
+	}
+	err = mxfs_refresh_attr(inode);
+	if (!err)
+		err = vfs_getattr_nosec(&lpath, stat, mask, flags);
+	if (err)
+		goto out;
+	stat->dev = inode->i_sb->s_dev;
+	if (unlikely(READ_ONCE(MXFS_I(inode)->orphan)) && stat->nlink)
+		stat->nlink--;
+out:
+	mxfs_leave(sbi, idx);
+	return err;
+}
+
+int mxfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *attr)
+{
+	struct inode *inode = d_inode(dentry);
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	struct iattr lattr = *attr;
+	struct dentry *lower;
+	struct inode *linode;
+	bool resize = attr->ia_valid & ATTR_SIZE;
+	int idx, err;
+
+	idx = mxfs_enter(sbi);
+	if (idx < 0)
+		return idx;
+	lower = mxfs_lower(inode);
+	if (IS_ERR(lower)) {
+		err = PTR_ERR(lower);
+		goto out;
+	}
+	err = mxfs_refresh_attr(inode);
+	if (err)
+		goto out;
+	err = setattr_prepare(&nop_mnt_idmap, dentry, attr);
+	if (err)
+		goto out;
+	linode = d_inode(lower);
+
+	/* notify_change() refuses both at once (fs/attr.c), and the upper call has turned the one into the other. */
+	if (lattr.ia_valid & (ATTR_KILL_SUID | ATTR_KILL_SGID))
+		lattr.ia_valid &= ~ATTR_MODE;
+	/* ia_file is the upper file; the lower file system must not see it. */
+	lattr.ia_valid &= ~ATTR_FILE;
+
+	if (resize) {
+		/* Pages of maps from the smaller size on are stale either way; faults wait until the size is what it will be. */
+		filemap_invalidate_lock(inode->i_mapping);
+		err = mxfs_cache_drop_locked(inode, min(attr->ia_size, i_size_read(inode)), LLONG_MAX);
+		if (err)
+			goto out_unlock;
+		err = get_write_access(linode);
+		if (err)
+			goto out_unlock;
+	}
+	inode_lock(linode);
+	err = notify_change(&nop_mnt_idmap, lower, &lattr, NULL);
+	inode_unlock(linode);
+	if (resize)
+		put_write_access(linode);
+	if (!err && (attr->ia_valid & ATTR_MODE))
+		forget_all_cached_acls(inode);
+	mxfs_copy_attr(inode, linode);
+out_unlock:
+	if (resize)
+		filemap_invalidate_unlock(inode->i_mapping);
+out:
+	mxfs_leave(sbi, idx);
+	return err;
+}
+
+static void mxfs_free_link(void *link)
+{
+	kfree(link);
+}
+
+static const char *mxfs_get_link(struct dentry *dentry, struct inode *inode, struct delayed_call *done)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	DEFINE_DELAYED_CALL(lower_done);
+	struct dentry *lower;
+	const char *link;
+	int idx;
+
+	if (!dentry)
+		return ERR_PTR(-ECHILD);
+	idx = mxfs_enter(sbi);
+	if (idx < 0)
+		return ERR_PTR(idx);
+	lower = mxfs_lower(inode);
+	if (IS_ERR(lower)) {
+		link = ERR_CAST(lower);
+		goto out;
+	}
+	link = vfs_get_link(lower, &lower_done);
+	if (!IS_ERR(link)) {
+		/* The lower string may live in the lower inode, which may be gone when the VFS walks this one. */
+		char *copy = kstrdup(link, GFP_KERNEL);
+
+		do_delayed_call(&lower_done);
+		link = copy ? copy : ERR_PTR(-ENOMEM);
+		if (copy)
+			set_delayed_call(done, mxfs_free_link, copy);
+	}
+out:
+	mxfs_leave(sbi, idx);
+	return link;
+}
+
+ssize_t mxfs_listxattr(struct dentry *dentry, char *list, size_t size)
+{
+	struct inode *inode = d_inode(dentry);
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	struct dentry *lower;
+	ssize_t ret;
+	int idx;
+
+	idx = mxfs_enter(sbi);
+	if (idx < 0)
+		return idx;
+	lower = mxfs_lower(inode);
+	ret = IS_ERR(lower) ? PTR_ERR(lower) : vfs_listxattr(lower, list, size);
+	mxfs_leave(sbi, idx);
+	return ret;
+}
+
+static int mxfs_xattr_get(const struct xattr_handler *handler, struct dentry *dentry, struct inode *inode,
+			  const char *name, void *value, size_t size)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	struct dentry *lower;
+	int idx, ret;
+
+	idx = mxfs_enter(sbi);
+	if (idx < 0)
+		return idx;
+	lower = mxfs_lower(inode);
+	ret = IS_ERR(lower) ? PTR_ERR(lower) : vfs_getxattr(&nop_mnt_idmap, lower, name, value, size);
+	mxfs_leave(sbi, idx);
+	return ret;
+}
+
+static int mxfs_xattr_set(const struct xattr_handler *handler, struct mnt_idmap *idmap, struct dentry *dentry,
+			  struct inode *inode, const char *name, const void *value, size_t size, int flags)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	struct dentry *lower;
+	int idx, err;
+
+	idx = mxfs_enter(sbi);
+	if (idx < 0)
+		return idx;
+	lower = mxfs_lower(inode);
+	if (IS_ERR(lower)) {
+		err = PTR_ERR(lower);
+		goto out;
+	}
+	if (value)
+		err = vfs_setxattr(&nop_mnt_idmap, lower, name, value, size, flags);
+	else
+		err = vfs_removexattr(&nop_mnt_idmap, lower, name);
+	mxfs_copy_attr(inode, d_inode(lower));
+out:
+	mxfs_leave(sbi, idx);
+	return err;
+}
+
+static const struct xattr_handler mxfs_xattr_handler = {
+	.prefix	= "",		/* every name: what exists is XFS's business */
+	.get	= mxfs_xattr_get,
+	.set	= mxfs_xattr_set,
+};
+
+const struct xattr_handler * const mxfs_xattr_handlers[] = {
+	&mxfs_xattr_handler,
+	NULL
+};
+
+struct posix_acl *mxfs_get_inode_acl(struct inode *inode, int type, bool rcu)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	struct posix_acl *acl;
+	struct dentry *lower;
+	int idx;
+
+	if (rcu)
+		return ERR_PTR(-ECHILD);
+	idx = mxfs_enter(sbi);
+	if (idx < 0)
+		return ERR_PTR(idx);
+	lower = mxfs_lower(inode);
+	acl = IS_ERR(lower) ? ERR_CAST(lower) : get_inode_acl(d_inode(lower), type);
+	mxfs_leave(sbi, idx);
+	return acl;
+}
+
+int mxfs_set_acl(struct mnt_idmap *idmap, struct dentry *dentry, struct posix_acl *acl, int type)
+{
+	struct inode *inode = d_inode(dentry);
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	const char *name = posix_acl_xattr_name(type);
+	struct dentry *lower;
+	int idx, err;
+
+	idx = mxfs_enter(sbi);
+	if (idx < 0)
+		return idx;
+	lower = mxfs_lower(inode);
+	if (IS_ERR(lower)) {
+		err = PTR_ERR(lower);
+		goto out;
+	}
+	if (acl)
+		err = vfs_set_acl(&nop_mnt_idmap, lower, name, acl);
+	else
+		err = vfs_remove_acl(&nop_mnt_idmap, lower, name);
+	forget_all_cached_acls(inode);
+	mxfs_copy_attr(inode, d_inode(lower));
+out:
+	mxfs_leave(sbi, idx);
+	return err;
+}
+
+int mxfs_fileattr_get(struct dentry *dentry, struct fileattr *fa)
+{
+	struct inode *inode = d_inode(dentry);
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	struct dentry *lower;
+	int idx, err;
+
+	idx = mxfs_enter(sbi);
+	if (idx < 0)
+		return idx;
+	lower = mxfs_lower(inode);
+	err = IS_ERR(lower) ? PTR_ERR(lower) : vfs_fileattr_get(lower, fa);
+	mxfs_leave(sbi, idx);
+	return err;
+}
+
+int mxfs_fileattr_set(struct mnt_idmap *idmap, struct dentry *dentry, struct fileattr *fa)
+{
+	struct inode *inode = d_inode(dentry);
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	struct dentry *lower;
+	int idx, err;
+
+	idx = mxfs_enter(sbi);
+	if (idx < 0)
+		return idx;
+	lower = mxfs_lower(inode);
+	if (IS_ERR(lower)) {
+		err = PTR_ERR(lower);
+	} else {
+		err = vfs_fileattr_set(&nop_mnt_idmap, lower, fa);
+		mxfs_copy_attr(inode, d_inode(lower));
+	}
+	mxfs_leave(sbi, idx);
+	return err;
+}
+
+static int mxfs_fiemap(struct inode *inode, struct fiemap_extent_info *info, u64 start, u64 len)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	struct dentry *lower;
+	int idx, err;
+
+	idx = mxfs_enter(sbi);
+	if (idx < 0)
+		return idx;
+	lower = mxfs_lower(inode);
+	if (IS_ERR(lower)) {
+		err = PTR_ERR(lower);
+		goto out;
+	}
+	if (!d_inode(lower)->i_op->fiemap) {
+		err = -EOPNOTSUPP;
+		goto out;
+	}
+	err = mxfs_cache_flush(inode, 0, LLONG_MAX);
+	if (!err)
+		err = d_inode(lower)->i_op->fiemap(d_inode(lower), info, start, len);
+out:
+	mxfs_leave(sbi, idx);
+	return err;
+}
+
+const struct inode_operations mxfs_file_iops = {
+	.permission	= mxfs_permission,
+	.getattr	= mxfs_getattr,
+	.setattr	= mxfs_setattr,
+	.listxattr	= mxfs_listxattr,
+	.get_inode_acl	= mxfs_get_inode_acl,
+	.set_acl	= mxfs_set_acl,
+	.fileattr_get	= mxfs_fileattr_get,
+	.fileattr_set	= mxfs_fileattr_set,
+	.fiemap		= mxfs_fiemap,
+};
+
+const struct inode_operations mxfs_symlink_iops = {
+	.permission	= mxfs_permission,
+	.getattr	= mxfs_getattr,
+	.setattr	= mxfs_setattr,
+	.listxattr	= mxfs_listxattr,
+	.get_link	= mxfs_get_link,
+};
+
+const struct inode_operations mxfs_special_iops = {
+	.permission	= mxfs_permission,
+	.getattr	= mxfs_getattr,
+	.setattr	= mxfs_setattr,
+	.listxattr	= mxfs_listxattr,
+	.get_inode_acl	= mxfs_get_inode_acl,
+	.set_acl	= mxfs_set_acl,
+};

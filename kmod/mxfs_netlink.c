@@ -1,0 +1,521 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * mxfs: generic netlink, the module's side of the contract in include/uapi/linux/mxfs.h.
+ */
+#include <linux/netlink.h>
+#include <net/genetlink.h>
+#include "mxfs.h"
+
+static LIST_HEAD(mxfs_mounts);
+static DEFINE_MUTEX(mxfs_mounts_lock);	/* the list, and portid/hello of its members */
+static struct genl_family mxfs_genl;
+
+void mxfs_netlink_add(struct mxfs_sb *sbi)
+{
+	mutex_lock(&mxfs_mounts_lock);
+	list_add_tail(&sbi->list, &mxfs_mounts);
+	mutex_unlock(&mxfs_mounts_lock);
+}
+
+void mxfs_netlink_del(struct mxfs_sb *sbi)
+{
+	mutex_lock(&mxfs_mounts_lock);
+	list_del_init(&sbi->list);
+	mutex_unlock(&mxfs_mounts_lock);
+}
+
+/* Returns the mount with a reference. */
+static struct mxfs_sb *mxfs_find(u32 id)
+{
+	struct mxfs_sb *sbi, *found = NULL;
+
+	mutex_lock(&mxfs_mounts_lock);
+	list_for_each_entry(sbi, &mxfs_mounts, list)
+		if (sbi->id == id) {
+			found = sbi;
+			refcount_inc(&found->ref);
+			break;
+		}
+	mutex_unlock(&mxfs_mounts_lock);
+	return found;
+}
+
+static void mxfs_count_refused(struct mxfs_sb *sbi)
+{
+	spin_lock(&sbi->stats_lock);
+	sbi->stats.refused++;
+	spin_unlock(&sbi->stats_lock);
+}
+
+/* The mount that a message is about, with a reference, if the sender is its daemon. */
+static struct mxfs_sb *mxfs_of(struct genl_info *info)
+{
+	struct mxfs_sb *sbi;
+
+	if (GENL_REQ_ATTR_CHECK(info, MXFS_A_MOUNT))
+		return ERR_PTR(-EINVAL);
+	sbi = mxfs_find(nla_get_u32(info->attrs[MXFS_A_MOUNT]));
+	if (!sbi) {
+		GENL_SET_ERR_MSG(info, "no such mount");
+		return ERR_PTR(-ENODEV);
+	}
+	if (sbi->portid != info->snd_portid) {
+		mxfs_count_refused(sbi);
+		mxfs_sb_put(sbi);
+		GENL_SET_ERR_MSG(info, "only the daemon that said HELLO speaks for this mount");
+		return ERR_PTR(-EPERM);
+	}
+	return sbi;
+}
+
+static int mxfs_put_mount(struct sk_buff *skb, struct mxfs_sb *sbi)
+{
+	u32 flags = 0;
+
+	if (sbi->rdonly)
+		flags |= MXFS_FLAG_RDONLY;
+	if (sbi->opts.debug)
+		flags |= MXFS_FLAG_DEBUG;
+	if (sbi->stats.daemon_starts > 1)
+		flags |= MXFS_FLAG_RESTART;
+	if (atomic_read(&sbi->waiters))
+		flags |= MXFS_FLAG_WANT;
+	if (sbi->leaving)
+		flags |= MXFS_FLAG_LEAVING;
+
+	if (nla_put_u32(skb, MXFS_A_MOUNT, sbi->id) ||
+	    nla_put(skb, MXFS_A_UUID, MXFS_UUID_SIZE, sbi->geo.uuid) ||
+	    nla_put_string(skb, MXFS_A_DEVICE, sbi->source) ||
+	    nla_put_u32(skb, MXFS_A_DEV_MAJOR, MAJOR(sbi->dev)) ||
+	    nla_put_u32(skb, MXFS_A_DEV_MINOR, MINOR(sbi->dev)) ||
+	    nla_put_u32(skb, MXFS_A_FLAGS, flags) ||
+	    nla_put_u16(skb, MXFS_A_PORT, sbi->opts.port) ||
+	    nla_put_u32(skb, MXFS_A_LEASE_MS, sbi->opts.lease_ms) ||
+	    nla_put_u32(skb, MXFS_A_QUANTUM_MS, sbi->opts.quantum_ms) ||
+	    nla_put_u32(skb, MXFS_A_ROLE, sbi->role) ||
+	    nla_put_u32(skb, MXFS_A_STATE, READ_ONCE(sbi->state)) ||
+	    nla_put_u64_64bit(skb, MXFS_A_KEY, sbi->key, MXFS_A_PAD) ||
+	    nla_put_u64_64bit(skb, MXFS_A_EPOCH, sbi->epoch, MXFS_A_PAD))
+		return -EMSGSIZE;
+	if ((sbi->opts.iface && nla_put_string(skb, MXFS_A_IFACE, sbi->opts.iface)) ||
+	    (sbi->opts.multicast && nla_put_string(skb, MXFS_A_MULTICAST, sbi->opts.multicast)) ||
+	    (sbi->opts.broadcast && nla_put_string(skb, MXFS_A_BROADCAST, sbi->opts.broadcast)))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int mxfs_put_stats(struct sk_buff *skb, struct mxfs_sb *sbi)
+{
+	struct mxfs_stats stats;
+	int cpu;
+
+	spin_lock(&sbi->stats_lock);
+	stats = sbi->stats;
+	spin_unlock(&sbi->stats_lock);
+	for_each_possible_cpu(cpu) {
+		stats.through_bytes_read += *per_cpu_ptr(sbi->bytes_read, cpu);
+		stats.through_bytes_written += *per_cpu_ptr(sbi->bytes_written, cpu);
+	}
+	return nla_put(skb, MXFS_A_STATS, sizeof(stats), &stats);
+}
+
+static int mxfs_reply(struct genl_info *info, struct mxfs_sb *sbi, u8 cmd, bool stats)
+{
+	struct sk_buff *skb = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);
+	void *hdr;
+
+	if (!skb)
+		return -ENOMEM;
+	hdr = genlmsg_put_reply(skb, info, &mxfs_genl, 0, cmd);
+	if (!hdr || mxfs_put_mount(skb, sbi) || (stats && mxfs_put_stats(skb, sbi))) {
+		nlmsg_free(skb);
+		return -EMSGSIZE;
+	}
+	genlmsg_end(skb, hdr);
+	return genlmsg_reply(skb, info);
+}
+
+static int mxfs_do_hello(struct sk_buff *skb, struct genl_info *info)
+{
+	struct mxfs_sb *sbi, *found = NULL;
+	int err = -ENODEV;
+
+	if (GENL_REQ_ATTR_CHECK(info, MXFS_A_UUID))
+		return -EINVAL;
+	mutex_lock(&mxfs_mounts_lock);
+	list_for_each_entry(sbi, &mxfs_mounts, list) {
+		if (memcmp(sbi->geo.uuid, nla_data(info->attrs[MXFS_A_UUID]), MXFS_UUID_SIZE))
+			continue;
+		/* Two mounts may carry one UUID (a snapshot): the one whose daemon this process is. */
+		if (sbi->daemon_pid != task_tgid(current)) {
+			mxfs_count_refused(sbi);
+			err = -EPERM;
+			continue;
+		}
+		found = sbi;
+		refcount_inc(&found->ref);
+		found->portid = info->snd_portid;
+		found->hello = true;
+		break;
+	}
+	mutex_unlock(&mxfs_mounts_lock);
+	if (!found) {
+		if (err == -EPERM)
+			GENL_SET_ERR_MSG(info, "this process was not started by the mount with this UUID");
+		else
+			GENL_SET_ERR_MSG(info, "no mount with this UUID waits for a daemon");
+		return err;
+	}
+	err = mxfs_reply(info, found, MXFS_CMD_HELLO, false);
+	mxfs_sb_put(found);
+	return err;
+}
+
+static int mxfs_do_key(struct sk_buff *skb, struct genl_info *info)
+{
+	struct mxfs_sb *sbi;
+
+	if (GENL_REQ_ATTR_CHECK(info, MXFS_A_KEY))
+		return -EINVAL;
+	sbi = mxfs_of(info);
+	if (IS_ERR(sbi))
+		return PTR_ERR(sbi);
+	sbi->key = nla_get_u64(info->attrs[MXFS_A_KEY]);
+	mxfs_sb_put(sbi);
+	return 0;
+}
+
+static int mxfs_do_lease(struct sk_buff *skb, struct genl_info *info)
+{
+	struct mxfs_sb *sbi;
+
+	if (GENL_REQ_ATTR_CHECK(info, MXFS_A_LEASE_MS))
+		return -EINVAL;
+	sbi = mxfs_of(info);
+	if (IS_ERR(sbi))
+		return PTR_ERR(sbi);
+	WRITE_ONCE(sbi->lease_end, jiffies + msecs_to_jiffies(nla_get_u32(info->attrs[MXFS_A_LEASE_MS])));
+	wake_up_all(&sbi->wait);
+	mxfs_sb_put(sbi);
+	return 0;
+}
+
+static int mxfs_do_attach(struct sk_buff *skb, struct genl_info *info)
+{
+	struct mxfs_sb *sbi;
+	u64 epoch;
+	int err;
+
+	if (GENL_REQ_ATTR_CHECK(info, MXFS_A_EPOCH))
+		return -EINVAL;
+	sbi = mxfs_of(info);
+	if (IS_ERR(sbi))
+		return PTR_ERR(sbi);
+	epoch = nla_get_u64(info->attrs[MXFS_A_EPOCH]);
+	if (epoch < sbi->epoch) {
+		GENL_SET_ERR_MSG_FMT(info, "epoch %llu is older than %llu", epoch, sbi->epoch);
+		err = -ESTALE;
+	} else {
+		err = mxfs_command(sbi, MXFS_DO_ATTACH, epoch, 0);
+	}
+	if (err)
+		mxfs_count_refused(sbi);
+	mxfs_sb_put(sbi);
+	return err;
+}
+
+static int mxfs_do_detach(struct sk_buff *skb, struct genl_info *info)
+{
+	struct mxfs_sb *sbi;
+	u32 quantum;
+	int err;
+
+	if (GENL_REQ_ATTR_CHECK(info, MXFS_A_EPOCH))
+		return -EINVAL;
+	sbi = mxfs_of(info);
+	if (IS_ERR(sbi))
+		return PTR_ERR(sbi);
+	quantum = info->attrs[MXFS_A_QUANTUM_MS] ? nla_get_u32(info->attrs[MXFS_A_QUANTUM_MS]) :
+		  sbi->opts.quantum_ms;
+	err = mxfs_command(sbi, MXFS_DO_DETACH, nla_get_u64(info->attrs[MXFS_A_EPOCH]), quantum);
+	if (err)
+		mxfs_count_refused(sbi);
+	mxfs_sb_put(sbi);
+	return err;
+}
+
+static int mxfs_do_ready(struct sk_buff *skb, struct genl_info *info)
+{
+	struct mxfs_sb *sbi;
+	u32 role;
+
+	if (GENL_REQ_ATTR_CHECK(info, MXFS_A_ROLE))
+		return -EINVAL;
+	role = nla_get_u32(info->attrs[MXFS_A_ROLE]);
+	sbi = mxfs_of(info);
+	if (IS_ERR(sbi))
+		return PTR_ERR(sbi);
+	sbi->role = role;
+	if (info->attrs[MXFS_A_CLUSTERED])
+		sbi->clustered = nla_get_u32(info->attrs[MXFS_A_CLUSTERED]);
+	WRITE_ONCE(sbi->ready, true);
+	WRITE_ONCE(sbi->frozen, false);
+	wake_up_all(&sbi->wait);
+	mxfs_sb_put(sbi);
+	return 0;
+}
+
+static void mxfs_take_message(struct genl_info *info, char *buf)
+{
+	if (info->attrs[MXFS_A_MESSAGE])
+		nla_strscpy(buf, info->attrs[MXFS_A_MESSAGE], MXFS_MESSAGE_MAX);
+	else
+		strscpy(buf, "the daemon gave no reason", MXFS_MESSAGE_MAX);
+}
+
+static int mxfs_do_fail(struct sk_buff *skb, struct genl_info *info)
+{
+	struct mxfs_sb *sbi;
+	int err;
+
+	if (GENL_REQ_ATTR_CHECK(info, MXFS_A_ERRNO))
+		return -EINVAL;
+	sbi = mxfs_of(info);
+	if (IS_ERR(sbi))
+		return PTR_ERR(sbi);
+	err = nla_get_u32(info->attrs[MXFS_A_ERRNO]);
+	mxfs_take_message(info, sbi->fail_msg);
+	WRITE_ONCE(sbi->fail_err, err && err <= MAX_ERRNO ? -err : -EIO);
+	wake_up_all(&sbi->wait);
+	if (READ_ONCE(sbi->sb->s_root) && READ_ONCE(sbi->ready))
+		mxfs_shutdown(sbi, sbi->fail_msg);
+	mxfs_sb_put(sbi);
+	return 0;
+}
+
+static int mxfs_do_fenced(struct sk_buff *skb, struct genl_info *info)
+{
+	struct mxfs_sb *sbi = mxfs_of(info);
+
+	if (IS_ERR(sbi))
+		return PTR_ERR(sbi);
+	mxfs_take_message(info, sbi->fail_msg);
+	WRITE_ONCE(sbi->fail_err, -EIO);
+	mxfs_shutdown(sbi, sbi->fail_msg);
+	mxfs_sb_put(sbi);
+	return 0;
+}
+
+static int mxfs_do_left(struct sk_buff *skb, struct genl_info *info)
+{
+	struct mxfs_sb *sbi = mxfs_of(info);
+
+	if (IS_ERR(sbi))
+		return PTR_ERR(sbi);
+	WRITE_ONCE(sbi->left, true);
+	wake_up_all(&sbi->wait);
+	mxfs_sb_put(sbi);
+	return 0;
+}
+
+static int mxfs_do_status(struct sk_buff *skb, struct genl_info *info)
+{
+	struct mxfs_sb *sbi;
+	int err;
+
+	if (GENL_REQ_ATTR_CHECK(info, MXFS_A_MOUNT))
+		return -EINVAL;
+	sbi = mxfs_find(nla_get_u32(info->attrs[MXFS_A_MOUNT]));
+	if (!sbi)
+		return -ENODEV;
+	err = mxfs_reply(info, sbi, MXFS_CMD_STATUS, true);
+	mxfs_sb_put(sbi);
+	return err;
+}
+
+static int mxfs_dump_status(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	struct mxfs_sb *sbi;
+	u32 after = cb->args[0];
+	void *hdr;
+
+	mutex_lock(&mxfs_mounts_lock);
+	list_for_each_entry(sbi, &mxfs_mounts, list) {
+		if (sbi->id <= after)
+			continue;
+		hdr = genlmsg_put(skb, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq, &mxfs_genl, NLM_F_MULTI,
+				  MXFS_CMD_STATUS);
+		if (!hdr)
+			break;
+		if (mxfs_put_mount(skb, sbi) || mxfs_put_stats(skb, sbi)) {
+			genlmsg_cancel(skb, hdr);
+			break;
+		}
+		genlmsg_end(skb, hdr);
+		cb->args[0] = sbi->id;
+	}
+	mutex_unlock(&mxfs_mounts_lock);
+	return skb->len;
+}
+
+/* Kernel to daemon. */
+
+static void mxfs_send(struct mxfs_sb *sbi, struct sk_buff *skb, void *hdr, const char *what)
+{
+	u32 portid = READ_ONCE(sbi->portid);
+	int err;
+
+	genlmsg_end(skb, hdr);
+	err = portid ? genlmsg_unicast(&init_net, skb, portid) : -ENOTCONN;
+	if (!portid)
+		nlmsg_free(skb);
+	/* A daemon that died is told the state when its successor says HELLO; one that does not read is dead soon. */
+	if (err && err != -ENOTCONN && err != -ECONNREFUSED)
+		mxfs_warn(sbi, "the daemon did not receive %s (error %d)", what, err);
+}
+
+static struct sk_buff *mxfs_event(struct mxfs_sb *sbi, u8 cmd, void **hdr)
+{
+	struct sk_buff *skb = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);
+
+	if (!skb)
+		return NULL;
+	*hdr = genlmsg_put(skb, 0, 0, &mxfs_genl, 0, cmd);
+	if (!*hdr || nla_put_u32(skb, MXFS_A_MOUNT, sbi->id)) {
+		nlmsg_free(skb);
+		return NULL;
+	}
+	return skb;
+}
+
+/* At most one a second, and the first at once. */
+void mxfs_send_want(struct mxfs_sb *sbi)
+{
+	struct sk_buff *skb;
+	unsigned long last;
+	void *hdr;
+
+	spin_lock(&sbi->stats_lock);
+	last = sbi->last_want;
+	if (last && time_before(jiffies, last + HZ)) {
+		spin_unlock(&sbi->stats_lock);
+		return;
+	}
+	if (!last)
+		sbi->want_nanos = ktime_get_ns();
+	WRITE_ONCE(sbi->last_want, jiffies ?: 1);
+	spin_unlock(&sbi->stats_lock);
+
+	skb = mxfs_event(sbi, MXFS_EV_WANT, &hdr);
+	if (skb)
+		mxfs_send(sbi, skb, hdr, "WANT");
+}
+
+void mxfs_send_leave(struct mxfs_sb *sbi)
+{
+	void *hdr;
+	struct sk_buff *skb = mxfs_event(sbi, MXFS_EV_LEAVE, &hdr);
+
+	if (skb)
+		mxfs_send(sbi, skb, hdr, "LEAVE");
+}
+
+void mxfs_send_result(struct mxfs_sb *sbi, u8 event, u64 epoch, int err, u64 nanos, const char *msg)
+{
+	void *hdr;
+	struct sk_buff *skb = mxfs_event(sbi, event, &hdr);
+
+	if (!skb)
+		return;
+	if (nla_put_u64_64bit(skb, MXFS_A_EPOCH, epoch, MXFS_A_PAD) ||
+	    nla_put_u32(skb, MXFS_A_ERRNO, -err) ||
+	    nla_put_u64_64bit(skb, MXFS_A_NANOS, nanos, MXFS_A_PAD) ||
+	    (msg && nla_put_string(skb, MXFS_A_MESSAGE, msg))) {
+		nlmsg_free(skb);
+		return;
+	}
+	mxfs_send(sbi, skb, hdr, event == MXFS_EV_ATTACHED ? "ATTACHED" : "DETACHED");
+}
+
+static const struct nla_policy mxfs_hello_policy[MXFS_A_MAX + 1] = {
+	[MXFS_A_UUID]		= NLA_POLICY_EXACT_LEN(MXFS_UUID_SIZE),
+};
+
+static const struct nla_policy mxfs_policy[MXFS_A_MAX + 1] = {
+	[MXFS_A_MOUNT]		= { .type = NLA_U32 },
+	[MXFS_A_LEASE_MS]	= NLA_POLICY_RANGE(NLA_U32, 1, 32767),
+	[MXFS_A_QUANTUM_MS]	= NLA_POLICY_RANGE(NLA_U32, 0, 10000),
+	[MXFS_A_ROLE]		= NLA_POLICY_RANGE(NLA_U32, MXFS_ROLE_MEMBER, MXFS_ROLE_OWNER),
+	[MXFS_A_KEY]		= { .type = NLA_U64 },
+	[MXFS_A_EPOCH]		= { .type = NLA_U64 },
+	[MXFS_A_ERRNO]		= { .type = NLA_U32 },
+	[MXFS_A_MESSAGE]	= { .type = NLA_NUL_STRING, .len = MXFS_MESSAGE_MAX - 1 },
+	[MXFS_A_CLUSTERED]	= NLA_POLICY_RANGE(NLA_U32, 0, 1),
+};
+
+#define MXFS_OP(command, handler)						\
+	{ .cmd = command, .doit = handler, .flags = GENL_ADMIN_PERM,		\
+	  .policy = mxfs_policy, .maxattr = MXFS_A_MAX }
+
+static const struct genl_ops mxfs_genl_ops[] = {
+	{ .cmd = MXFS_CMD_HELLO, .doit = mxfs_do_hello, .flags = GENL_ADMIN_PERM,
+	  .policy = mxfs_hello_policy, .maxattr = MXFS_A_MAX },
+	MXFS_OP(MXFS_CMD_KEY, mxfs_do_key),
+	MXFS_OP(MXFS_CMD_LEASE, mxfs_do_lease),
+	MXFS_OP(MXFS_CMD_ATTACH, mxfs_do_attach),
+	MXFS_OP(MXFS_CMD_DETACH, mxfs_do_detach),
+	MXFS_OP(MXFS_CMD_READY, mxfs_do_ready),
+	MXFS_OP(MXFS_CMD_FAIL, mxfs_do_fail),
+	MXFS_OP(MXFS_CMD_FENCED, mxfs_do_fenced),
+	MXFS_OP(MXFS_CMD_LEFT, mxfs_do_left),
+	{ .cmd = MXFS_CMD_STATUS, .doit = mxfs_do_status, .dumpit = mxfs_dump_status, .flags = GENL_ADMIN_PERM,
+	  .policy = mxfs_policy, .maxattr = MXFS_A_MAX },
+};
+
+static struct genl_family mxfs_genl __ro_after_init = {
+	.name		= MXFS_GENL_NAME,
+	.version	= MXFS_GENL_VERSION,
+	.maxattr	= MXFS_A_MAX,
+	.module		= THIS_MODULE,
+	.ops		= mxfs_genl_ops,
+	.n_ops		= ARRAY_SIZE(mxfs_genl_ops),
+	.resv_start_op	= MXFS_CMD_HELLO,
+};
+
+/* A netlink socket was closed: perhaps a daemon died. */
+static int mxfs_netlink_event(struct notifier_block *nb, unsigned long event, void *data)
+{
+	struct netlink_notify *n = data;
+	struct mxfs_sb *sbi;
+
+	if (event != NETLINK_URELEASE || n->protocol != NETLINK_GENERIC || !net_eq(n->net, &init_net))
+		return NOTIFY_DONE;
+	mutex_lock(&mxfs_mounts_lock);
+	list_for_each_entry(sbi, &mxfs_mounts, list)
+		if (sbi->portid == n->portid) {
+			WRITE_ONCE(sbi->portid, 0);
+			mxfs_daemon_gone(sbi);
+		}
+	mutex_unlock(&mxfs_mounts_lock);
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block mxfs_netlink_nb = { .notifier_call = mxfs_netlink_event };
+
+int mxfs_netlink_init(void)
+{
+	int err = genl_register_family(&mxfs_genl);
+
+	if (err)
+		return err;
+	err = netlink_register_notifier(&mxfs_netlink_nb);
+	if (err)
+		genl_unregister_family(&mxfs_genl);
+	return err;
+}
+
+void mxfs_netlink_exit(void)
+{
+	netlink_unregister_notifier(&mxfs_netlink_nb);
+	genl_unregister_family(&mxfs_genl);
+}

@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * mxfs: mounting and unmounting.
+ *
+ *	mount	claim the device > validate > probe with XFS > start the daemon, which decides with the storage array
+ *		who owns, and attaches XFS if that is this node > READY
+ *	umount	sync > evict every inode > reap > detach XFS > the daemon leaves > give the device back
+ */
+#include <linux/backing-dev.h>
+#include <linux/blkdev.h>
+#include <linux/fs_parser.h>
+#include <linux/module.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/statfs.h>
+#include "mxfs.h"
+
+static atomic_t mxfs_mount_ids = ATOMIC_INIT(0);
+
+enum {
+	Opt_validate, Opt_debug, Opt_iface, Opt_port, Opt_multicast, Opt_broadcast, Opt_errors, Opt_lease_ms,
+	Opt_quantum_ms, Opt_ready_ms,
+};
+
+static const struct constant_table mxfs_errors[] = {
+	{ "shutdown", 0 },
+	{}
+};
+
+static const struct fs_parameter_spec mxfs_params[] = {
+	fsparam_flag("validate",	Opt_validate),
+	fsparam_flag("debug",		Opt_debug),
+	fsparam_string("iface",		Opt_iface),
+	fsparam_u32("port",		Opt_port),
+	fsparam_string("multicast",	Opt_multicast),
+	fsparam_string("broadcast",	Opt_broadcast),
+	fsparam_enum("errors",		Opt_errors, mxfs_errors),
+	fsparam_u32("lease_ms",		Opt_lease_ms),
+	fsparam_u32("quantum_ms",	Opt_quantum_ms),
+	fsparam_u32("ready_ms",		Opt_ready_ms),
+	{}
+};
+
+static int mxfs_range(struct fs_context *fc, struct fs_parameter *param, u32 value, u32 low, u32 high)
+{
+	if (value >= low && value <= high)
+		return 0;
+	return invalf(fc, "mxfs: %s=%u is out of range (%u to %u)", param->key, value, low, high);
+}
+
+static int mxfs_take_string(struct fs_context *fc, struct fs_parameter *param, char **to)
+{
+	if (!*param->string || strlen(param->string) >= MXFS_STRING_MAX)
+		return invalf(fc, "mxfs: %s= needs a value of at most %d characters", param->key, MXFS_STRING_MAX - 1);
+	kfree(*to);
+	*to = param->string;
+	param->string = NULL;
+	return 0;
+}
+
+static int mxfs_parse_param(struct fs_context *fc, struct fs_parameter *param)
+{
+	struct mxfs_sb *sbi = fc->s_fs_info;
+	struct mxfs_opts *opts = &sbi->opts;
+	struct fs_parse_result result;
+	int opt, err;
+
+	/* mount -o remount says everything again; only ro and rw can change (mxfs_reconfigure()). */
+	if (fc->purpose == FS_CONTEXT_FOR_RECONFIGURE) {
+		opt = fs_parse(fc, mxfs_params, param, &result);
+		return opt < 0 ? opt : 0;
+	}
+	opt = fs_parse(fc, mxfs_params, param, &result);
+	if (opt < 0)
+		return opt;
+	switch (opt) {
+	case Opt_validate:
+		opts->validate = true;
+		return 0;
+	case Opt_debug:
+		opts->debug = true;
+		return 0;
+	case Opt_iface:
+		return mxfs_take_string(fc, param, &opts->iface);
+	case Opt_multicast:
+		return mxfs_take_string(fc, param, &opts->multicast);
+	case Opt_broadcast:
+		return mxfs_take_string(fc, param, &opts->broadcast);
+	case Opt_errors:
+		return 0;
+	case Opt_port:
+		err = mxfs_range(fc, param, result.uint_32, 1, 65535);
+		opts->port = result.uint_32;
+		return err;
+	case Opt_lease_ms:
+		err = mxfs_range(fc, param, result.uint_32, 2000, 30000);
+		opts->lease_ms = result.uint_32;
+		return err;
+	case Opt_quantum_ms:
+		err = mxfs_range(fc, param, result.uint_32, 0, 10000);
+		opts->quantum_ms = result.uint_32;
+		return err;
+	case Opt_ready_ms:
+		err = mxfs_range(fc, param, result.uint_32, 100, 600000);
+		opts->ready_ms = result.uint_32;
+		return err;
+	}
+	return -EINVAL;
+}
+
+void mxfs_sb_put(struct mxfs_sb *sbi)
+{
+	if (!refcount_dec_and_test(&sbi->ref))
+		return;
+	mxfs_unclaim(sbi);
+	put_pid(sbi->daemon_pid);
+	if (sbi->wq)
+		destroy_workqueue(sbi->wq);
+	mxfs_gates_destroy(sbi);
+	free_percpu(sbi->bytes_read);
+	free_percpu(sbi->bytes_written);
+	if (sbi->cred)
+		put_cred(sbi->cred);
+	kfree(sbi->opts.iface);
+	kfree(sbi->opts.multicast);
+	kfree(sbi->opts.broadcast);
+	kfree(sbi->source);
+	kfree(sbi);
+}
+
+static struct mxfs_sb *mxfs_sb_alloc(void)
+{
+	struct mxfs_sb *sbi = kzalloc(sizeof(*sbi), GFP_KERNEL);
+
+	if (!sbi)
+		return NULL;
+	if (mxfs_gates_init(sbi)) {
+		kfree(sbi);
+		return NULL;
+	}
+	refcount_set(&sbi->ref, 1);
+	sbi->id = atomic_inc_return(&mxfs_mount_ids);
+	sbi->state = MXFS_STATE_STARTING;
+	INIT_LIST_HEAD(&sbi->list);
+	mutex_init(&sbi->state_lock);
+	init_waitqueue_head(&sbi->wait);
+	spin_lock_init(&sbi->lower_lock);
+	INIT_LIST_HEAD(&sbi->lower_inodes);
+	INIT_LIST_HEAD(&sbi->lower_files);
+	INIT_LIST_HEAD(&sbi->cached_inodes);
+	init_waitqueue_head(&sbi->drained);
+	mutex_init(&sbi->orphan_lock);
+	INIT_LIST_HEAD(&sbi->reap);
+	sbi->orphan_first = (u32)ktime_get_real_seconds();
+	sbi->orphan_seq = sbi->orphan_first;
+	INIT_WORK(&sbi->reap_work, mxfs_reap_workfn);
+	INIT_WORK(&sbi->restart_work, mxfs_restart_workfn);
+	INIT_WORK(&sbi->dead_work, mxfs_dead_workfn);
+	INIT_DELAYED_WORK(&sbi->cmd_work, mxfs_cmd_workfn);
+	spin_lock_init(&sbi->stats_lock);
+	sbi->opts.port = MXFS_DEFAULT_PORT;
+	sbi->opts.lease_ms = MXFS_DEFAULT_LEASE_MS;
+	sbi->opts.quantum_ms = MXFS_DEFAULT_QUANTUM_MS;
+	sbi->opts.ready_ms = MXFS_DEFAULT_READY_MS;
+	/* Nothing may start before the daemon has extended the lease. */
+	sbi->lease_end = jiffies;
+	sbi->cred = prepare_kernel_cred(&init_task);
+	sbi->bytes_read = alloc_percpu(u64);
+	sbi->bytes_written = alloc_percpu(u64);
+	sbi->wq = alloc_ordered_workqueue("mxfs/%u", 0, sbi->id);
+	if (!sbi->cred || !sbi->bytes_read || !sbi->bytes_written || !sbi->wq) {
+		mxfs_sb_put(sbi);
+		return NULL;
+	}
+	return sbi;
+}
+
+static void mxfs_put_super(struct super_block *sb)
+{
+	/* Eviction is over; what is below goes in mxfs_kill_sb(), after the VFS has let go of everything. */
+}
+
+static int mxfs_sync_fs(struct super_block *sb, int wait)
+{
+	struct mxfs_sb *sbi = MXFS_SB(sb);
+	struct super_block *lower;
+	int idx, err = 0;
+
+	if (!wait)
+		return 0;
+	/* On a node that does not own the volume everything is on disk. */
+	idx = mxfs_enter_attached(sbi);
+	if (idx == -ENOTCONN)
+		return 0;
+	if (idx < 0)
+		return idx;
+	lower = sbi->lower->mnt_sb;
+	down_read(&lower->s_umount);
+	err = sync_filesystem(lower);
+	up_read(&lower->s_umount);
+	mxfs_leave(sbi, idx);
+	return err;
+}
+
+static int mxfs_statfs(struct dentry *dentry, struct kstatfs *buf)
+{
+	struct mxfs_sb *sbi = MXFS_SB(dentry->d_sb);
+	struct path path;
+	int idx, err;
+
+	idx = mxfs_enter(sbi);
+	if (idx < 0)
+		return idx;
+	path.mnt = sbi->lower;
+	path.dentry = mxfs_lower(d_inode(dentry));
+	err = IS_ERR(path.dentry) ? PTR_ERR(path.dentry) : vfs_statfs(&path, buf);
+	if (!err)
+		buf->f_type = MXFS_SUPER_MAGIC;
+	mxfs_leave(sbi, idx);
+	return err;
+}
+
+static int mxfs_show_options(struct seq_file *m, struct dentry *root)
+{
+	struct mxfs_sb *sbi = MXFS_SB(root->d_sb);
+	struct mxfs_opts *opts = &sbi->opts;
+
+	if (opts->debug)
+		seq_puts(m, ",debug");
+	if (opts->iface)
+		seq_show_option(m, "iface", opts->iface);
+	if (opts->multicast)
+		seq_show_option(m, "multicast", opts->multicast);
+	if (opts->broadcast)
+		seq_show_option(m, "broadcast", opts->broadcast);
+	if (opts->port != MXFS_DEFAULT_PORT)
+		seq_printf(m, ",port=%u", opts->port);
+	if (opts->lease_ms != MXFS_DEFAULT_LEASE_MS)
+		seq_printf(m, ",lease_ms=%u", opts->lease_ms);
+	if (opts->quantum_ms != MXFS_DEFAULT_QUANTUM_MS)
+		seq_printf(m, ",quantum_ms=%u", opts->quantum_ms);
+	if (opts->ready_ms != MXFS_DEFAULT_READY_MS)
+		seq_printf(m, ",ready_ms=%u", opts->ready_ms);
+	return 0;
+}
+
+static const struct super_operations mxfs_sops = {
+	.alloc_inode	= mxfs_alloc_inode,
+	.free_inode	= mxfs_free_inode,
+	.evict_inode	= mxfs_evict_inode,
+	.put_super	= mxfs_put_super,
+	.sync_fs	= mxfs_sync_fs,
+	.statfs		= mxfs_statfs,
+	.show_options	= mxfs_show_options,
+};
+
+static int mxfs_fill_super(struct super_block *sb, struct fs_context *fc)
+{
+	struct mxfs_sb *sbi = MXFS_SB(sb);
+	int err;
+
+	sbi->sb = sb;
+	sbi->rdonly = sb_rdonly(sb);
+	sb->s_magic = MXFS_SUPER_MAGIC;
+	sb->s_op = &mxfs_sops;
+	sb->s_d_op = &mxfs_dops;
+	sb->s_xattr = mxfs_xattr_handlers;
+	sb->s_export_op = &mxfs_export_ops;
+	sb->s_flags |= SB_POSIXACL;
+	err = super_setup_bdi(sb);
+	if (err)
+		return err;
+
+	err = mxfs_claim(sbi);
+	if (err) {
+		mxfs_err(sbi, "not mounted: the device cannot be had exclusively (error %d): mounted as something else, or held, on this node?",
+			 err);
+		errorf(fc, "mxfs: %s cannot be had exclusively (error %d): mounted as something else, or held, on this node?",
+		       sbi->source, err);
+		return err;
+	}
+	err = mxfs_validate(sbi, fc);
+	if (err)
+		return err;
+	err = mxfs_probe(sbi, fc);
+	if (err)
+		return err;
+	if (sbi->opts.validate) {
+		mxfs_info(sbi, "valid: XFS %pU, %llu blocks of %u bytes; nothing mounted", sbi->geo.uuid,
+			  sbi->geo.blocks, sbi->geo.blocksize);
+		errorf(fc, "mxfs: %s is valid: XFS %pU, %llu blocks of %u bytes; nothing mounted (validate)",
+		       sbi->source, sbi->geo.uuid, sbi->geo.blocks, sbi->geo.blocksize);
+		return -ECANCELED;
+	}
+
+	mxfs_netlink_add(sbi);
+	mxfs_debugfs_add(sbi);
+	err = mxfs_daemon_start(sbi, fc);
+	if (err)
+		return err;
+	mutex_lock(&sbi->state_lock);
+	if (sbi->state == MXFS_STATE_STARTING)
+		WRITE_ONCE(sbi->state, MXFS_STATE_DETACHED);
+	mutex_unlock(&sbi->state_lock);
+	wake_up_all(&sbi->wait);
+	if (!sbi->clustered)
+		mxfs_warn(sbi, "the device has no SCSI-3 persistent reservations: mounted for this node alone; no other node may mount it");
+	mxfs_info(sbi, "mounted, XFS %pU, %s, epoch %llu", sbi->geo.uuid,
+		  sbi->role == MXFS_ROLE_OWNER ? "owner" : "member", sbi->epoch);
+	return 0;
+}
+
+static int mxfs_test_super(struct super_block *sb, struct fs_context *fc)
+{
+	struct mxfs_sb *mine = fc->s_fs_info, *other = MXFS_SB(sb);
+
+	return other && other->dev == mine->dev;
+}
+
+static int mxfs_get_tree(struct fs_context *fc)
+{
+	struct mxfs_sb *sbi = fc->s_fs_info;
+	struct super_block *sb;
+	int err;
+
+	if (!fc->source || !*fc->source)
+		return invalf(fc, "mxfs: no device given");
+	err = lookup_bdev(fc->source, &sbi->dev);
+	if (err)
+		return errorf(fc, "mxfs: %s is no block device (error %d)", fc->source, err), err;
+	sbi->source = kstrdup(fc->source, GFP_KERNEL);
+	if (!sbi->source)
+		return -ENOMEM;
+	if (sbi->opts.validate)
+		fc->sb_flags |= SB_RDONLY;
+
+	sb = sget_fc(fc, mxfs_test_super, set_anon_super_fc);
+	if (IS_ERR(sb))
+		return PTR_ERR(sb);
+	if (sb->s_root) {
+		/* A second mount of the same device on this node is the same file system, as everywhere in Linux. */
+		if ((fc->sb_flags ^ sb->s_flags) & SB_RDONLY || sbi->opts.validate) {
+			errorf(fc, "mxfs: %s is already mounted on this node%s", sbi->source,
+			       sb_rdonly(sb) ? ", read-only" : "");
+			deactivate_locked_super(sb);
+			return -EBUSY;
+		}
+	} else {
+		err = mxfs_fill_super(sb, fc);
+		if (err) {
+			deactivate_locked_super(sb);
+			return err;
+		}
+		sb->s_flags |= SB_ACTIVE;
+	}
+	fc->root = dget(sb->s_root);
+	return 0;
+}
+
+static int mxfs_reconfigure(struct fs_context *fc)
+{
+	struct mxfs_sb *sbi = MXFS_SB(fc->root->d_sb);
+
+	if (sbi->rdonly && !(fc->sb_flags & SB_RDONLY))
+		return invalf(fc, "mxfs: mounted read-only; unmount it and mount it read-write");
+	sync_filesystem(fc->root->d_sb);
+	return 0;
+}
+
+static void mxfs_free_fc(struct fs_context *fc)
+{
+	if (fc->s_fs_info)
+		mxfs_sb_put(fc->s_fs_info);
+}
+
+static const struct fs_context_operations mxfs_context_ops = {
+	.parse_param	= mxfs_parse_param,
+	.get_tree	= mxfs_get_tree,
+	.reconfigure	= mxfs_reconfigure,
+	.free		= mxfs_free_fc,
+};
+
+static int mxfs_init_fs_context(struct fs_context *fc)
+{
+	/* A reconfiguration only parses: its context is thrown away. */
+	fc->s_fs_info = mxfs_sb_alloc();
+	if (!fc->s_fs_info)
+		return -ENOMEM;
+	fc->ops = &mxfs_context_ops;
+	return 0;
+}
+
+/*
+ * Also the end of a mount that failed anywhere in mxfs_fill_super(): each step here does nothing where its
+ * counterpart was not reached.
+ */
+static void mxfs_kill_sb(struct super_block *sb)
+{
+	struct mxfs_sb *sbi = MXFS_SB(sb);
+
+	/* Syncs, drops every dentry, evicts every inode; the daemon and ownership still work meanwhile. */
+	kill_anon_super(sb);
+	if (!sbi->source)
+		goto out;
+	if (sbi->daemon_pid || sbi->lower)
+		mxfs_reap_all(sbi);
+	cancel_work_sync(&sbi->reap_work);
+	mutex_lock(&sbi->state_lock);
+	sbi->leaving = true;	/* no command is accepted from here on */
+	mutex_unlock(&sbi->state_lock);
+	flush_delayed_work(&sbi->cmd_work);
+	flush_workqueue(sbi->wq);
+	mxfs_detach_final(sbi);
+	mxfs_daemon_stop(sbi);
+	/* A dying daemon may have shut the mount down at the last moment. */
+	flush_workqueue(sbi->wq);
+	mxfs_debugfs_del(sbi);
+	mxfs_netlink_del(sbi);
+	if (sbi->claim)
+		invalidate_bdev(file_bdev(sbi->claim));	/* what tools read next is what is on disk */
+	mxfs_unclaim(sbi);
+	if (sbi->role)
+		mxfs_info(sbi, "unmounted");
+out:
+	mxfs_sb_put(sbi);
+}
+
+struct file_system_type mxfs_fs_type = {
+	.owner			= THIS_MODULE,
+	.name			= "mxfs",
+	.init_fs_context	= mxfs_init_fs_context,
+	.parameters		= mxfs_params,
+	.kill_sb		= mxfs_kill_sb,
+	.fs_flags		= FS_REQUIRES_DEV,
+};
