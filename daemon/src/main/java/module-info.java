@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** mxfsd, the daemon of one mounted mxfs volume. */
+module org.mxfs.daemon {
+  requires static org.jspecify;
+  requires org.mxfs.bindings;
+  requires org.mxfs.netlink;
+  requires org.mxfs.scsi;
+}

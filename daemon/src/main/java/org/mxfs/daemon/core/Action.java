@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.core;
+
+/** What {@link Ownership} wants done, in order. */
+public sealed interface Action {
+  /** Issue to the array; the answer comes back as {@link Event.Answered}. */
+  record Array(ArrayCommand command) implements Action {}
+
+  /** The key of this node from now on: to the kernel, to discovery, to the peers. */
+  record TellKey(ReservationKey key) implements Action {}
+
+  /** Kernel: operations may start for so long from now on. */
+  record Lease(long millis) implements Action {}
+
+  record Attach(long epoch) implements Action {}
+
+  record Detach(long epoch, long quantumMillis) implements Action {}
+
+  /** Kernel: mount(2) may return. */
+  record Ready(Role role, boolean clustered) implements Action {}
+
+  /** Kernel: mount(2) fails, or the mount shuts down. */
+  record Fail(Errno errno, String message) implements Action {}
+
+  record Fenced(String message) implements Action {}
+
+  record Left(Errno errno) implements Action {}
+
+  record Send(int nodeId, PeerMessage message) implements Action {}
+
+  record Broadcast(PeerMessage message) implements Action {}
+
+  record Note(Level level, String text) implements Action {}
+
+  /** The daemon's work is done. */
+  record Exit() implements Action {}
+
+  /** How loud a {@link Note} is. */
+  enum Level {
+    DEBUG,
+    INFO,
+    WARN,
+    ERROR
+  }
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.core;
+
+/** What happens to {@link Ownership}. */
+public sealed interface Event {
+  /** Once, first. */
+  record Start(Predecessor predecessor) implements Event {}
+
+  /** Time has passed: the deadline that the machine named is there. */
+  record Tick() implements Event {}
+
+  /** The answer to the one array command under way. */
+  record Answered(ArrayAnswer answer) implements Event {}
+
+  /** The device reported a unit attention on the way (SPC-4 5.14.7: 29/00, 2A/03, 2A/04, 2A/05). */
+  record UnitAttention(String name) implements Event {}
+
+  /** Kernel: an operation waits for ownership. */
+  record Want() implements Event {}
+
+  /** Kernel: the end of an ATTACH; {@code errno} 0 is success. */
+  record Attached(long epoch, int errno, long nanos, String message) implements Event {}
+
+  /** Kernel: the end of a DETACH; {@code errno} 0 is success. */
+  record Detached(long epoch, int errno, long nanos, String message) implements Event {}
+
+  /** Kernel: umount; XFS is detached, operations have ended. */
+  record Leave() implements Event {}
+
+  /** Discovery: another node announces this volume. */
+  record Heard(ReservationKey key, String host) implements Event {}
+
+  /** Discovery: another machine uses this node's id; the text says which. */
+  record Collision(String text) implements Event {}
+
+  /** A connection to this node is up, or its key has changed. */
+  record PeerUp(ReservationKey key, long epoch) implements Event {}
+
+  record PeerDown(int nodeId) implements Event {}
+
+  record Received(ReservationKey from, long epoch, PeerMessage message) implements Event {}
+}

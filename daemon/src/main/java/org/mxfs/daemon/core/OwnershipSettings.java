@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.core;
+
+/**
+ * What {@link Ownership} is told before it starts.
+ *
+ * @param nodeId this node, never 0
+ * @param unixSeconds wall clock at the start: the incarnation of a node that registers for the
+ *     first time
+ * @param firstRequestId where request ids begin; never below one that an earlier daemon of this
+ *     node used
+ * @param volume volume UUID, for messages
+ * @param device device name, for messages
+ */
+public record OwnershipSettings(
+    int nodeId,
+    long unixSeconds,
+    long firstRequestId,
+    long leaseMillis,
+    long quantumMillis,
+    boolean readOnly,
+    String volume,
+    String device) {
+  /**
+   * How long a mount listens before it believes that no other machine runs under this node's id, or
+   * shares a device that has no reservations. Others answer a newcomer at once, so this is many
+   * times a network round trip.
+   */
+  public static final long LISTEN_MILLIS = 1_000;
+
+  /** How long a mount looks for the node that holds the reservation: five announcement rounds. */
+  public static final long PEER_WAIT_MILLIS = 5_000;
+
+  /** How often an unanswered request is repeated. */
+  public static final long REQUEST_MILLIS = 500;
+
+  /**
+   * How often a node that waits reads who holds the reservation, in case it heard nothing of a
+   * change.
+   */
+  public static final long WAIT_READ_MILLIS = 1_000;
+
+  /** How often an unanswered grant is repeated and the array asked whether it was used. */
+  public static final long GRANT_MILLIS = 250;
+
+  /** After so long without an outcome a grant is withdrawn. */
+  public static final long CONSENT_MILLIS = 3_000;
+
+  /** Pause after an error of the array or of the kernel before the same thing is tried again. */
+  public static final long RETRY_MILLIS = 200;
+
+  /** Pause after an attach or a detach that failed. */
+  public static final long BUSY_MILLIS = 1_000;
+
+  /** How many errors of the array in a row end a mount that is not ready yet. */
+  public static final int START_ERRORS_MAX = 10;
+
+  /** How long a leaving owner waits for the first waiter to take the volume. */
+  public static final long LEAVE_GRANT_MILLIS = 2_000;
+
+  /** How long leaving may take in all. */
+  public static final long LEAVE_MILLIS = 4_500;
+
+  /** How long a failed mount may spend on taking its registration back. */
+  public static final long FAIL_MILLIS = 3_000;
+
+  public OwnershipSettings {
+    if (nodeId == 0) {
+      throw new IllegalArgumentException("node id 0 means no node");
+    }
+    if (leaseMillis <= 0) {
+      throw new IllegalArgumentException("lease of " + leaseMillis + " ms");
+    }
+  }
+}
