@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package org.mxfs.blockio;
+
+import java.io.Closeable;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.time.Duration;
+
+/**
+ * A disk, or a file used as one: blocks of a fixed size, read and written past the page cache.
+ *
+ * <p><b>Units.</b> Offsets and lengths are bytes, multiples of {@link #blockSize}; buffers begin at
+ * such multiples too and lie in {@link #buffers}. A request that breaks this is refused with {@link
+ * IllegalArgumentException} before anything is sent.
+ *
+ * <p><b>Two forms.</b> The first form waits. The second calls back: it returns as soon as the
+ * request is queued, waits only while the queue is full (that is the back-pressure), and reports
+ * the end to a {@link Callback}, on a thread of the device or on the caller's own, possibly before
+ * the method returns. A callback must be quick, may start one request in the place of the one that
+ * ended, and must not wait for another.
+ *
+ * <p><b>Durability.</b> A write is durable when {@link #writeThrough} ended well, or when a {@link
+ * #flush} did that began after the write ended. Requests under way at the same time have no order;
+ * whoever needs one waits for the first before starting the second. A write of one block is not
+ * torn by a crash where the device promises that; longer ones may be.
+ *
+ * <p><b>Errors.</b> The waiting form throws {@link org.mxfs.bindings.ErrnoException}; the other
+ * gives {@code -errno}. {@code ETIMEDOUT} from the waiting form means that the outcome is unknown:
+ * the request is in flight still. After a failed flush nothing written since the last good one may
+ * be taken as durable. {@link FrozenException}: {@link #freeze} or {@link #close} came first;
+ * nothing was sent.
+ *
+ * <p>Thread-safe.
+ */
+public interface BlockDevice extends Closeable {
+  /** Told of the end of a request. */
+  @FunctionalInterface
+  interface Callback {
+    /**
+     * A request ended.
+     *
+     * @param tag what the caller gave with it
+     * @param result 0, or {@code -errno}
+     */
+    void completed(long tag, int result);
+  }
+
+  /** Bytes of the whole device. */
+  long size();
+
+  /** Bytes of a logical block: a power of two, at least 512. */
+  int blockSize();
+
+  /** How many requests may be under way at once. */
+  int queueDepth();
+
+  /**
+   * The memory for all requests of this device. Callers divide it among themselves. It is gone when
+   * the device is closed.
+   */
+  MemorySegment buffers();
+
+  /** Fills {@code buffer} from {@code offset}. */
+  void read(long offset, MemorySegment buffer) throws IOException;
+
+  /** Writes {@code buffer} at {@code offset}; durable after a {@link #flush}. */
+  void write(long offset, MemorySegment buffer) throws IOException;
+
+  /**
+   * Writes {@code buffer} at {@code offset}; durable on return (FUA, or a write and a flush where
+   * the device has none).
+   */
+  void writeThrough(long offset, MemorySegment buffer) throws IOException;
+
+  /** Makes durable every write that ended before. */
+  void flush() throws IOException;
+
+  /**
+   * Makes a range read as zeros and gives its space back; {@code EOPNOTSUPP} where the device
+   * cannot.
+   */
+  void discard(long offset, long length) throws IOException;
+
+  /** Makes a range read as zeros and keeps its space. */
+  void zero(long offset, long length) throws IOException;
+
+  /** {@link #read(long, MemorySegment)} with a callback. */
+  void read(long offset, MemorySegment buffer, Callback callback, long tag) throws IOException;
+
+  /** {@link #write(long, MemorySegment)} with a callback. */
+  void write(long offset, MemorySegment buffer, Callback callback, long tag) throws IOException;
+
+  /** {@link #writeThrough(long, MemorySegment)} with a callback. */
+  void writeThrough(long offset, MemorySegment buffer, Callback callback, long tag)
+      throws IOException;
+
+  /** {@link #flush()} with a callback. */
+  void flush(Callback callback, long tag) throws IOException;
+
+  /** {@link #discard(long, long)} with a callback. */
+  void discard(long offset, long length, Callback callback, long tag) throws IOException;
+
+  /** {@link #zero(long, long)} with a callback. */
+  void zero(long offset, long length, Callback callback, long tag) throws IOException;
+
+  /**
+   * Collects requests instead of sending each at once, until {@link #unplug}: one system call for
+   * all of them. May be nested. A full queue and a request that is waited for send what is
+   * collected in any case.
+   */
+  void plug();
+
+  /** Undoes one {@link #plug}; the last one sends what was collected. */
+  void unplug();
+
+  /**
+   * Asks that the requests with this tag end early, with {@code ECANCELED}. What the hardware has
+   * begun cannot be stopped; each request is still reported, one way or the other.
+   *
+   * @return how many were found and told to end
+   */
+  int cancel(long tag);
+
+  /**
+   * Stops for good: refuses new requests, waits for those under way, flushes. Returns by the
+   * deadline whatever the device does.
+   *
+   * @return what is known then; the same object every time, valid until the next call
+   */
+  FreezeReport freeze(Duration deadline);
+
+  /** Requests queued or under way. */
+  int inFlight();
+
+  /**
+   * Waits for the requests under way and closes. Idempotent.
+   *
+   * @throws IOException if some did not end; their memory is then kept for good, because the device
+   *     may still write into it
+   */
+  @Override
+  void close() throws IOException;
+}

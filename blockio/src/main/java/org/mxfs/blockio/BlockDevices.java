@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package org.mxfs.blockio;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.file.Path;
+import java.time.Duration;
+import org.mxfs.bindings.Errno;
+import org.mxfs.bindings.ErrnoException;
+import org.mxfs.bindings.Mapping;
+import org.mxfs.bindings.linux.Errnos;
+import org.mxfs.bindings.linux.Files;
+import org.mxfs.bindings.linux.Linux;
+import org.mxfs.bindings.linux.Memory;
+import org.mxfs.bindings.linux.statx;
+
+/** Opens block devices and files. */
+public final class BlockDevices {
+  /** What carries the requests. */
+  public enum Backend {
+    /** io_uring. */
+    URING,
+    /**
+     * {@code pread(2)} and {@code pwrite(2)} on the calling thread, for kernels and containers that
+     * do not allow io_uring. A request with a callback has ended when the method returns; nothing
+     * can be cancelled.
+     */
+    SYSTEM_CALLS
+  }
+
+  /**
+   * How to open a device.
+   *
+   * @param backend what carries the requests; never replaced by another in silence
+   * @param readOnly open for reading only
+   * @param exclusive refuse a block device that is mounted or otherwise held ({@code O_EXCL}); no
+   *     meaning for files
+   * @param direct past the page cache ({@code O_DIRECT}); without it a file system that has no
+   *     direct I/O can be used in tests
+   * @param queueDepth how many requests may be under way at once
+   * @param bufferBytes memory for requests, see {@link BlockDevice#buffers}
+   * @param timeout how long the waiting form waits for one request, and {@link BlockDevice#close}
+   *     for all
+   */
+  public record Options(
+      Backend backend,
+      boolean readOnly,
+      boolean exclusive,
+      boolean direct,
+      int queueDepth,
+      long bufferBytes,
+      Duration timeout) {
+    /** io_uring, read and write, shared, direct, 64 requests, 4 MiB, 30 s. */
+    public static final Options DEFAULT =
+        new Options(Backend.URING, false, false, true, 64, 4 << 20, Duration.ofSeconds(30));
+
+    /** Checks the limits. */
+    public Options {
+      if (queueDepth < 1 || queueDepth > 16_384) {
+        throw new IllegalArgumentException(
+            "queue depth " + queueDepth + " is not between 1 and 16384");
+      }
+      if (bufferBytes < 4096 || bufferBytes > 1L << 30) {
+        throw new IllegalArgumentException(
+            "buffers of " + bufferBytes + " bytes are not between 4 KiB and 1 GiB");
+      }
+      if (timeout.isNegative() || timeout.isZero()) {
+        throw new IllegalArgumentException("a time-out of " + timeout);
+      }
+    }
+
+    /** The same with another backend. */
+    public Options withBackend(Backend other) {
+      return new Options(other, readOnly, exclusive, direct, queueDepth, bufferBytes, timeout);
+    }
+
+    /** The same for reading only. */
+    public Options asReadOnly() {
+      return new Options(backend, true, exclusive, direct, queueDepth, bufferBytes, timeout);
+    }
+
+    /** The same with another queue depth. */
+    public Options withQueueDepth(int other) {
+      return new Options(backend, readOnly, exclusive, direct, other, bufferBytes, timeout);
+    }
+
+    /** The same with another amount of memory. */
+    public Options withBufferBytes(long other) {
+      return new Options(backend, readOnly, exclusive, direct, queueDepth, other, timeout);
+    }
+
+    /** The same with another time-out. */
+    public Options withTimeout(Duration other) {
+      return new Options(backend, readOnly, exclusive, direct, queueDepth, bufferBytes, other);
+    }
+
+    /** The same through the page cache. */
+    public Options asBuffered() {
+      return new Options(backend, readOnly, exclusive, false, queueDepth, bufferBytes, timeout);
+    }
+  }
+
+  /** What the kernel says about an open file. */
+  private record Geometry(long size, int blockSize) {}
+
+  /**
+   * Logical blocks are larger than a page nowhere in Linux before 6.15; a bigger number here is not
+   * a block size.
+   */
+  private static final int MAX_BLOCK = 1 << 16;
+
+  private BlockDevices() {}
+
+  /** Opens a device with {@link Options#DEFAULT}. */
+  public static BlockDevice open(Path path) throws ErrnoException {
+    return open(path, Options.DEFAULT);
+  }
+
+  /**
+   * Opens a block device, or a regular file of a fixed size.
+   *
+   * @throws ErrnoException if it cannot be opened that way; the text says what to change
+   */
+  public static BlockDevice open(Path path, Options options) throws ErrnoException {
+    int fd;
+    try (Arena arena = Arena.ofConfined()) {
+      int flags =
+          Files.O_CLOEXEC
+              | (options.readOnly ? Files.O_RDONLY : Files.O_RDWR)
+              | (options.exclusive ? Files.O_EXCL : 0)
+              | (options.direct ? Files.O_DIRECT : 0);
+      fd = Linux.openat(Files.AT_FDCWD, arena.allocateFrom(path.toString()), flags, 0);
+      if (fd < 0) {
+        throw new ErrnoException(
+            "open", path + ", flags 0x" + Integer.toHexString(flags), -fd, openHint(-fd, options));
+      }
+    }
+    Arena arena = Arena.ofShared();
+    try {
+      Geometry g = geometry(path, fd, options);
+      MemorySegment buffers =
+          Mapping.map(
+              arena,
+              -1,
+              0,
+              options.bufferBytes,
+              Memory.PROT_READ | Memory.PROT_WRITE,
+              Memory.MAP_PRIVATE | Memory.MAP_ANONYMOUS | Memory.MAP_POPULATE);
+      String name = path.toString();
+      return switch (options.backend) {
+        case URING ->
+            new UringBlockDevice(
+                    name,
+                    fd,
+                    g.size,
+                    g.blockSize,
+                    arena,
+                    buffers,
+                    options.queueDepth,
+                    options.timeout)
+                .started();
+        case SYSTEM_CALLS ->
+            new SystemCallBlockDevice(
+                name, fd, g.size, g.blockSize, arena, buffers, options.queueDepth, options.timeout);
+      };
+    } catch (ErrnoException | RuntimeException e) {
+      arena.close();
+      Linux.close(fd);
+      throw e;
+    }
+  }
+
+  private static String openHint(int errno, Options options) {
+    return switch (errno) {
+      case Errnos.EBUSY -> "it is mounted or held by something else";
+      case Errnos.EINVAL -> options.direct ? "its file system may have no direct I/O" : "";
+      case Errnos.EROFS -> "it is write-protected: open it for reading only";
+      case Errnos.EACCES, Errnos.EPERM ->
+          "block devices need root or membership in the disk's group";
+      default -> "";
+    };
+  }
+
+  private static Geometry geometry(Path path, int fd, Options options) throws ErrnoException {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment st = arena.allocate(statx.SIZE, statx.ALIGN);
+      Errno.check(
+          Linux.statx(
+              fd,
+              arena.allocateFrom(""),
+              Files.AT_EMPTY_PATH,
+              Files.STATX_TYPE | Files.STATX_SIZE | Files.STATX_DIOALIGN,
+              st),
+          "statx",
+          path.toString());
+      int type = statx.stx_mode(st, 0) & Files.S_IFMT;
+      if (type == Files.S_IFBLK) {
+        MemorySegment number = arena.allocate(ValueLayout.JAVA_LONG);
+        Errno.check(Linux.ioctl(fd, Files.BLKGETSIZE64, number), "ioctl", path + ", BLKGETSIZE64");
+        long size = number.get(ValueLayout.JAVA_LONG, 0);
+        Errno.check(Linux.ioctl(fd, Files.BLKSSZGET, number), "ioctl", path + ", BLKSSZGET");
+        return new Geometry(size, number.get(ValueLayout.JAVA_INT, 0));
+      }
+      if (type != Files.S_IFREG) {
+        throw new ErrnoException(
+            "statx", path.toString(), Errnos.ENOTBLK, "neither a block device nor a regular file");
+      }
+      int block = 512;
+      if (options.direct && (statx.stx_mask(st, 0) & Files.STATX_DIOALIGN) != 0) {
+        block = Math.max(statx.stx_dio_offset_align(st, 0), statx.stx_dio_mem_align(st, 0));
+        if (block == 0) {
+          throw new ErrnoException(
+              "statx", path.toString(), Errnos.EOPNOTSUPP, "its file system has no direct I/O");
+        }
+        block = Math.max(block, 512);
+      } else if (options.direct) {
+        block = 4096; // older kernels do not say; no file system asks for more
+      }
+      if (Integer.bitCount(block) != 1 || block > MAX_BLOCK) {
+        throw new ErrnoException(
+            "statx", path.toString(), Errnos.EINVAL, "direct I/O in units of " + block + " bytes");
+      }
+      return new Geometry(statx.stx_size(st, 0) / block * block, block);
+    }
+  }
+}
