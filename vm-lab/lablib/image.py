@@ -16,11 +16,11 @@ from .errors import LabError
 
 SUITE = "trixie"
 
-GUEST_PACKAGES = ["acl", "attr", "busybox-static", "e2fsprogs", "fio", "iproute2", "iputils-ping", "kmod", "liburing2",
+GUEST_PACKAGES = ["acl", "attr", "busybox-static", "e2fsprogs", "fio", "iproute2", "iputils-ping", "kmod", "libcap2-bin", "liburing2",
                   "lsof", "mount", "netcat-openbsd", "nftables", "openssh-server", "procps", "psmisc", "quota", "sg3-utils", "strace",
                   "tcpdump", "util-linux", "xfsprogs"]
 BUILDER_PACKAGES = ["gcc", "make", "libc6-dev", "linux-headers-amd64", "sparse", "perl", "libelf-dev", "kmod",
-                    "liburing-dev", "libattr1-dev", "libacl1-dev"]
+                    "libaio-dev", "libcap-dev", "liburing-dev", "libattr1-dev", "libacl1-dev"]
 
 # What the initramfs needs to reach the real root; dependencies come from modules.dep.
 # libcrc32c asks the crypto API for crc32c without naming its providers; the accelerated one may decline.

@@ -258,6 +258,10 @@ class Lab:
             kept = logs / log.relative_to(self.folder)
             kept.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(log, kept)
+        for kept in self.share.glob(".nodes/*"):  # what guest/rc keeps on the host: system log, daemon's logs
+            for log in [*kept.glob("messages*"), *kept.glob("log-mxfs/*")]:
+                (logs / kept.name).mkdir(parents=True, exist_ok=True)
+                shutil.move(log, logs / kept.name / log.name)
         if self._description:
             shutil.rmtree(self._description["sockets"], ignore_errors=True)
         shutil.rmtree(self.folder)
