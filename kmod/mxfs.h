@@ -2,11 +2,11 @@
 /*
  * mxfs: what the module's rooms share.
  *
- * The failure model in one paragraph. At most one node of a cluster has the volume's XFS mounted. This
- * module mounts ("attaches") it when the daemon says that the storage array made this node the owner, and
- * unmounts ("detaches") it when the daemon asks for it. Between the two, everything above (inodes, dentries,
- * open files, maps) stays, and everything below (lower inodes, dentries, files) is gone; an operation that
- * arrives then asks the daemon for ownership and waits, killable.
+ * The failure model in one paragraph. At most one node of a cluster has the volume's XFS mounted.
+ *This module mounts ("attaches") it when the daemon says that the storage array made this node the
+ *owner, and unmounts ("detaches") it when the daemon asks for it. Between the two, everything above
+ *(inodes, dentries, open files, maps) stays, and everything below (lower inodes, dentries, files)
+ *is gone; an operation that arrives then asks the daemon for ownership and waits, killable.
  *
  * Three gates keep operations and detaching apart, closed in this order and opened in the other:
  *
@@ -14,19 +14,21 @@
  *	fault_gate	page faults of mapped files
  *	wb_gate		write-back of mapped pages
  *
- * Each is an SRCU read section around "look at the state, then work": a reader that sees an open gate is
- * waited for, one that does not never touches the lower file system. A reader is never blocked by the gate itself, may
- * sleep, and may be nested (an operation faults on a map, a map is written back), and closing costs
- * microseconds; a percpu_rw_semaphore costs an RCU grace period a gate, blocks readers uninterruptibly and deadlocks
- * when nested.
+ * Each is an SRCU read section around "look at the state, then work": a reader that sees an open
+ *gate is waited for, one that does not never touches the lower file system. A reader is never
+ *blocked by the gate itself, may sleep, and may be nested (an operation faults on a map, a map is
+ *written back), and closing costs microseconds; a percpu_rw_semaphore costs an RCU grace period a
+ *gate, blocks readers uninterruptibly and deadlocks when nested.
  *
- * Locks, outermost first. What the VFS holds when it calls (i_rwsem, f_pos_lock, s_vfs_rename_mutex, s_umount,
- * mmap_lock) comes before every gate, so nothing inside a gate takes an upper lock of those kinds.
+ * Locks, outermost first. What the VFS holds when it calls (i_rwsem, f_pos_lock,
+ *s_vfs_rename_mutex, s_umount, mmap_lock) comes before every gate, so nothing inside a gate takes
+ *an upper lock of those kinds.
  *
  *	upper i_rwsem > op_gate > invalidate_lock (upper) > lower i_rwsem ...
  *	mmap_lock > fault_gate > invalidate_lock (upper) > folio lock > wb_gate > lower i_rwsem ...
  *
- * User memory is never touched with a lower lock held: it may be a map of this very volume (mxfs_file.c).
+ * User memory is never touched with a lower lock held: it may be a map of this very volume
+ *(mxfs_file.c).
  */
 #ifndef _MXFS_H
 #define _MXFS_H
@@ -49,20 +51,20 @@
 #include <uapi/linux/mxfs.h>
 #include "compat.h"
 
-#define MXFS_SUPER_MAGIC	0x6d786673	/* "mxfs" */
-#define MXFS_DAEMON_PATH	"/usr/sbin/mxfsd"
-#define MXFS_FH_WORDS		8		/* XFS needs 3 (exportfs: struct xfs_fid64 without a parent) */
-#define MXFS_CHANGES		512		/* ownership changes remembered for debugfs */
+#define MXFS_SUPER_MAGIC 0x6d786673 /* "mxfs" */
+#define MXFS_DAEMON_PATH "/usr/sbin/mxfsd"
+#define MXFS_FH_WORDS 8 /* XFS needs 3 (exportfs: struct xfs_fid64 without a parent) */
+#define MXFS_CHANGES 512 /* ownership changes remembered for debugfs */
 
 /* Log lines name the device; the mount's own errors also reach mount(8) through the fs_context. */
-#define mxfs_info(sbi, fmt, ...)  pr_info("mxfs (%s): " fmt "\n", (sbi)->source, ##__VA_ARGS__)
-#define mxfs_warn(sbi, fmt, ...)  pr_warn("mxfs (%s): " fmt "\n", (sbi)->source, ##__VA_ARGS__)
-#define mxfs_err(sbi, fmt, ...)   pr_err("mxfs (%s): " fmt "\n", (sbi)->source, ##__VA_ARGS__)
-#define mxfs_debug(sbi, fmt, ...)						\
-do {										\
-	if ((sbi)->opts.debug)							\
-		pr_info("mxfs (%s): " fmt "\n", (sbi)->source, ##__VA_ARGS__);	\
-} while (0)
+#define mxfs_info(sbi, fmt, ...) pr_info("mxfs (%s): " fmt "\n", (sbi)->source, ##__VA_ARGS__)
+#define mxfs_warn(sbi, fmt, ...) pr_warn("mxfs (%s): " fmt "\n", (sbi)->source, ##__VA_ARGS__)
+#define mxfs_err(sbi, fmt, ...) pr_err("mxfs (%s): " fmt "\n", (sbi)->source, ##__VA_ARGS__)
+#define mxfs_debug(sbi, fmt, ...)                                                      \
+	do {                                                                           \
+		if ((sbi)->opts.debug)                                                 \
+			pr_info("mxfs (%s): " fmt "\n", (sbi)->source, ##__VA_ARGS__); \
+	} while (0)
 
 /* Mount options; strings are NULL when not given. */
 struct mxfs_opts {
@@ -95,52 +97,53 @@ enum mxfs_cmd_kind {
 /**
  * struct mxfs_sb - one mounted volume on this node
  *
- * @state, @frozen and @fault_open/@wb_open are what the gates look at. They change only under @state_lock, and every
- * change that closes a gate is followed by a synchronize_srcu_expedited() of that gate.
+ * @state, @frozen and @fault_open/@wb_open are what the gates look at. They change only under
+ * @state_lock, and every change that closes a gate is followed by a synchronize_srcu_expedited() of
+ * that gate.
  */
 struct mxfs_sb {
 	struct super_block *sb;
-	struct list_head list;		/* mxfs_mounts, under mxfs_mounts_lock */
+	struct list_head list; /* mxfs_mounts, under mxfs_mounts_lock */
 	u32 id;
-	refcount_t ref;			/* the superblock's, the netlink table's users' */
+	refcount_t ref; /* the superblock's, the netlink table's users' */
 	char *source;
 	dev_t dev;
 	bool rdonly;
 	struct mxfs_opts opts;
 	struct mxfs_geometry geo;
-	const struct cred *cred;	/* for what the module does on its own account */
+	const struct cred *cred; /* for what the module does on its own account */
 
 	/* gates */
 	struct srcu_struct op_gate;
 	struct srcu_struct fault_gate;
 	struct srcu_struct wb_gate;
 	enum mxfs_state state;
-	bool frozen;			/* the daemon is gone; nothing starts until a new one is ready */
+	bool frozen; /* the daemon is gone; nothing starts until a new one is ready */
 	bool fault_open;
 	bool wb_open;
-	unsigned long lease_end;	/* jiffies; nothing starts past it */
+	unsigned long lease_end; /* jiffies; nothing starts past it */
 	struct mutex state_lock;
-	wait_queue_head_t wait;		/* state, frozen, lease */
+	wait_queue_head_t wait; /* state, frozen, lease */
 	atomic_t waiters;
-	unsigned long last_op;		/* jiffies when an operation last ended */
+	unsigned long last_op; /* jiffies when an operation last ended */
 
 	/* lower file system, valid while attached (inside a gate) */
 	struct vfsmount *lower;
-	u64 attach_seq;			/* counts attaches; stamps dentries and attributes */
-	struct file *claim;		/* exclusive hold on the device while detached */
-	spinlock_t lower_lock;		/* the two lists, and ->lower of their members */
+	u64 attach_seq; /* counts attaches; stamps dentries and attributes */
+	struct file *claim; /* exclusive hold on the device while detached */
+	spinlock_t lower_lock; /* the two lists, and ->lower of their members */
 	struct list_head lower_inodes;
 	struct list_head lower_files;
-	atomic_t draining;		/* evictions, releases and async I/O that still hold something lower */
+	atomic_t draining; /* evictions, releases and async I/O that still hold something lower */
 	wait_queue_head_t drained;
-	struct list_head cached_inodes;	/* inodes that have been mapped; under lower_lock */
-	atomic_t maps;			/* live shared or private maps of files on this mount */
-	int attach_err;			/* why the last attach failed */
+	struct list_head cached_inodes; /* inodes that have been mapped; under lower_lock */
+	atomic_t maps; /* live shared or private maps of files on this mount */
+	int attach_err; /* why the last attach failed */
 	u64 attach_fails;
 
 	/* orphans: files unlinked while open here (mxfs_orphan.c) */
 	struct mutex orphan_lock;
-	struct list_head reap;		/* closed, to be removed at the next chance */
+	struct list_head reap; /* closed, to be removed at the next chance */
 	u32 orphan_seq, orphan_first;
 	bool stale_reaped;
 	struct work_struct reap_work;
@@ -148,7 +151,7 @@ struct mxfs_sb {
 	/* daemon (mxfs_daemon.c, mxfs_netlink.c) */
 	struct pid *daemon_pid;
 	u32 portid;
-	bool ready;			/* READY seen from the current daemon */
+	bool ready; /* READY seen from the current daemon */
 	bool hello;
 	bool left;
 	bool leaving;
@@ -158,8 +161,8 @@ struct mxfs_sb {
 	u64 key;
 	u64 epoch;
 	enum mxfs_role role;
-	unsigned long last_want;	/* jiffies of the last EV_WANT; 0: none */
-	u64 want_nanos;			/* when the first waiter of this change came (ktime) */
+	unsigned long last_want; /* jiffies of the last EV_WANT; 0: none */
+	u64 want_nanos; /* when the first waiter of this change came (ktime) */
 	struct work_struct restart_work;
 	unsigned int restarts;
 	unsigned long restarts_since;
@@ -170,35 +173,36 @@ struct mxfs_sb {
 	enum mxfs_cmd_kind cmd;
 	u64 cmd_epoch;
 	u32 cmd_quantum_ms;
-	unsigned long attached_at;	/* jiffies */
+	unsigned long attached_at; /* jiffies */
 	struct work_struct dead_work;
 
 	/* statistics */
 	struct mxfs_stats stats;
-	u64 __percpu *bytes_read, *bytes_written;	/* by read(2) and write(2), through XFS's page cache */
+	u64 __percpu *bytes_read, *bytes_written; /* by read(2) and write(2), through XFS's page
+						     cache */
 	spinlock_t stats_lock;
-	u32 changes[MXFS_CHANGES];	/* microseconds an operation waited for ownership, ring */
+	u32 changes[MXFS_CHANGES]; /* microseconds an operation waited for ownership, ring */
 	u32 nr_changes;
 	struct dentry *debugfs;
 };
 
 /* A file unlinked while open on this node keeps one link under .mxfs/orphans; see mxfs_orphan.c. */
 struct mxfs_orphan {
-	struct list_head entry;		/* sbi->reap, once the last open file is closed */
+	struct list_head entry; /* sbi->reap, once the last open file is closed */
 	u32 seq;
 };
 
 /* A lower file that is open on behalf of an upper one, and reopened after each attach. */
 struct mxfs_open {
-	struct list_head lower_entry;	/* sbi->lower_files while ->lower is set */
+	struct list_head lower_entry; /* sbi->lower_files while ->lower is set */
 	struct file *lower;
 	struct inode *inode;
 };
 
 /**
  * struct mxfs_inode - an inode that outlives its lower inode
- * @lower:	lower dentry, or NULL; set and cleared under sbi->lower_lock, and never cleared while a gate is
- *		held that keeps detaching away
+ * @lower:	lower dentry, or NULL; set and cleared under sbi->lower_lock, and never cleared
+ *while a gate is held that keeps detaching away
  * @fh:		how to find it again after the next attach (exportfs)
  * @attr_seq:	attach_seq of the last copy of the attributes
  * @opens:	open files here; under vfs_inode.i_lock
@@ -209,7 +213,7 @@ struct mxfs_open {
 struct mxfs_inode {
 	struct inode vfs_inode;
 	struct dentry *lower;
-	struct list_head lower_entry;	/* sbi->lower_inodes while ->lower is set */
+	struct list_head lower_entry; /* sbi->lower_inodes while ->lower is set */
 	u64 ino;
 	u32 fh[MXFS_FH_WORDS];
 	u8 fh_type;
@@ -238,6 +242,22 @@ static inline struct mxfs_sb *MXFS_ISB(const struct inode *inode)
 }
 
 /* mxfs_gate.c: who may touch the lower file system, and waiting to be allowed */
+
+/* Sparse cannot follow a lock that a function returns with in one case and without in another. */
+static inline int mxfs_gate_lock(struct srcu_struct *gate)
+{
+	int idx = srcu_read_lock(gate);
+
+	__release(gate);
+	return idx;
+}
+
+static inline void mxfs_gate_unlock(struct srcu_struct *gate, int idx)
+{
+	__acquire(gate);
+	srcu_read_unlock(gate, idx);
+}
+
 static inline bool mxfs_may_run(struct mxfs_sb *sbi)
 {
 	return READ_ONCE(sbi->state) == MXFS_STATE_ATTACHED && !READ_ONCE(sbi->frozen) &&
@@ -256,15 +276,16 @@ int mxfs_wait_owner(struct mxfs_sb *sbi);
  *
  * Takes ownership of the volume first where this node does not have it.
  *
- * Return: a token for mxfs_leave(), or -EINTR when killed while waiting, -EIO when the mount is dead.
+ * Return: a token for mxfs_leave(), or -EINTR when killed while waiting, -EIO when the mount is
+ * dead.
  */
 static inline int mxfs_enter(struct mxfs_sb *sbi)
 {
-	int idx = srcu_read_lock(&sbi->op_gate);
+	int idx = mxfs_gate_lock(&sbi->op_gate);
 
 	if (likely(mxfs_may_run(sbi)))
 		return idx;
-	srcu_read_unlock(&sbi->op_gate, idx);
+	mxfs_gate_unlock(&sbi->op_gate, idx);
 	return mxfs_enter_slow(sbi);
 }
 
@@ -274,7 +295,7 @@ static inline void mxfs_leave(struct mxfs_sb *sbi, int idx)
 
 	if (READ_ONCE(sbi->last_op) != now)
 		WRITE_ONCE(sbi->last_op, now);
-	srcu_read_unlock(&sbi->op_gate, idx);
+	mxfs_gate_unlock(&sbi->op_gate, idx);
 }
 
 /* mxfs_attach.c: the lower file system comes and goes */
@@ -291,7 +312,8 @@ void mxfs_drain_get(struct mxfs_sb *sbi);
 void mxfs_drain_put(struct mxfs_sb *sbi);
 
 /* mxfs_inode.c */
-extern const struct inode_operations mxfs_file_iops, mxfs_dir_iops, mxfs_symlink_iops, mxfs_special_iops;
+extern const struct inode_operations mxfs_file_iops, mxfs_dir_iops, mxfs_symlink_iops,
+	mxfs_special_iops;
 struct inode *mxfs_iget(struct super_block *sb, struct dentry *lower);
 struct dentry *mxfs_lower(struct inode *inode);
 void mxfs_set_lower(struct inode *inode, struct dentry *lower);
@@ -311,7 +333,7 @@ int mxfs_inode_cache_create(void);
 void mxfs_inode_cache_destroy(void);
 struct inode *mxfs_alloc_inode(struct super_block *sb);
 void mxfs_free_inode(struct inode *inode);
-extern const struct xattr_handler * const mxfs_xattr_handlers[];
+extern const struct xattr_handler *const mxfs_xattr_handlers[];
 
 /* mxfs_dir.c */
 extern const struct dentry_operations mxfs_dops;
@@ -367,7 +389,8 @@ void mxfs_netlink_add(struct mxfs_sb *sbi);
 void mxfs_netlink_del(struct mxfs_sb *sbi);
 void mxfs_send_want(struct mxfs_sb *sbi);
 void mxfs_send_leave(struct mxfs_sb *sbi);
-void mxfs_send_result(struct mxfs_sb *sbi, u8 event, u64 epoch, int err, u64 nanos, const char *msg);
+void mxfs_send_result(struct mxfs_sb *sbi, u8 event, u64 epoch, int err, u64 nanos,
+		      const char *msg);
 
 /* mxfs_super.c */
 extern struct file_system_type mxfs_fs_type;

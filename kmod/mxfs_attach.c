@@ -2,11 +2,11 @@
 /*
  * mxfs: XFS comes and goes under a mount.
  *
- * Attaching is a mount of stock XFS by its own type, on behalf of the kernel (SB_KERNMOUNT makes the last mntput() unmount
- * synchronously). Detaching is an unmount under open files: everything that holds something lower lets go
- * first, gate by gate, and the proof that XFS is gone is that the device can be opened exclusively again.
- * That exclusive claim is kept while detached, so that nobody mounts or formats the device on this node while
- * another one owns it.
+ * Attaching is a mount of stock XFS by its own type, on behalf of the kernel (SB_KERNMOUNT makes
+ * the last mntput() unmount synchronously). Detaching is an unmount under open files: everything
+ * that holds something lower lets go first, gate by gate, and the proof that XFS is gone is that
+ * the device can be opened exclusively again. That exclusive claim is kept while detached, so that
+ * nobody mounts or formats the device on this node while another one owns it.
  *
  * Only the daemon decides when; commands run one at a time on the mount's ordered workqueue.
  */
@@ -15,10 +15,13 @@
 #include <linux/pagemap.h>
 #include "mxfs.h"
 
-#define MXFS_PROBE_TRIES	5
-#define MXFS_IDLE_JIFFIES	2	/* no operation for so long: the owner is idle */
+#define MXFS_PROBE_TRIES 5
+#define MXFS_IDLE_JIFFIES 2 /* no operation for so long: the owner is idle */
 
-/* Anything lower that is let go outside a gate (evictions, releases, async I/O) is counted; detaching waits. */
+/*
+ * Anything lower that is let go outside a gate (evictions, releases, async I/O) is counted;
+ * detaching waits.
+ */
 void mxfs_drain_get(struct mxfs_sb *sbi)
 {
 	atomic_inc(&sbi->draining);
@@ -69,7 +72,7 @@ struct vfsmount *mxfs_lower_mount(struct mxfs_sb *sbi, bool probe)
 	if (probe || sbi->rdonly)
 		flags |= SB_RDONLY;
 	fc = fs_context_for_mount(type, flags);
-	module_put(type->owner);	/* what put_filesystem(), which is not exported, does */
+	module_put(type->owner); /* what put_filesystem(), which is not exported, does */
 	if (IS_ERR(fc))
 		return ERR_CAST(fc);
 	err = vfs_parse_fs_string(fc, "source", sbi->source, strlen(sbi->source));
@@ -89,11 +92,14 @@ struct vfsmount *mxfs_lower_mount(struct mxfs_sb *sbi, bool probe)
 		return mnt;
 	}
 	/*
-	 * A user's own `mount -t xfs` that slipped in before shares this superblock: it would keep XFS mounted
-	 * after a hand-over. One that comes later is refused by the retired superblock (fs/super.c: super_s_dev_test()).
+	 * A user's own `mount -t xfs` that slipped in before shares this superblock: it would keep
+	 * XFS mounted after a hand-over. One that comes later is refused by the retired superblock
+	 * (fs/super.c: super_s_dev_test()).
 	 */
 	if (atomic_read(&mnt->mnt_sb->s_active) != 1) {
-		mxfs_err(sbi, "the device is also mounted as plain xfs on this node; unmount that first");
+		mxfs_err(
+			sbi,
+			"the device is also mounted as plain xfs on this node; unmount that first");
 		mntput(mnt);
 		return ERR_PTR(-EBUSY);
 	}
@@ -112,12 +118,13 @@ struct vfsmount *mxfs_lower_mount(struct mxfs_sb *sbi, bool probe)
 }
 
 /**
- * mxfs_probe - let XFS's own verifiers look at the volume, and take from it what the upper superblock needs
+ * mxfs_probe - let XFS's own verifiers look at the volume, and take from it what the upper
+ * superblock needs
  * @sbi: the mount, validated, holding its claim
  * @fc: where mount(8) reads messages
  *
- * Another node may own the volume and write to it meanwhile, so a probe can catch metadata in motion: it is
- * repeated, a bounded number of times.
+ * Another node may own the volume and write to it meanwhile, so a probe can catch metadata in
+ * motion: it is repeated, a bounded number of times.
  */
 int mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc)
 {
@@ -126,15 +133,17 @@ int mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc)
 	struct inode *root;
 	int try, err;
 
-	for (try = 1; ; try++) {
+	for (try = 1;; try++) {
 		mnt = mxfs_lower_mount(sbi, true);
 		if (!IS_ERR(mnt))
 			break;
 		if (try == MXFS_PROBE_TRIES || PTR_ERR(mnt) == -ENODEV || PTR_ERR(mnt) == -EBUSY ||
 		    fatal_signal_pending(current)) {
-			errorf(fc, "mxfs: XFS refuses %s (error %pe after %d tries); see the lines of XFS in the kernel log",
+			errorf(fc,
+			       "mxfs: XFS refuses %s (error %pe after %d tries); see the lines of XFS in the kernel log",
 			       sbi->source, mnt, try);
-			mxfs_err(sbi, "XFS refuses the volume (error %pe after %d tries)", mnt, try);
+			mxfs_err(sbi, "XFS refuses the volume (error %pe after %d tries)", mnt,
+				 try);
 			return PTR_ERR(mnt);
 		}
 	}
@@ -223,11 +232,12 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 		WRITE_ONCE(sbi->last_want, 0);
 		mutex_unlock(&sbi->state_lock);
 		wake_up_all(&sbi->wait);
-		mxfs_err(sbi, "owner of epoch %llu, but XFS cannot be mounted (error %pe)", epoch, mnt);
+		mxfs_err(sbi, "owner of epoch %llu, but XFS cannot be mounted (error %pe)", epoch,
+			 mnt);
 		mxfs_send_result(sbi, MXFS_EV_ATTACHED, epoch, err, 0, "XFS cannot be mounted");
 		return;
 	}
-	if (sbi->state != MXFS_STATE_ATTACHING) {	/* shut down meanwhile */
+	if (sbi->state != MXFS_STATE_ATTACHING) { /* shut down meanwhile */
 		mutex_unlock(&sbi->state_lock);
 		if (mnt->mnt_sb->s_op->shutdown)
 			mnt->mnt_sb->s_op->shutdown(mnt->mnt_sb);
@@ -281,7 +291,10 @@ static void mxfs_drop_lower_files(struct mxfs_sb *sbi)
 		list_del_init(&open->lower_entry);
 		lower = open->lower;
 		open->lower = NULL;
-		/* A write-back error must not go with the lower file: the next fsync above reports it. */
+		/*
+		 * A write-back error must not go with the lower file: the next fsync above reports
+		 * it.
+		 */
 		if (errseq_check(&lower->f_mapping->wb_err, lower->f_wb_err))
 			mapping_set_error(open->inode->i_mapping, -EIO);
 		spin_unlock(&sbi->lower_lock);
@@ -312,8 +325,8 @@ static void mxfs_drop_lower_inodes(struct mxfs_sb *sbi)
 }
 
 /*
- * The gates, in order, each followed by what it was in the way of. On return nothing above holds anything below, XFS is
- * unmounted, and the device is ours exclusively.
+ * The gates, in order, each followed by what it was in the way of. On return nothing above holds
+ * anything below, XFS is unmounted, and the device is ours exclusively.
  */
 static int mxfs_detach_gates(struct mxfs_sb *sbi)
 {
@@ -327,7 +340,10 @@ static int mxfs_detach_gates(struct mxfs_sb *sbi)
 	mxfs_cache_unmap_all(sbi);
 	err = mxfs_cache_flush_all(sbi);
 	if (err)
-		mxfs_warn(sbi, "mapped pages could not be written back (error %d); fsync and msync report it", err);
+		mxfs_warn(
+			sbi,
+			"mapped pages could not be written back (error %d); fsync and msync report it",
+			err);
 	WRITE_ONCE(sbi->wb_open, false);
 	synchronize_srcu_expedited(&sbi->wb_gate);
 	/* Only now: readahead(2) and madvise(2) fill pages without the fault gate. */
@@ -335,7 +351,10 @@ static int mxfs_detach_gates(struct mxfs_sb *sbi)
 	if (err)
 		mxfs_warn(sbi, "mapped pages could not be dropped (error %d)", err);
 
-	/* Asynchronous I/O began inside the operation gate and ends outside it; it uses lower files. */
+	/*
+	 * Asynchronous I/O began inside the operation gate and ends outside it; it uses lower
+	 * files.
+	 */
 	wait_event(sbi->drained, !atomic_read(&sbi->draining));
 	mxfs_drop_lower_files(sbi);
 	mxfs_drop_lower_inodes(sbi);
@@ -380,10 +399,17 @@ static void mxfs_detach(struct mxfs_sb *sbi, u64 epoch)
 
 	mutex_lock(&sbi->state_lock);
 	if (err) {
-		/* Never say "detached" while XFS may still be mounted: the volume stays with this node. */
+		/*
+		 * Never say "detached" while XFS may still be mounted: the volume stays with this
+		 * node.
+		 */
 		mutex_unlock(&sbi->state_lock);
-		mxfs_err(sbi, "XFS was unmounted, but the device is still busy (error %d): the volume cannot be given up", err);
-		mxfs_send_result(sbi, MXFS_EV_DETACHED, epoch, err, nanos, "the device is still busy after the unmount");
+		mxfs_err(
+			sbi,
+			"XFS was unmounted, but the device is still busy (error %d): the volume cannot be given up",
+			err);
+		mxfs_send_result(sbi, MXFS_EV_DETACHED, epoch, err, nanos,
+				 "the device is still busy after the unmount");
 		mxfs_shutdown(sbi, "the device stayed busy after XFS was unmounted");
 		return;
 	}
@@ -397,7 +423,8 @@ static void mxfs_detach(struct mxfs_sb *sbi, u64 epoch)
 	mutex_unlock(&sbi->state_lock);
 
 	mxfs_debug(sbi, "detached, epoch %llu, %llu us", epoch, nanos / 1000);
-	mxfs_send_result(sbi, MXFS_EV_DETACHED, epoch, err, nanos, err ? "the mount was shut down" : NULL);
+	mxfs_send_result(sbi, MXFS_EV_DETACHED, epoch, err, nanos,
+			 err ? "the mount was shut down" : NULL);
 }
 
 /**
@@ -441,10 +468,11 @@ void mxfs_cmd_workfn(struct work_struct *work)
 	kind = sbi->cmd;
 	epoch = sbi->cmd_epoch;
 	/*
-	 * Fairness: a busy owner keeps the volume for its quantum, counted from the attach, so that a change of owner pays for
-	 * more than one operation; an idle one gives it up at once.
+	 * Fairness: a busy owner keeps the volume for its quantum, counted from the attach, so that
+	 * a change of owner pays for more than one operation; an idle one gives it up at once.
 	 */
-	if (kind == MXFS_DO_DETACH && sbi->state == MXFS_STATE_ATTACHED && !sbi->leaving && !sbi->frozen &&
+	if (kind == MXFS_DO_DETACH && sbi->state == MXFS_STATE_ATTACHED && !sbi->leaving &&
+	    !sbi->frozen &&
 	    time_before(jiffies, sbi->attached_at + msecs_to_jiffies(sbi->cmd_quantum_ms)) &&
 	    !mxfs_idle(sbi)) {
 		queue_delayed_work(sbi->wq, &sbi->cmd_work, 1);
@@ -482,9 +510,10 @@ void mxfs_dead_workfn(struct work_struct *work)
  * @sbi: the mount
  * @why: one line for the kernel log
  *
- * For a node that was fenced, or whose daemon cannot be had back. At once: XFS below is shut down before this returns,
- * because an idle owner would go on serving stale reads and accepting creates until its log worker wrote (31 s
- * were measured). Only umount is left after it. May be called from any context that may sleep.
+ * For a node that was fenced, or whose daemon cannot be had back. At once: XFS below is shut down
+ * before this returns, because an idle owner would go on serving stale reads and accepting creates
+ * until its log worker wrote (31 s were measured). Only umount is left after it. May be called from
+ * any context that may sleep.
  */
 void mxfs_shutdown(struct mxfs_sb *sbi, const char *why)
 {
@@ -501,11 +530,11 @@ void mxfs_shutdown(struct mxfs_sb *sbi, const char *why)
 	mutex_unlock(&sbi->state_lock);
 
 	/* The innermost gate keeps ->lower from going away under us; it is closed last. */
-	idx = srcu_read_lock(&sbi->wb_gate);
+	idx = mxfs_gate_lock(&sbi->wb_gate);
 	mnt = READ_ONCE(sbi->wb_open) ? sbi->lower : NULL;
 	if (mnt && mnt->mnt_sb->s_op->shutdown)
 		mnt->mnt_sb->s_op->shutdown(mnt->mnt_sb);
-	srcu_read_unlock(&sbi->wb_gate, idx);
+	mxfs_gate_unlock(&sbi->wb_gate, idx);
 
 	queue_work(sbi->wq, &sbi->dead_work);
 }

@@ -2,18 +2,20 @@
 /*
  * mxfs: mapped files.
  *
- * A map must survive a change of owner, so its pages cannot be XFS's: a lower file in vm_file would keep XFS busy
- * until munmap. Mapped files have a page cache of their own above. It is filled from, and written back
- * to, the lower file's page cache; read(2) and write(2) go to the lower file always, after the pages above have been
- * written back or dropped. This works for every file XFS has (reflinked and realtime ones too, which exportfs
- * block maps refuse), and a file may become reflinked while it is mapped.
+ * A map must survive a change of owner, so its pages cannot be XFS's: a lower file in vm_file would
+ *keep XFS busy until munmap. Mapped files have a page cache of their own above. It is filled from,
+ *and written back to, the lower file's page cache; read(2) and write(2) go to the lower file
+ *always, after the pages above have been written back or dropped. This works for every file XFS has
+ *(reflinked and realtime ones too, which exportfs block maps refuse), and a file may become
+ *reflinked while it is mapped.
  *
  * Coherence:
- *	write(2), truncate, fallocate, clone hold invalidate_lock exclusively from dropping the pages to the end
- *	of the change; faults and page_mkwrite hold it shared;
- *	a page is made writable only after its content was written below once, which reserves the space (so that
- *	a full file system is a SIGBUS at the store, as on XFS, and not a lost page at write-back) and updates mtime;
- *	write-back never extends the file: it is bounded by the size above, which changes only together with the one below.
+ *	write(2), truncate, fallocate, clone hold invalidate_lock exclusively from dropping the
+ *pages to the end of the change; faults and page_mkwrite hold it shared; a page is made writable
+ *only after its content was written below once, which reserves the space (so that a full file
+ *system is a SIGBUS at the store, as on XFS, and not a lost page at write-back) and updates mtime;
+ *	write-back never extends the file: it is bounded by the size above, which changes only
+ *together with the one below.
  */
 #include <linux/backing-dev.h>
 #include <linux/bvec.h>
@@ -97,20 +99,21 @@ static void mxfs_mark_cached(struct inode *inode)
 }
 
 /*
- * Reads come from faults, which hold the fault gate, and from madvise and readahead(2), which hold nothing: the write-back gate
- * is the one that is sure to be open while anything above may be in the page cache.
+ * Reads come from faults, which hold the fault gate, and from madvise and readahead(2), which hold
+ * nothing: the write-back gate is the one that is sure to be open while anything above may be in
+ * the page cache.
  */
 static int mxfs_read_folio(struct file *file, struct folio *folio)
 {
 	struct inode *inode = folio->mapping->host;
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
-	int idx = srcu_read_lock(&sbi->wb_gate), err = -EIO;
+	int idx = mxfs_gate_lock(&sbi->wb_gate), err = -EIO;
 
 	mxfs_mark_cached(inode);
 	if (READ_ONCE(sbi->wb_open) && READ_ONCE(sbi->fault_open))
 		err = mxfs_fill_folio(inode, folio);
 	folio_end_read(folio, !err);
-	srcu_read_unlock(&sbi->wb_gate, idx);
+	mxfs_gate_unlock(&sbi->wb_gate, idx);
 	return err;
 }
 
@@ -118,14 +121,15 @@ static void mxfs_readahead(struct readahead_control *rac)
 {
 	struct inode *inode = rac->mapping->host;
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
-	int idx = srcu_read_lock(&sbi->wb_gate);
+	int idx = mxfs_gate_lock(&sbi->wb_gate);
 	struct folio *folio;
 
 	mxfs_mark_cached(inode);
 	/* Folios that are left alone are dropped by the caller. */
-	while (READ_ONCE(sbi->wb_open) && READ_ONCE(sbi->fault_open) && (folio = readahead_folio(rac)))
+	while (READ_ONCE(sbi->wb_open) && READ_ONCE(sbi->fault_open) &&
+	       (folio = readahead_folio(rac)))
 		folio_end_read(folio, !mxfs_fill_folio(inode, folio));
-	srcu_read_unlock(&sbi->wb_gate, idx);
+	mxfs_gate_unlock(&sbi->wb_gate, idx);
 }
 
 static int mxfs_write_folio(struct inode *inode, struct folio *folio)
@@ -154,10 +158,10 @@ static int mxfs_writepages(struct address_space *mapping, struct writeback_contr
 	unsigned int throttle;
 	int idx, error = 0;
 
-	idx = srcu_read_lock(&sbi->wb_gate);
+	idx = mxfs_gate_lock(&sbi->wb_gate);
 	/* Detaching leaves nothing dirty; what a dead mount still has cannot go anywhere. */
 	if (!READ_ONCE(sbi->wb_open)) {
-		srcu_read_unlock(&sbi->wb_gate, idx);
+		mxfs_gate_unlock(&sbi->wb_gate, idx);
 		return 0;
 	}
 	/* XFS's dirty limit must not stop the one who cleans (as in drivers/block/loop.c). */
@@ -167,16 +171,16 @@ static int mxfs_writepages(struct address_space *mapping, struct writeback_contr
 		error = mxfs_write_folio(inode, folio);
 	if (!throttle)
 		current->flags &= ~PF_LOCAL_THROTTLE;
-	srcu_read_unlock(&sbi->wb_gate, idx);
+	mxfs_gate_unlock(&sbi->wb_gate, idx);
 	return error;
 }
 
 const struct address_space_operations mxfs_aops = {
-	.read_folio	= mxfs_read_folio,
-	.readahead	= mxfs_readahead,
-	.writepages	= mxfs_writepages,
-	.dirty_folio	= filemap_dirty_folio,
-	.migrate_folio	= filemap_migrate_folio,
+	.read_folio = mxfs_read_folio,
+	.readahead = mxfs_readahead,
+	.writepages = mxfs_writepages,
+	.dirty_folio = filemap_dirty_folio,
+	.migrate_folio = filemap_migrate_folio,
 };
 
 /* Write back what was stored through maps. Inside a gate; @end inclusive. */
@@ -206,7 +210,8 @@ int mxfs_cache_drop_locked(struct inode *inode, loff_t start, loff_t end)
 	lockdep_assert_held_write(&mapping->invalidate_lock);
 	if (likely(!mapping->nrpages))
 		return 0;
-	unmap_mapping_range(mapping, first, end == LLONG_MAX ? 0 : round_up(end + 1, PAGE_SIZE) - first, 0);
+	unmap_mapping_range(mapping, first,
+			    end == LLONG_MAX ? 0 : round_up(end + 1, PAGE_SIZE) - first, 0);
 	err = filemap_write_and_wait_range(mapping, first, end);
 	if (err)
 		return err;
@@ -214,7 +219,10 @@ int mxfs_cache_drop_locked(struct inode *inode, loff_t start, loff_t end)
 					     end == LLONG_MAX ? -1 : end >> PAGE_SHIFT);
 }
 
-/* For each inode that was ever mapped and is still in memory; @fn may sleep. Returns the first error. */
+/*
+ * For each inode that was ever mapped and is still in memory; @fn may sleep. Returns the first
+ * error.
+ */
 static int mxfs_for_each_cached(struct mxfs_sb *sbi, int (*fn)(struct inode *inode))
 {
 	struct mxfs_inode *mi;
@@ -225,11 +233,13 @@ static int mxfs_for_each_cached(struct mxfs_sb *sbi, int (*fn)(struct inode *ino
 	list_for_each_entry(mi, &sbi->cached_inodes, cached_entry) {
 		inode = igrab(&mi->vfs_inode);
 		if (!inode)
-			continue;	/* being evicted: its pages are going */
+			continue; /* being evicted: its pages are going */
 		spin_unlock(&sbi->lower_lock);
 		ret = fn(inode);
 		err = err ?: ret;
-		/* The reference keeps our place in the list; the one before is not needed any more. */
+		/*
+		 * The reference keeps our place in the list; the one before is not needed any more.
+		 */
 		iput(last);
 		last = inode;
 		spin_lock(&sbi->lower_lock);
@@ -278,8 +288,8 @@ static bool mxfs_may_fault(struct mxfs_sb *sbi)
 }
 
 /*
- * Enter the fault gate, or wait for ownership without the lock that the fault came with: another thread of this process
- * may be inside an operation that detaching waits for, and want that lock.
+ * Enter the fault gate, or wait for ownership without the lock that the fault came with: another
+ * thread of this process may be inside an operation that detaching waits for, and want that lock.
  *
  * Return: a token >= 0; or -1 with what to return from the fault in *ret.
  */
@@ -289,10 +299,10 @@ static int mxfs_fault_enter(struct mxfs_sb *sbi, struct vm_fault *vmf, vm_fault_
 	int idx, err;
 
 	for (;;) {
-		idx = srcu_read_lock(&sbi->fault_gate);
+		idx = mxfs_gate_lock(&sbi->fault_gate);
 		if (likely(mxfs_may_fault(sbi)))
 			return idx;
-		srcu_read_unlock(&sbi->fault_gate, idx);
+		mxfs_gate_unlock(&sbi->fault_gate, idx);
 
 		if (READ_ONCE(sbi->state) == MXFS_STATE_DEAD) {
 			*ret = VM_FAULT_SIGBUS;
@@ -305,7 +315,7 @@ static int mxfs_fault_enter(struct mxfs_sb *sbi, struct vm_fault *vmf, vm_fault_
 			pin = get_file(vmf->vma->vm_file);
 			release_fault_lock(vmf);
 			atomic_inc(&sbi->waiters);
-			mxfs_wait_owner(sbi);	/* an error is met again by the retry */
+			mxfs_wait_owner(sbi); /* an error is met again by the retry */
 			atomic_dec(&sbi->waiters);
 			fput(pin);
 			return -1;
@@ -326,7 +336,7 @@ static void mxfs_fault_leave(struct mxfs_sb *sbi, int idx)
 
 	if (READ_ONCE(sbi->last_op) != now)
 		WRITE_ONCE(sbi->last_op, now);
-	srcu_read_unlock(&sbi->fault_gate, idx);
+	mxfs_gate_unlock(&sbi->fault_gate, idx);
 }
 
 /* Another node may have changed the size since it was copied. */
@@ -364,13 +374,14 @@ static vm_fault_t mxfs_page_mkwrite(struct vm_fault *vmf)
 	int idx;
 
 	sb_start_pagefault(inode->i_sb);
-	idx = srcu_read_lock(&sbi->fault_gate);
+	idx = mxfs_gate_lock(&sbi->fault_gate);
 	/*
-	 * Not ours at the moment: let the store fault again. The page is gone by then, and ->fault waits, which may
-	 * drop the lock; this handler must not (mm/memory.c: do_page_mkwrite() expects the page to be kept).
+	 * Not ours at the moment: let the store fault again. The page is gone by then, and ->fault
+	 * waits, which may drop the lock; this handler must not (mm/memory.c: do_page_mkwrite()
+	 * expects the page to be kept).
 	 */
 	if (!mxfs_may_fault(sbi)) {
-		srcu_read_unlock(&sbi->fault_gate, idx);
+		mxfs_gate_unlock(&sbi->fault_gate, idx);
 		if (READ_ONCE(sbi->state) == MXFS_STATE_DEAD)
 			ret = VM_FAULT_SIGBUS;
 		else if (mxfs_wait_owner(sbi) == -EIO)
@@ -383,7 +394,10 @@ static vm_fault_t mxfs_page_mkwrite(struct vm_fault *vmf)
 	if (folio->mapping != mapping || !bytes)
 		goto out_unlock;
 	if (!folio_test_dirty(folio)) {
-		/* Unlocked: the write below may want memory. invalidate_lock keeps the folio in the cache. */
+		/*
+		 * Unlocked: the write below may want memory. invalidate_lock keeps the folio in the
+		 * cache.
+		 */
 		folio_unlock(folio);
 		written = mxfs_folio_rw(inode, folio, bytes, true);
 		if (written >= 0 && written < bytes)
@@ -424,16 +438,16 @@ static void mxfs_vma_close(struct vm_area_struct *vma)
 }
 
 static const struct vm_operations_struct mxfs_vm_ops = {
-	.open		= mxfs_vma_open,
-	.close		= mxfs_vma_close,
-	.fault		= mxfs_fault,
-	.map_pages	= filemap_map_pages,
-	.page_mkwrite	= mxfs_page_mkwrite,
+	.open = mxfs_vma_open,
+	.close = mxfs_vma_close,
+	.fault = mxfs_fault,
+	.map_pages = filemap_map_pages,
+	.page_mkwrite = mxfs_page_mkwrite,
 };
 
 /*
- * With mmap_lock held, so no gate may be waited for here: the map is only prepared, and everything else happens at
- * the first fault.
+ * With mmap_lock held, so no gate may be waited for here: the map is only prepared, and everything
+ * else happens at the first fault.
  */
 int mxfs_mmap(struct file *file, struct vm_area_struct *vma)
 {

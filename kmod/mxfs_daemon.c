@@ -2,10 +2,11 @@
 /*
  * mxfs: the life of the daemon.
  *
- * mount(2) starts it and waits for READY; umount(2) sends LEAVE and waits for LEFT. Both waits are bounded, and a daemon that
- * does not answer is killed: nothing of a mount that failed or ended stays behind. One that dies in between freezes the
- * mount and is started again; what it had told the kernel (key, role, epoch) is told to the new one. No
- * guarantee depends on that working: the lease and the storage array hold without a daemon.
+ * mount(2) starts it and waits for READY; umount(2) sends LEAVE and waits for LEFT. Both waits are
+ * bounded, and a daemon that does not answer is killed: nothing of a mount that failed or ended
+ * stays behind. One that dies in between freezes the mount and is started again; what it had told
+ * the kernel (key, role, epoch) is told to the new one. No guarantee depends on that working: the
+ * lease and the storage array hold without a daemon.
  */
 #include <linux/fs_struct.h>
 #include <linux/kmod.h>
@@ -13,10 +14,11 @@
 #include <linux/umh.h>
 #include "mxfs.h"
 
-#define MXFS_LEAVE_SECONDS	10
-#define MXFS_RESTARTS_MAX	5	/* within MXFS_RESTARTS_WINDOW, then the mount is shut down */
-#define MXFS_RESTARTS_WINDOW	(120 * HZ)
-#define MXFS_LOOK_JIFFIES	(HZ / 10)	/* how often a process that cannot be waited for is looked at */
+#define MXFS_LEAVE_SECONDS 10
+#define MXFS_RESTARTS_MAX 5 /* within MXFS_RESTARTS_WINDOW, then the mount is shut down */
+#define MXFS_RESTARTS_WINDOW (120 * HZ)
+#define MXFS_LOOK_JIFFIES (HZ / 10) /* how often a process that cannot be waited for is looked at \
+				     */
 
 /* Runs in the child, just before it executes the daemon. */
 static int mxfs_daemon_child(struct subprocess_info *info, struct cred *new)
@@ -41,7 +43,10 @@ static bool mxfs_daemon_alive(struct mxfs_sb *sbi)
 	return alive;
 }
 
-/* A killed process is gone once its files are closed: only then is the key it may have been using unused. */
+/*
+ * A killed process is gone once its files are closed: only then is the key it may have been using
+ * unused.
+ */
 static void mxfs_daemon_kill(struct mxfs_sb *sbi)
 {
 	unsigned long end = jiffies + MXFS_LEAVE_SECONDS * HZ;
@@ -51,10 +56,14 @@ static void mxfs_daemon_kill(struct mxfs_sb *sbi)
 	kill_pid(sbi->daemon_pid, SIGKILL, 1);
 	while (mxfs_daemon_alive(sbi)) {
 		if (time_after(jiffies, end)) {
-			mxfs_warn(sbi, "%s (pid %d) does not die", MXFS_DAEMON_PATH, pid_nr(sbi->daemon_pid));
+			mxfs_warn(sbi, "%s (pid %d) does not die", MXFS_DAEMON_PATH,
+				  pid_nr(sbi->daemon_pid));
 			break;
 		}
-		/* It is nobody's child that could be waited for; its netlink port wakes us, else we look again. */
+		/*
+		 * It is nobody's child that could be waited for; its netlink port wakes us, else we
+		 * look again.
+		 */
 		wait_event_timeout(sbi->wait, !mxfs_daemon_alive(sbi), MXFS_LOOK_JIFFIES);
 	}
 	put_pid(sbi->daemon_pid);
@@ -63,11 +72,9 @@ static void mxfs_daemon_kill(struct mxfs_sb *sbi)
 
 static int mxfs_daemon_spawn(struct mxfs_sb *sbi, bool restart)
 {
-	static char *envp[] = {
-		"HOME=/",
-		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-		NULL
-	};
+	static char *envp[] = { "HOME=/",
+				"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+				NULL };
 	char uuid[2 * MXFS_UUID_SIZE + 1];
 	struct subprocess_info *info;
 	char *argv[8];
@@ -92,7 +99,8 @@ static int mxfs_daemon_spawn(struct mxfs_sb *sbi, bool restart)
 	spin_lock(&sbi->stats_lock);
 	sbi->stats.daemon_starts++;
 	spin_unlock(&sbi->stats_lock);
-	info = call_usermodehelper_setup(MXFS_DAEMON_PATH, argv, envp, GFP_KERNEL, mxfs_daemon_child, NULL, sbi);
+	info = call_usermodehelper_setup(MXFS_DAEMON_PATH, argv, envp, GFP_KERNEL,
+					 mxfs_daemon_child, NULL, sbi);
 	if (!info)
 		return -ENOMEM;
 	return call_usermodehelper_exec(info, UMH_WAIT_EXEC);
@@ -109,8 +117,9 @@ static int mxfs_daemon_wait_ready(struct mxfs_sb *sbi)
 	long left;
 
 	for (;;) {
-		left = wait_event_killable_timeout(sbi->wait, READ_ONCE(sbi->ready) || READ_ONCE(sbi->fail_err),
-						   MXFS_LOOK_JIFFIES);
+		left = wait_event_killable_timeout(
+			sbi->wait, READ_ONCE(sbi->ready) || READ_ONCE(sbi->fail_err),
+			MXFS_LOOK_JIFFIES);
 		if (left < 0)
 			return -EINTR;
 		if (READ_ONCE(sbi->fail_err))
@@ -129,13 +138,19 @@ static void mxfs_explain(struct mxfs_sb *sbi, int err, char *buf, size_t size)
 	if (READ_ONCE(sbi->fail_err))
 		snprintf(buf, size, "%s", sbi->fail_msg);
 	else if (err == -ENOENT || err == -EACCES || err == -ENOEXEC)
-		snprintf(buf, size, "the daemon %s cannot be started (error %d): is the mxfs package installed?",
-			 MXFS_DAEMON_PATH, err);
+		snprintf(
+			buf, size,
+			"the daemon %s cannot be started (error %d): is the mxfs package installed?",
+			MXFS_DAEMON_PATH, err);
 	else if (err == -ECHILD)
-		snprintf(buf, size, "the daemon %s ended before it was ready; see /var/log/mxfs/", MXFS_DAEMON_PATH);
+		snprintf(buf, size, "the daemon %s ended before it was ready; see /var/log/mxfs/",
+			 MXFS_DAEMON_PATH);
 	else if (err == -ETIMEDOUT)
-		snprintf(buf, size, "the daemon %s was not ready within %u ms (ready_ms=)%s; see /var/log/mxfs/",
-			 MXFS_DAEMON_PATH, sbi->opts.ready_ms, sbi->hello ? "" : ", and never said hello");
+		snprintf(
+			buf, size,
+			"the daemon %s was not ready within %u ms (ready_ms=)%s; see /var/log/mxfs/",
+			MXFS_DAEMON_PATH, sbi->opts.ready_ms,
+			sbi->hello ? "" : ", and never said hello");
 	else if (err == -EINTR)
 		snprintf(buf, size, "interrupted while the daemon was starting");
 	else
@@ -215,8 +230,8 @@ void mxfs_restart_workfn(struct work_struct *work)
  * mxfs_daemon_stop - leave the cluster and end the daemon
  * @sbi: the mount
  *
- * XFS is detached already. Bounded, also when the daemon is dead or hangs; then the key stays registered, which costs
- * nothing but a line in the log here.
+ * XFS is detached already. Bounded, also when the daemon is dead or hangs; then the key stays
+ * registered, which costs nothing but a line in the log here.
  */
 void mxfs_daemon_stop(struct mxfs_sb *sbi)
 {
@@ -229,10 +244,13 @@ void mxfs_daemon_stop(struct mxfs_sb *sbi)
 	if (READ_ONCE(sbi->ready) && READ_ONCE(sbi->portid)) {
 		mxfs_send_leave(sbi);
 		while (!READ_ONCE(sbi->left) && READ_ONCE(sbi->portid) && !time_after(jiffies, end))
-			wait_event_timeout(sbi->wait, READ_ONCE(sbi->left) || !READ_ONCE(sbi->portid), HZ);
+			wait_event_timeout(sbi->wait,
+					   READ_ONCE(sbi->left) || !READ_ONCE(sbi->portid), HZ);
 		if (!sbi->left)
-			mxfs_warn(sbi, "the daemon did not leave the cluster%s; its key %016llx stays registered",
-				  READ_ONCE(sbi->portid) ? " in time" : ", it died", sbi->key);
+			mxfs_warn(
+				sbi,
+				"the daemon did not leave the cluster%s; its key %016llx stays registered",
+				READ_ONCE(sbi->portid) ? " in time" : ", it died", sbi->key);
 		/* It exits by itself after LEFT. */
 		wait_event_timeout(sbi->wait, !READ_ONCE(sbi->portid), 2 * HZ);
 	}

@@ -11,12 +11,18 @@ static struct dentry *mxfs_debugfs_root;
 const char *mxfs_state_name(enum mxfs_state state)
 {
 	switch (state) {
-	case MXFS_STATE_STARTING:	return "starting";
-	case MXFS_STATE_DETACHED:	return "detached";
-	case MXFS_STATE_ATTACHING:	return "attaching";
-	case MXFS_STATE_ATTACHED:	return "attached";
-	case MXFS_STATE_DETACHING:	return "detaching";
-	case MXFS_STATE_DEAD:		return "dead";
+	case MXFS_STATE_STARTING:
+		return "starting";
+	case MXFS_STATE_DETACHED:
+		return "detached";
+	case MXFS_STATE_ATTACHING:
+		return "attaching";
+	case MXFS_STATE_ATTACHED:
+		return "attached";
+	case MXFS_STATE_DETACHING:
+		return "detaching";
+	case MXFS_STATE_DEAD:
+		return "dead";
 	}
 	return "?";
 }
@@ -32,19 +38,23 @@ static int mxfs_status_show(struct seq_file *m, void *v)
 		read += *per_cpu_ptr(sbi->bytes_read, cpu);
 		written += *per_cpu_ptr(sbi->bytes_written, cpu);
 	}
-	seq_printf(m, "device %s\nmount %u\nuuid %pU\nstate %s\nfrozen %d\nepoch %llu\nkey %016llx\n", sbi->source,
-		   sbi->id, sbi->geo.uuid, mxfs_state_name(READ_ONCE(sbi->state)), READ_ONCE(sbi->frozen),
-		   sbi->epoch, sbi->key);
-	seq_printf(m, "clustered %d\nlease_ms %d\nwaiters %d\nmaps %d\ndaemon_port %u\n", sbi->clustered,
-		   lease > 0 ? jiffies_to_msecs(lease) : 0, atomic_read(&sbi->waiters), atomic_read(&sbi->maps),
-		   sbi->portid);
+	seq_printf(m,
+		   "device %s\nmount %u\nuuid %pU\nstate %s\nfrozen %d\nepoch %llu\nkey %016llx\n",
+		   sbi->source, sbi->id, sbi->geo.uuid, mxfs_state_name(READ_ONCE(sbi->state)),
+		   READ_ONCE(sbi->frozen), sbi->epoch, sbi->key);
+	seq_printf(m, "clustered %d\nlease_ms %d\nwaiters %d\nmaps %d\ndaemon_port %u\n",
+		   sbi->clustered, lease > 0 ? jiffies_to_msecs(lease) : 0,
+		   atomic_read(&sbi->waiters), atomic_read(&sbi->maps), sbi->portid);
 	seq_printf(m, "attaches %llu\ndetaches %llu\nlast_attach_us %llu\nlast_detach_us %llu\n",
 		   sbi->stats.attaches, sbi->stats.detaches, sbi->stats.last_attach_nanos / 1000,
 		   sbi->stats.last_detach_nanos / 1000);
-	seq_printf(m, "waits %llu\nwait_us %llu\nrefused %llu\ndaemon_starts %llu\n", sbi->stats.waits,
-		   sbi->stats.wait_nanos / 1000, sbi->stats.refused, sbi->stats.daemon_starts);
-	seq_printf(m, "through_bytes_read %llu\nthrough_bytes_written %llu\nmapped_bytes_read %llu\nmapped_bytes_written %llu\n",
-		   read, written, sbi->stats.mapped_bytes_read, sbi->stats.mapped_bytes_written);
+	seq_printf(m, "waits %llu\nwait_us %llu\nrefused %llu\ndaemon_starts %llu\n",
+		   sbi->stats.waits, sbi->stats.wait_nanos / 1000, sbi->stats.refused,
+		   sbi->stats.daemon_starts);
+	seq_printf(
+		m,
+		"through_bytes_read %llu\nthrough_bytes_written %llu\nmapped_bytes_read %llu\nmapped_bytes_written %llu\n",
+		read, written, sbi->stats.mapped_bytes_read, sbi->stats.mapped_bytes_written);
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(mxfs_status);

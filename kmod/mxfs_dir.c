@@ -2,9 +2,10 @@
 /*
  * mxfs: names.
  *
- * A dentry is stamped with the attach it was last compared in. While this node owns the volume, every change of a
- * name goes through here, so a stamp of the present attach needs no second look; after another node had the
- * volume, the name is looked up again below and the dentry is dropped when it means something else now.
+ * A dentry is stamped with the attach it was last compared in. While this node owns the volume,
+ * every change of a name goes through here, so a stamp of the present attach needs no second look;
+ * after another node had the volume, the name is looked up again below and the dentry is dropped
+ * when it means something else now.
  */
 #include <linux/namei.h>
 #include <linux/security.h>
@@ -44,7 +45,8 @@ static int mxfs_d_revalidate_slow(struct dentry *dentry)
 	if (!inode || !linode) {
 		ret = !inode && !linode;
 	} else {
-		ret = linode->i_ino == MXFS_I(inode)->ino && linode->i_generation == inode->i_generation;
+		ret = linode->i_ino == MXFS_I(inode)->ino &&
+		      linode->i_generation == inode->i_generation;
 		if (ret) {
 			mxfs_set_lower(inode, lower);
 			ret = mxfs_refresh_attr(inode) ?: 1;
@@ -73,7 +75,7 @@ static int mxfs_d_revalidate(struct dentry *dentry, unsigned int flags)
 }
 
 const struct dentry_operations mxfs_dops = {
-	.d_revalidate	= mxfs_d_revalidate,
+	.d_revalidate = mxfs_d_revalidate,
 };
 
 static struct dentry *mxfs_lookup(struct inode *dir, struct dentry *dentry, unsigned int flags)
@@ -118,7 +120,8 @@ struct mxfs_new {
 	struct inode *existing;
 };
 
-static int mxfs_make_lower(struct inode *lower_dir, struct dentry *lower, const struct mxfs_new *new)
+static int mxfs_make_lower(struct inode *lower_dir, struct dentry *lower,
+			   const struct mxfs_new *new)
 {
 	struct dentry *old;
 
@@ -128,7 +131,7 @@ static int mxfs_make_lower(struct inode *lower_dir, struct dentry *lower, const 
 			return PTR_ERR(old);
 		return vfs_link(old, &nop_mnt_idmap, lower_dir, lower, NULL);
 	}
-	switch (new->mode & S_IFMT) {
+	switch (new->mode &S_IFMT) {
 	case S_IFREG:
 		return vfs_create(&nop_mnt_idmap, lower_dir, lower, new->mode, true);
 	case S_IFDIR:
@@ -162,7 +165,8 @@ static int mxfs_make(struct inode *dir, struct dentry *dentry, const struct mxfs
 		goto out_unlock;
 	}
 	/* Another node may have made it between the look-up above and now. */
-	err = d_really_is_positive(lower) ? -EEXIST : mxfs_make_lower(d_inode(lower_dir), lower, new);
+	err = d_really_is_positive(lower) ? -EEXIST :
+					    mxfs_make_lower(d_inode(lower_dir), lower, new);
 	if (err)
 		goto out_put;
 	if (d_really_is_negative(lower)) {
@@ -188,22 +192,26 @@ out:
 	return err;
 }
 
-static int mxfs_create(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry, umode_t mode, bool excl)
+static int mxfs_create(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry,
+		       umode_t mode, bool excl)
 {
 	return mxfs_make(dir, dentry, &(struct mxfs_new){ .mode = (mode & S_IALLUGO) | S_IFREG });
 }
 
-static int mxfs_mkdir(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry, umode_t mode)
+static int mxfs_mkdir(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry,
+		      umode_t mode)
 {
 	return mxfs_make(dir, dentry, &(struct mxfs_new){ .mode = (mode & ~S_IFMT) | S_IFDIR });
 }
 
-static int mxfs_mknod(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry, umode_t mode, dev_t rdev)
+static int mxfs_mknod(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry,
+		      umode_t mode, dev_t rdev)
 {
 	return mxfs_make(dir, dentry, &(struct mxfs_new){ .mode = mode, .rdev = rdev });
 }
 
-static int mxfs_symlink(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry, const char *target)
+static int mxfs_symlink(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry,
+			const char *target)
 {
 	return mxfs_make(dir, dentry, &(struct mxfs_new){ .mode = S_IFLNK, .target = target });
 }
@@ -214,8 +222,8 @@ static int mxfs_link(struct dentry *old, struct inode *dir, struct dentry *dentr
 }
 
 /*
- * The lower dentry of a name, which must still be the inode that the VFS looked up: another node may have
- * replaced it since. Under the lower directory's lock.
+ * The lower dentry of a name, which must still be the inode that the VFS looked up: another node
+ * may have replaced it since. Under the lower directory's lock.
  */
 static struct dentry *mxfs_lower_child(struct dentry *lower_dir, const struct dentry *dentry)
 {
@@ -318,7 +326,8 @@ static bool mxfs_is_connected(struct dentry *lower)
  * mxfs_connected_lower - the lower dentry of a directory, connected to the root
  * @dir: upper
  *
- * What is found by handle may hang in the air, and lock_rename() of two directories needs their common ancestor.
+ * What is found by handle may hang in the air, and lock_rename() of two directories needs their
+ * common ancestor.
  *
  * Return: as mxfs_lower().
  */
@@ -433,8 +442,8 @@ out:
 }
 
 /*
- * O_TMPFILE: made below in the right directory, so that group, default ACL and quota are right, and linked into .mxfs/orphans
- * at once, so that it can be found again after a change of owner.
+ * O_TMPFILE: made below in the right directory, so that group, default ACL and quota are right, and
+ * linked into .mxfs/orphans at once, so that it can be found again after a change of owner.
  */
 static int mxfs_tmpfile(struct mnt_idmap *idmap, struct inode *dir, struct file *file, umode_t mode)
 {
@@ -454,9 +463,9 @@ static int mxfs_tmpfile(struct mnt_idmap *idmap, struct inode *dir, struct file 
 		goto out;
 	}
 	/* O_EXCL ("never to be linked") is kept above; below it must be linkable. */
-	lower_file = kernel_tmpfile_open(&nop_mnt_idmap, &lpath, mode,
-					 (file->f_flags & ~(O_EXCL | O_CREAT | O_TRUNC)) | O_LARGEFILE,
-					 current_cred());
+	lower_file = kernel_tmpfile_open(
+		&nop_mnt_idmap, &lpath, mode,
+		(file->f_flags & ~(O_EXCL | O_CREAT | O_TRUNC)) | O_LARGEFILE, current_cred());
 	if (IS_ERR(lower_file)) {
 		err = PTR_ERR(lower_file);
 		goto out;
@@ -506,34 +515,34 @@ out:
 }
 
 const struct inode_operations mxfs_dir_iops = {
-	.lookup		= mxfs_lookup,
-	.create		= mxfs_create,
-	.link		= mxfs_link,
-	.unlink		= mxfs_unlink,
-	.symlink	= mxfs_symlink,
-	.mkdir		= mxfs_mkdir,
-	.rmdir		= mxfs_rmdir,
-	.mknod		= mxfs_mknod,
-	.rename		= mxfs_rename,
-	.tmpfile	= mxfs_tmpfile,
-	.permission	= mxfs_permission,
-	.getattr	= mxfs_getattr,
-	.setattr	= mxfs_setattr,
-	.listxattr	= mxfs_listxattr,
-	.get_inode_acl	= mxfs_get_inode_acl,
-	.set_acl	= mxfs_set_acl,
-	.fileattr_get	= mxfs_fileattr_get,
-	.fileattr_set	= mxfs_fileattr_set,
+	.lookup = mxfs_lookup,
+	.create = mxfs_create,
+	.link = mxfs_link,
+	.unlink = mxfs_unlink,
+	.symlink = mxfs_symlink,
+	.mkdir = mxfs_mkdir,
+	.rmdir = mxfs_rmdir,
+	.mknod = mxfs_mknod,
+	.rename = mxfs_rename,
+	.tmpfile = mxfs_tmpfile,
+	.permission = mxfs_permission,
+	.getattr = mxfs_getattr,
+	.setattr = mxfs_setattr,
+	.listxattr = mxfs_listxattr,
+	.get_inode_acl = mxfs_get_inode_acl,
+	.set_acl = mxfs_set_acl,
+	.fileattr_get = mxfs_fileattr_get,
+	.fileattr_set = mxfs_fileattr_set,
 };
 
 const struct file_operations mxfs_dir_fops = {
-	.owner		= THIS_MODULE,
-	.open		= mxfs_open,
-	.release	= mxfs_release,
-	.read		= generic_read_dir,
-	.iterate_shared	= mxfs_iterate,
-	.llseek		= mxfs_llseek,
-	.fsync		= mxfs_fsync,
-	.unlocked_ioctl	= mxfs_ioctl,
-	.compat_ioctl	= compat_ptr_ioctl,
+	.owner = THIS_MODULE,
+	.open = mxfs_open,
+	.release = mxfs_release,
+	.read = generic_read_dir,
+	.iterate_shared = mxfs_iterate,
+	.llseek = mxfs_llseek,
+	.fsync = mxfs_fsync,
+	.unlocked_ioctl = mxfs_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
 };

@@ -2,13 +2,13 @@
 /*
  * mxfs: file handles, for NFS and open_by_handle_at(2).
  *
- * A handle here is XFS's own handle behind one word of ours (its type), so it stays good across changes of owner, on
- * every node, and across mounts.
+ * A handle here is XFS's own handle behind one word of ours (its type), so it stays good across
+ * changes of owner, on every node, and across mounts.
  */
 #include <linux/exportfs.h>
 #include "mxfs.h"
 
-#define MXFS_FILEID_TYPE	0x6d
+#define MXFS_FILEID_TYPE 0x6d
 
 static int mxfs_encode_fh(struct inode *inode, u32 *fh, int *max_words, struct inode *parent)
 {
@@ -26,7 +26,8 @@ static int mxfs_encode_fh(struct inode *inode, u32 *fh, int *max_words, struct i
 	return MXFS_FILEID_TYPE;
 }
 
-static struct dentry *mxfs_fh_to_dentry(struct super_block *sb, struct fid *fid, int words, int type)
+static struct dentry *mxfs_fh_to_dentry(struct super_block *sb, struct fid *fid, int words,
+					int type)
 {
 	struct mxfs_sb *sbi = MXFS_SB(sb);
 	struct inode *inode;
@@ -38,8 +39,8 @@ static struct dentry *mxfs_fh_to_dentry(struct super_block *sb, struct fid *fid,
 	idx = mxfs_enter(sbi);
 	if (idx < 0)
 		return ERR_PTR(idx);
-	lower = exportfs_decode_fh_raw(sbi->lower, (struct fid *)(fid->raw + 1), words - 1, fid->raw[0], 0,
-				       NULL, NULL);
+	lower = exportfs_decode_fh_raw(sbi->lower, (struct fid *)(fid->raw + 1), words - 1,
+				       fid->raw[0], 0, NULL, NULL);
 	if (IS_ERR_OR_NULL(lower)) {
 		inode = lower ? ERR_CAST(lower) : ERR_PTR(-ESTALE);
 	} else {
@@ -73,7 +74,7 @@ static struct dentry *mxfs_get_parent(struct dentry *child)
 }
 
 const struct export_operations mxfs_export_ops = {
-	.encode_fh	= mxfs_encode_fh,
-	.fh_to_dentry	= mxfs_fh_to_dentry,
-	.get_parent	= mxfs_get_parent,
+	.encode_fh = mxfs_encode_fh,
+	.fh_to_dentry = mxfs_fh_to_dentry,
+	.get_parent = mxfs_get_parent,
 };

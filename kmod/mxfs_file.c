@@ -2,14 +2,15 @@
 /*
  * mxfs: open files.
  *
- * An open file keeps its lower file lazily: opened below when the first operation needs it, closed by detaching, opened
- * again after the next attach. Data goes to and from XFS's page cache; a file that is also mapped has
- * pages above (mxfs_cache.c), which are written back before a read and dropped before a write.
+ * An open file keeps its lower file lazily: opened below when the first operation needs it, closed
+ * by detaching, opened again after the next attach. Data goes to and from XFS's page cache; a file
+ * that is also mapped has pages above (mxfs_cache.c), which are written back before a read and
+ * dropped before a write.
  *
- * User memory and lower locks. The buffer of a read or write may be a map of a file on this very volume, and
- * faulting it in takes the lower inode's lock (mxfs_cache.c reads through the lower file). So nothing below ever takes a page
- * fault: the copy runs with page faults disabled, as in fs/gfs2/file.c, and what was not in memory is faulted in
- * between, without a lower lock.
+ * User memory and lower locks. The buffer of a read or write may be a map of a file on this very
+ * volume, and faulting it in takes the lower inode's lock (mxfs_cache.c reads through the lower
+ * file). So nothing below ever takes a page fault: the copy runs with page faults disabled, as in
+ * fs/gfs2/file.c, and what was not in memory is faulted in between, without a lower lock.
  */
 #include <linux/aio.h>
 #include <linux/file.h>
@@ -21,7 +22,7 @@
 #include <linux/uio.h>
 #include "mxfs.h"
 
-#define MXFS_FAULT_IN_MAX	SZ_1M	/* user memory to fault in at a time */
+#define MXFS_FAULT_IN_MAX SZ_1M /* user memory to fault in at a time */
 
 static struct kmem_cache *mxfs_open_cachep, *mxfs_aio_cachep;
 
@@ -64,7 +65,9 @@ int mxfs_open(struct inode *inode, struct file *file)
 	INIT_LIST_HEAD(&open->lower_entry);
 	open->inode = inode;
 
-	/* The other half of mxfs_orphan_prepare(): the name may have gone since it was looked up. */
+	/*
+	 * The other half of mxfs_orphan_prepare(): the name may have gone since it was looked up.
+	 */
 	spin_lock(&inode->i_lock);
 	unlinked = mi->unlinked;
 	if (!unlinked)
@@ -109,9 +112,11 @@ int mxfs_release(struct inode *inode, struct file *file)
 struct file *mxfs_open_lower(struct mxfs_open *open, int flags, const struct cred *cred)
 {
 	struct mxfs_sb *sbi = MXFS_ISB(open->inode);
-	struct file *file = smp_load_acquire(&open->lower), *other;
+	struct file *file, *other;
 	struct path path;
 
+	/* Pairs with the release below: a file that is seen is seen whole. */
+	file = smp_load_acquire(&open->lower);
 	if (likely(file))
 		return file;
 	path.mnt = sbi->lower;
@@ -125,6 +130,7 @@ struct file *mxfs_open_lower(struct mxfs_open *open, int flags, const struct cre
 	other = open->lower;
 	if (!other) {
 		list_add_tail(&open->lower_entry, &sbi->lower_files);
+		/* Pairs with smp_load_acquire() here and in mxfs_lower_file(). */
 		smp_store_release(&open->lower, file);
 	}
 	spin_unlock(&sbi->lower_lock);
@@ -156,12 +162,15 @@ void mxfs_close_lower(struct mxfs_open *open)
 struct file *mxfs_lower_file(struct file *file)
 {
 	struct mxfs_open *open = file->private_data;
-	struct file *lower = smp_load_acquire(&open->lower);
+	struct file *lower;
 	int flags;
 
+	/* Pairs with smp_store_release() in mxfs_open_lower(). */
+	lower = smp_load_acquire(&open->lower);
 	if (likely(lower))
 		return lower;
-	flags = file->f_flags & ~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_TMPFILE | O_DIRECT | FASYNC);
+	flags = file->f_flags &
+		~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_TMPFILE | O_DIRECT | FASYNC);
 	if (S_ISDIR(file_inode(file)->i_mode))
 		flags |= O_DIRECTORY;
 	/* The lower mount has relatime; the upper mount may say noatime. */
@@ -176,7 +185,8 @@ static void mxfs_clone_iocb(struct kiocb *lower, struct kiocb *upper, struct fil
 	kiocb_clone(lower, upper, lower_file);
 	lower->ki_complete = NULL;
 	lower->private = NULL;
-	lower->ki_flags &= ~(IOCB_DIO_CALLER_COMP | IOCB_HIPRI | IOCB_ALLOC_CACHE | IOCB_WAITQ | IOCB_NOWAIT);
+	lower->ki_flags &=
+		~(IOCB_DIO_CALLER_COMP | IOCB_HIPRI | IOCB_ALLOC_CACHE | IOCB_WAITQ | IOCB_NOWAIT);
 }
 
 static void mxfs_aio_done(struct mxfs_aio *aio, long res)
@@ -189,7 +199,8 @@ static void mxfs_aio_done(struct mxfs_aio *aio, long res)
 		kiocb_end_write(&aio->lower);
 		/* A map made meanwhile may have read what was there before. */
 		if (res > 0 && inode->i_mapping->nrpages)
-			invalidate_inode_pages2_range(inode->i_mapping, (aio->lower.ki_pos - res) >> PAGE_SHIFT,
+			invalidate_inode_pages2_range(inode->i_mapping,
+						      (aio->lower.ki_pos - res) >> PAGE_SHIFT,
 						      (aio->lower.ki_pos - 1) >> PAGE_SHIFT);
 		mxfs_copy_attr(inode, file_inode(aio->lower.ki_filp));
 	}
@@ -218,10 +229,12 @@ static void mxfs_aio_complete(struct kiocb *iocb, long res)
 }
 
 /*
- * O_DIRECT that returns before it is done. The lower file must stay open until then: detaching waits for
- * sbi->draining. Only where no file of this mount is mapped, because user pages are pinned under lower locks.
+ * O_DIRECT that returns before it is done. The lower file must stay open until then: detaching
+ * waits for sbi->draining. Only where no file of this mount is mapped, because user pages are
+ * pinned under lower locks.
  */
-static ssize_t mxfs_aio_submit(struct kiocb *iocb, struct iov_iter *iter, struct file *lower, bool write)
+static ssize_t mxfs_aio_submit(struct kiocb *iocb, struct iov_iter *iter, struct file *lower,
+			       bool write)
 {
 	struct mxfs_sb *sbi = MXFS_ISB(file_inode(iocb->ki_filp));
 	struct mxfs_aio *aio;
@@ -234,7 +247,8 @@ static ssize_t mxfs_aio_submit(struct kiocb *iocb, struct iov_iter *iter, struct
 	mxfs_clone_iocb(&aio->lower, iocb, lower);
 	aio->lower.ki_complete = mxfs_aio_complete;
 	mxfs_drain_get(sbi);
-	ret = write ? vfs_iocb_iter_write(lower, &aio->lower, iter) : vfs_iocb_iter_read(lower, &aio->lower, iter);
+	ret = write ? vfs_iocb_iter_write(lower, &aio->lower, iter) :
+		      vfs_iocb_iter_read(lower, &aio->lower, iter);
 	if (ret != -EIOCBQUEUED) {
 		iocb->ki_pos = aio->lower.ki_pos;
 		kmem_cache_free(mxfs_aio_cachep, aio);
@@ -249,8 +263,12 @@ static bool mxfs_may_aio(struct kiocb *iocb)
 	       !atomic_read(&MXFS_ISB(file_inode(iocb->ki_filp))->maps);
 }
 
-/* One attempt that takes no page fault. Return: bytes, or -EFAULT when the first byte was not in memory. */
-static ssize_t mxfs_rw_nofault(struct kiocb *iocb, struct iov_iter *iter, struct file *lower, bool write)
+/*
+ * One attempt that takes no page fault. Return: bytes, or -EFAULT when the first byte was not in
+ * memory.
+ */
+static ssize_t mxfs_rw_nofault(struct kiocb *iocb, struct iov_iter *iter, struct file *lower,
+			       bool write)
 {
 	struct iov_iter saved = *iter;
 	struct kiocb kiocb;
@@ -259,11 +277,13 @@ static ssize_t mxfs_rw_nofault(struct kiocb *iocb, struct iov_iter *iter, struct
 	mxfs_clone_iocb(&kiocb, iocb, lower);
 	iter->nofault = true;
 	pagefault_disable();
-	ret = write ? vfs_iocb_iter_write(lower, &kiocb, iter) : vfs_iocb_iter_read(lower, &kiocb, iter);
+	ret = write ? vfs_iocb_iter_write(lower, &kiocb, iter) :
+		      vfs_iocb_iter_read(lower, &kiocb, iter);
 	pagefault_enable();
 	iter->nofault = false;
+	/* Direct I/O advanced it and failed as a whole; to repeat it is harmless. */
 	if (ret == -EFAULT && (iocb->ki_flags & IOCB_DIRECT))
-		*iter = saved;	/* direct I/O advanced it and failed as a whole; to repeat it is harmless */
+		*iter = saved;
 	iocb->ki_pos = kiocb.ki_pos;
 	return ret;
 }
@@ -360,8 +380,8 @@ static ssize_t mxfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
 			}
 		}
 		/*
-		 * No page of a map may be made, or made writable, between dropping the old ones and the end of the write:
-		 * it would hold, and later write back, what was there before.
+		 * No page of a map may be made, or made writable, between dropping the old ones and
+		 * the end of the write: it would hold, and later write back, what was there before.
 		 */
 		filemap_invalidate_lock(mapping);
 		pos = iocb->ki_flags & IOCB_APPEND ? i_size_read(file_inode(lower)) : iocb->ki_pos;
@@ -433,8 +453,9 @@ int mxfs_fsync(struct file *file, loff_t start, loff_t end, int datasync)
 	int idx, err = 0;
 
 	/*
-	 * On a node that does not own the volume there is nothing to do: detaching unmounted XFS, and all that was
-	 * written here is on disk. What went wrong then was noted in the upper mapping.
+	 * On a node that does not own the volume there is nothing to do: detaching unmounted XFS,
+	 * and all that was written here is on disk. What went wrong then was noted in the upper
+	 * mapping.
 	 */
 	idx = mxfs_enter_attached(sbi);
 	if (idx == -ENOTCONN)
@@ -487,8 +508,8 @@ out:
 enum mxfs_transfer { MXFS_COPY, MXFS_CLONE, MXFS_DEDUPE };
 
 /* copy_file_range, clone and dedupe within one volume: XFS does it, between the two lower files. */
-static loff_t mxfs_transfer(struct file *in, loff_t pos_in, struct file *out, loff_t pos_out, loff_t len,
-			    unsigned int flags, enum mxfs_transfer how)
+static loff_t mxfs_transfer(struct file *in, loff_t pos_in, struct file *out, loff_t pos_out,
+			    loff_t len, unsigned int flags, enum mxfs_transfer how)
 {
 	struct inode *inode_in = file_inode(in), *inode_out = file_inode(out);
 	struct mxfs_sb *sbi = MXFS_ISB(inode_out);
@@ -535,16 +556,16 @@ out_unlock:
 	return ret;
 }
 
-static ssize_t mxfs_copy_file_range(struct file *in, loff_t pos_in, struct file *out, loff_t pos_out, size_t len,
-				    unsigned int flags)
+static ssize_t mxfs_copy_file_range(struct file *in, loff_t pos_in, struct file *out,
+				    loff_t pos_out, size_t len, unsigned int flags)
 {
 	if (file_inode(in)->i_sb != file_inode(out)->i_sb)
 		return splice_copy_file_range(in, pos_in, out, pos_out, len);
 	return mxfs_transfer(in, pos_in, out, pos_out, len, flags, MXFS_COPY);
 }
 
-static loff_t mxfs_remap_file_range(struct file *in, loff_t pos_in, struct file *out, loff_t pos_out, loff_t len,
-				    unsigned int flags)
+static loff_t mxfs_remap_file_range(struct file *in, loff_t pos_in, struct file *out,
+				    loff_t pos_out, loff_t len, unsigned int flags)
 {
 	if (flags & ~(REMAP_FILE_DEDUP | REMAP_FILE_ADVISORY))
 		return -EINVAL;
@@ -553,8 +574,8 @@ static loff_t mxfs_remap_file_range(struct file *in, loff_t pos_in, struct file 
 }
 
 /*
- * Few ioctls pass: those that mean the same here as below. XFS's own would reach around this module (swap
- * extents, open by handle, shut down).
+ * Few ioctls pass: those that mean the same here as below. XFS's own would reach around this module
+ * (swap extents, open by handle, shut down).
  */
 long mxfs_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
@@ -584,19 +605,19 @@ long mxfs_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 }
 
 const struct file_operations mxfs_file_fops = {
-	.owner			= THIS_MODULE,
-	.open			= mxfs_open,
-	.release		= mxfs_release,
-	.llseek			= mxfs_llseek,
-	.read_iter		= mxfs_read_iter,
-	.write_iter		= mxfs_write_iter,
-	.splice_read		= copy_splice_read,
-	.splice_write		= iter_file_splice_write,
-	.mmap			= mxfs_mmap,
-	.fsync			= mxfs_fsync,
-	.fallocate		= mxfs_fallocate,
-	.copy_file_range	= mxfs_copy_file_range,
-	.remap_file_range	= mxfs_remap_file_range,
-	.unlocked_ioctl		= mxfs_ioctl,
-	.compat_ioctl		= compat_ptr_ioctl,
+	.owner = THIS_MODULE,
+	.open = mxfs_open,
+	.release = mxfs_release,
+	.llseek = mxfs_llseek,
+	.read_iter = mxfs_read_iter,
+	.write_iter = mxfs_write_iter,
+	.splice_read = copy_splice_read,
+	.splice_write = iter_file_splice_write,
+	.mmap = mxfs_mmap,
+	.fsync = mxfs_fsync,
+	.fallocate = mxfs_fallocate,
+	.copy_file_range = mxfs_copy_file_range,
+	.remap_file_range = mxfs_remap_file_range,
+	.unlocked_ioctl = mxfs_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
 };

@@ -2,7 +2,8 @@
 /*
  * mxfs: entering the lower file system, and waiting for ownership.
  *
- * The fast path (mxfs_enter() in mxfs.h) is an SRCU read lock and three loads. Everything else is here.
+ * The fast path (mxfs_enter() in mxfs.h) is an SRCU read lock and three loads. Everything else is
+ * here.
  */
 #include <linux/sched/signal.h>
 #include "mxfs.h"
@@ -47,9 +48,10 @@ static void mxfs_account_wait(struct mxfs_sb *sbi, ktime_t start)
 }
 
 /*
- * Until operations may run, or never will. The daemon is asked at once when the first operation comes to wait and again every
- * second, because generic netlink may drop a message when a socket is full. Killable, and unbounded on purpose: a
- * node cut off from the owner behaves as an NFS client on a hard mount does.
+ * Until operations may run, or never will. The daemon is asked at once when the first operation
+ * comes to wait and again every second, because generic netlink may drop a message when a socket is
+ * full. Killable, and unbounded on purpose: a node cut off from the owner behaves as an NFS client
+ * on a hard mount does.
  */
 int mxfs_wait_owner(struct mxfs_sb *sbi)
 {
@@ -62,16 +64,16 @@ int mxfs_wait_owner(struct mxfs_sb *sbi)
 		if (READ_ONCE(sbi->state) == MXFS_STATE_DEAD)
 			return -EIO;
 		if (READ_ONCE(sbi->attach_fails) != fails)
-			return -EIO;	/* the array said yes and XFS said no: the log tells why */
+			return -EIO; /* the array said yes and XFS said no: the log tells why */
 		if (READ_ONCE(sbi->state) == MXFS_STATE_DETACHED)
 			mxfs_send_want(sbi);
-		left = wait_event_killable_timeout(sbi->wait,
-						   mxfs_may_run(sbi) ||
-						   READ_ONCE(sbi->state) == MXFS_STATE_DEAD ||
-						   READ_ONCE(sbi->attach_fails) != fails ||
-						   (READ_ONCE(sbi->state) == MXFS_STATE_DETACHED &&
-						    !READ_ONCE(sbi->last_want)),
-						   HZ);
+		left = wait_event_killable_timeout(
+			sbi->wait,
+			mxfs_may_run(sbi) || READ_ONCE(sbi->state) == MXFS_STATE_DEAD ||
+				READ_ONCE(sbi->attach_fails) != fails ||
+				(READ_ONCE(sbi->state) == MXFS_STATE_DETACHED &&
+				 !READ_ONCE(sbi->last_want)),
+			HZ);
 		if (left < 0)
 			return -EINTR;
 	}
@@ -83,8 +85,8 @@ int mxfs_enter_slow(struct mxfs_sb *sbi)
 	int idx, err;
 
 	/*
-	 * A waiter is counted until it is inside: an owner is not idle while somebody it was attached for has not
-	 * been scheduled yet (mxfs_idle()).
+	 * A waiter is counted until it is inside: an owner is not idle while somebody it was
+	 * attached for has not been scheduled yet (mxfs_idle()).
 	 */
 	atomic_inc(&sbi->waiters);
 	for (;;) {
@@ -93,10 +95,10 @@ int mxfs_enter_slow(struct mxfs_sb *sbi)
 			idx = err;
 			break;
 		}
-		idx = srcu_read_lock(&sbi->op_gate);
+		idx = mxfs_gate_lock(&sbi->op_gate);
 		if (mxfs_may_run(sbi))
 			break;
-		srcu_read_unlock(&sbi->op_gate, idx);
+		mxfs_gate_unlock(&sbi->op_gate, idx);
 	}
 	atomic_dec(&sbi->waiters);
 	if (idx >= 0)
@@ -118,10 +120,10 @@ int mxfs_enter_attached(struct mxfs_sb *sbi)
 	int idx, err;
 
 	for (;;) {
-		idx = srcu_read_lock(&sbi->op_gate);
+		idx = mxfs_gate_lock(&sbi->op_gate);
 		if (mxfs_may_run(sbi))
 			return idx;
-		srcu_read_unlock(&sbi->op_gate, idx);
+		mxfs_gate_unlock(&sbi->op_gate, idx);
 		switch (READ_ONCE(sbi->state)) {
 		case MXFS_STATE_DEAD:
 			return -EIO;
@@ -133,10 +135,11 @@ int mxfs_enter_attached(struct mxfs_sb *sbi)
 			break;
 		}
 		/* detaching, frozen, or past the lease: not decided yet */
-		err = wait_event_killable_timeout(sbi->wait,
-						  mxfs_may_run(sbi) ||
-						  READ_ONCE(sbi->state) == MXFS_STATE_DEAD ||
-						  READ_ONCE(sbi->state) == MXFS_STATE_DETACHED, HZ);
+		err = wait_event_killable_timeout(
+			sbi->wait,
+			mxfs_may_run(sbi) || READ_ONCE(sbi->state) == MXFS_STATE_DEAD ||
+				READ_ONCE(sbi->state) == MXFS_STATE_DETACHED,
+			HZ);
 		if (err < 0)
 			return -EINTR;
 	}

@@ -2,9 +2,9 @@
 /*
  * mxfs: inodes.
  *
- * An mxfs inode is (XFS inode number, generation). It is found again by file handle after each attach, lazily, when the
- * first operation needs it. Its attributes are a copy of the lower ones, taken after every operation that changes them
- * and again after each attach.
+ * An mxfs inode is (XFS inode number, generation). It is found again by file handle after each
+ * attach, lazily, when the first operation needs it. Its attributes are a copy of the lower ones,
+ * taken after every operation that changes them and again after each attach.
  */
 #include <linux/fiemap.h>
 #include <linux/fileattr.h>
@@ -27,7 +27,8 @@ static void mxfs_inode_init_once(void *obj)
 int mxfs_inode_cache_create(void)
 {
 	mxfs_inode_cachep = kmem_cache_create("mxfs_inode", sizeof(struct mxfs_inode), 0,
-					      SLAB_RECLAIM_ACCOUNT | SLAB_ACCOUNT, mxfs_inode_init_once);
+					      SLAB_RECLAIM_ACCOUNT | SLAB_ACCOUNT,
+					      mxfs_inode_init_once);
 	return mxfs_inode_cachep ? 0 : -ENOMEM;
 }
 
@@ -75,7 +76,10 @@ void mxfs_evict_inode(struct inode *inode)
 	clear_inode(inode);
 	mxfs_close_lower(&mi->wb);
 
-	/* A detach may be emptying the list at this moment: whoever takes the dentry off it lets it go. */
+	/*
+	 * A detach may be emptying the list at this moment: whoever takes the dentry off it lets it
+	 * go.
+	 */
 	spin_lock(&sbi->lower_lock);
 	list_del_init(&mi->cached_entry);
 	lower = mi->lower;
@@ -113,8 +117,9 @@ void mxfs_copy_attr(struct inode *inode, const struct inode *lower)
 	inode_set_ctime_to_ts(inode, inode_get_ctime(lower));
 	inode->i_blkbits = lower->i_blkbits;
 	/* Times are XFS's business; the VFS must not touch its copy of them. */
-	inode_set_flags(inode, (lower->i_flags & (S_SYNC | S_DIRSYNC | S_APPEND | S_IMMUTABLE)) |
-			S_NOATIME | S_NOCMTIME,
+	inode_set_flags(inode,
+			(lower->i_flags & (S_SYNC | S_DIRSYNC | S_APPEND | S_IMMUTABLE)) |
+				S_NOATIME | S_NOCMTIME,
 			S_SYNC | S_DIRSYNC | S_APPEND | S_IMMUTABLE | S_NOATIME | S_NOCMTIME);
 	spin_lock(&inode->i_lock);
 	i_size_write(inode, i_size_read(lower));
@@ -123,7 +128,10 @@ void mxfs_copy_attr(struct inode *inode, const struct inode *lower)
 	WRITE_ONCE(mi->attr_seq, READ_ONCE(MXFS_ISB(inode)->attach_seq));
 }
 
-/* Remember the lower dentry until the next detach. Inside a gate, or while the mount is being set up. */
+/*
+ * Remember the lower dentry until the next detach. Inside a gate, or while the mount is being set
+ * up.
+ */
 void mxfs_set_lower(struct inode *inode, struct dentry *lower)
 {
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
@@ -135,6 +143,7 @@ void mxfs_set_lower(struct inode *inode, struct dentry *lower)
 	spin_lock(&sbi->lower_lock);
 	if (!mi->lower) {
 		list_add_tail(&mi->lower_entry, &sbi->lower_inodes);
+		/* Pairs with smp_load_acquire() in mxfs_lower(). */
 		smp_store_release(&mi->lower, lower);
 		lower = NULL;
 	}
@@ -230,18 +239,19 @@ static struct dentry *mxfs_find_lower(struct inode *inode)
 		lower = dget(sbi->lower->mnt_root);
 	} else {
 		/*
-		 * Without an acceptable() function the answer may be disconnected from the tree: that is all that operations
-		 * on the inode or below it need, and ten times cheaper for a directory. Rename is
-		 * the one that needs more (mxfs_connected_lower()).
+		 * Without an acceptable() function the answer may be disconnected from the tree:
+		 * that is all that operations on the inode or below it need, and ten times cheaper
+		 * for a directory. Rename is the one that needs more (mxfs_connected_lower()).
 		 */
-		lower = exportfs_decode_fh_raw(sbi->lower, (struct fid *)mi->fh, mi->fh_words, mi->fh_type, 0,
-					       NULL, NULL);
+		lower = exportfs_decode_fh_raw(sbi->lower, (struct fid *)mi->fh, mi->fh_words,
+					       mi->fh_type, 0, NULL, NULL);
 		if (!lower)
 			return ERR_PTR(-ESTALE);
 		if (IS_ERR(lower))
 			return lower;
 	}
-	if (d_inode(lower)->i_ino != mi->ino || d_inode(lower)->i_generation != inode->i_generation ||
+	if (d_inode(lower)->i_ino != mi->ino ||
+	    d_inode(lower)->i_generation != inode->i_generation ||
 	    ((d_inode(lower)->i_mode ^ inode->i_mode) & S_IFMT)) {
 		dput(lower);
 		return ERR_PTR(-ESTALE);
@@ -262,8 +272,10 @@ static struct dentry *mxfs_find_lower(struct inode *inode)
  */
 struct dentry *mxfs_lower(struct inode *inode)
 {
-	struct dentry *lower = smp_load_acquire(&MXFS_I(inode)->lower);
+	struct dentry *lower;
 
+	/* Pairs with smp_store_release() in mxfs_set_lower(). */
+	lower = smp_load_acquire(&MXFS_I(inode)->lower);
 	if (likely(lower))
 		return lower;
 	return mxfs_find_lower(inode);
@@ -361,16 +373,23 @@ int mxfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *a
 		goto out;
 	linode = d_inode(lower);
 
-	/* notify_change() refuses both at once (fs/attr.c), and the upper call has turned the one into the other. */
+	/*
+	 * notify_change() refuses both at once (fs/attr.c), and the upper call has turned the one
+	 * into the other.
+	 */
 	if (lattr.ia_valid & (ATTR_KILL_SUID | ATTR_KILL_SGID))
 		lattr.ia_valid &= ~ATTR_MODE;
 	/* ia_file is the upper file; the lower file system must not see it. */
 	lattr.ia_valid &= ~ATTR_FILE;
 
 	if (resize) {
-		/* Pages of maps from the smaller size on are stale either way; faults wait until the size is what it will be. */
+		/*
+		 * Pages of maps from the smaller size on are stale either way; faults wait until
+		 * the size is what it will be.
+		 */
 		filemap_invalidate_lock(inode->i_mapping);
-		err = mxfs_cache_drop_locked(inode, min(attr->ia_size, i_size_read(inode)), LLONG_MAX);
+		err = mxfs_cache_drop_locked(inode, min(attr->ia_size, i_size_read(inode)),
+					     LLONG_MAX);
 		if (err)
 			goto out_unlock;
 		err = get_write_access(linode);
@@ -398,7 +417,8 @@ static void mxfs_free_link(void *link)
 	kfree(link);
 }
 
-static const char *mxfs_get_link(struct dentry *dentry, struct inode *inode, struct delayed_call *done)
+static const char *mxfs_get_link(struct dentry *dentry, struct inode *inode,
+				 struct delayed_call *done)
 {
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	DEFINE_DELAYED_CALL(lower_done);
@@ -418,7 +438,10 @@ static const char *mxfs_get_link(struct dentry *dentry, struct inode *inode, str
 	}
 	link = vfs_get_link(lower, &lower_done);
 	if (!IS_ERR(link)) {
-		/* The lower string may live in the lower inode, which may be gone when the VFS walks this one. */
+		/*
+		 * The lower string may live in the lower inode, which may be gone when the VFS
+		 * walks this one.
+		 */
 		char *copy = kstrdup(link, GFP_KERNEL);
 
 		do_delayed_call(&lower_done);
@@ -448,8 +471,8 @@ ssize_t mxfs_listxattr(struct dentry *dentry, char *list, size_t size)
 	return ret;
 }
 
-static int mxfs_xattr_get(const struct xattr_handler *handler, struct dentry *dentry, struct inode *inode,
-			  const char *name, void *value, size_t size)
+static int mxfs_xattr_get(const struct xattr_handler *handler, struct dentry *dentry,
+			  struct inode *inode, const char *name, void *value, size_t size)
 {
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	struct dentry *lower;
@@ -459,13 +482,15 @@ static int mxfs_xattr_get(const struct xattr_handler *handler, struct dentry *de
 	if (idx < 0)
 		return idx;
 	lower = mxfs_lower(inode);
-	ret = IS_ERR(lower) ? PTR_ERR(lower) : vfs_getxattr(&nop_mnt_idmap, lower, name, value, size);
+	ret = IS_ERR(lower) ? PTR_ERR(lower) :
+			      vfs_getxattr(&nop_mnt_idmap, lower, name, value, size);
 	mxfs_leave(sbi, idx);
 	return ret;
 }
 
-static int mxfs_xattr_set(const struct xattr_handler *handler, struct mnt_idmap *idmap, struct dentry *dentry,
-			  struct inode *inode, const char *name, const void *value, size_t size, int flags)
+static int mxfs_xattr_set(const struct xattr_handler *handler, struct mnt_idmap *idmap,
+			  struct dentry *dentry, struct inode *inode, const char *name,
+			  const void *value, size_t size, int flags)
 {
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	struct dentry *lower;
@@ -490,15 +515,12 @@ out:
 }
 
 static const struct xattr_handler mxfs_xattr_handler = {
-	.prefix	= "",		/* every name: what exists is XFS's business */
-	.get	= mxfs_xattr_get,
-	.set	= mxfs_xattr_set,
+	.prefix = "", /* every name: what exists is XFS's business */
+	.get = mxfs_xattr_get,
+	.set = mxfs_xattr_set,
 };
 
-const struct xattr_handler * const mxfs_xattr_handlers[] = {
-	&mxfs_xattr_handler,
-	NULL
-};
+const struct xattr_handler *const mxfs_xattr_handlers[] = { &mxfs_xattr_handler, NULL };
 
 struct posix_acl *mxfs_get_inode_acl(struct inode *inode, int type, bool rcu)
 {
@@ -609,30 +631,30 @@ out:
 }
 
 const struct inode_operations mxfs_file_iops = {
-	.permission	= mxfs_permission,
-	.getattr	= mxfs_getattr,
-	.setattr	= mxfs_setattr,
-	.listxattr	= mxfs_listxattr,
-	.get_inode_acl	= mxfs_get_inode_acl,
-	.set_acl	= mxfs_set_acl,
-	.fileattr_get	= mxfs_fileattr_get,
-	.fileattr_set	= mxfs_fileattr_set,
-	.fiemap		= mxfs_fiemap,
+	.permission = mxfs_permission,
+	.getattr = mxfs_getattr,
+	.setattr = mxfs_setattr,
+	.listxattr = mxfs_listxattr,
+	.get_inode_acl = mxfs_get_inode_acl,
+	.set_acl = mxfs_set_acl,
+	.fileattr_get = mxfs_fileattr_get,
+	.fileattr_set = mxfs_fileattr_set,
+	.fiemap = mxfs_fiemap,
 };
 
 const struct inode_operations mxfs_symlink_iops = {
-	.permission	= mxfs_permission,
-	.getattr	= mxfs_getattr,
-	.setattr	= mxfs_setattr,
-	.listxattr	= mxfs_listxattr,
-	.get_link	= mxfs_get_link,
+	.permission = mxfs_permission,
+	.getattr = mxfs_getattr,
+	.setattr = mxfs_setattr,
+	.listxattr = mxfs_listxattr,
+	.get_link = mxfs_get_link,
 };
 
 const struct inode_operations mxfs_special_iops = {
-	.permission	= mxfs_permission,
-	.getattr	= mxfs_getattr,
-	.setattr	= mxfs_setattr,
-	.listxattr	= mxfs_listxattr,
-	.get_inode_acl	= mxfs_get_inode_acl,
-	.set_acl	= mxfs_set_acl,
+	.permission = mxfs_permission,
+	.getattr = mxfs_getattr,
+	.setattr = mxfs_setattr,
+	.listxattr = mxfs_listxattr,
+	.get_inode_acl = mxfs_get_inode_acl,
+	.set_acl = mxfs_set_acl,
 };

@@ -7,7 +7,7 @@
 #include "mxfs.h"
 
 static LIST_HEAD(mxfs_mounts);
-static DEFINE_MUTEX(mxfs_mounts_lock);	/* the list, and portid/hello of its members */
+static DEFINE_MUTEX(mxfs_mounts_lock); /* the list, and portid/hello of its members */
 static struct genl_family mxfs_genl;
 
 void mxfs_netlink_add(struct mxfs_sb *sbi)
@@ -146,7 +146,9 @@ static int mxfs_do_hello(struct sk_buff *skb, struct genl_info *info)
 	list_for_each_entry(sbi, &mxfs_mounts, list) {
 		if (memcmp(sbi->geo.uuid, nla_data(info->attrs[MXFS_A_UUID]), MXFS_UUID_SIZE))
 			continue;
-		/* Two mounts may carry one UUID (a snapshot): the one whose daemon this process is. */
+		/*
+		 * Two mounts may carry one UUID (a snapshot): the one whose daemon this process is.
+		 */
 		if (sbi->daemon_pid != task_tgid(current)) {
 			mxfs_count_refused(sbi);
 			err = -EPERM;
@@ -161,7 +163,8 @@ static int mxfs_do_hello(struct sk_buff *skb, struct genl_info *info)
 	mutex_unlock(&mxfs_mounts_lock);
 	if (!found) {
 		if (err == -EPERM)
-			GENL_SET_ERR_MSG(info, "this process was not started by the mount with this UUID");
+			GENL_SET_ERR_MSG(
+				info, "this process was not started by the mount with this UUID");
 		else
 			GENL_SET_ERR_MSG(info, "no mount with this UUID waits for a daemon");
 		return err;
@@ -194,7 +197,8 @@ static int mxfs_do_lease(struct sk_buff *skb, struct genl_info *info)
 	sbi = mxfs_of(info);
 	if (IS_ERR(sbi))
 		return PTR_ERR(sbi);
-	WRITE_ONCE(sbi->lease_end, jiffies + msecs_to_jiffies(nla_get_u32(info->attrs[MXFS_A_LEASE_MS])));
+	WRITE_ONCE(sbi->lease_end,
+		   jiffies + msecs_to_jiffies(nla_get_u32(info->attrs[MXFS_A_LEASE_MS])));
 	wake_up_all(&sbi->wait);
 	mxfs_sb_put(sbi);
 	return 0;
@@ -236,7 +240,7 @@ static int mxfs_do_detach(struct sk_buff *skb, struct genl_info *info)
 	if (IS_ERR(sbi))
 		return PTR_ERR(sbi);
 	quantum = info->attrs[MXFS_A_QUANTUM_MS] ? nla_get_u32(info->attrs[MXFS_A_QUANTUM_MS]) :
-		  sbi->opts.quantum_ms;
+						   sbi->opts.quantum_ms;
 	err = mxfs_command(sbi, MXFS_DO_DETACH, nla_get_u64(info->attrs[MXFS_A_EPOCH]), quantum);
 	if (err)
 		mxfs_count_refused(sbi);
@@ -343,8 +347,8 @@ static int mxfs_dump_status(struct sk_buff *skb, struct netlink_callback *cb)
 	list_for_each_entry(sbi, &mxfs_mounts, list) {
 		if (sbi->id <= after)
 			continue;
-		hdr = genlmsg_put(skb, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq, &mxfs_genl, NLM_F_MULTI,
-				  MXFS_CMD_STATUS);
+		hdr = genlmsg_put(skb, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq, &mxfs_genl,
+				  NLM_F_MULTI, MXFS_CMD_STATUS);
 		if (!hdr)
 			break;
 		if (mxfs_put_mount(skb, sbi) || mxfs_put_stats(skb, sbi)) {
@@ -369,7 +373,10 @@ static void mxfs_send(struct mxfs_sb *sbi, struct sk_buff *skb, void *hdr, const
 	err = portid ? genlmsg_unicast(&init_net, skb, portid) : -ENOTCONN;
 	if (!portid)
 		nlmsg_free(skb);
-	/* A daemon that died is told the state when its successor says HELLO; one that does not read is dead soon. */
+	/*
+	 * A daemon that died is told the state when its successor says HELLO; one that does not
+	 * read is dead soon.
+	 */
 	if (err && err != -ENOTCONN && err != -ECONNREFUSED)
 		mxfs_warn(sbi, "the daemon did not receive %s (error %d)", what, err);
 }
@@ -438,28 +445,33 @@ void mxfs_send_result(struct mxfs_sb *sbi, u8 event, u64 epoch, int err, u64 nan
 }
 
 static const struct nla_policy mxfs_hello_policy[MXFS_A_MAX + 1] = {
-	[MXFS_A_UUID]		= NLA_POLICY_EXACT_LEN(MXFS_UUID_SIZE),
+	[MXFS_A_UUID] = NLA_POLICY_EXACT_LEN(MXFS_UUID_SIZE),
 };
 
 static const struct nla_policy mxfs_policy[MXFS_A_MAX + 1] = {
-	[MXFS_A_MOUNT]		= { .type = NLA_U32 },
-	[MXFS_A_LEASE_MS]	= NLA_POLICY_RANGE(NLA_U32, 1, 32767),
-	[MXFS_A_QUANTUM_MS]	= NLA_POLICY_RANGE(NLA_U32, 0, 10000),
-	[MXFS_A_ROLE]		= NLA_POLICY_RANGE(NLA_U32, MXFS_ROLE_MEMBER, MXFS_ROLE_OWNER),
-	[MXFS_A_KEY]		= { .type = NLA_U64 },
-	[MXFS_A_EPOCH]		= { .type = NLA_U64 },
-	[MXFS_A_ERRNO]		= { .type = NLA_U32 },
-	[MXFS_A_MESSAGE]	= { .type = NLA_NUL_STRING, .len = MXFS_MESSAGE_MAX - 1 },
-	[MXFS_A_CLUSTERED]	= NLA_POLICY_RANGE(NLA_U32, 0, 1),
+	[MXFS_A_MOUNT] = { .type = NLA_U32 },
+	[MXFS_A_LEASE_MS] = NLA_POLICY_RANGE(NLA_U32, 1, 32767),
+	[MXFS_A_QUANTUM_MS] = NLA_POLICY_RANGE(NLA_U32, 0, 10000),
+	[MXFS_A_ROLE] = NLA_POLICY_RANGE(NLA_U32, MXFS_ROLE_MEMBER, MXFS_ROLE_OWNER),
+	[MXFS_A_KEY] = { .type = NLA_U64 },
+	[MXFS_A_EPOCH] = { .type = NLA_U64 },
+	[MXFS_A_ERRNO] = { .type = NLA_U32 },
+	[MXFS_A_MESSAGE] = { .type = NLA_NUL_STRING, .len = MXFS_MESSAGE_MAX - 1 },
+	[MXFS_A_CLUSTERED] = NLA_POLICY_RANGE(NLA_U32, 0, 1),
 };
 
-#define MXFS_OP(command, handler)						\
-	{ .cmd = command, .doit = handler, .flags = GENL_ADMIN_PERM,		\
-	  .policy = mxfs_policy, .maxattr = MXFS_A_MAX }
+#define MXFS_OP(command, handler)                                                                 \
+	{                                                                                         \
+		.cmd = command, .doit = handler, .flags = GENL_ADMIN_PERM, .policy = mxfs_policy, \
+		.maxattr = MXFS_A_MAX                                                             \
+	}
 
 static const struct genl_ops mxfs_genl_ops[] = {
-	{ .cmd = MXFS_CMD_HELLO, .doit = mxfs_do_hello, .flags = GENL_ADMIN_PERM,
-	  .policy = mxfs_hello_policy, .maxattr = MXFS_A_MAX },
+	{ .cmd = MXFS_CMD_HELLO,
+	  .doit = mxfs_do_hello,
+	  .flags = GENL_ADMIN_PERM,
+	  .policy = mxfs_hello_policy,
+	  .maxattr = MXFS_A_MAX },
 	MXFS_OP(MXFS_CMD_KEY, mxfs_do_key),
 	MXFS_OP(MXFS_CMD_LEASE, mxfs_do_lease),
 	MXFS_OP(MXFS_CMD_ATTACH, mxfs_do_attach),
@@ -468,18 +480,22 @@ static const struct genl_ops mxfs_genl_ops[] = {
 	MXFS_OP(MXFS_CMD_FAIL, mxfs_do_fail),
 	MXFS_OP(MXFS_CMD_FENCED, mxfs_do_fenced),
 	MXFS_OP(MXFS_CMD_LEFT, mxfs_do_left),
-	{ .cmd = MXFS_CMD_STATUS, .doit = mxfs_do_status, .dumpit = mxfs_dump_status, .flags = GENL_ADMIN_PERM,
-	  .policy = mxfs_policy, .maxattr = MXFS_A_MAX },
+	{ .cmd = MXFS_CMD_STATUS,
+	  .doit = mxfs_do_status,
+	  .dumpit = mxfs_dump_status,
+	  .flags = GENL_ADMIN_PERM,
+	  .policy = mxfs_policy,
+	  .maxattr = MXFS_A_MAX },
 };
 
 static struct genl_family mxfs_genl __ro_after_init = {
-	.name		= MXFS_GENL_NAME,
-	.version	= MXFS_GENL_VERSION,
-	.maxattr	= MXFS_A_MAX,
-	.module		= THIS_MODULE,
-	.ops		= mxfs_genl_ops,
-	.n_ops		= ARRAY_SIZE(mxfs_genl_ops),
-	.resv_start_op	= MXFS_CMD_HELLO,
+	.name = MXFS_GENL_NAME,
+	.version = MXFS_GENL_VERSION,
+	.maxattr = MXFS_A_MAX,
+	.module = THIS_MODULE,
+	.ops = mxfs_genl_ops,
+	.n_ops = ARRAY_SIZE(mxfs_genl_ops),
+	.resv_start_op = MXFS_CMD_HELLO,
 };
 
 /* A netlink socket was closed: perhaps a daemon died. */
@@ -488,7 +504,8 @@ static int mxfs_netlink_event(struct notifier_block *nb, unsigned long event, vo
 	struct netlink_notify *n = data;
 	struct mxfs_sb *sbi;
 
-	if (event != NETLINK_URELEASE || n->protocol != NETLINK_GENERIC || !net_eq(n->net, &init_net))
+	if (event != NETLINK_URELEASE || n->protocol != NETLINK_GENERIC ||
+	    !net_eq(n->net, &init_net))
 		return NOTIFY_DONE;
 	mutex_lock(&mxfs_mounts_lock);
 	list_for_each_entry(sbi, &mxfs_mounts, list)

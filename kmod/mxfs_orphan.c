@@ -2,18 +2,20 @@
 /*
  * mxfs: files that are open but have no name.
  *
- * XFS keeps an unlinked file for as long as it is open, but a change of owner unmounts XFS, and no handle finds such a
- * file again. So the last link of a file that is open here is not removed before a second one exists in
- * .mxfs/orphans; that one is removed when the last open file is closed, or at the next chance after it, or at
- * umount. A crash leaves at worst a link too many there: the next mount by the same node removes it.
+ * XFS keeps an unlinked file for as long as it is open, but a change of owner unmounts XFS, and no
+ * handle finds such a file again. So the last link of a file that is open here is not removed
+ * before a second one exists in .mxfs/orphans; that one is removed when the last open file is
+ * closed, or at the next chance after it, or at umount. A crash leaves at worst a link too many
+ * there: the next mount by the same node removes it.
  *
- * The name there is "<reservation key>-<number>": each node reaps its own, and those of its own earlier incarnations.
+ * The name there is "<reservation key>-<number>": each node reaps its own, and those of its own
+ * earlier incarnations.
  */
 #include <linux/namei.h>
 #include <linux/slab.h>
 #include "mxfs.h"
 
-#define MXFS_ORPHAN_NAME_LEN	25	/* 16 + 1 + 8 */
+#define MXFS_ORPHAN_NAME_LEN 25 /* 16 + 1 + 8 */
 
 static void mxfs_orphan_name(struct mxfs_sb *sbi, u32 seq, char *name)
 {
@@ -66,8 +68,9 @@ static int mxfs_orphan_unlink(struct dentry *dir, const char *name)
 	if (IS_ERR(lower)) {
 		err = PTR_ERR(lower);
 	} else {
-		err = d_really_is_negative(lower) ? -ENOENT :
-		      vfs_unlink(&nop_mnt_idmap, d_inode(dir), lower, NULL);
+		err = d_really_is_negative(lower) ?
+			      -ENOENT :
+			      vfs_unlink(&nop_mnt_idmap, d_inode(dir), lower, NULL);
 		dput(lower);
 	}
 	inode_unlock(d_inode(dir));
@@ -117,8 +120,9 @@ int mxfs_orphan_keep(struct inode *inode)
 	if (IS_ERR(link)) {
 		err = PTR_ERR(link);
 	} else {
-		err = d_really_is_positive(link) ? -EEXIST :
-		      vfs_link(lower, &nop_mnt_idmap, d_inode(dir), link, NULL);
+		err = d_really_is_positive(link) ?
+			      -EEXIST :
+			      vfs_link(lower, &nop_mnt_idmap, d_inode(dir), link, NULL);
 		dput(link);
 	}
 	inode_unlock(d_inode(dir));
@@ -137,9 +141,9 @@ out_cred:
  * mxfs_orphan_prepare - before the last name of an inode goes
  * @inode: upper
  *
- * Where the inode is open here, it gets its link in .mxfs/orphans. Where it is not, it is marked, so that an
- * open() that found the name before fails instead of holding a file that cannot be found again. The VFS
- * holds the inode's lock.
+ * Where the inode is open here, it gets its link in .mxfs/orphans. Where it is not, it is marked,
+ * so that an open() that found the name before fails instead of holding a file that cannot be found
+ * again. The VFS holds the inode's lock.
  */
 int mxfs_orphan_prepare(struct inode *inode)
 {
@@ -170,7 +174,10 @@ void mxfs_orphan_abort(struct inode *inode)
 	spin_unlock(&inode->i_lock);
 }
 
-/* The last open file of an orphan was closed. Ownership is not taken for it: it waits for the next attach, or umount. */
+/*
+ * The last open file of an orphan was closed. Ownership is not taken for it: it waits for the next
+ * attach, or umount.
+ */
 void mxfs_orphan_closed(struct inode *inode)
 {
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
@@ -212,8 +219,10 @@ static void mxfs_reap(struct mxfs_sb *sbi)
 		mxfs_orphan_name(sbi, orphan->seq, name);
 		err = mxfs_orphan_unlink(dir, name);
 		if (err && err != -ENOENT) {
-			mxfs_warn(sbi, ".mxfs/orphans/%s cannot be removed (error %d); the next mount tries again",
-				  name, err);
+			mxfs_warn(
+				sbi,
+				".mxfs/orphans/%s cannot be removed (error %d); the next mount tries again",
+				name, err);
 			if (err == -EIO)
 				break;
 		}
@@ -233,8 +242,8 @@ struct mxfs_stale {
 	char names[32][MXFS_ORPHAN_NAME_LEN + 1];
 };
 
-static bool mxfs_stale_actor(struct dir_context *ctx, const char *name, int len, loff_t pos, u64 ino,
-			     unsigned int type)
+static bool mxfs_stale_actor(struct dir_context *ctx, const char *name, int len, loff_t pos,
+			     u64 ino, unsigned int type)
 {
 	struct mxfs_stale *stale = container_of(ctx, struct mxfs_stale, ctx);
 	char key[17], number[9];
@@ -250,8 +259,9 @@ static bool mxfs_stale_actor(struct dir_context *ctx, const char *name, int len,
 	if (kstrtou64(key, 16, &value) || kstrtou32(number, 16, &seq))
 		return true;
 	/*
-	 * Other nodes' entries are theirs, and ours of now are in use. Without reservations the key is 0 and there is
-	 * one node; numbers begin with the time of the mount, so older ones are an earlier mount's.
+	 * Other nodes' entries are theirs, and ours of now are in use. Without reservations the key
+	 * is 0 and there is one node; numbers begin with the time of the mount, so older ones are
+	 * an earlier mount's.
 	 */
 	if (value >> 32 != stale->sbi->key >> 32 ||
 	    (value == stale->sbi->key && seq >= stale->sbi->orphan_first))
@@ -263,7 +273,10 @@ static bool mxfs_stale_actor(struct dir_context *ctx, const char *name, int len,
 	return true;
 }
 
-/* Once per mount, before this mount has orphans of its own: what earlier incarnations of this node left. */
+/*
+ * Once per mount, before this mount has orphans of its own: what earlier incarnations of this node
+ * left.
+ */
 static void mxfs_reap_stale(struct mxfs_sb *sbi)
 {
 	const struct cred *old_cred = override_creds(sbi->cred);
@@ -292,8 +305,10 @@ static void mxfs_reap_stale(struct mxfs_sb *sbi)
 		for (i = 0; i < stale->found; i++)
 			removed += !mxfs_orphan_unlink(dir, stale->names[i]);
 		if (removed)
-			mxfs_info(sbi, "removed %u files that an earlier mount of this node had left open and nameless",
-				  removed);
+			mxfs_info(
+				sbi,
+				"removed %u files that an earlier mount of this node had left open and nameless",
+				removed);
 	} while (removed == ARRAY_SIZE(stale->names));
 out:
 	if (!IS_ERR_OR_NULL(dir))
@@ -318,7 +333,10 @@ void mxfs_reap_workfn(struct work_struct *work)
 	mxfs_leave(sbi, idx);
 }
 
-/* At umount: every file is closed; take ownership for it once more where that is needed, but not for long. */
+/*
+ * At umount: every file is closed; take ownership for it once more where that is needed, but not
+ * for long.
+ */
 void mxfs_reap_all(struct mxfs_sb *sbi)
 {
 	struct mxfs_orphan *orphan, *next;
@@ -337,7 +355,9 @@ void mxfs_reap_all(struct mxfs_sb *sbi)
 		}
 	}
 	if (!list_empty(&sbi->reap))
-		mxfs_warn(sbi, "files that were open and nameless stay in .mxfs/orphans until this node mounts the volume again");
+		mxfs_warn(
+			sbi,
+			"files that were open and nameless stay in .mxfs/orphans until this node mounts the volume again");
 	list_for_each_entry_safe(orphan, next, &sbi->reap, entry) {
 		list_del(&orphan->entry);
 		kfree(orphan);

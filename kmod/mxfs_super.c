@@ -2,9 +2,9 @@
 /*
  * mxfs: mounting and unmounting.
  *
- *	mount	claim the device > validate > probe with XFS > start the daemon, which decides with the storage array
- *		who owns, and attaches XFS if that is this node > READY
- *	umount	sync > evict every inode > reap > detach XFS > the daemon leaves > give the device back
+ *	mount	claim the device > validate > probe with XFS > start the daemon, which decides with
+ *the storage array who owns, and attaches XFS if that is this node > READY umount	sync > evict
+ *every inode > reap > detach XFS > the daemon leaves > give the device back
  */
 #include <linux/backing-dev.h>
 #include <linux/blkdev.h>
@@ -18,30 +18,35 @@
 static atomic_t mxfs_mount_ids = ATOMIC_INIT(0);
 
 enum {
-	Opt_validate, Opt_debug, Opt_iface, Opt_port, Opt_multicast, Opt_broadcast, Opt_errors, Opt_lease_ms,
-	Opt_quantum_ms, Opt_ready_ms,
+	Opt_validate,
+	Opt_debug,
+	Opt_iface,
+	Opt_port,
+	Opt_multicast,
+	Opt_broadcast,
+	Opt_errors,
+	Opt_lease_ms,
+	Opt_quantum_ms,
+	Opt_ready_ms,
 };
 
-static const struct constant_table mxfs_errors[] = {
-	{ "shutdown", 0 },
-	{}
-};
+static const struct constant_table mxfs_errors[] = { { "shutdown", 0 }, {} };
 
-static const struct fs_parameter_spec mxfs_params[] = {
-	fsparam_flag("validate",	Opt_validate),
-	fsparam_flag("debug",		Opt_debug),
-	fsparam_string("iface",		Opt_iface),
-	fsparam_u32("port",		Opt_port),
-	fsparam_string("multicast",	Opt_multicast),
-	fsparam_string("broadcast",	Opt_broadcast),
-	fsparam_enum("errors",		Opt_errors, mxfs_errors),
-	fsparam_u32("lease_ms",		Opt_lease_ms),
-	fsparam_u32("quantum_ms",	Opt_quantum_ms),
-	fsparam_u32("ready_ms",		Opt_ready_ms),
-	{}
-};
+static const struct fs_parameter_spec mxfs_params[] = { fsparam_flag("validate", Opt_validate),
+							fsparam_flag("debug", Opt_debug),
+							fsparam_string("iface", Opt_iface),
+							fsparam_u32("port", Opt_port),
+							fsparam_string("multicast", Opt_multicast),
+							fsparam_string("broadcast", Opt_broadcast),
+							fsparam_enum("errors", Opt_errors,
+								     mxfs_errors),
+							fsparam_u32("lease_ms", Opt_lease_ms),
+							fsparam_u32("quantum_ms", Opt_quantum_ms),
+							fsparam_u32("ready_ms", Opt_ready_ms),
+							{} };
 
-static int mxfs_range(struct fs_context *fc, struct fs_parameter *param, u32 value, u32 low, u32 high)
+static int mxfs_range(struct fs_context *fc, struct fs_parameter *param, u32 value, u32 low,
+		      u32 high)
 {
 	if (value >= low && value <= high)
 		return 0;
@@ -51,7 +56,8 @@ static int mxfs_range(struct fs_context *fc, struct fs_parameter *param, u32 val
 static int mxfs_take_string(struct fs_context *fc, struct fs_parameter *param, char **to)
 {
 	if (!*param->string || strlen(param->string) >= MXFS_STRING_MAX)
-		return invalf(fc, "mxfs: %s= needs a value of at most %d characters", param->key, MXFS_STRING_MAX - 1);
+		return invalf(fc, "mxfs: %s= needs a value of at most %d characters", param->key,
+			      MXFS_STRING_MAX - 1);
 	kfree(*to);
 	*to = param->string;
 	param->string = NULL;
@@ -65,7 +71,9 @@ static int mxfs_parse_param(struct fs_context *fc, struct fs_parameter *param)
 	struct fs_parse_result result;
 	int opt, err;
 
-	/* mount -o remount says everything again; only ro and rw can change (mxfs_reconfigure()). */
+	/*
+	 * mount -o remount says everything again; only ro and rw can change (mxfs_reconfigure()).
+	 */
 	if (fc->purpose == FS_CONTEXT_FOR_RECONFIGURE) {
 		opt = fs_parse(fc, mxfs_params, param, &result);
 		return opt < 0 ? opt : 0;
@@ -177,7 +185,10 @@ static struct mxfs_sb *mxfs_sb_alloc(void)
 
 static void mxfs_put_super(struct super_block *sb)
 {
-	/* Eviction is over; what is below goes in mxfs_kill_sb(), after the VFS has let go of everything. */
+	/*
+	 * Eviction is over; what is below goes in mxfs_kill_sb(), after the VFS has let go of
+	 * everything.
+	 */
 }
 
 static int mxfs_sync_fs(struct super_block *sb, int wait)
@@ -245,13 +256,13 @@ static int mxfs_show_options(struct seq_file *m, struct dentry *root)
 }
 
 static const struct super_operations mxfs_sops = {
-	.alloc_inode	= mxfs_alloc_inode,
-	.free_inode	= mxfs_free_inode,
-	.evict_inode	= mxfs_evict_inode,
-	.put_super	= mxfs_put_super,
-	.sync_fs	= mxfs_sync_fs,
-	.statfs		= mxfs_statfs,
-	.show_options	= mxfs_show_options,
+	.alloc_inode = mxfs_alloc_inode,
+	.free_inode = mxfs_free_inode,
+	.evict_inode = mxfs_evict_inode,
+	.put_super = mxfs_put_super,
+	.sync_fs = mxfs_sync_fs,
+	.statfs = mxfs_statfs,
+	.show_options = mxfs_show_options,
 };
 
 static int mxfs_fill_super(struct super_block *sb, struct fs_context *fc)
@@ -273,9 +284,12 @@ static int mxfs_fill_super(struct super_block *sb, struct fs_context *fc)
 
 	err = mxfs_claim(sbi);
 	if (err) {
-		mxfs_err(sbi, "not mounted: the device cannot be had exclusively (error %d): mounted as something else, or held, on this node?",
-			 err);
-		errorf(fc, "mxfs: %s cannot be had exclusively (error %d): mounted as something else, or held, on this node?",
+		mxfs_err(
+			sbi,
+			"not mounted: the device cannot be had exclusively (error %d): mounted as something else, or held, on this node?",
+			err);
+		errorf(fc,
+		       "mxfs: %s cannot be had exclusively (error %d): mounted as something else, or held, on this node?",
 		       sbi->source, err);
 		return err;
 	}
@@ -286,9 +300,10 @@ static int mxfs_fill_super(struct super_block *sb, struct fs_context *fc)
 	if (err)
 		return err;
 	if (sbi->opts.validate) {
-		mxfs_info(sbi, "valid: XFS %pU, %llu blocks of %u bytes; nothing mounted", sbi->geo.uuid,
-			  sbi->geo.blocks, sbi->geo.blocksize);
-		errorf(fc, "mxfs: %s is valid: XFS %pU, %llu blocks of %u bytes; nothing mounted (validate)",
+		mxfs_info(sbi, "valid: XFS %pU, %llu blocks of %u bytes; nothing mounted",
+			  sbi->geo.uuid, sbi->geo.blocks, sbi->geo.blocksize);
+		errorf(fc,
+		       "mxfs: %s is valid: XFS %pU, %llu blocks of %u bytes; nothing mounted (validate)",
 		       sbi->source, sbi->geo.uuid, sbi->geo.blocks, sbi->geo.blocksize);
 		return -ECANCELED;
 	}
@@ -304,7 +319,9 @@ static int mxfs_fill_super(struct super_block *sb, struct fs_context *fc)
 	mutex_unlock(&sbi->state_lock);
 	wake_up_all(&sbi->wait);
 	if (!sbi->clustered)
-		mxfs_warn(sbi, "the device has no SCSI-3 persistent reservations: mounted for this node alone; no other node may mount it");
+		mxfs_warn(
+			sbi,
+			"the device has no SCSI-3 persistent reservations: mounted for this node alone; no other node may mount it");
 	mxfs_info(sbi, "mounted, XFS %pU, %s, epoch %llu", sbi->geo.uuid,
 		  sbi->role == MXFS_ROLE_OWNER ? "owner" : "member", sbi->epoch);
 	return 0;
@@ -338,7 +355,10 @@ static int mxfs_get_tree(struct fs_context *fc)
 	if (IS_ERR(sb))
 		return PTR_ERR(sb);
 	if (sb->s_root) {
-		/* A second mount of the same device on this node is the same file system, as everywhere in Linux. */
+		/*
+		 * A second mount of the same device on this node is the same file system, as
+		 * everywhere in Linux.
+		 */
 		if ((fc->sb_flags ^ sb->s_flags) & SB_RDONLY || sbi->opts.validate) {
 			errorf(fc, "mxfs: %s is already mounted on this node%s", sbi->source,
 			       sb_rdonly(sb) ? ", read-only" : "");
@@ -374,10 +394,10 @@ static void mxfs_free_fc(struct fs_context *fc)
 }
 
 static const struct fs_context_operations mxfs_context_ops = {
-	.parse_param	= mxfs_parse_param,
-	.get_tree	= mxfs_get_tree,
-	.reconfigure	= mxfs_reconfigure,
-	.free		= mxfs_free_fc,
+	.parse_param = mxfs_parse_param,
+	.get_tree = mxfs_get_tree,
+	.reconfigure = mxfs_reconfigure,
+	.free = mxfs_free_fc,
 };
 
 static int mxfs_init_fs_context(struct fs_context *fc)
@@ -391,14 +411,17 @@ static int mxfs_init_fs_context(struct fs_context *fc)
 }
 
 /*
- * Also the end of a mount that failed anywhere in mxfs_fill_super(): each step here does nothing where its
- * counterpart was not reached.
+ * Also the end of a mount that failed anywhere in mxfs_fill_super(): each step here does nothing
+ * where its counterpart was not reached.
  */
 static void mxfs_kill_sb(struct super_block *sb)
 {
 	struct mxfs_sb *sbi = MXFS_SB(sb);
 
-	/* Syncs, drops every dentry, evicts every inode; the daemon and ownership still work meanwhile. */
+	/*
+	 * Syncs, drops every dentry, evicts every inode; the daemon and ownership still work
+	 * meanwhile.
+	 */
 	kill_anon_super(sb);
 	if (!sbi->source)
 		goto out;
@@ -406,7 +429,7 @@ static void mxfs_kill_sb(struct super_block *sb)
 		mxfs_reap_all(sbi);
 	cancel_work_sync(&sbi->reap_work);
 	mutex_lock(&sbi->state_lock);
-	sbi->leaving = true;	/* no command is accepted from here on */
+	sbi->leaving = true; /* no command is accepted from here on */
 	mutex_unlock(&sbi->state_lock);
 	flush_delayed_work(&sbi->cmd_work);
 	flush_workqueue(sbi->wq);
@@ -417,7 +440,8 @@ static void mxfs_kill_sb(struct super_block *sb)
 	mxfs_debugfs_del(sbi);
 	mxfs_netlink_del(sbi);
 	if (sbi->claim)
-		invalidate_bdev(file_bdev(sbi->claim));	/* what tools read next is what is on disk */
+		invalidate_bdev(file_bdev(sbi->claim)); /* what tools read next is what is on disk
+							 */
 	mxfs_unclaim(sbi);
 	if (sbi->role)
 		mxfs_info(sbi, "unmounted");
@@ -426,10 +450,10 @@ out:
 }
 
 struct file_system_type mxfs_fs_type = {
-	.owner			= THIS_MODULE,
-	.name			= "mxfs",
-	.init_fs_context	= mxfs_init_fs_context,
-	.parameters		= mxfs_params,
-	.kill_sb		= mxfs_kill_sb,
-	.fs_flags		= FS_REQUIRES_DEV,
+	.owner = THIS_MODULE,
+	.name = "mxfs",
+	.init_fs_context = mxfs_init_fs_context,
+	.parameters = mxfs_params,
+	.kill_sb = mxfs_kill_sb,
+	.fs_flags = FS_REQUIRES_DEV,
 };
