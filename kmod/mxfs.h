@@ -178,8 +178,8 @@ struct mxfs_sb {
 
 	/* statistics */
 	struct mxfs_stats stats;
-	u64 __percpu *bytes_read, *bytes_written; /* by read(2) and write(2), through XFS's page
-						     cache */
+	/* by read(2) and write(2), through XFS's page cache */
+	u64 __percpu *bytes_read, *bytes_written;
 	spinlock_t stats_lock;
 	u32 changes[MXFS_CHANGES]; /* microseconds an operation waited for ownership, ring */
 	u32 nr_changes;

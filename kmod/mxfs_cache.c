@@ -223,7 +223,7 @@ int mxfs_cache_drop_locked(struct inode *inode, loff_t start, loff_t end)
  * For each inode that was ever mapped and is still in memory; @fn may sleep. Returns the first
  * error.
  */
-static int mxfs_for_each_cached(struct mxfs_sb *sbi, int (*fn)(struct inode *inode))
+static int mxfs_each_cached(struct mxfs_sb *sbi, int (*fn)(struct inode *inode))
 {
 	struct mxfs_inode *mi;
 	struct inode *inode, *last = NULL;
@@ -267,17 +267,17 @@ static int mxfs_drop_one(struct inode *inode)
 
 void mxfs_cache_unmap_all(struct mxfs_sb *sbi)
 {
-	mxfs_for_each_cached(sbi, mxfs_unmap_one);
+	mxfs_each_cached(sbi, mxfs_unmap_one);
 }
 
 int mxfs_cache_flush_all(struct mxfs_sb *sbi)
 {
-	return mxfs_for_each_cached(sbi, mxfs_flush_one);
+	return mxfs_each_cached(sbi, mxfs_flush_one);
 }
 
 int mxfs_cache_drop_all(struct mxfs_sb *sbi)
 {
-	return mxfs_for_each_cached(sbi, mxfs_drop_one);
+	return mxfs_each_cached(sbi, mxfs_drop_one);
 }
 
 /* As mxfs_may_run(), for faults: these go on while operations are already closed and drain. */

@@ -72,9 +72,11 @@ static void mxfs_daemon_kill(struct mxfs_sb *sbi)
 
 static int mxfs_daemon_spawn(struct mxfs_sb *sbi, bool restart)
 {
-	static char *envp[] = { "HOME=/",
-				"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-				NULL };
+	static const char * const envp[] = {
+		"HOME=/",
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		NULL,
+	};
 	char uuid[2 * MXFS_UUID_SIZE + 1];
 	struct subprocess_info *info;
 	char *argv[8];
@@ -99,7 +101,7 @@ static int mxfs_daemon_spawn(struct mxfs_sb *sbi, bool restart)
 	spin_lock(&sbi->stats_lock);
 	sbi->stats.daemon_starts++;
 	spin_unlock(&sbi->stats_lock);
-	info = call_usermodehelper_setup(MXFS_DAEMON_PATH, argv, envp, GFP_KERNEL,
+	info = call_usermodehelper_setup(MXFS_DAEMON_PATH, argv, (char **)envp, GFP_KERNEL,
 					 mxfs_daemon_child, NULL, sbi);
 	if (!info)
 		return -ENOMEM;

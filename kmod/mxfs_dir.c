@@ -131,7 +131,7 @@ static int mxfs_make_lower(struct inode *lower_dir, struct dentry *lower,
 			return PTR_ERR(old);
 		return vfs_link(old, &nop_mnt_idmap, lower_dir, lower, NULL);
 	}
-	switch (new->mode &S_IFMT) {
+	switch (new->mode & S_IFMT) {
 	case S_IFREG:
 		return vfs_create(&nop_mnt_idmap, lower_dir, lower, new->mode, true);
 	case S_IFDIR:

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * mount.mxfs: what mount(8) runs for `mount -t mxfs`, where it is installed as /sbin/mount.mxfs.
+ *
+ * Everything works without it but one thing: `-o validate` mounts nothing, so the kernel must fail the system call, and
+ * mount(8) alone cannot tell "valid, nothing mounted" (ECANCELED) from a volume that is not. This does, by its exit
+ * status: 0 valid, 32 not valid or not mounted. All else is handed back to mount(8), which skips helpers (-i).
+ */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#define MAX_ARGS	16
+#define EXIT_USAGE	1	/* as mount(8) */
+#define EXIT_FAILED	32
+
+static void usage(FILE *to)
+{
+	fprintf(to, "usage: mount.mxfs DEVICE DIRECTORY [-fnrsvw] [-o OPTIONS]\n"
+		"Mounts an XFS volume that several machines share. Called by mount -t mxfs.\n"
+		"  -o validate   check the volume and mount nothing: status 0 valid, 32 not\n"
+		"  other options: ro debug iface= port= multicast= broadcast= errors=shutdown\n"
+		"                 lease_ms= quantum_ms= ready_ms=, and those of every file system\n");
+}
+
+static bool has_option(const char *options, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (const char *p = options; p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL)
+		if (!strncmp(p, name, len) && (p[len] == ',' || !p[len]))
+			return true;
+	return false;
+}
+
+/* The generic options that mount(8) writes out and the file system does not know. */
+static char *without_generic(const char *options)
+{
+	static const char * const generic[] = { "rw", "ro", "defaults", "auto", "noauto", "user", "nouser" };
+	char *copy = strdup(options), *out = calloc(1, strlen(options) + 1), *save = NULL, *opt;
+
+	if (!copy || !out)
+		return NULL;
+	for (opt = strtok_r(copy, ",", &save); opt; opt = strtok_r(NULL, ",", &save)) {
+		bool drop = false;
+
+		for (size_t i = 0; i < sizeof(generic) / sizeof(generic[0]); i++)
+			drop |= !strcmp(opt, generic[i]);
+		if (drop)
+			continue;
+		if (*out)
+			strcat(out, ",");
+		strcat(out, opt);
+	}
+	free(copy);
+	return out;
+}
+
+static int validate(const char *device, const char *dir, const char *options)
+{
+	char *data = without_generic(options);
+
+	if (!data)
+		return EXIT_FAILED;
+	if (!mount(device, dir, "mxfs", MS_RDONLY, data)) {
+		umount(dir);
+		fprintf(stderr, "mount.mxfs: the kernel mounted %s instead of checking it; it was unmounted\n", device);
+		return EXIT_FAILED;
+	}
+	if (errno == ECANCELED) {
+		printf("%s: a valid XFS volume; nothing mounted\n", device);
+		return 0;
+	}
+	fprintf(stderr, "mount.mxfs: %s: not valid: %s; the kernel log says why (dmesg)\n", device, strerror(errno));
+	return EXIT_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+	char *args[MAX_ARGS] = { "mount", "-i", "-t", "mxfs" }, *options = "";
+	int n = 4, opt, flags = 0;
+	char flag[8][3];
+
+	if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
+		usage(stdout);
+		return 0;
+	}
+	if (argc < 3) {
+		usage(stderr);
+		return EXIT_USAGE;
+	}
+	/* mount(8) calls helpers as: DEVICE DIRECTORY [-fnrsvw] [-o OPTIONS] [-t TYPE] */
+	optind = 3;
+	while ((opt = getopt(argc, argv, "fnrsvwo:t:N:")) != -1) {
+		if (opt == 'o') {
+			options = optarg;
+		} else if (opt == 't' || opt == 'N') {
+			continue;
+		} else if (opt == '?' || flags == 8) {
+			usage(stderr);
+			return EXIT_USAGE;
+		} else {
+			snprintf(flag[flags], sizeof(flag[flags]), "-%c", opt);
+			args[n++] = flag[flags++];
+		}
+	}
+	if (has_option(options, "validate"))
+		return validate(argv[1], argv[2], options);
+	if (*options) {
+		args[n++] = "-o";
+		args[n++] = options;
+	}
+	args[n++] = argv[1];
+	args[n++] = argv[2];
+	args[n] = NULL;
+	execvp("mount", args);
+	fprintf(stderr, "mount.mxfs: mount(8) cannot be run: %s\n", strerror(errno));
+	return EXIT_FAILED;
+}
