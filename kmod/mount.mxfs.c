@@ -14,11 +14,12 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
-#define MAX_ARGS	16
+#define MAX_ARGS	20
+#define MAX_FLAGS	8
 #define EXIT_USAGE	1	/* as mount(8) */
 #define EXIT_FAILED	32
 
-static void usage(FILE *to)
+static void print_usage(FILE *to)
 {
 	fprintf(to, "usage: mount.mxfs DEVICE DIRECTORY [-fnrsvw] [-o OPTIONS]\n"
 		"Mounts an XFS volume that several machines share. Called by mount -t mxfs.\n"
@@ -40,7 +41,7 @@ static bool has_option(const char *options, const char *name)
 /* The generic options that mount(8) writes out and the file system does not know. */
 static char *without_generic(const char *options)
 {
-	static const char * const generic[] = { "rw", "ro", "defaults", "auto", "noauto", "user", "nouser" };
+	static const char * const generic[] = { "rw", "ro", "defaults", "auto", "noauto", "user", "nouser", NULL };
 	char *copy = strdup(options), *out = calloc(1, strlen(options) + 1), *save = NULL, *opt;
 
 	if (!copy || !out)
@@ -48,8 +49,8 @@ static char *without_generic(const char *options)
 	for (opt = strtok_r(copy, ",", &save); opt; opt = strtok_r(NULL, ",", &save)) {
 		bool drop = false;
 
-		for (size_t i = 0; i < sizeof(generic) / sizeof(generic[0]); i++)
-			drop |= !strcmp(opt, generic[i]);
+		for (const char * const *g = generic; *g; g++)
+			drop |= !strcmp(opt, *g);
 		if (drop)
 			continue;
 		if (*out)
@@ -83,29 +84,34 @@ int main(int argc, char **argv)
 {
 	char *args[MAX_ARGS] = { "mount", "-i", "-t", "mxfs" }, *options = "";
 	int n = 4, opt, flags = 0;
-	char flag[8][3];
+	char flag[MAX_FLAGS][3];
 
 	if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
-		usage(stdout);
+		print_usage(stdout);
 		return 0;
 	}
 	if (argc < 3) {
-		usage(stderr);
+		print_usage(stderr);
 		return EXIT_USAGE;
 	}
 	/* mount(8) calls helpers as: DEVICE DIRECTORY [-fnrsvw] [-o OPTIONS] [-t TYPE] */
 	optind = 3;
 	while ((opt = getopt(argc, argv, "fnrsvwo:t:N:")) != -1) {
-		if (opt == 'o') {
+		switch (opt) {
+		case 'o':
 			options = optarg;
-		} else if (opt == 't' || opt == 'N') {
-			continue;
-		} else if (opt == '?' || flags == 8) {
-			usage(stderr);
-			return EXIT_USAGE;
-		} else {
+			break;
+		case 't':
+		case 'N':
+			break;
+		default:
+			if (opt == '?' || flags == MAX_FLAGS) {
+				print_usage(stderr);
+				return EXIT_USAGE;
+			}
 			snprintf(flag[flags], sizeof(flag[flags]), "-%c", opt);
 			args[n++] = flag[flags++];
+			break;
 		}
 	}
 	if (has_option(options, "validate"))

@@ -174,34 +174,6 @@ void mxfs_orphan_abort(struct inode *inode)
 	spin_unlock(&inode->i_lock);
 }
 
-/*
- * The last open file of an orphan was closed. Ownership is not taken for it: it waits for the next
- * attach, or umount.
- */
-void mxfs_orphan_closed(struct inode *inode)
-{
-	struct mxfs_sb *sbi = MXFS_ISB(inode);
-	struct mxfs_inode *mi = MXFS_I(inode);
-	struct mxfs_orphan *orphan;
-	bool queue = false;
-
-	mutex_lock(&sbi->orphan_lock);
-	spin_lock(&inode->i_lock);
-	orphan = mi->orphan;
-	if (orphan && !mi->opens) {
-		mi->orphan = NULL;
-		/* It may have no other link: nobody opens it any more, not even through /proc. */
-		mi->unlinked = !inode->i_nlink;
-		queue = true;
-	}
-	spin_unlock(&inode->i_lock);
-	if (queue) {
-		list_add_tail(&orphan->entry, &sbi->reap);
-		queue_work(system_unbound_wq, &sbi->reap_work);
-	}
-	mutex_unlock(&sbi->orphan_lock);
-}
-
 /* Inside the operation gate. */
 static void mxfs_reap(struct mxfs_sb *sbi)
 {
@@ -233,6 +205,40 @@ static void mxfs_reap(struct mxfs_sb *sbi)
 	if (!IS_ERR_OR_NULL(dir))
 		dput(dir);
 	revert_creds(old_cred);
+}
+
+/*
+ * The last open file of an orphan was closed. Ownership is not taken for it: it waits for the next
+ * attach, or umount.
+ */
+void mxfs_orphan_closed(struct inode *inode)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	struct mxfs_inode *mi = MXFS_I(inode);
+	struct mxfs_orphan *orphan;
+	bool queue = false;
+	int idx;
+
+	mutex_lock(&sbi->orphan_lock);
+	spin_lock(&inode->i_lock);
+	orphan = mi->orphan;
+	if (orphan && !mi->opens) {
+		mi->orphan = NULL;
+		/* It may have no other link: nobody opens it any more, not even through /proc. */
+		mi->unlinked = !inode->i_nlink;
+		queue = true;
+	}
+	spin_unlock(&inode->i_lock);
+	if (queue)
+		list_add_tail(&orphan->entry, &sbi->reap);
+	mutex_unlock(&sbi->orphan_lock);
+	if (!queue)
+		return;
+	/* At once where that needs no waiting; else mxfs_attach() sees to it. */
+	idx = mxfs_gate_lock(&sbi->op_gate);
+	if (mxfs_may_run(sbi))
+		mxfs_reap(sbi);
+	mxfs_gate_unlock(&sbi->op_gate, idx);
 }
 
 struct mxfs_stale {
