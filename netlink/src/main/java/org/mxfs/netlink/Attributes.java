@@ -31,6 +31,12 @@ public final class Attributes {
 
   private static final int HEADER = nlattr.SIZE;
 
+  /**
+   * Without the flags in the upper bits; {@code NLA_TYPE_MASK} is an {@code int} with its upper
+   * half set.
+   */
+  private static final int TYPE_MASK = Netlink.NLA_TYPE_MASK & 0xffff;
+
   private final byte[] data;
   private final ByteBuffer view;
 
@@ -72,7 +78,7 @@ public final class Attributes {
             left + " bytes are left where an attribute should begin, at byte " + at);
       }
       int size = view.getShort(at + nlattr.OFFSET_nla_len) & 0xffff;
-      int type = view.getShort(at + nlattr.OFFSET_nla_type) & Netlink.NLA_TYPE_MASK;
+      int type = view.getShort(at + nlattr.OFFSET_nla_type) & TYPE_MASK;
       if (size < HEADER || size > left) {
         throw new MalformedMessageException(
             "attribute " + type + " at byte " + at + " claims " + size + " bytes of " + left);
@@ -339,7 +345,7 @@ public final class Attributes {
     }
 
     private static void checkType(int type) {
-      if (type < 0 || type > (Netlink.NLA_TYPE_MASK & 0xffff)) {
+      if (type < 0 || type > TYPE_MASK) {
         throw new IllegalArgumentException("attribute type " + type + " is out of range");
       }
     }

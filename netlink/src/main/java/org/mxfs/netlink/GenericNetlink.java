@@ -84,6 +84,9 @@ public final class GenericNetlink implements Closeable {
 
   private static final int DUMP_ATTEMPTS = 5;
 
+  /** Far more than the race it is about can give in a row; see {@link #receive}. */
+  private static final int MAX_DUMP_RACES = 1000;
+
   /** A request under way. Guarded by {@link #lock}. */
   private final class Pending {
     final String request;
@@ -131,10 +134,16 @@ public final class GenericNetlink implements Closeable {
   private final Map<Integer, Pending> pending = new HashMap<>();
   private @Nullable IOException ended;
 
+  /** Held around a whole dump; taken before every other lock here. */
+  private final ReentrantLock dumping = new ReentrantLock();
+
   /** Held shared by whoever uses the file descriptors, exclusively to close them. */
   private final ReentrantReadWriteLock open = new ReentrantReadWriteLock();
 
   private boolean fdsClosed;
+
+  /** How often in a row; the reader's own. */
+  private int dumpRaces;
 
   private GenericNetlink(int fd, int wake, int port, Options options, Listener listener) {
     this.fd = fd;
@@ -381,6 +390,17 @@ public final class GenericNetlink implements Closeable {
    */
   public List<Message> dump(Family family, int command, Attributes attributes) throws IOException {
     String what = "dump of family " + family.name() + ", command " + command;
+    // The kernel runs one dump at a time on a socket, and answers EBUSY to a second one.
+    dumping.lock();
+    try {
+      return dumpConsistently(family, command, attributes, what);
+    } finally {
+      dumping.unlock();
+    }
+  }
+
+  private List<Message> dumpConsistently(
+      Family family, int command, Attributes attributes, String what) throws IOException {
     for (int attempt = 1; ; attempt++) {
       Pending p = new Pending(what, family.headerSize(), true);
       exchange(
@@ -565,6 +585,14 @@ public final class GenericNetlink implements Closeable {
       gap("the socket overran (ENOBUFS)");
       return;
     }
+    if (received == -Errnos.EINVAL && ++dumpRaces < MAX_DUMP_RACES) {
+      // The kernel runs a dump in recvmsg() as well as in the request that starts it. When both
+      // meet, the one that finds the dump at its end
+      // leaves EINVAL on the socket (netlink_dump() in net/netlink/af_netlink.c); nothing is lost,
+      // and reading it clears it.
+      return;
+    }
+    dumpRaces = 0;
     Errno.check(received, "recvmsg", "netlink port " + Integer.toUnsignedString(port));
     if (msghdr.msg_namelen(header, 0) != sockaddr_nl.SIZE || sockaddr_nl.nl_pid(sender, 0) != 0) {
       foreign.increment();

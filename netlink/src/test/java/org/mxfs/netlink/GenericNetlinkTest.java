@@ -1,0 +1,460 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package org.mxfs.netlink;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
+import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
+import static org.assertj.core.api.Assertions.assertThatIllegalStateException;
+
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicReference;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.mxfs.bindings.Errno;
+import org.mxfs.bindings.linux.Errnos;
+import org.mxfs.bindings.linux.Genetlink;
+import org.mxfs.bindings.linux.Linux;
+import org.mxfs.bindings.linux.Netlink;
+import org.mxfs.bindings.linux.Sockets;
+import org.mxfs.bindings.linux.iovec;
+import org.mxfs.bindings.linux.msghdr;
+import org.mxfs.bindings.linux.sockaddr_nl;
+
+/** Against the running kernel's own families. */
+@Timeout(60)
+class GenericNetlinkTest {
+  // linux/taskstats.h
+  private static final int TASKSTATS_CMD_GET = 1;
+  private static final int TASKSTATS_CMD_NEW = 2;
+  private static final int TASKSTATS_CMD_ATTR_REGISTER_CPUMASK = 3;
+  private static final int TASKSTATS_TYPE_PID = 1;
+  private static final int TASKSTATS_TYPE_AGGR_PID = 4;
+  private static final int TASKSTATS_TYPE_AGGR_TGID = 5;
+
+  /** Collects what comes unasked. */
+  private static final class Events implements Listener {
+    final BlockingQueue<Message> messages = new LinkedBlockingQueue<>();
+    final BlockingQueue<String> troubles = new LinkedBlockingQueue<>();
+
+    @Override
+    public void message(Message message) {
+      messages.add(message);
+    }
+
+    @Override
+    public void gap() {
+      troubles.add("gap");
+    }
+
+    @Override
+    public void malformed(MalformedMessageException e) {
+      troubles.add("malformed: " + e.getMessage());
+    }
+
+    @Override
+    public void failed(IOException e) {
+      troubles.add("failed: " + e.getMessage());
+    }
+  }
+
+  private static Attributes byName(String name) {
+    return Attributes.builder().string(Genetlink.CTRL_ATTR_FAMILY_NAME, name).build();
+  }
+
+  @Test
+  void theControllerFindsItself() throws Exception {
+    try (GenericNetlink nl = GenericNetlink.open()) {
+      Family ctrl = nl.family("nlctrl");
+      assertThat(ctrl.id()).isEqualTo(Genetlink.GENL_ID_CTRL);
+      assertThat(ctrl.groups()).containsKey("notify");
+      assertThat(nl.port()).isNotZero();
+    }
+  }
+
+  @Test
+  void aDumpListsEveryFamilyAsALookUpFindsIt() throws Exception {
+    try (GenericNetlink nl = GenericNetlink.open()) {
+      List<Family> all = nl.families();
+      assertThat(all).extracting(Family::name).contains("nlctrl").doesNotHaveDuplicates();
+      for (Family f : all) {
+        assertThat(nl.family(f.name())).isEqualTo(f);
+      }
+    }
+  }
+
+  @Test
+  void anUnknownFamilyIsNamedInTheError() throws Exception {
+    try (GenericNetlink nl = GenericNetlink.open()) {
+      assertThatExceptionOfType(NetlinkErrorException.class)
+          .isThrownBy(() -> nl.family("no-such-family"))
+          .satisfies(e -> assertThat(e.errno()).isEqualTo(Errnos.ENOENT))
+          .withMessageContaining("'no-such-family'");
+      assertThat(nl.findFamily("no-such-family")).isEmpty();
+      assertThat(nl.findFamily("nlctrl")).isPresent();
+      assertThatIllegalArgumentException().isThrownBy(() -> nl.family("a-name-that-is-too-long"));
+    }
+  }
+
+  @Test
+  void theKernelsRefusalsArriveWithItsWords() throws Exception {
+    try (GenericNetlink nl = GenericNetlink.open()) {
+      assertThatExceptionOfType(NetlinkErrorException.class)
+          .isThrownBy(() -> nl.request(Family.CONTROLLER, 200, Attributes.EMPTY))
+          .satisfies(e -> assertThat(e.errno()).isEqualTo(Errnos.EOPNOTSUPP));
+      // A family number has two bytes; the kernel's policy check says what is wrong with one.
+      Attributes wrong = Attributes.builder().u8(Genetlink.CTRL_ATTR_FAMILY_ID, 1).build();
+      assertThatExceptionOfType(NetlinkErrorException.class)
+          .isThrownBy(() -> nl.request(Family.CONTROLLER, Genetlink.CTRL_CMD_GETFAMILY, wrong))
+          .satisfies(
+              e -> {
+                assertThat(e.errno()).isIn(Errnos.ERANGE, Errnos.EINVAL);
+                assertThat(e.kernelMessage()).isPresent();
+                assertThat(e.badAttributeOffset()).hasValue(20);
+              });
+    }
+  }
+
+  @Test
+  void manyThreadsGetEachTheirOwnAnswers() throws Exception {
+    try (GenericNetlink nl = GenericNetlink.open()) {
+      List<Family> all = nl.families();
+      AtomicReference<@Nullable Throwable> failure = new AtomicReference<>();
+      List<Thread> threads = new ArrayList<>();
+      for (int t = 0; t < 6; t++) {
+        int me = t;
+        threads.add(
+            Thread.ofPlatform()
+                .start(
+                    () -> {
+                      try {
+                        for (int i = 0; i < 200; i++) {
+                          Family want = all.get((me + i) % all.size());
+                          if (i % 50 == 0) {
+                            assertThat(nl.families()).isEqualTo(all);
+                          } else if (i % 7 == 0) {
+                            assertThat(nl.findFamily("none-" + me)).isEmpty();
+                          } else {
+                            assertThat(nl.family(want.name())).isEqualTo(want);
+                          }
+                        }
+                      } catch (Throwable e) {
+                        failure.set(e);
+                      }
+                    }));
+      }
+      for (Thread t : threads) {
+        t.join();
+      }
+      assertThat(failure.get()).isNull();
+      assertThat(nl.staleAnswers()).isZero();
+    }
+  }
+
+  @Test
+  void messagesFromOtherProcessesPortsAreDropped() throws Exception {
+    Events events = new Events();
+    try (GenericNetlink nl = GenericNetlink.open(GenericNetlink.Options.DEFAULT, events);
+        Arena arena = Arena.ofConfined()) {
+      int fd =
+          Linux.socket(
+              Sockets.AF_NETLINK, Sockets.SOCK_RAW | Sockets.SOCK_CLOEXEC, Netlink.NETLINK_GENERIC);
+      Errno.check(fd, "socket", "AF_NETLINK");
+      try {
+        long sent =
+            sendTo(
+                arena,
+                fd,
+                nl.port(),
+                Wire.request(Family.CONTROLLER, 1, 0, 0, 0, Attributes.EMPTY));
+        if (sent == -Errnos.EPERM) {
+          return; // the kernel itself keeps processes without CAP_NET_ADMIN from doing that
+        }
+        assertThat(sent).isPositive();
+        // Answered after the forged message was queued, so that one was seen before this returns.
+        assertThat(nl.family("nlctrl").name()).isEqualTo("nlctrl");
+        assertThat(nl.foreignMessages()).isEqualTo(1);
+        assertThat(events.messages).isEmpty();
+      } finally {
+        Linux.close(fd);
+      }
+    }
+  }
+
+  private static long sendTo(Arena arena, int fd, int port, byte[] message) {
+    MemorySegment address = arena.allocate(sockaddr_nl.SIZE, sockaddr_nl.ALIGN);
+    sockaddr_nl.nl_family(address, 0, Sockets.AF_NETLINK);
+    sockaddr_nl.nl_pid(address, 0, port);
+    MemorySegment data = arena.allocateFrom(ValueLayout.JAVA_BYTE, message);
+    MemorySegment part = arena.allocate(iovec.SIZE, iovec.ALIGN);
+    iovec.iov_base(part, 0, data.address());
+    iovec.iov_len(part, 0, data.byteSize());
+    MemorySegment header = arena.allocate(msghdr.SIZE, msghdr.ALIGN);
+    msghdr.msg_name(header, 0, address.address());
+    msghdr.msg_namelen(header, 0, sockaddr_nl.SIZE);
+    msghdr.msg_iov(header, 0, part.address());
+    msghdr.msg_iovlen(header, 0, 1);
+    return Linux.sendmsg(fd, header, 0);
+  }
+
+  @Test
+  void groupsAreJoinedAndLeftByName() throws Exception {
+    try (GenericNetlink nl = GenericNetlink.open()) {
+      Family ctrl = nl.family("nlctrl");
+      nl.join(ctrl, "notify");
+      nl.leave(ctrl, "notify");
+      assertThatIllegalArgumentException()
+          .isThrownBy(() -> nl.join(ctrl, "nonsense"))
+          .withMessageContaining("notify");
+    }
+  }
+
+  /**
+   * Makes the kernel send an event to this port whenever a process ends, as linux/taskstats.h
+   * describes; false where the process is not allowed to ask for that.
+   */
+  private static boolean watchExits(GenericNetlink nl) throws IOException {
+    Family taskstats = nl.family("TASKSTATS");
+    String processors = Files.readString(Path.of("/sys/devices/system/cpu/possible")).strip();
+    try {
+      nl.request(
+          taskstats,
+          TASKSTATS_CMD_GET,
+          Attributes.builder().string(TASKSTATS_CMD_ATTR_REGISTER_CPUMASK, processors).build());
+      return true;
+    } catch (NetlinkErrorException e) {
+      assertThat(e.errno()).isEqualTo(Errnos.EPERM);
+      assertThat(e).hasMessageContaining("CAP_NET_ADMIN");
+      return false;
+    }
+  }
+
+  private static long endAProcess() throws IOException, InterruptedException {
+    Process p = new ProcessBuilder("true").start();
+    assertThat(p.waitFor()).isZero();
+    return p.pid();
+  }
+
+  @Test
+  void whatTheKernelSendsUnaskedGoesToTheListener() throws Exception {
+    Events events = new Events();
+    try (GenericNetlink nl = GenericNetlink.open(GenericNetlink.Options.DEFAULT, events)) {
+      if (!watchExits(nl)) {
+        return; // then the refusal was checked
+      }
+      long pid = endAProcess();
+      while (true) {
+        Message m = events.messages.poll(20, TimeUnit.SECONDS);
+        assertThat(m).as("an event about process %d", pid).isNotNull();
+        assertThat(m.command()).isEqualTo(TASKSTATS_CMD_NEW);
+        assertThat(m.port()).isZero();
+        Attributes task =
+            m.attributes()
+                .nested(
+                    m.attributes().has(TASKSTATS_TYPE_AGGR_PID)
+                        ? TASKSTATS_TYPE_AGGR_PID
+                        : TASKSTATS_TYPE_AGGR_TGID);
+        if (task.has(TASKSTATS_TYPE_PID) && task.u32(TASKSTATS_TYPE_PID) == pid) {
+          break;
+        }
+      }
+      assertThat(events.troubles).isEmpty();
+    }
+  }
+
+  @Test
+  void anOverrunIsReportedAsAGapAndTheSocketGoesOn() throws Exception {
+    CountDownLatch held = new CountDownLatch(1);
+    CountDownLatch goOn = new CountDownLatch(1);
+    CountDownLatch gap = new CountDownLatch(1);
+    Listener slow =
+        new Listener() {
+          @Override
+          public void message(Message message) {
+            held.countDown();
+            try {
+              goOn.await();
+            } catch (InterruptedException e) {
+              throw new IllegalStateException(e);
+            }
+          }
+
+          @Override
+          public void gap() {
+            gap.countDown();
+          }
+
+          @Override
+          public void malformed(MalformedMessageException e) {}
+
+          @Override
+          public void failed(IOException e) {}
+        };
+    GenericNetlink.Options small = new GenericNetlink.Options(4096, 8192, Duration.ofSeconds(10));
+    try (GenericNetlink nl = GenericNetlink.open(small, slow)) {
+      if (!watchExits(nl)) {
+        return; // then the refusal was checked
+      }
+      endAProcess();
+      assertThat(held.await(20, TimeUnit.SECONDS)).isTrue();
+      // With the reader held up, answers that nobody takes fill the socket's buffer until the
+      // kernel drops one.
+      for (int i = 0; i < 200; i++) {
+        nl.send(Family.CONTROLLER, Genetlink.CTRL_CMD_GETFAMILY, byName("nlctrl"));
+      }
+      AtomicReference<@Nullable Throwable> outcome = new AtomicReference<>();
+      Thread asking =
+          Thread.ofPlatform()
+              .start(
+                  () -> {
+                    try {
+                      nl.family("nlctrl");
+                    } catch (IOException e) {
+                      outcome.set(e);
+                    }
+                  });
+      while (asking.getState() != Thread.State.TIMED_WAITING) {
+        Thread.onSpinWait();
+      }
+      goOn.countDown();
+      assertThat(gap.await(20, TimeUnit.SECONDS)).isTrue();
+      asking.join();
+      assertThat(outcome.get())
+          .as("a request under way")
+          .isInstanceOf(OutcomeUnknownException.class);
+      assertThat(nl.family("nlctrl").name()).isEqualTo("nlctrl");
+      assertThat(nl.staleAnswers()).isPositive();
+    }
+  }
+
+  @Test
+  void closingWhileTheReaderWaitsEndsItAtOnce() throws Exception {
+    for (int i = 0; i < 20; i++) {
+      GenericNetlink nl = GenericNetlink.open();
+      nl.close();
+      nl.close();
+      assertThatExceptionOfType(IOException.class)
+          .isThrownBy(() -> nl.family("nlctrl"))
+          .withMessageContaining("closed");
+      assertThatExceptionOfType(IOException.class)
+          .isThrownBy(
+              () -> nl.send(Family.CONTROLLER, Genetlink.CTRL_CMD_GETFAMILY, Attributes.EMPTY))
+          .withMessageContaining("closed");
+    }
+  }
+
+  @Test
+  void closingWhileOthersAskFailsThemAndNothingElse() throws Exception {
+    for (int round = 0; round < 10; round++) {
+      GenericNetlink nl = GenericNetlink.open();
+      AtomicReference<@Nullable Throwable> unexpected = new AtomicReference<>();
+      CountDownLatch running = new CountDownLatch(3);
+      List<Thread> threads = new ArrayList<>();
+      for (int t = 0; t < 3; t++) {
+        threads.add(
+            Thread.ofPlatform()
+                .start(
+                    () -> {
+                      try {
+                        nl.family("nlctrl");
+                        running.countDown();
+                        while (true) {
+                          nl.family("nlctrl");
+                        }
+                      } catch (IOException e) {
+                        // what closing promises
+                      } catch (Throwable e) {
+                        unexpected.set(e);
+                      }
+                    }));
+      }
+      assertThat(running.await(30, TimeUnit.SECONDS)).isTrue();
+      nl.close();
+      for (Thread t : threads) {
+        t.join();
+      }
+      assertThat(unexpected.get()).isNull();
+    }
+  }
+
+  @Test
+  void aListenerThatWaitsForAnAnswerIsRefused() throws Exception {
+    CompletableFuture<GenericNetlink> socket = new CompletableFuture<>();
+    BlockingQueue<String> refusals = new LinkedBlockingQueue<>();
+    Listener impatient =
+        new Listener() {
+          @Override
+          public void message(Message message) {
+            GenericNetlink nl = socket.join();
+            assertThatIllegalStateException().isThrownBy(() -> nl.family("nlctrl"));
+            assertThatIllegalStateException().isThrownBy(nl::close);
+            refusals.add("both");
+          }
+
+          @Override
+          public void gap() {}
+
+          @Override
+          public void malformed(MalformedMessageException e) {}
+
+          @Override
+          public void failed(IOException e) {
+            refusals.add("failed " + e);
+          }
+        };
+    try (GenericNetlink nl = GenericNetlink.open(GenericNetlink.Options.DEFAULT, impatient)) {
+      socket.complete(nl);
+      if (watchExits(nl)) {
+        endAProcess();
+        assertThat(refusals.poll(20, TimeUnit.SECONDS)).isEqualTo("both");
+      }
+      assertThat(nl.family("nlctrl")).isNotNull();
+    }
+  }
+
+  @Test
+  void aListenerThatThrowsEndsTheSocketInsteadOfLosingMessages() throws Exception {
+    CountDownLatch failed = new CountDownLatch(1);
+    Listener broken =
+        new Listener() {
+          @Override
+          public void message(Message message) {
+            throw new IllegalStateException("a bug");
+          }
+
+          @Override
+          public void gap() {}
+
+          @Override
+          public void malformed(MalformedMessageException e) {}
+
+          @Override
+          public void failed(IOException e) {
+            failed.countDown();
+          }
+        };
+    try (GenericNetlink nl = GenericNetlink.open(GenericNetlink.Options.DEFAULT, broken)) {
+      if (watchExits(nl)) {
+        endAProcess();
+        assertThat(failed.await(20, TimeUnit.SECONDS)).isTrue();
+        assertThatExceptionOfType(IOException.class)
+            .isThrownBy(() -> nl.family("nlctrl"))
+            .withMessageContaining("a bug");
+      }
+    }
+  }
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package org.mxfs.scsi;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
+import static org.mxfs.scsi.ScriptedTransport.hex;
+
+import org.junit.jupiter.api.Test;
+
+/** Bytes against SPC-4 4.5. */
+class SenseTest {
+  @Test
+  void fixedFormatIsDecoded() throws Exception {
+    Sense s = Sense.decode(hex("70 00 06 00000000 0a 00000000 2a 05 00 000000"));
+    assertThat(s).isEqualTo(new Sense(SenseKey.UNIT_ATTENTION, 0x2a, 0x05, false));
+    assertThat(s.isUnitAttention()).isTrue();
+    assertThat(s.isReservationLost()).isTrue();
+    assertThat(s).hasToString("UNIT_ATTENTION 2A/05 (registrations preempted)");
+  }
+
+  @Test
+  void descriptorFormatIsDecoded() throws Exception {
+    Sense s = Sense.decode(hex("72 05 26 04 00000000"));
+    assertThat(s).isEqualTo(new Sense(SenseKey.ILLEGAL_REQUEST, 0x26, 0x04, false));
+    assertThat(s.text()).isEqualTo("invalid release of persistent reservation");
+    assertThat(s.isUnitAttention()).isFalse();
+  }
+
+  @Test
+  void anAttentionAboutAnEarlierCommandIsNoUnitAttention() throws Exception {
+    for (String deferred :
+        new String[] {"71 00 06 00000000 0a 00000000 29 00 00 000000", "73 06 29 00 00000000"}) {
+      Sense s = Sense.decode(hex(deferred));
+      assertThat(s.deferred()).isTrue();
+      assertThat(s.isUnitAttention()).isFalse();
+    }
+  }
+
+  @Test
+  void theValidBitIsNotPartOfTheFormat() throws Exception {
+    assertThat(Sense.decode(hex("f0 00 03 00000001 0a 00000000 11 00 00 000000")).key())
+        .isEqualTo(SenseKey.MEDIUM_ERROR);
+  }
+
+  @Test
+  void shortSenseDataHasZerosWhereItEnds() throws Exception {
+    assertThat(Sense.decode(hex("70 00 02"))).isEqualTo(new Sense(SenseKey.NOT_READY, 0, 0, false));
+    assertThat(Sense.decode(hex("70 00 06 00000000 02 0000 0000 2a 05")))
+        .as("an additional length that excludes the codes")
+        .isEqualTo(new Sense(SenseKey.UNIT_ATTENTION, 0, 0, false));
+    assertThat(Sense.decode(hex("72 06")))
+        .isEqualTo(new Sense(SenseKey.UNIT_ATTENTION, 0, 0, false));
+  }
+
+  @Test
+  void anUnknownFormatIsRefused() {
+    assertThatExceptionOfType(ScsiFormatException.class)
+        .isThrownBy(() -> Sense.decode(hex("7f 00 06")));
+    assertThatExceptionOfType(ScsiFormatException.class).isThrownBy(() -> Sense.decode(hex("00")));
+    assertThatExceptionOfType(ScsiFormatException.class)
+        .isThrownBy(() -> Sense.decode(new byte[0]));
+  }
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package org.mxfs.scsi;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
+import static org.mxfs.scsi.ScriptedTransport.hex;
+
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+/** Bytes against SPC-4 6.6 and 7.8, and SBC-3 5.16. */
+class VpdTest {
+  @Test
+  void standardInquiryIsDecoded() throws Exception {
+    Inquiry i =
+        Vpd.inquiry(
+            hex(
+                "00 00 05 02 1f 00 00 02"
+                    + "4945542020202020" // IET
+                    + "5649525455414c2d4449534b20202020" // VIRTUAL-DISK
+                    + "30303031"));
+    assertThat(i).isEqualTo(new Inquiry(0, 0, 5, "IET", "VIRTUAL-DISK", "0001"));
+  }
+
+  @Test
+  void pagesAreDecoded() throws Exception {
+    assertThat(Vpd.supportedPages(hex("00 00 0003 00 80 83"))).containsExactly(0x00, 0x80, 0x83);
+    assertThat(Vpd.serialNumber(hex("00 80 0008 2020202062656166"))).isEqualTo("beaf");
+  }
+
+  @Test
+  void designatorsAreDecoded() throws Exception {
+    List<Designator> d =
+        Vpd.designators(
+            hex(
+                "00 83 0024"
+                    + "02 01 00 08 4945542020202031" // T10 vendor, ASCII
+                    + "01 03 00 08 6000000000000001" // NAA
+                    + "51 94 00 04 00000001" // relative target port, of the port
+                    + "53 28 00 00")); // name of the target device, empty
+    assertThat(d).hasSize(4);
+    assertThat(d.get(0).token()).isEqualTo("t10.IET_1");
+    assertThat(d.get(1).token()).isEqualTo("naa.6000000000000001");
+    assertThat(d.get(1).isWorldWideUnitName()).isTrue();
+    assertThat(d.get(2).association()).isEqualTo(1);
+    assertThat(d.get(2).isWorldWideUnitName()).isFalse();
+    assertThat(d.get(3).association()).isEqualTo(2);
+    assertThat(d.get(1))
+        .isEqualTo(new Designator(0, 3, 1, hex("6000000000000001")))
+        .isNotEqualTo(d.get(0));
+  }
+
+  @Test
+  void capacityIsDecoded() throws Exception {
+    Capacity c =
+        Vpd.capacity(hex("00000000001fffff 00000200 00 03 c000 00000000000000000000000000000000"));
+    assertThat(c.blockSize()).isEqualTo(512);
+    assertThat(c.physicalBlockSize()).isEqualTo(4096);
+    assertThat(c.size()).isEqualTo(1L << 30);
+    assertThat(c.thinProvisioned()).isTrue();
+    assertThat(c.unmappedReadsZero()).isTrue();
+  }
+
+  @Test
+  void wrongPagesAndBadLengthsAreRefused() {
+    assertThatExceptionOfType(ScsiFormatException.class)
+        .isThrownBy(() -> Vpd.serialNumber(hex("00 83 0000")))
+        .withMessageContaining("0x83");
+    assertThatExceptionOfType(ScsiFormatException.class)
+        .isThrownBy(() -> Vpd.serialNumber(hex("00 80 0005 41")));
+    assertThatExceptionOfType(ScsiFormatException.class)
+        .isThrownBy(() -> Vpd.designators(hex("00 83 0006 01 03 00 08 6000")));
+    assertThatExceptionOfType(ScsiFormatException.class)
+        .isThrownBy(() -> Vpd.designators(hex("00 83 0002 01 03")));
+    assertThatExceptionOfType(ScsiFormatException.class)
+        .isThrownBy(() -> Vpd.inquiry(hex("00 00 05 02")));
+    assertThatExceptionOfType(ScsiFormatException.class)
+        .isThrownBy(() -> Vpd.capacity(new byte[32]))
+        .withMessageContaining("block size of 0");
+  }
+}
