@@ -48,6 +48,15 @@ def choose(image: Image, forced: str | None = None) -> str:
     return "kvm" if works else "tcg"
 
 
+def processor(accel: str) -> str:
+    """Names the processor that guests see: what is tuned to a processor (an AOT cache) is kept under it."""
+    if accel == "kvm":
+        wanted = ("model name", "flags")
+        return "\n".join(sorted({line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith(wanted)}))
+    version = host.call([host.tool("qemu-system-x86_64"), "--version"], "qemu --version").stdout.splitlines()[0]
+    return f"{version} {CPU[accel]}"
+
+
 def _probe(image: Image) -> tuple[bool, str]:
     """Boots the lab's kernel twice with two processors into a small workload."""
     for turn in (1, 2):

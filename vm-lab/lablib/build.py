@@ -119,10 +119,14 @@ def checkpatch(folder: Path = MODULE_FOLDER) -> str:
     files = [path for path in _sources(folder) if path.suffix in (".c", ".h")]
     if not files:
         raise LabError(f"no C sources in {folder}")
-    with progress.step(f"checkpatch over {len(files)} files"):
+    # On a copy: inside a git checkout checkpatch leaves a file of its own there.
+    copy = host.cache() / "checkpatch" / f"work-{_checkout_id()}"
+    with host.locked(host.cache() / f"build-{_checkout_id()}.lock", "a build of this checkout"), \
+            progress.step(f"checkpatch over {len(files)} files"):
+        _mirror(files, folder.parent, copy)
         done = subprocess.run([host.tool("perl"), str(scripts / "checkpatch.pl"), "--no-tree", "--terse",
                                "--show-types", "--no-summary", "--max-line-length=100", "--color=never", "-f",
-                               *[str(path.relative_to(folder.parent)) for path in files]], cwd=folder.parent,
+                               *[str(path.relative_to(folder.parent)) for path in files]], cwd=copy,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode or done.stdout.strip():
         raise BuildFailed(f"checkpatch of {folder.name}:\n{done.stdout.strip()}", "mend the sources")
@@ -177,10 +181,10 @@ def c_tests(folder: Path = C_TESTS) -> Path:
     result = host.cache() / "ctests" / key
     if result.exists():
         return result
-    relative = f"work/{_checkout_id()}/ctests"
+    relative = f"work/{_checkout_id()}/c-{folder.name}"
     work = made.builder / relative
     with host.locked(host.cache() / f"build-{_checkout_id()}.lock", "a build of this checkout"), \
-            progress.step(f"compiling {len(programs)} C test programs"):
+            progress.step(f"compiling {len(programs)} C programs of {folder.name}"):
         _mirror(_sources(folder), folder, work / "c")
         if headers.exists():
             _mirror(_sources(headers), headers, work / "uapi")
@@ -194,7 +198,7 @@ def c_tests(folder: Path = C_TESTS) -> Path:
                                     f"{libraries[1].strip() if libraries else ''}")
             if done.returncode:
                 shutil.rmtree(new)
-                raise BuildFailed(f"tests/c/{program.name} does not compile:\n{done.stdout.strip()}", "mend it")
+                raise BuildFailed(f"{program} does not compile:\n{done.stdout.strip()}", "mend it")
             shutil.copy(work / program.stem, new)
         try:
             new.rename(result)
@@ -205,22 +209,22 @@ def c_tests(folder: Path = C_TESTS) -> Path:
 
 # ---- the install tree
 
+# What the daemon is made of; anything else in the checkout does not change it.
+JAVA_MODULES = ("bindings", "netlink", "scsi", "blockio", "daemon")
+DAEMON_FOLDER = host.CHECKOUT / "daemon"
+
+
 def dist(folder: Path) -> Path:
-    """Everything a node needs besides a bare Debian 13: the module for the lab's kernel, and the daemon."""
-    made = image.ensure()
-    ko = module()
-    daemon = daemon_tree()
+    """Puts everything a node needs besides a bare Debian 13 into `folder`, which may hold an older install tree."""
+    tree = install_tree()
     new = folder.with_name(f".{folder.name}.new{os.getpid()}")
     shutil.rmtree(new, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with progress.step(f"install tree {folder}"):
-            shutil.copytree(daemon, new, symlinks=True)
-            place = new / "lib/modules" / made.kernel_version / "updates"
-            place.mkdir(parents=True)
-            shutil.copy(ko, place / "mxfs.ko")
-            if folder.exists():
-                _remove_dist(folder)
-            new.rename(folder)
+        shutil.copytree(tree, new, symlinks=True)
+        if folder.exists():
+            _remove_dist(folder)
+        new.rename(folder)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         raise
@@ -234,24 +238,153 @@ def _remove_dist(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
+def install_tree() -> Path:
+    """The install tree in the cache: module for the lab's kernel, mount helper, daemon with its trained AOT cache."""
+    made = image.ensure()
+    ko = module()
+    helper = mount_helper(made)
+    daemon = daemon_tree()
+    trained = aot_cache(daemon, made)
+    key = host.digest(made.name, ko.parent.name, helper or "", daemon.name, trained.name)
+    result = host.cache() / "dist" / key
+    if not result.exists():
+        new = _new(result)
+        with progress.step("install tree"):
+            shutil.copytree(daemon, new, symlinks=True)
+            shutil.copytree(trained, new, dirs_exist_ok=True)
+            place = new / "lib/modules" / made.kernel_version / "updates"
+            place.mkdir(parents=True)
+            shutil.copy(ko, place / "mxfs.ko")
+            if helper:
+                shutil.copy(helper, new / "usr/sbin/mount.mxfs")
+            _publish(new, result)
+    _keep_newest(host.cache() / "dist", result)
+    return result
+
+
+def mount_helper(made: image.Image) -> Path | None:
+    """kmod/mount.mxfs.c, which mount(8) runs where it is installed; None when this checkout has none."""
+    source = MODULE_FOLDER / "mount.mxfs.c"
+    if not source.exists():
+        return None
+    result = host.cache() / "mount" / host.digest(Path(__file__), made.name, source)
+    if not result.exists():
+        relative = f"work/{_checkout_id()}/mount"
+        with host.locked(host.cache() / f"build-{_checkout_id()}.lock", "a build of this checkout"):
+            _mirror([source], MODULE_FOLDER, made.builder / relative)
+            done = in_builder(made, f"cd /{relative} && gcc -std=gnu17 -O2 -Wall -Wextra -Werror -D_GNU_SOURCE "
+                                    "-o mount.mxfs mount.mxfs.c")
+            if done.returncode:
+                raise BuildFailed(f"{source} does not compile:\n{done.stdout.strip()}", "mend it")
+            new = _new(result)
+            new.mkdir()
+            shutil.copy(made.builder / relative / "mount.mxfs", new)
+            _publish(new, result)
+    return result / "mount.mxfs"
+
+
+def daemon_sources() -> list[Path]:
+    parts = [host.CHECKOUT / "pom.xml", DAEMON_FOLDER / "make-image.sh"]
+    for name in JAVA_MODULES:
+        parts += [path for path in sorted((host.CHECKOUT / name).rglob("*"))
+                  if path.is_file() and "/target/" not in str(path) and "/src/test/" not in str(path)]
+    return sorted(set(parts))
+
+
+def maven(goals: list[str], home: Path, log: Path | None = None) -> subprocess.CompletedProcess:
+    """Maven over the whole checkout with this JDK; stdout and stderr together, also into `log`."""
+    with host.locked(host.cache() / f"java-{_checkout_id()}.lock", "a Java build of this checkout"):
+        done = subprocess.run(["setpriv", "--pdeathsig", "TERM", host.tool("mvn"), "-B", "-q", *goals], cwd=host.CHECKOUT,
+                              env={**os.environ, "JAVA_HOME": str(home)}, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    if log is not None:
+        log.write_text(done.stdout)
+    return done
+
+
 def daemon_tree() -> Path:
     """The daemon's install tree (usr/sbin/mxfsd, usr/lib/mxfs/...), built with a JDK 25 on this host."""
     from . import jdk
-    script = host.CHECKOUT / "daemon" / "make-image.sh"
-    if not (host.CHECKOUT / "pom.xml").exists() or not script.exists():
+    script = DAEMON_FOLDER / "make-image.sh"
+    if not script.exists():
         raise LabError(f"no daemon to build: {script} is missing", "an install tree needs the Java part of the project")
     home = jdk.find()
-    environment = {**os.environ, "JAVA_HOME": str(home)}
-    with host.locked(host.cache() / f"java-{_checkout_id()}.lock", "a Java build of this checkout"):
+    key = host.digest(home / "release", *[part for path in daemon_sources()
+                                          for part in (str(path.relative_to(host.CHECKOUT)), path)])
+    result = host.cache() / "daemon" / key
+    if not result.exists():
         with progress.step(f"mvn package with {home.name}"):
-            host.call([host.tool("mvn"), "-q", "-B", "-DskipTests", "package"], "mvn package", cwd=host.CHECKOUT,
-                      env=environment)
-        tree = host.CHECKOUT / "daemon/target/dist"
+            done = maven(["-DskipTests", "-pl", "daemon", "-am", "package"], home)
+            if done.returncode:
+                raise BuildFailed(f"mvn package ended with status {done.returncode}:\n{_last(done.stdout, 40)}",
+                                  "mend the sources, or look at the network: Maven fetches from Maven Central")
+        new = _new(result)
         with progress.step("daemon image (jlink)"):
-            host.call([str(script), str(home), str(tree)], "daemon/make-image.sh", cwd=host.CHECKOUT, env=environment)
-    if not (tree / "usr/sbin/mxfsd").exists():
-        raise BuildFailed(f"daemon/make-image.sh left no {tree}/usr/sbin/mxfsd", "see its output")
-    return tree
+            host.call([str(script), str(home), str(new)], "daemon/make-image.sh", cwd=host.CHECKOUT,
+                      env={**os.environ, "JAVA_HOME": str(home)})
+        if not (new / "usr/sbin/mxfsd").exists():
+            raise BuildFailed(f"daemon/make-image.sh left no {new}/usr/sbin/mxfsd", "see its output")
+        _publish(new, result)
+    _keep_newest(host.cache() / "daemon", result)
+    return result
+
+
+def aot_cache(daemon: Path, made: image.Image) -> Path:
+    """The daemon's AOT cache, trained in a lab node: such a cache fits only the processor it was trained on.
+
+    The node runs /usr/lib/mxfs/train; whatever that writes below /usr/lib/mxfs is the cache. The result is a tree to lay
+    over the daemon's.
+    """
+    from . import accel
+    from .lab import Lab
+    chosen = accel.choose(made)
+    key = host.digest(daemon.name, made.name, chosen, accel.processor(chosen))
+    result = host.cache() / "aot" / key
+    if not result.exists():
+        new = _new(result)
+        with progress.step("training the daemon's AOT cache on the lab's processor"), \
+                Lab.ephemeral("train", 1, dist=daemon, memory=1536) as lab:
+            node = lab.nodes[0]
+            node.run("touch /run/before && /usr/lib/mxfs/train", timeout=300)
+            made_files = node.run("find /usr/lib/mxfs -newer /run/before -type f").out.split()
+            if not made_files:
+                raise BuildFailed("/usr/lib/mxfs/train ended well and wrote nothing below /usr/lib/mxfs", "see daemon/")
+            for file in made_files:
+                target = new / file.removeprefix("/")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                node.pull(file, target)
+        _publish(new, result)
+    _keep_newest(host.cache() / "aot", result)
+    return result
+
+
+def _last(text: str, lines: int) -> str:
+    return "\n".join(text.strip().splitlines()[-lines:])
+
+
+def _new(result: Path) -> Path:
+    new = result.with_name(f".{result.name}.new{os.getpid()}")
+    shutil.rmtree(new, ignore_errors=True)
+    new.parent.mkdir(parents=True, exist_ok=True)
+    return new
+
+
+def _publish(new: Path, result: Path) -> None:
+    try:
+        new.rename(result)
+    except OSError:
+        if not result.exists():
+            raise
+        shutil.rmtree(new)  # another command made the same meanwhile
+
+
+def _keep_newest(folder: Path, used: Path, count: int = 4) -> None:
+    """Bounds a cache folder: removes what nobody used for an hour, except the newest ones."""
+    os.utime(used)
+    entries = sorted((path for path in folder.iterdir() if path.is_dir()), key=host.age)
+    for path in entries[count:]:
+        if host.age(path) > 3600:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def dist_image(tree: Path, place: Path, made: image.Image) -> Path:
