@@ -318,6 +318,7 @@ struct inode *mxfs_iget(struct super_block *sb, struct dentry *lower);
 struct dentry *mxfs_lower(struct inode *inode);
 void mxfs_set_lower(struct inode *inode, struct dentry *lower);
 void mxfs_copy_attr(struct inode *inode, const struct inode *lower);
+void mxfs_copy_written(struct inode *inode, const struct inode *lower);
 int mxfs_refresh_attr(struct inode *inode);
 void mxfs_evict_inode(struct inode *inode);
 int mxfs_permission(struct mnt_idmap *idmap, struct inode *inode, int mask);

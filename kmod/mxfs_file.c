@@ -179,6 +179,24 @@ struct file *mxfs_lower_file(struct file *file)
 	return mxfs_open_lower(open, flags, file->f_cred);
 }
 
+/*
+ * Straight to XFS: rw_verify_area() and fsnotify have been and will be called for the upper file. The
+ * caller of a write that is queued (-EIOCBQUEUED) ends it with kiocb_end_write().
+ */
+static ssize_t mxfs_call_lower(struct kiocb *iocb, struct iov_iter *iter, bool write)
+{
+	const struct file_operations *fops = iocb->ki_filp->f_op;
+	ssize_t ret;
+
+	if (!write)
+		return fops->read_iter(iocb, iter);
+	kiocb_start_write(iocb);
+	ret = fops->write_iter(iocb, iter);
+	if (ret != -EIOCBQUEUED)
+		kiocb_end_write(iocb);
+	return ret;
+}
+
 /* The request as the lower file sees it: same position and per-call flags. */
 static void mxfs_clone_iocb(struct kiocb *lower, struct kiocb *upper, struct file *lower_file)
 {
@@ -202,7 +220,7 @@ static void mxfs_aio_done(struct mxfs_aio *aio, long res)
 			invalidate_inode_pages2_range(inode->i_mapping,
 						      (aio->lower.ki_pos - res) >> PAGE_SHIFT,
 						      (aio->lower.ki_pos - 1) >> PAGE_SHIFT);
-		mxfs_copy_attr(inode, file_inode(aio->lower.ki_filp));
+		mxfs_copy_written(inode, file_inode(aio->lower.ki_filp));
 	}
 	upper->ki_pos = aio->lower.ki_pos;
 	kmem_cache_free(mxfs_aio_cachep, aio);
@@ -247,8 +265,7 @@ static ssize_t mxfs_aio_submit(struct kiocb *iocb, struct iov_iter *iter, struct
 	mxfs_clone_iocb(&aio->lower, iocb, lower);
 	aio->lower.ki_complete = mxfs_aio_complete;
 	mxfs_drain_get(sbi);
-	ret = write ? vfs_iocb_iter_write(lower, &aio->lower, iter) :
-		      vfs_iocb_iter_read(lower, &aio->lower, iter);
+	ret = mxfs_call_lower(&aio->lower, iter, write);
 	if (ret != -EIOCBQUEUED) {
 		iocb->ki_pos = aio->lower.ki_pos;
 		kmem_cache_free(mxfs_aio_cachep, aio);
@@ -277,8 +294,7 @@ static ssize_t mxfs_rw_nofault(struct kiocb *iocb, struct iov_iter *iter, struct
 	mxfs_clone_iocb(&kiocb, iocb, lower);
 	iter->nofault = true;
 	pagefault_disable();
-	ret = write ? vfs_iocb_iter_write(lower, &kiocb, iter) :
-		      vfs_iocb_iter_read(lower, &kiocb, iter);
+	ret = mxfs_call_lower(&kiocb, iter, write);
 	pagefault_enable();
 	iter->nofault = false;
 	/* Direct I/O advanced it and failed as a whole; to repeat it is harmless. */
@@ -392,7 +408,7 @@ static ssize_t mxfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
 			else
 				ret = mxfs_rw_nofault(iocb, from, lower, true);
 		}
-		mxfs_copy_attr(inode, file_inode(lower));
+		mxfs_copy_written(inode, file_inode(lower));
 		filemap_invalidate_unlock(mapping);
 		if (ret > 0)
 			total += ret;

@@ -94,6 +94,18 @@ void mxfs_evict_inode(struct inode *inode)
 	}
 }
 
+static void mxfs_copy_size(struct inode *inode, const struct inode *lower)
+{
+	loff_t size = i_size_read(lower);
+
+	if (i_size_read(inode) == size && inode->i_blocks == lower->i_blocks)
+		return;
+	spin_lock(&inode->i_lock);
+	i_size_write(inode, size);
+	inode->i_blocks = lower->i_blocks;
+	spin_unlock(&inode->i_lock);
+}
+
 /**
  * mxfs_copy_attr - take over what the VFS looks at from the lower inode
  * @inode: upper
@@ -121,11 +133,18 @@ void mxfs_copy_attr(struct inode *inode, const struct inode *lower)
 			(lower->i_flags & (S_SYNC | S_DIRSYNC | S_APPEND | S_IMMUTABLE)) |
 				S_NOATIME | S_NOCMTIME,
 			S_SYNC | S_DIRSYNC | S_APPEND | S_IMMUTABLE | S_NOATIME | S_NOCMTIME);
-	spin_lock(&inode->i_lock);
-	i_size_write(inode, i_size_read(lower));
-	inode->i_blocks = lower->i_blocks;
-	spin_unlock(&inode->i_lock);
+	mxfs_copy_size(inode, lower);
 	WRITE_ONCE(mi->attr_seq, READ_ONCE(MXFS_ISB(inode)->attach_seq));
+}
+
+/* What a write changes, and no more: this is on the path of every one. */
+void mxfs_copy_written(struct inode *inode, const struct inode *lower)
+{
+	if (unlikely(inode->i_mode != lower->i_mode))
+		inode->i_mode = lower->i_mode; /* set-user-ID cleared */
+	inode_set_mtime_to_ts(inode, inode_get_mtime(lower));
+	inode_set_ctime_to_ts(inode, inode_get_ctime(lower));
+	mxfs_copy_size(inode, lower);
 }
 
 /*
