@@ -20,7 +20,11 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#if __has_include(<linux/mxfs.h>)
+#include <linux/mxfs.h>
+#else
 #include "../../kmod/include/uapi/linux/mxfs.h"
+#endif
 
 static int sock, family;
 static uint32_t mount_id, lease_ms = MXFS_DEFAULT_LEASE_MS;
