@@ -15,7 +15,7 @@ import time
 import tty
 from pathlib import Path
 
-from . import accel, build, host, image, lab as labs, progress, scan as scanner, ssh
+from . import accel, build, demo, host, image, lab as labs, progress, requirements, scan as scanner, ssh, test
 from .errors import EXIT_CODES, INTERRUPTED, USAGE, CheckFailed, LabError
 from .lab import Lab
 
@@ -120,6 +120,19 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--source", type=Path, default=build.C_TESTS, metavar="DIR", help="folder (default tests/c)")
     sub = add("dist", _dist, "build module and daemon and stage everything a node needs into DIR", True, False)
     sub.add_argument("folder", type=Path, metavar="DIR")
+
+    sub = add("demo", _demo, "two machines share one XFS volume, from mkfs to the last comparison; a wrong byte, a kernel "
+              "complaint or an unclean volume makes it fail", in_lab=False)
+    sub.add_argument("--seed", type=int, default=None, help="what the files are made from (default: a new one, printed)")
+    sub.add_argument("--seconds", type=int, default=20, help="how long both write at once (default 20)")
+    sub.add_argument("--files", type=int, default=400, help="how many small files (default 400)")
+    sub.add_argument("--big", default="256M", metavar="SIZE", help="size of the large file (default 256M)")
+    sub = add("test", _test, "run every test: Java, C, documents, the VM protocol, the demo; the last line is "
+              "'N passed, N failed'", in_lab=False)
+    sub.add_argument("parts", nargs="*", metavar="PART", help=f"only these: {', '.join(test.PARTS)}")
+    sub.add_argument("--seed", type=int, default=None, help="the demo's seed")
+    sub = add("requirements", _requirements, "check the table of requirements and their tests", in_lab=False, cleans_up=False)
+    sub.add_argument("--write", action="store_true", help="make docs/requirements.md from tests/requirements.tsv")
     return parser
 
 
@@ -309,3 +322,29 @@ def _dist(options) -> None:
     start = time.monotonic()
     folder = build.dist(options.folder.absolute())
     _print(options, {"folder": str(folder), "seconds": round(time.monotonic() - start, 1)}, str(folder))
+
+
+# ---- the main job, and all tests
+
+def _demo(options) -> None:
+    big = _size(options.big)
+    if options.files < 20 or options.seconds < 1 or big < 16 << 20:
+        raise LabError("demo: at least 20 files, 1 second and 16M", "see 'lab demo --help'", USAGE)
+    demo.run(demo.Settings(options.seed if options.seed is not None else demo.new_seed(), options.files, big, options.seconds))
+    print("mxfs demo: ok")
+
+
+def _test(options) -> int:
+    if unknown := [part for part in options.parts if part not in test.PARTS]:
+        raise LabError(f"no part '{unknown[0]}'", f"parts: {', '.join(test.PARTS)}", USAGE)
+    return CheckFailed.code if test.run(options.parts, options.seed) else 0
+
+
+def _requirements(options) -> None:
+    if options.write:
+        requirements.PAGE.parent.mkdir(exist_ok=True)
+        requirements.PAGE.write_text(requirements.page())
+    if found := requirements.problems():
+        raise CheckFailed("\n".join(found), f"mend {requirements.TABLE}")
+    without = [row.id for row in requirements.rows() if not row.tests]
+    print(f"{len(requirements.IDS)} requirements, {len(without)} without a test yet: {', '.join(without) or '-'}")
