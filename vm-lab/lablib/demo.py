@@ -200,7 +200,7 @@ class _Demo:
     def nothing_left(self) -> None:
         """Everything starts with the mount and stops with the umount (U1): no daemon, no key, no reservation."""
         for node in self.lab.nodes:
-            left = node.run("pgrep -a -f /usr/lib/mxfs || true").out.strip()
+            left = node.run("pgrep -a -f '^/usr/lib/mxfs/' || true").out.strip()
             if left:
                 raise CheckFailed(f"{node.name}: after umount a daemon still runs: {left}")
         keys = self.first.run(f"sg_persist -n -i -k {DEVICE}").out
@@ -328,7 +328,7 @@ class _Demo:
         for node in self.lab.nodes:
             said = node.run(f"cat /sys/kernel/debug/mxfs/{name}/changes").out
             self.numbers.changes += [int(line) / 1000 for line in said.split()]
-            rss = node.run("for p in $(pgrep -f /usr/lib/mxfs); do grep VmRSS /proc/$p/status; done").out
+            rss = node.run("for p in $(pgrep -f '^/usr/lib/mxfs/'); do grep VmRSS /proc/$p/status; done").out
             self.numbers.daemon_rss_kib += [int(kib) for kib in re.findall(r"VmRSS:\s*(\d+) kB", rss)]
 
     def last_words(self) -> str:
