@@ -6,4 +6,8 @@ module org.mxfs.daemon {
   requires org.mxfs.bindings;
   requires org.mxfs.netlink;
   requires org.mxfs.scsi;
+  requires org.slf4j;
+
+  provides org.slf4j.spi.SLF4JServiceProvider with
+      org.mxfs.daemon.log.LogProvider;
 }

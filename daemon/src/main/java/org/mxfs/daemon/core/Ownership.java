@@ -285,10 +285,6 @@ public final class Ownership {
   }
 
   private void onWant() {
-    if (settings.readOnly()) {
-      note(Action.Level.WARN, "the kernel wants ownership on a read-only mount: refused");
-      return;
-    }
     if (!want && kernel != KernelState.ATTACHED) {
       want = true;
       wantSince = now;
@@ -300,9 +296,7 @@ public final class Ownership {
 
   private void onAttached(Event.Attached event) {
     if (kernel != KernelState.ATTACHING) {
-      note(
-          Action.Level.WARN,
-          "EV_ATTACHED epoch=" + event.epoch() + " out of place in state " + kernel + ": ignored");
+      onUnexpectedAttached(event);
       return;
     }
     long attachMillis = event.nanos() / 1_000_000;
@@ -327,6 +321,29 @@ public final class Ownership {
     if (!ready && !predecessor.ready()) {
       fail(Errno.EIO, text);
     }
+  }
+
+  /**
+   * XFS was attached without our asking: a command of an earlier daemon that began after HELLO had
+   * told us the state. Harmless while we hold the reservation and no grant is out.
+   */
+  private void onUnexpectedAttached(Event.Attached event) {
+    if (event.errno() != 0 || kernel == KernelState.ATTACHED) {
+      note(
+          Action.Level.INFO,
+          "EV_ATTACHED epoch=" + event.epoch() + " errno=" + event.errno() + " in state " + kernel);
+      return;
+    }
+    if (leaving || phase instanceof Phase.Solo || phase instanceof Phase.Holding) {
+      kernel = leaving ? KernelState.DETACHED : KernelState.ATTACHED;
+      return;
+    }
+    fenced(
+        "XFS was attached at epoch "
+            + event.epoch()
+            + " when this node was not sure to own the volume ("
+            + phase
+            + ")");
   }
 
   private void noteTaken(long attachMillis) {
@@ -356,9 +373,13 @@ public final class Ownership {
 
   private void onDetached(Event.Detached event) {
     if (kernel != KernelState.DETACHING) {
+      // An earlier daemon asked for it; what the kernel says is so.
       note(
-          Action.Level.WARN,
-          "EV_DETACHED epoch=" + event.epoch() + " out of place in state " + kernel + ": ignored");
+          Action.Level.INFO,
+          "EV_DETACHED epoch=" + event.epoch() + " errno=" + event.errno() + " in state " + kernel);
+      if (kernel == KernelState.ATTACHED && event.errno() == 0) {
+        kernel = KernelState.DETACHED;
+      }
       return;
     }
     if (event.errno() == 0) {
@@ -1231,8 +1252,8 @@ public final class Ownership {
       lease(now);
     }
     wakeAt(checkDue);
-    if (kernel == KernelState.ATTACHED || settings.readOnly()) {
-      becomeReady(settings.readOnly() ? Role.MEMBER : Role.OWNER, false);
+    if (kernel == KernelState.ATTACHED) {
+      becomeReady(Role.OWNER, false);
       return;
     }
     if (kernel != KernelState.DETACHED) {
@@ -1287,9 +1308,7 @@ public final class Ownership {
     }
     wakeAt(readDue);
     if (holder.isNone()) {
-      if (settings.readOnly()) {
-        becomeReady(Role.MEMBER, true);
-      } else if (want || !ready) {
+      if (want || !ready) {
         phase = new Phase.Reserving();
       }
       return;
@@ -1324,10 +1343,6 @@ public final class Ownership {
    * first.
    */
   private void takeFromOldSelf() {
-    if (settings.readOnly()) {
-      becomeReady(Role.MEMBER, true);
-      return;
-    }
     if (now < startedAt + OwnershipSettings.LISTEN_MILLIS) {
       wakeAt(startedAt + OwnershipSettings.LISTEN_MILLIS);
       return;

@@ -18,7 +18,6 @@ public record OwnershipSettings(
     long firstRequestId,
     long leaseMillis,
     long quantumMillis,
-    boolean readOnly,
     String volume,
     String device) {
   /**

@@ -298,6 +298,7 @@ final class Simulation {
     boolean xfsMounted;
     boolean wants;
     boolean awaited;
+    boolean detachQueued;
     int wantSeries;
     KernelState state = KernelState.DETACHED;
     ReservationKey toldKey = ReservationKey.NONE;
@@ -376,6 +377,7 @@ final class Simulation {
       leaving = false;
       wants = false;
       awaited = false;
+      detachQueued = false;
       state = KernelState.DETACHED;
       toldKey = ReservationKey.NONE;
       toldEpoch = 0;
@@ -392,8 +394,7 @@ final class Simulation {
       long seconds = lastIncarnation;
       daemon =
           new Ownership(
-              new OwnershipSettings(
-                  nodeId, seconds, (now << 10) | 1, 20_000, 100, false, "volume", name));
+              new OwnershipSettings(nodeId, seconds, (now << 10) | 1, 20_000, 100, "volume", name));
       step(new Event.Start(predecessor));
       lookAtAll();
     }
@@ -440,7 +441,7 @@ final class Simulation {
       if (off || !mounted || !ready || leaving || daemon == null) {
         return;
       }
-      if (state == KernelState.ATTACHING || state == KernelState.DETACHING) {
+      if (detachQueued || state == KernelState.ATTACHING || state == KernelState.DETACHING) {
         int thisBoot = boot;
         after(
             20,
@@ -771,33 +772,45 @@ final class Simulation {
       if (state != KernelState.ATTACHED) {
         throw violation(name + " gets DETACH in state " + state);
       }
-      state = KernelState.DETACHING;
+      if (detachQueued) {
+        return; // as the kernel: a restarted daemon repeats what its predecessor asked for
+      }
+      detachQueued = true;
       int thisBoot = boot;
       long busyUntil = chance(0.7) ? attachedAt + quantum : now;
-      long delay = Math.max(0, busyUntil - now) + 2 + random.nextInt(60);
-      boolean fails = !healed && chance(0.03);
       if (sabotage == Sabotage.DETACHED_TOO_EARLY) {
         tell(() -> new Event.Detached(epoch, 0, 1_000_000, ""));
       }
-      after(
-          delay,
+      // HELLO goes on saying ATTACHED until the quantum is over.
+      at(
+          busyUntil,
           () -> {
-            if (boot != thisBoot || state != KernelState.DETACHING) {
-              return;
+            if (boot == thisBoot && detachQueued) {
+              detachQueued = false;
+              if (state == KernelState.ATTACHED) {
+                state = KernelState.DETACHING;
+                after(2 + random.nextInt(60), () -> detached(thisBoot, epoch));
+              }
             }
-            if (fails) {
-              state = KernelState.ATTACHED;
-              tell(() -> new Event.Detached(epoch, 16, 1_000_000, "a reflinked file is mapped"));
-              work(thisBoot);
-              return;
-            }
-            state = KernelState.DETACHED;
-            xfsMounted = false;
-            if (sabotage != Sabotage.DETACHED_TOO_EARLY) {
-              tell(() -> new Event.Detached(epoch, 0, 30_000_000, ""));
-            }
-            work(thisBoot);
           });
+    }
+
+    private void detached(int thisBoot, long epoch) {
+      if (boot != thisBoot || state != KernelState.DETACHING) {
+        return;
+      }
+      if (!healed && chance(0.03)) {
+        state = KernelState.ATTACHED;
+        tell(() -> new Event.Detached(epoch, 16, 1_000_000, "a reflinked file is mapped"));
+        work(thisBoot);
+        return;
+      }
+      state = KernelState.DETACHED;
+      xfsMounted = false;
+      if (sabotage != Sabotage.DETACHED_TOO_EARLY) {
+        tell(() -> new Event.Detached(epoch, 0, 30_000_000, ""));
+      }
+      work(thisBoot);
     }
 
     /** Operations arrive; without XFS they make the kernel want it, and say so every second. */

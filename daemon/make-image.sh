@@ -1,0 +1,61 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# Makes the daemon's install tree from the jars of the Maven build (mvn package), without downloading anything.
+#
+#   daemon/make-image.sh JAVA_HOME OUTDIR
+#
+#   OUTDIR/usr/lib/mxfs/        a Java run time with just the modules the daemon needs, and the daemon
+#   OUTDIR/usr/lib/mxfs/train   makes the AOT cache, on the machine that is to use it (caches are bound to the CPU)
+#   OUTDIR/usr/sbin/mxfsd       what the kernel starts
+set -eu
+
+die() { echo "make-image.sh: $*" >&2; exit 1; }
+
+[ $# -eq 2 ] || die "usage: make-image.sh JAVA_HOME OUTDIR"
+java_home=$1
+out=$2
+top=$(cd "$(dirname "$0")/.." && pwd)
+
+[ -x "$java_home/bin/jlink" ] || die "$java_home has no bin/jlink: a JDK 25 or newer is needed"
+
+jar_of() {
+	found=
+	for jar in "$top/$1/target/mxfs-$1"-[0-9]*.jar; do
+		case $jar in
+		*-sources.jar | *-javadoc.jar | *-tests.jar) ;;
+		*) [ -f "$jar" ] && found=$jar ;;
+		esac
+	done
+	[ -n "$found" ] || die "$top/$1/target has no jar: run 'mvn -DskipTests package' first"
+	echo "$found"
+}
+
+modules=
+for module in bindings netlink scsi daemon; do
+	jar=$(jar_of "$module")
+	modules=$modules${modules:+:}$jar
+done
+# The Maven build leaves the libraries here.
+libraries=$top/daemon/target/lib
+set -- "$libraries"/slf4j-api-*.jar
+[ -f "$1" ] || die "$libraries has no slf4j-api: run 'mvn -DskipTests package' first"
+modules=$modules:$1
+
+lib=$out/usr/lib/mxfs
+rm -rf "$lib.new"
+mkdir -p "$out/usr/lib" "$out/usr/sbin"
+path=$modules
+[ -d "$java_home/jmods" ] && path=$path:$java_home/jmods
+"$java_home/bin/jlink" --module-path "$path" --add-modules org.mxfs.daemon --output "$lib.new" \
+	--strip-debug --no-header-files --no-man-pages --vm server --generate-cds-archive
+# A quarter of libjvm.so is symbols that only a debugger of the JVM itself reads.
+if command -v strip >/dev/null 2>&1; then
+	find "$lib.new/lib" -name '*.so' -exec strip --strip-unneeded {} + 2>/dev/null || true
+fi
+rm -rf "$lib"
+mv "$lib.new" "$lib"
+
+install -m 0755 "$top/daemon/src/main/launcher/mxfsd" "$out/usr/sbin/mxfsd"
+install -m 0755 "$top/daemon/src/main/launcher/train" "$lib/train"
+install -m 0644 "$top/daemon/src/main/launcher/options" "$lib/options"

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.array;
+
+import java.io.Closeable;
+import java.util.List;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.function.Consumer;
+import org.mxfs.bindings.linux.Errnos;
+import org.mxfs.daemon.core.ArrayAnswer;
+import org.mxfs.daemon.core.ArrayCommand;
+import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.scsi.Capabilities;
+import org.mxfs.scsi.Done;
+import org.mxfs.scsi.Keys;
+import org.mxfs.scsi.RegisterOptions;
+import org.mxfs.scsi.Reservation;
+import org.mxfs.scsi.ReservationType;
+import org.mxfs.scsi.ScsiDevice;
+import org.mxfs.scsi.ScsiResult;
+import org.mxfs.scsi.Sense;
+import org.mxfs.scsi.SenseKey;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Executes array commands on one device, one at a time, on a thread of its own: SG_IO blocks in the
+ * kernel.
+ *
+ * <p>Only an unequivocal answer becomes a definite {@link ArrayAnswer}; everything else is {@code
+ * Unclear}, and the core asks the array what is so.
+ */
+public final class ScsiArray implements Closeable {
+  /** SPC-4 table C.? additional sense codes: no such command, no such field. */
+  private static final int INVALID_OPERATION_CODE = 0x20;
+
+  private static final int INVALID_FIELD_IN_CDB = 0x24;
+
+  private static final ReservationType TYPE = ReservationType.WRITE_EXCLUSIVE_REGISTRANTS_ONLY;
+
+  private static final Logger LOG = LoggerFactory.getLogger(ScsiArray.class);
+
+  private final ScsiDevice device;
+  private final Consumer<ArrayAnswer> answers;
+  private final Consumer<String> attentions;
+  private final LinkedBlockingQueue<Runnable> queue = new LinkedBlockingQueue<>();
+  private final Thread thread;
+  private volatile boolean closed;
+
+  /**
+   * Takes over {@code device}; both consumers are called on the array's thread.
+   *
+   * @param attentions names of unit attentions, always before the answer of the command that met
+   *     them
+   */
+  public ScsiArray(ScsiDevice device, Consumer<ArrayAnswer> answers, Consumer<String> attentions) {
+    this.device = device;
+    this.answers = answers;
+    this.attentions = attentions;
+    thread = Thread.ofPlatform().name("array").daemon().unstarted(this::run);
+  }
+
+  public void start() {
+    thread.start();
+  }
+
+  /** Queues a command; its answer comes later. */
+  public void execute(ArrayCommand command) {
+    queue.add(() -> answers.accept(perform(command)));
+  }
+
+  /** A command under way is not waited for: its thread ends with the process. */
+  @Override
+  public void close() {
+    closed = true;
+    queue.add(() -> {});
+  }
+
+  private void run() {
+    try {
+      while (!closed) {
+        queue.take().run();
+      }
+      device.close();
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
+  /** Executes one command now, on the calling thread. */
+  public ArrayAnswer perform(ArrayCommand command) {
+    long start = System.nanoTime();
+    ArrayAnswer answer = run(command);
+    if (LOG.isDebugEnabled()) {
+      LOG.debug("{} -> {} us={}", command, answer, (System.nanoTime() - start) / 1_000);
+    }
+    return answer;
+  }
+
+  private ArrayAnswer run(ArrayCommand command) {
+    return switch (command) {
+      case ArrayCommand.ReportCapabilities _ -> capabilities();
+      case ArrayCommand.ReadKeys _ -> keys(device.readKeys());
+      case ArrayCommand.ReadReservation _ -> reservation(device.readReservation());
+      case ArrayCommand.Register register -> register(register.key().value(), register.aptpl());
+      case ArrayCommand.Unregister unregister -> register(0, unregister.aptpl());
+      case ArrayCommand.Reserve reserve -> done(device.reserve(reserve.key().value(), TYPE));
+      case ArrayCommand.Preempt preempt -> {
+        var preemption = device.preempt(preempt.key().value(), preempt.victim().value(), TYPE);
+        report(preemption.keys().unitAttentions());
+        report(preemption.reservation().unitAttentions());
+        yield done(preemption.command());
+      }
+    };
+  }
+
+  /**
+   * Registering is the one command here that is decided by us alone, whatever happened to
+   * reservations: when a unit attention about them kept it from being executed, it is sent again,
+   * after all of them were taken.
+   */
+  private ArrayAnswer register(long key, boolean aptpl) {
+    RegisterOptions options = new RegisterOptions(aptpl, false);
+    ScsiResult<Done> first = device.registerAndIgnoreExistingKey(key, options);
+    if (first instanceof ScsiResult.CheckCondition<Done> check && check.sense().isUnitAttention()) {
+      report(first.unitAttentions());
+      report(List.of(check.sense()));
+      report(device.testUnitReady().unitAttentions());
+      return done(device.registerAndIgnoreExistingKey(key, options));
+    }
+    return done(first);
+  }
+
+  private ArrayAnswer capabilities() {
+    ScsiResult<Capabilities> result = device.reportCapabilities();
+    report(result.unitAttentions());
+    return switch (result) {
+      case ScsiResult.Good<Capabilities> good -> {
+        Capabilities found = good.value();
+        yield found.types().isEmpty() || found.types().contains(TYPE)
+            ? new ArrayAnswer.Supported(found.persistThroughPowerLoss())
+            : new ArrayAnswer.Unsupported(
+                "no reservations of type " + TYPE + ", only " + found.types());
+      }
+      case ScsiResult.CheckCondition<Capabilities> check when isNotKnown(check.sense()) ->
+          // Devices older than SPC-3 have reservations and no REPORT CAPABILITIES.
+          switch (device.readKeys()) {
+            case ScsiResult.Good<Keys> _ -> new ArrayAnswer.Supported(false);
+            case ScsiResult.CheckCondition<Keys> keys when isNotKnown(keys.sense()) ->
+                new ArrayAnswer.Unsupported(keys.sense().text());
+            case ScsiResult<Keys> other -> unclear(other);
+          };
+      case ScsiResult.TransportError<Capabilities> error when takesNoScsi(error.errno()) ->
+          new ArrayAnswer.Unsupported("SG_IO: " + org.mxfs.bindings.Errno.describe(error.errno()));
+      case ScsiResult<Capabilities> other -> unclear(other);
+    };
+  }
+
+  private static boolean isNotKnown(Sense sense) {
+    return sense.key() == SenseKey.ILLEGAL_REQUEST
+        && (sense.asc() == INVALID_OPERATION_CODE || sense.asc() == INVALID_FIELD_IN_CDB);
+  }
+
+  /** Whether this errno of SG_IO means a device that is no SCSI disk. */
+  public static boolean takesNoScsi(int errno) {
+    return errno == Errnos.ENOTTY || errno == Errnos.EINVAL || errno == Errnos.EOPNOTSUPP;
+  }
+
+  private ArrayAnswer keys(ScsiResult<Keys> result) {
+    report(result.unitAttentions());
+    return switch (result) {
+      case ScsiResult.Good<Keys> good ->
+          new ArrayAnswer.Keys(
+              good.value().generation(),
+              good.value().keys().stream().map(ReservationKey::new).toList());
+      case ScsiResult<Keys> other -> unclear(other);
+    };
+  }
+
+  private ArrayAnswer reservation(ScsiResult<Reservation> result) {
+    report(result.unitAttentions());
+    return switch (result) {
+      case ScsiResult.Good<Reservation> good ->
+          good.value()
+              .holder()
+              .map(h -> new ArrayAnswer.Reservation(new ReservationKey(h.key()), h.type().code()))
+              .orElse(new ArrayAnswer.Reservation(ReservationKey.NONE, 0));
+      case ScsiResult<Reservation> other -> unclear(other);
+    };
+  }
+
+  private ArrayAnswer done(ScsiResult<Done> result) {
+    report(result.unitAttentions());
+    return switch (result) {
+      case ScsiResult.Good<Done> _ -> new ArrayAnswer.Done();
+      case ScsiResult.ReservationConflict<Done> _ -> new ArrayAnswer.Conflict();
+      case ScsiResult.CheckCondition<Done> check
+          when check.sense().key() == SenseKey.ILLEGAL_REQUEST ->
+          new ArrayAnswer.Rejected(check.command() + ": " + check.sense().text());
+      case ScsiResult.CheckCondition<Done> check when check.sense().isUnitAttention() -> {
+        // Not executed (SAM-5 5.14): the state it was decided on is gone.
+        report(List.of(check.sense()));
+        yield new ArrayAnswer.Conflict();
+      }
+      case ScsiResult<Done> other -> unclear(other);
+    };
+  }
+
+  private static ArrayAnswer unclear(ScsiResult<?> result) {
+    return new ArrayAnswer.Unclear(result.toString());
+  }
+
+  private void report(List<Sense> senses) {
+    for (Sense sense : senses) {
+      attentions.accept(sense.text());
+    }
+  }
+}

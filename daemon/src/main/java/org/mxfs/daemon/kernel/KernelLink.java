@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.kernel;
+
+import java.io.Closeable;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.function.Consumer;
+import org.mxfs.bindings.mxfs.Mxfs;
+import org.mxfs.bindings.mxfs.MxfsAttribute;
+import org.mxfs.bindings.mxfs.MxfsCommand;
+import org.mxfs.bindings.mxfs.MxfsFlag;
+import org.mxfs.bindings.mxfs.MxfsRole;
+import org.mxfs.bindings.mxfs.MxfsState;
+import org.mxfs.daemon.core.Errno;
+import org.mxfs.daemon.core.Event;
+import org.mxfs.daemon.core.KernelState;
+import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.Role;
+import org.mxfs.netlink.Attributes;
+import org.mxfs.netlink.Family;
+import org.mxfs.netlink.GenericNetlink;
+import org.mxfs.netlink.Listener;
+import org.mxfs.netlink.MalformedMessageException;
+import org.mxfs.netlink.Message;
+import org.mxfs.netlink.NetlinkErrorException;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The daemon's side of {@code linux/mxfs.h}: one socket, whose port speaks for one mount.
+ *
+ * <p>Events may be lost when the socket overflows. WANT is repeated by the kernel; ATTACHED and
+ * DETACHED are not, so after a gap {@link Events#gap} tells, and the state is asked for anew with
+ * {@link #stateAsEvent}.
+ */
+public final class KernelLink implements Closeable {
+  private static final Logger LOG = LoggerFactory.getLogger(KernelLink.class);
+
+  /** The kernel acknowledges at once: what takes longer than this is broken. */
+  private static final GenericNetlink.Options OPTIONS =
+      new GenericNetlink.Options(256 << 10, 16 << 10, Duration.ofSeconds(5));
+
+  /** What comes without having been asked for; called on the reader thread. */
+  public interface Events {
+    void event(Event event);
+
+    /** Messages were lost. */
+    void gap();
+
+    /** The socket is dead: nothing more can be told to or heard from the kernel. */
+    void failed(IOException e);
+  }
+
+  private final Events events;
+  private final GenericNetlink netlink;
+  private final Family family;
+  private volatile long mount = -1;
+
+  /** Opens the socket and finds the family, which exists while the module is loaded. */
+  public KernelLink(Events events) throws IOException {
+    this.events = events;
+    netlink = GenericNetlink.open(OPTIONS, new Incoming());
+    try {
+      family = netlink.family(Mxfs.MXFS_GENL_NAME);
+    } catch (IOException e) {
+      netlink.close();
+      throw e;
+    }
+  }
+
+  /** Says HELLO for the volume; from now on this port speaks for its mount. */
+  public Hello hello(byte[] uuid) throws IOException {
+    Message reply =
+        netlink.requestOne(
+            family,
+            MxfsCommand.MXFS_CMD_HELLO,
+            Attributes.builder().bytes(MxfsAttribute.MXFS_A_UUID, uuid).build());
+    Hello hello = Hello.of(reply.attributes());
+    if (!Arrays.equals(hello.uuid(), uuid)) {
+      throw new ContractException("HELLO was answered for another volume");
+    }
+    mount = hello.mount();
+    return hello;
+  }
+
+  public void key(ReservationKey key) throws IOException {
+    request(MxfsCommand.MXFS_CMD_KEY, a -> a.u64(MxfsAttribute.MXFS_A_KEY, key.value()));
+  }
+
+  public void lease(long millis) throws IOException {
+    request(MxfsCommand.MXFS_CMD_LEASE, a -> a.u32(MxfsAttribute.MXFS_A_LEASE_MS, millis));
+  }
+
+  /** A refusal of the kernel comes back as the event that would have ended the command. */
+  public void attach(long epoch) throws IOException {
+    try {
+      request(MxfsCommand.MXFS_CMD_ATTACH, a -> a.u64(MxfsAttribute.MXFS_A_EPOCH, epoch));
+    } catch (NetlinkErrorException e) {
+      events.event(new Event.Attached(epoch, e.errno(), 0, refusal(e)));
+    }
+  }
+
+  /** See {@link #attach}. */
+  public void detach(long epoch, long quantumMillis) throws IOException {
+    try {
+      request(
+          MxfsCommand.MXFS_CMD_DETACH,
+          a ->
+              a.u64(MxfsAttribute.MXFS_A_EPOCH, epoch)
+                  .u32(MxfsAttribute.MXFS_A_QUANTUM_MS, quantumMillis));
+    } catch (NetlinkErrorException e) {
+      events.event(new Event.Detached(epoch, e.errno(), 0, refusal(e)));
+    }
+  }
+
+  private static String refusal(NetlinkErrorException e) {
+    return "the kernel refused the command: " + e.kernelMessage().orElse(e.errnoName());
+  }
+
+  public void ready(Role role, boolean clustered) throws IOException {
+    int value =
+        switch (role) {
+          case MEMBER -> MxfsRole.MXFS_ROLE_MEMBER;
+          case OWNER -> MxfsRole.MXFS_ROLE_OWNER;
+        };
+    request(
+        MxfsCommand.MXFS_CMD_READY,
+        a ->
+            a.u32(MxfsAttribute.MXFS_A_ROLE, value)
+                .u32(MxfsAttribute.MXFS_A_CLUSTERED, clustered ? 1 : 0));
+  }
+
+  public void fail(Errno errno, String message) throws IOException {
+    request(
+        MxfsCommand.MXFS_CMD_FAIL,
+        a ->
+            a.u32(MxfsAttribute.MXFS_A_ERRNO, errno.number())
+                .string(MxfsAttribute.MXFS_A_MESSAGE, oneLine(message)));
+  }
+
+  public void fenced(String message) throws IOException {
+    request(
+        MxfsCommand.MXFS_CMD_FENCED, a -> a.string(MxfsAttribute.MXFS_A_MESSAGE, oneLine(message)));
+  }
+
+  public void left(Errno errno) throws IOException {
+    request(MxfsCommand.MXFS_CMD_LEFT, a -> a.u32(MxfsAttribute.MXFS_A_ERRNO, errno.number()));
+  }
+
+  /** What the kernel says now, after messages were lost: {@code enum mxfs_state} and the epoch. */
+  public Event stateAsEvent() throws IOException {
+    Message reply =
+        netlink.requestOne(
+            family,
+            MxfsCommand.MXFS_CMD_STATUS,
+            Attributes.builder().u32(MxfsAttribute.MXFS_A_MOUNT, mount).build());
+    Attributes a = reply.attributes();
+    long epoch = a.u64(MxfsAttribute.MXFS_A_EPOCH);
+    return switch (Hello.kernelState(a.u32(MxfsAttribute.MXFS_A_STATE))) {
+      case ATTACHED -> new Event.Attached(epoch, 0, 0, "");
+      case DETACHED -> new Event.Detached(epoch, 0, 0, "");
+      case ATTACHING, DETACHING, DEAD -> new Event.Tick();
+    };
+  }
+
+  private void request(int command, Consumer<Attributes.Builder> fill) throws IOException {
+    Attributes.Builder builder = Attributes.builder().u32(MxfsAttribute.MXFS_A_MOUNT, mount);
+    fill.accept(builder);
+    netlink.request(family, command, builder.build());
+  }
+
+  /** Fit for the kernel log: one line, and no longer than the kernel takes. */
+  static String oneLine(String message) {
+    String line = message.replaceAll("[^\\x20-\\x7e]+", " ");
+    byte[] bytes = line.getBytes(StandardCharsets.US_ASCII);
+    int most = Mxfs.MXFS_MESSAGE_MAX - 1;
+    return bytes.length <= most ? line : line.substring(0, most);
+  }
+
+  /** The event that a message is. */
+  static Event decode(Message message) throws MalformedMessageException, ContractException {
+    Attributes a = message.attributes();
+    return switch (message.command()) {
+      case MxfsCommand.MXFS_EV_WANT -> new Event.Want();
+      case MxfsCommand.MXFS_EV_LEAVE -> new Event.Leave();
+      case MxfsCommand.MXFS_EV_ATTACHED ->
+          new Event.Attached(
+              a.u64(MxfsAttribute.MXFS_A_EPOCH),
+              (int) a.u32(MxfsAttribute.MXFS_A_ERRNO),
+              a.u64(MxfsAttribute.MXFS_A_NANOS),
+              a.findString(MxfsAttribute.MXFS_A_MESSAGE).orElse(""));
+      case MxfsCommand.MXFS_EV_DETACHED ->
+          new Event.Detached(
+              a.u64(MxfsAttribute.MXFS_A_EPOCH),
+              (int) a.u32(MxfsAttribute.MXFS_A_ERRNO),
+              a.u64(MxfsAttribute.MXFS_A_NANOS),
+              a.findString(MxfsAttribute.MXFS_A_MESSAGE).orElse(""));
+      default ->
+          throw new ContractException(
+              "unexpected message " + MxfsCommand.nameOf(message.command()));
+    };
+  }
+
+  /**
+   * Encodes and decodes one message of each kind without sending any, so that the classes for it
+   * are loaded before they are needed in a hurry.
+   */
+  public static void rehearse() throws IOException {
+    byte[] uuid = new byte[Mxfs.MXFS_UUID_SIZE];
+    Attributes reply =
+        Attributes.builder()
+            .u32(MxfsAttribute.MXFS_A_MOUNT, 1)
+            .bytes(MxfsAttribute.MXFS_A_UUID, uuid)
+            .string(MxfsAttribute.MXFS_A_DEVICE, "none")
+            .u32(MxfsAttribute.MXFS_A_DEV_MAJOR, 1)
+            .u32(MxfsAttribute.MXFS_A_DEV_MINOR, 1)
+            .u32(MxfsAttribute.MXFS_A_FLAGS, MxfsFlag.MXFS_FLAG_RESTART)
+            .u16(MxfsAttribute.MXFS_A_PORT, Mxfs.MXFS_DEFAULT_PORT)
+            .u32(MxfsAttribute.MXFS_A_LEASE_MS, Mxfs.MXFS_DEFAULT_LEASE_MS)
+            .u32(MxfsAttribute.MXFS_A_QUANTUM_MS, Mxfs.MXFS_DEFAULT_QUANTUM_MS)
+            .u32(MxfsAttribute.MXFS_A_STATE, MxfsState.MXFS_STATE_ATTACHED)
+            .u64(MxfsAttribute.MXFS_A_KEY, 1)
+            .u64(MxfsAttribute.MXFS_A_EPOCH, 1)
+            .u32(MxfsAttribute.MXFS_A_ERRNO, 0)
+            .u64(MxfsAttribute.MXFS_A_NANOS, 1)
+            .string(MxfsAttribute.MXFS_A_MESSAGE, oneLine("rehearsal"))
+            .build();
+    if (Hello.of(reply).predecessor().kernel() != KernelState.ATTACHED) {
+      throw new ContractException("HELLO was not read as it was written");
+    }
+    for (int event = MxfsCommand.MXFS_EV_WANT; event <= MxfsCommand.MXFS_EV_LEAVE; event++) {
+      decode(new Message(0, event, Mxfs.MXFS_GENL_VERSION, 0, 0, 0, reply));
+    }
+  }
+
+  @Override
+  public void close() {
+    netlink.close();
+  }
+
+  private final class Incoming implements Listener {
+    @Override
+    public void message(Message message) {
+      try {
+        if (message.family() != family.id()
+            || message.attributes().u32(MxfsAttribute.MXFS_A_MOUNT) != mount) {
+          throw new ContractException("not for this mount: " + message);
+        }
+        events.event(decode(message));
+      } catch (MalformedMessageException | ContractException e) {
+        refused(e);
+      }
+    }
+
+    @Override
+    public void gap() {
+      LOG.warn("messages of the kernel were lost; asking for its state");
+      events.gap();
+    }
+
+    @Override
+    public void malformed(MalformedMessageException e) {
+      refused(e);
+    }
+
+    private static void refused(IOException e) {
+      LOG.error("message of the kernel refused: {}", e.getMessage());
+    }
+
+    @Override
+    public void failed(IOException e) {
+      events.failed(e);
+    }
+  }
+}

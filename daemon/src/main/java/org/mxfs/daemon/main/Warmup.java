@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.main;
+
+import java.io.IOException;
+import java.util.List;
+import org.mxfs.daemon.core.Action;
+import org.mxfs.daemon.core.ArrayAnswer;
+import org.mxfs.daemon.core.ArrayCommand;
+import org.mxfs.daemon.core.Event;
+import org.mxfs.daemon.core.Ownership;
+import org.mxfs.daemon.core.OwnershipSettings;
+import org.mxfs.daemon.core.PeerMessage;
+import org.mxfs.daemon.core.Predecessor;
+import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.kernel.KernelLink;
+
+/**
+ * Walks a machine of its own through a life that ends in being fenced, with invented answers and no
+ * edges: every class of that path is loaded before the volume is in use. A node that must stop at
+ * once may not be able to read its own program from disk any more.
+ */
+final class Warmup {
+  private static final int NODE = 0x1001;
+  private static final int OTHER = 0x1000;
+
+  private Warmup() {}
+
+  static void run() throws IOException {
+    KernelLink.rehearse();
+    Ownership machine =
+        new Ownership(new OwnershipSettings(NODE, 1, 1, 20_000, 100, "warm-up", "warm-up"));
+    ReservationKey other = ReservationKey.of(OTHER, 7);
+    List<Action> actions = machine.step(new Event.Start(Predecessor.NOBODY), 0);
+    ReservationKey key = ReservationKey.NONE;
+    boolean taken = false;
+    boolean gone = false;
+    long time = 1;
+    for (int i = 0; i < 100 && !machine.isGone(); i++) {
+      Event next = new Event.Tick();
+      for (Action action : actions) {
+        switch (action) {
+          case Action.TellKey tell -> key = tell.key();
+          case Action.Array array -> {
+            next =
+                new Event.Answered(
+                    switch (array.command()) {
+                      case ArrayCommand.ReportCapabilities _ -> new ArrayAnswer.Supported(false);
+                      case ArrayCommand.ReadKeys _ ->
+                          gone
+                              ? new ArrayAnswer.Keys(9, List.of(other))
+                              : new ArrayAnswer.Keys(
+                                  i, key.isNone() ? List.of(other) : List.of(key, other));
+                      case ArrayCommand.ReadReservation _ ->
+                          new ArrayAnswer.Reservation(taken ? key : other, 5);
+                      case ArrayCommand.Preempt _ -> {
+                        taken = true;
+                        yield new ArrayAnswer.Done();
+                      }
+                      case ArrayCommand.Register _,
+                          ArrayCommand.Unregister _,
+                          ArrayCommand.Reserve _ ->
+                          new ArrayAnswer.Done();
+                    });
+          }
+          case Action.Send send when send.message() instanceof PeerMessage.OwnRequest request ->
+              next =
+                  new Event.Received(
+                      other, 8, new PeerMessage.OwnGrant(request.requestId(), 9, 1, List.of()));
+          case Action.Attach attach -> next = new Event.Attached(attach.epoch(), 0, 1, "");
+          case Action.Ready _ -> next = new Event.Want();
+          default -> {}
+        }
+      }
+      if (next instanceof Event.Tick) {
+        if (machine.key().isNone() || !taken) {
+          next = new Event.PeerUp(other, 8);
+        } else {
+          gone = true;
+          next = new Event.UnitAttention("registrations preempted");
+        }
+      }
+      actions = machine.step(next, time);
+      time += 10;
+    }
+    if (!machine.isGone()) {
+      throw new IllegalStateException("the warm-up did not end in being fenced");
+    }
+  }
+}

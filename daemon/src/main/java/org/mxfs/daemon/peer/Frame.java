@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.peer;
+
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.mxfs.daemon.core.PeerMessage;
+import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.Waiter;
+import org.mxfs.daemon.wire.FrameLayout;
+import org.mxfs.daemon.wire.Layout;
+import org.mxfs.daemon.wire.MalformedException;
+
+/** One frame: who sent it, and what it says. */
+record Frame(ReservationKey key, long epoch, Body body) {
+  /** What a frame says. */
+  sealed interface Body {
+    record Hello(String host) implements Body {}
+
+    record Ping() implements Body {}
+
+    record Ownership(PeerMessage message) implements Body {}
+  }
+
+  static byte[] encode(byte[] volumeUuid, ReservationKey key, long epoch, Body body) {
+    int type;
+    Layout layout;
+    byte[] text = new byte[0];
+    int rest = 0;
+    switch (body) {
+      case Body.Hello hello -> {
+        type = FrameLayout.HELLO;
+        layout = FrameLayout.HELLO_LAYOUT;
+        text = text(hello.host());
+        rest = text.length;
+      }
+      case Body.Ping _ -> {
+        type = FrameLayout.PING;
+        layout = FrameLayout.PING_LAYOUT;
+      }
+      case Body.Ownership ownership -> {
+        switch (ownership.message()) {
+          case PeerMessage.OwnRequest _ -> {
+            type = FrameLayout.OWN_REQUEST;
+            layout = FrameLayout.REQUEST_LAYOUT;
+          }
+          case PeerMessage.OwnGrant grant -> {
+            type = FrameLayout.OWN_GRANT;
+            layout = FrameLayout.GRANT_LAYOUT;
+            rest = grant.waiters().size() * FrameLayout.WAITER_SIZE;
+          }
+          case PeerMessage.OwnTaken _ -> {
+            type = FrameLayout.OWN_TAKEN;
+            layout = FrameLayout.TAKEN_LAYOUT;
+          }
+          case PeerMessage.OwnDecline _ -> {
+            type = FrameLayout.OWN_DECLINE;
+            layout = FrameLayout.DECLINE_LAYOUT;
+          }
+          case PeerMessage.OwnRedirect _ -> {
+            type = FrameLayout.OWN_REDIRECT;
+            layout = FrameLayout.REDIRECT_LAYOUT;
+          }
+          case PeerMessage.OwnBusy busy -> {
+            type = FrameLayout.OWN_BUSY;
+            layout = FrameLayout.BUSY_LAYOUT;
+            text = text(busy.message());
+            rest = text.length;
+          }
+          case PeerMessage.Leave _ -> {
+            type = FrameLayout.LEAVE;
+            layout = FrameLayout.LEAVE_LAYOUT;
+          }
+        }
+      }
+    }
+    int at = FrameLayout.HEADER.size();
+    int length = at + layout.size() + rest;
+    byte[] bytes = new byte[length];
+    ByteBuffer buffer = Layout.wrap(bytes, 0, length);
+    FrameLayout.LENGTH.put(buffer, 0, length);
+    FrameLayout.MAGIC_FIELD.put(buffer, 0, FrameLayout.MAGIC);
+    FrameLayout.VERSION_FIELD.put(buffer, 0, FrameLayout.VERSION);
+    FrameLayout.TYPE.put(buffer, 0, type);
+    FrameLayout.VOLUME_UUID.putBytes(buffer, 0, volumeUuid);
+    FrameLayout.KEY.put(buffer, 0, key.value());
+    FrameLayout.EPOCH.put(buffer, 0, epoch);
+    if (body instanceof Body.Ownership ownership) {
+      putMessage(buffer, at, ownership.message());
+    }
+    if (text.length > 0) {
+      buffer.put(at + layout.size(), text);
+    }
+    return bytes;
+  }
+
+  private static void putMessage(ByteBuffer buffer, int at, PeerMessage message) {
+    switch (message) {
+      case PeerMessage.OwnRequest m -> FrameLayout.REQUEST_ID.put(buffer, at, m.requestId());
+      case PeerMessage.OwnGrant m -> {
+        FrameLayout.GRANT_ID.put(buffer, at, m.requestId());
+        FrameLayout.GRANT_EPOCH.put(buffer, at, m.newEpoch());
+        FrameLayout.GRANT_DETACH.put(buffer, at, m.detachMillis());
+        FrameLayout.GRANT_WAITERS.put(buffer, at, m.waiters().size());
+        int next = at + FrameLayout.GRANT_LIST.offset();
+        for (Waiter waiter : m.waiters()) {
+          buffer.putLong(next, waiter.key().value());
+          buffer.putLong(next + 8, waiter.requestId());
+          next += FrameLayout.WAITER_SIZE;
+        }
+      }
+      case PeerMessage.OwnTaken m -> FrameLayout.TAKEN_EPOCH.put(buffer, at, m.epoch());
+      case PeerMessage.OwnDecline m -> FrameLayout.DECLINE_ID.put(buffer, at, m.requestId());
+      case PeerMessage.OwnRedirect m -> {
+        FrameLayout.REDIRECT_ID.put(buffer, at, m.requestId());
+        FrameLayout.REDIRECT_HOLDER.put(buffer, at, m.holder().value());
+      }
+      case PeerMessage.OwnBusy m -> FrameLayout.BUSY_ID.put(buffer, at, m.requestId());
+      case PeerMessage.Leave _ -> {}
+    }
+  }
+
+  /** Checks the length field of a header that is not yet followed by the rest. */
+  static int checkedLength(byte[] header) throws MalformedException {
+    ByteBuffer buffer = Layout.wrap(header, 0, FrameLayout.HEADER.size());
+    long length = FrameLayout.LENGTH.get(buffer, 0);
+    long magic = FrameLayout.MAGIC_FIELD.get(buffer, 0);
+    if (magic != FrameLayout.MAGIC) {
+      throw new MalformedException("frame with magic " + Long.toHexString(magic));
+    }
+    if (length < FrameLayout.HEADER.size() || length > FrameLayout.SIZE_MAX) {
+      throw new MalformedException("frame of " + length + " bytes");
+    }
+    return (int) length;
+  }
+
+  static Frame decode(byte[] bytes, int length, byte[] volumeUuid) throws MalformedException {
+    int at = FrameLayout.HEADER.size();
+    if (length < at || length > bytes.length || checkedLength(bytes) != length) {
+      throw new MalformedException("frame of " + length + " bytes");
+    }
+    ByteBuffer buffer = Layout.wrap(bytes, 0, length);
+    long version = FrameLayout.VERSION_FIELD.get(buffer, 0);
+    if (version != FrameLayout.VERSION) {
+      throw new MalformedException("frame of version " + version);
+    }
+    if (!Arrays.equals(FrameLayout.VOLUME_UUID.bytes(buffer, 0), volumeUuid)) {
+      throw new MalformedException("frame for another volume");
+    }
+    ReservationKey key = new ReservationKey(FrameLayout.KEY.get(buffer, 0));
+    if (key.nodeId() == 0) {
+      throw new MalformedException("frame from node id 0");
+    }
+    long epoch = FrameLayout.EPOCH.get(buffer, 0);
+    int type = (int) FrameLayout.TYPE.get(buffer, 0);
+    int payload = length - at;
+    Body body =
+        switch (type) {
+          case FrameLayout.HELLO -> {
+            expect(type, payload, FrameLayout.HELLO_LAYOUT, FrameLayout.TEXT_MAX);
+            yield new Body.Hello(text(bytes, at, payload));
+          }
+          case FrameLayout.PING -> {
+            expect(type, payload, FrameLayout.PING_LAYOUT, 0);
+            yield new Body.Ping();
+          }
+          case FrameLayout.OWN_REQUEST -> {
+            expect(type, payload, FrameLayout.REQUEST_LAYOUT, 0);
+            yield message(new PeerMessage.OwnRequest(FrameLayout.REQUEST_ID.get(buffer, at)));
+          }
+          case FrameLayout.OWN_GRANT -> message(grant(buffer, at, payload));
+          case FrameLayout.OWN_TAKEN -> {
+            expect(type, payload, FrameLayout.TAKEN_LAYOUT, 0);
+            yield message(new PeerMessage.OwnTaken(FrameLayout.TAKEN_EPOCH.get(buffer, at)));
+          }
+          case FrameLayout.OWN_DECLINE -> {
+            expect(type, payload, FrameLayout.DECLINE_LAYOUT, 0);
+            yield message(new PeerMessage.OwnDecline(FrameLayout.DECLINE_ID.get(buffer, at)));
+          }
+          case FrameLayout.OWN_REDIRECT -> {
+            expect(type, payload, FrameLayout.REDIRECT_LAYOUT, 0);
+            yield message(
+                new PeerMessage.OwnRedirect(
+                    FrameLayout.REDIRECT_ID.get(buffer, at),
+                    new ReservationKey(FrameLayout.REDIRECT_HOLDER.get(buffer, at))));
+          }
+          case FrameLayout.OWN_BUSY -> {
+            expect(type, payload, FrameLayout.BUSY_LAYOUT, FrameLayout.TEXT_MAX);
+            int skip = FrameLayout.BUSY_TEXT.offset();
+            yield message(
+                new PeerMessage.OwnBusy(
+                    FrameLayout.BUSY_ID.get(buffer, at), text(bytes, at + skip, payload - skip)));
+          }
+          case FrameLayout.LEAVE -> {
+            expect(type, payload, FrameLayout.LEAVE_LAYOUT, 0);
+            yield message(new PeerMessage.Leave());
+          }
+          default -> throw new MalformedException("frame of unknown type " + type);
+        };
+    return new Frame(key, epoch, body);
+  }
+
+  private static Body message(PeerMessage message) {
+    return new Body.Ownership(message);
+  }
+
+  private static PeerMessage grant(ByteBuffer buffer, int at, int payload)
+      throws MalformedException {
+    int listMax = PeerMessage.OwnGrant.WAITERS_MAX * FrameLayout.WAITER_SIZE;
+    expect(FrameLayout.OWN_GRANT, payload, FrameLayout.GRANT_LAYOUT, listMax);
+    long count = FrameLayout.GRANT_WAITERS.get(buffer, at);
+    int rest = payload - FrameLayout.GRANT_LAYOUT.size();
+    if (count > PeerMessage.OwnGrant.WAITERS_MAX || count * FrameLayout.WAITER_SIZE != rest) {
+      throw new MalformedException("grant with " + count + " waiters in " + rest + " bytes");
+    }
+    List<Waiter> waiters = new ArrayList<>();
+    int next = at + FrameLayout.GRANT_LIST.offset();
+    for (int i = 0; i < count; i++) {
+      ReservationKey key = new ReservationKey(buffer.getLong(next));
+      if (key.nodeId() == 0) {
+        throw new MalformedException("grant with a waiter of node id 0");
+      }
+      waiters.add(new Waiter(key, buffer.getLong(next + 8)));
+      next += FrameLayout.WAITER_SIZE;
+    }
+    long detach = FrameLayout.GRANT_DETACH.get(buffer, at);
+    return new PeerMessage.OwnGrant(
+        FrameLayout.GRANT_ID.get(buffer, at),
+        FrameLayout.GRANT_EPOCH.get(buffer, at),
+        (int) Math.min(detach, Integer.MAX_VALUE),
+        waiters);
+  }
+
+  private static void expect(int type, int payload, Layout layout, int restMax)
+      throws MalformedException {
+    if (payload < layout.size() || payload > layout.size() + restMax) {
+      throw new MalformedException("frame of type " + type + " with a payload of " + payload);
+    }
+  }
+
+  private static byte[] text(String text) {
+    byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
+    return bytes.length <= FrameLayout.TEXT_MAX
+        ? bytes
+        : Arrays.copyOf(bytes, FrameLayout.TEXT_MAX);
+  }
+
+  /** Text from the network ends in logs: one line, nothing but visible characters. */
+  private static String text(byte[] bytes, int offset, int length) {
+    return new String(bytes, offset, length, StandardCharsets.UTF_8)
+        .replaceAll("[^\\x20-\\x7e]", "?");
+  }
+}
