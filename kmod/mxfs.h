@@ -137,7 +137,6 @@ struct mxfs_sb {
 	atomic_t draining; /* evictions, releases and async I/O that still hold something lower */
 	wait_queue_head_t drained;
 	struct list_head cached_inodes; /* inodes that have been mapped; under lower_lock */
-	atomic_t maps; /* live shared or private maps of files on this mount */
 	int attach_err; /* why the last attach failed */
 	u64 attach_fails;
 
@@ -328,8 +327,8 @@ int mxfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *a
 ssize_t mxfs_listxattr(struct dentry *dentry, char *list, size_t size);
 struct posix_acl *mxfs_get_inode_acl(struct inode *inode, int type, bool rcu);
 int mxfs_set_acl(struct mnt_idmap *idmap, struct dentry *dentry, struct posix_acl *acl, int type);
-int mxfs_fileattr_get(struct dentry *dentry, struct fileattr *fa);
-int mxfs_fileattr_set(struct mnt_idmap *idmap, struct dentry *dentry, struct fileattr *fa);
+int mxfs_fileattr_get(struct dentry *dentry, struct mxfs_fileattr *fa);
+int mxfs_fileattr_set(struct mnt_idmap *idmap, struct dentry *dentry, struct mxfs_fileattr *fa);
 int mxfs_inode_cache_create(void);
 void mxfs_inode_cache_destroy(void);
 struct inode *mxfs_alloc_inode(struct super_block *sb);
@@ -362,6 +361,7 @@ int mxfs_cache_drop_locked(struct inode *inode, loff_t start, loff_t end);
 void mxfs_cache_unmap_all(struct mxfs_sb *sbi);
 int mxfs_cache_flush_all(struct mxfs_sb *sbi);
 int mxfs_cache_drop_all(struct mxfs_sb *sbi);
+bool mxfs_any_mapped(struct mxfs_sb *sbi);
 
 /* mxfs_orphan.c */
 int mxfs_orphan_prepare(struct inode *inode);

@@ -75,16 +75,16 @@ struct vfsmount *mxfs_lower_mount(struct mxfs_sb *sbi, bool probe)
 	module_put(type->owner); /* what put_filesystem(), which is not exported, does */
 	if (IS_ERR(fc))
 		return ERR_CAST(fc);
-	err = vfs_parse_fs_string(fc, "source", sbi->source, strlen(sbi->source));
+	err = mxfs_parse_string(fc, "source", sbi->source);
 	if (!err && probe)
-		err = vfs_parse_fs_string(fc, "norecovery", NULL, 0);
+		err = mxfs_parse_string(fc, "norecovery", NULL);
 	if (err) {
 		put_fs_context(fc);
 		return ERR_PTR(err);
 	}
 
 	mxfs_unclaim(sbi);
-	mnt = fc_mount(fc);
+	mnt = mxfs_kernel_mount(fc);
 	put_fs_context(fc);
 	if (IS_ERR(mnt)) {
 		if (mxfs_claim(sbi))
@@ -100,7 +100,7 @@ struct vfsmount *mxfs_lower_mount(struct mxfs_sb *sbi, bool probe)
 		mxfs_err(
 			sbi,
 			"the device is also mounted as plain xfs on this node; unmount that first");
-		mntput(mnt);
+		mxfs_kernel_unmount(mnt);
 		return ERR_PTR(-EBUSY);
 	}
 	mnt->mnt_sb->s_iflags |= SB_I_RETIRED;
@@ -108,7 +108,7 @@ struct vfsmount *mxfs_lower_mount(struct mxfs_sb *sbi, bool probe)
 	    memcmp(&mnt->mnt_sb->s_uuid, sbi->geo.uuid, MXFS_UUID_SIZE)) {
 		mxfs_err(sbi, "the device carries another volume now (UUID %pU, expected %pU)",
 			 &mnt->mnt_sb->s_uuid, sbi->geo.uuid);
-		mntput(mnt);
+		mxfs_kernel_unmount(mnt);
 		mxfs_claim(sbi);
 		return ERR_PTR(-ESTALE);
 	}
@@ -140,9 +140,9 @@ int mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc)
 		if (try == MXFS_PROBE_TRIES || PTR_ERR(mnt) == -ENODEV || PTR_ERR(mnt) == -EBUSY ||
 		    fatal_signal_pending(current)) {
 			errorf(fc,
-			       "mxfs: XFS refuses %s (error %pe after %d tries); see the lines of XFS in the kernel log",
+			       "mxfs: XFS refuses %s (%pe after %d tries); see the lines of XFS in the kernel log",
 			       sbi->source, mnt, try);
-			mxfs_err(sbi, "XFS refuses the volume (error %pe after %d tries)", mnt,
+			mxfs_err(sbi, "XFS refuses the volume (%pe after %d tries)", mnt,
 				 try);
 			return PTR_ERR(mnt);
 		}
@@ -179,7 +179,7 @@ int mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc)
 		dput(mnt->mnt_root);
 		mi->attr_seq = 0;
 	}
-	mntput(mnt);
+	mxfs_kernel_unmount(mnt);
 	if (err)
 		return err;
 	err = mxfs_claim(sbi);
@@ -232,7 +232,7 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 		WRITE_ONCE(sbi->last_want, 0);
 		mutex_unlock(&sbi->state_lock);
 		wake_up_all(&sbi->wait);
-		mxfs_err(sbi, "owner of epoch %llu, but XFS cannot be mounted (error %pe)", epoch,
+		mxfs_err(sbi, "owner of epoch %llu, but XFS cannot be mounted (%pe)", epoch,
 			 mnt);
 		mxfs_send_result(sbi, MXFS_EV_ATTACHED, epoch, err, 0, "XFS cannot be mounted");
 		return;
@@ -241,7 +241,7 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 		mutex_unlock(&sbi->state_lock);
 		if (mnt->mnt_sb->s_op->shutdown)
 			mnt->mnt_sb->s_op->shutdown(mnt->mnt_sb);
-		mntput(mnt);
+		mxfs_kernel_unmount(mnt);
 		mxfs_claim(sbi);
 		mxfs_send_result(sbi, MXFS_EV_ATTACHED, epoch, -EIO, 0, "the mount was shut down");
 		return;
@@ -342,14 +342,14 @@ static int mxfs_detach_gates(struct mxfs_sb *sbi)
 	if (err)
 		mxfs_warn(
 			sbi,
-			"mapped pages could not be written back (error %d); fsync and msync report it",
-			err);
+			"mapped pages could not be written back (%pe); fsync and msync report it",
+			ERR_PTR(err));
 	WRITE_ONCE(sbi->wb_open, false);
 	synchronize_srcu_expedited(&sbi->wb_gate);
 	/* Only now: readahead(2) and madvise(2) fill pages without the fault gate. */
 	err = mxfs_cache_drop_all(sbi);
 	if (err)
-		mxfs_warn(sbi, "mapped pages could not be dropped (error %d)", err);
+		mxfs_warn(sbi, "mapped pages could not be dropped (%pe)", ERR_PTR(err));
 
 	/*
 	 * Asynchronous I/O began inside the operation gate and ends outside it; it uses lower
@@ -362,7 +362,7 @@ static int mxfs_detach_gates(struct mxfs_sb *sbi)
 	wait_event(sbi->drained, !atomic_read(&sbi->draining));
 
 	sbi->lower = NULL;
-	mntput(mnt);
+	mxfs_kernel_unmount(mnt);
 	return mxfs_claim(sbi);
 }
 
@@ -406,8 +406,8 @@ static void mxfs_detach(struct mxfs_sb *sbi, u64 epoch)
 		mutex_unlock(&sbi->state_lock);
 		mxfs_err(
 			sbi,
-			"XFS was unmounted, but the device is still busy (error %d): the volume cannot be given up",
-			err);
+			"XFS was unmounted, but the device is still busy (%pe): the volume cannot be given up",
+			ERR_PTR(err));
 		mxfs_send_result(sbi, MXFS_EV_DETACHED, epoch, err, nanos,
 				 "the device is still busy after the unmount");
 		mxfs_shutdown(sbi, "the device stayed busy after XFS was unmounted");

@@ -427,19 +427,25 @@ out:
 	return ret;
 }
 
-static void mxfs_vma_open(struct vm_area_struct *vma)
+/* Is any file of this mount mapped by anybody? */
+bool mxfs_any_mapped(struct mxfs_sb *sbi)
 {
-	atomic_inc(&MXFS_ISB(file_inode(vma->vm_file))->maps);
-}
+	struct mxfs_inode *mi;
+	bool mapped = false;
 
-static void mxfs_vma_close(struct vm_area_struct *vma)
-{
-	atomic_dec(&MXFS_ISB(file_inode(vma->vm_file))->maps);
+	if (list_empty(&sbi->cached_inodes))
+		return false;
+	spin_lock(&sbi->lower_lock);
+	list_for_each_entry(mi, &sbi->cached_inodes, cached_entry) {
+		mapped = mapping_mapped(mi->vfs_inode.i_mapping);
+		if (mapped)
+			break;
+	}
+	spin_unlock(&sbi->lower_lock);
+	return mapped;
 }
 
 static const struct vm_operations_struct mxfs_vm_ops = {
-	.open = mxfs_vma_open,
-	.close = mxfs_vma_close,
 	.fault = mxfs_fault,
 	.map_pages = filemap_map_pages,
 	.page_mkwrite = mxfs_page_mkwrite,
@@ -453,6 +459,5 @@ int mxfs_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	mxfs_mark_cached(file_inode(file));
 	vma->vm_ops = &mxfs_vm_ops;
-	mxfs_vma_open(vma);
 	return 0;
 }

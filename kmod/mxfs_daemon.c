@@ -82,8 +82,7 @@ static int mxfs_daemon_spawn(struct mxfs_sb *sbi, bool restart)
 	char *argv[8];
 	int n = 0;
 
-	bin2hex(uuid, sbi->geo.uuid, MXFS_UUID_SIZE);
-	uuid[2 * MXFS_UUID_SIZE] = '\0';
+	snprintf(uuid, sizeof(uuid), "%*phN", MXFS_UUID_SIZE, sbi->geo.uuid);
 	argv[n++] = MXFS_DAEMON_PATH;
 	argv[n++] = "--device";
 	argv[n++] = sbi->source;
@@ -142,8 +141,8 @@ static void mxfs_explain(struct mxfs_sb *sbi, int err, char *buf, size_t size)
 	else if (err == -ENOENT || err == -EACCES || err == -ENOEXEC)
 		snprintf(
 			buf, size,
-			"the daemon %s cannot be started (error %d): is the mxfs package installed?",
-			MXFS_DAEMON_PATH, err);
+			"the daemon %s cannot be started (%pe): is the mxfs package installed?",
+			MXFS_DAEMON_PATH, ERR_PTR(err));
 	else if (err == -ECHILD)
 		snprintf(buf, size, "the daemon %s ended before it was ready; see /var/log/mxfs/",
 			 MXFS_DAEMON_PATH);
@@ -156,7 +155,7 @@ static void mxfs_explain(struct mxfs_sb *sbi, int err, char *buf, size_t size)
 	else if (err == -EINTR)
 		snprintf(buf, size, "interrupted while the daemon was starting");
 	else
-		snprintf(buf, size, "the daemon %s failed (error %d)", MXFS_DAEMON_PATH, err);
+		snprintf(buf, size, "the daemon %s failed (%pe)", MXFS_DAEMON_PATH, ERR_PTR(err));
 }
 
 /**

@@ -42,9 +42,9 @@ static int mxfs_status_show(struct seq_file *m, void *v)
 		   "device %s\nmount %u\nuuid %pU\nstate %s\nfrozen %d\nepoch %llu\nkey %016llx\n",
 		   sbi->source, sbi->id, sbi->geo.uuid, mxfs_state_name(READ_ONCE(sbi->state)),
 		   READ_ONCE(sbi->frozen), sbi->epoch, sbi->key);
-	seq_printf(m, "clustered %d\nlease_ms %d\nwaiters %d\nmaps %d\ndaemon_port %u\n",
+	seq_printf(m, "clustered %d\nlease_ms %d\nwaiters %d\nmapped %d\ndaemon_port %u\n",
 		   sbi->clustered, lease > 0 ? jiffies_to_msecs(lease) : 0,
-		   atomic_read(&sbi->waiters), atomic_read(&sbi->maps), sbi->portid);
+		   atomic_read(&sbi->waiters), mxfs_any_mapped(sbi), sbi->portid);
 	seq_printf(m, "attaches %llu\ndetaches %llu\nlast_attach_us %llu\nlast_detach_us %llu\n",
 		   sbi->stats.attaches, sbi->stats.detaches, sbi->stats.last_attach_nanos / 1000,
 		   sbi->stats.last_detach_nanos / 1000);

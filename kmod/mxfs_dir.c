@@ -16,10 +16,23 @@ static void mxfs_stamp(struct dentry *dentry)
 	dentry->d_time = MXFS_SB(dentry->d_sb)->attach_seq;
 }
 
+/*
+ * Is the lower dentry of a name still what the VFS looked up? Another node may have replaced it
+ * since.
+ */
+static bool mxfs_is_same(const struct dentry *dentry, const struct dentry *lower)
+{
+	struct inode *inode = d_inode(dentry), *linode = d_inode(lower);
+
+	if (!inode || !linode)
+		return !inode && !linode;
+	return linode->i_ino == MXFS_I(inode)->ino && linode->i_generation == inode->i_generation;
+}
+
 static int mxfs_d_revalidate_slow(struct dentry *dentry)
 {
 	struct mxfs_sb *sbi = MXFS_SB(dentry->d_sb);
-	struct inode *inode = d_inode(dentry), *linode;
+	struct inode *inode = d_inode(dentry);
 	struct dentry *parent, *lower_dir, *lower;
 	struct name_snapshot name;
 	int idx, ret;
@@ -36,21 +49,15 @@ static int mxfs_d_revalidate_slow(struct dentry *dentry)
 		ret = PTR_ERR(lower_dir) == -ESTALE ? 0 : PTR_ERR(lower_dir);
 		goto out;
 	}
-	lower = lookup_one_len_unlocked(name.name.name, lower_dir, name.name.len);
+	lower = mxfs_lookup_lower(lower_dir, name.name.name, name.name.len);
 	if (IS_ERR(lower)) {
 		ret = PTR_ERR(lower) == -ESTALE || PTR_ERR(lower) == -ENOENT ? 0 : PTR_ERR(lower);
 		goto out;
 	}
-	linode = d_inode(lower);
-	if (!inode || !linode) {
-		ret = !inode && !linode;
-	} else {
-		ret = linode->i_ino == MXFS_I(inode)->ino &&
-		      linode->i_generation == inode->i_generation;
-		if (ret) {
-			mxfs_set_lower(inode, lower);
-			ret = mxfs_refresh_attr(inode) ?: 1;
-		}
+	ret = mxfs_is_same(dentry, lower);
+	if (ret && inode) {
+		mxfs_set_lower(inode, lower);
+		ret = mxfs_refresh_attr(inode) ?: 1;
 	}
 	if (ret == 1)
 		mxfs_stamp(dentry);
@@ -62,7 +69,12 @@ out:
 	return ret;
 }
 
+#ifdef MXFS_HAVE_D_REVALIDATE_DIR
+static int mxfs_d_revalidate(struct inode *dir, const struct qstr *name, struct dentry *dentry,
+			     unsigned int flags)
+#else
 static int mxfs_d_revalidate(struct dentry *dentry, unsigned int flags)
+#endif
 {
 	struct mxfs_sb *sbi = MXFS_SB(dentry->d_sb);
 
@@ -95,7 +107,7 @@ static struct dentry *mxfs_lookup(struct inode *dir, struct dentry *dentry, unsi
 		ret = lower_dir;
 		goto out;
 	}
-	lower = lookup_one_len_unlocked(dentry->d_name.name, lower_dir, dentry->d_name.len);
+	lower = mxfs_lookup_lower(lower_dir, dentry->d_name.name, dentry->d_name.len);
 	if (IS_ERR(lower)) {
 		ret = lower;
 		goto out;
@@ -120,7 +132,7 @@ struct mxfs_new {
 	struct inode *existing;
 };
 
-static int mxfs_make_lower(struct inode *lower_dir, struct dentry *lower,
+static int mxfs_make_lower(struct dentry *lower_dir, struct dentry **lower,
 			   const struct mxfs_new *new)
 {
 	struct dentry *old;
@@ -129,17 +141,17 @@ static int mxfs_make_lower(struct inode *lower_dir, struct dentry *lower,
 		old = mxfs_lower(new->existing);
 		if (IS_ERR(old))
 			return PTR_ERR(old);
-		return vfs_link(old, &nop_mnt_idmap, lower_dir, lower, NULL);
+		return vfs_link(old, &nop_mnt_idmap, d_inode(lower_dir), *lower, NULL);
 	}
 	switch (new->mode & S_IFMT) {
 	case S_IFREG:
-		return vfs_create(&nop_mnt_idmap, lower_dir, lower, new->mode, true);
+		return mxfs_vfs_create(lower_dir, *lower, new->mode);
 	case S_IFDIR:
-		return vfs_mkdir(&nop_mnt_idmap, lower_dir, lower, new->mode);
+		return mxfs_vfs_mkdir(lower_dir, lower, new->mode);
 	case S_IFLNK:
-		return vfs_symlink(&nop_mnt_idmap, lower_dir, lower, new->target);
+		return mxfs_vfs_symlink(lower_dir, *lower, new->target);
 	default:
-		return vfs_mknod(&nop_mnt_idmap, lower_dir, lower, new->mode, new->rdev);
+		return mxfs_vfs_mknod(lower_dir, *lower, new->mode, new->rdev);
 	}
 }
 
@@ -158,51 +170,65 @@ static int mxfs_make(struct inode *dir, struct dentry *dentry, const struct mxfs
 		err = PTR_ERR(lower_dir);
 		goto out;
 	}
-	inode_lock_nested(d_inode(lower_dir), I_MUTEX_PARENT);
-	lower = lookup_one_len(dentry->d_name.name, lower_dir, dentry->d_name.len);
+	/* Another node may have made the name between the look-up above and now: -EEXIST. */
+	lower = mxfs_begin_create(lower_dir, dentry->d_name.name, dentry->d_name.len);
 	if (IS_ERR(lower)) {
 		err = PTR_ERR(lower);
-		goto out_unlock;
+		goto out;
 	}
-	/* Another node may have made it between the look-up above and now. */
-	err = d_really_is_positive(lower) ? -EEXIST :
-					    mxfs_make_lower(d_inode(lower_dir), lower, new);
+	err = mxfs_make_lower(lower_dir, &lower, new);
 	if (err)
-		goto out_put;
+		goto out_end;
 	if (d_really_is_negative(lower)) {
 		/* mkdir may instantiate another dentry (fs/namei.c: vfs_mkdir()); XFS does not. */
 		d_drop(dentry);
-		goto out_put;
+		goto out_end;
 	}
 	inode = mxfs_iget(dir->i_sb, lower);
 	if (IS_ERR(inode)) {
 		err = PTR_ERR(inode);
 		d_drop(dentry);
-		goto out_put;
+		goto out_end;
 	}
 	mxfs_copy_attr(dir, d_inode(lower_dir));
 	mxfs_stamp(dentry);
 	d_instantiate(dentry, inode);
-out_put:
-	dput(lower);
-out_unlock:
-	inode_unlock(d_inode(lower_dir));
+out_end:
+	mxfs_end_change(lower_dir, lower);
 out:
 	mxfs_leave(sbi, idx);
 	return err;
 }
 
+#ifdef MXFS_HAVE_CREATE_NO_EXCL
+static int mxfs_create(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry,
+		       umode_t mode)
+#else
 static int mxfs_create(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry,
 		       umode_t mode, bool excl)
+#endif
 {
 	return mxfs_make(dir, dentry, &(struct mxfs_new){ .mode = (mode & S_IALLUGO) | S_IFREG });
 }
 
-static int mxfs_mkdir(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry,
-		      umode_t mode)
+static int mxfs_make_dir(struct inode *dir, struct dentry *dentry, umode_t mode)
 {
 	return mxfs_make(dir, dentry, &(struct mxfs_new){ .mode = (mode & ~S_IFMT) | S_IFDIR });
 }
+
+#ifdef MXFS_HAVE_MKDIR_DENTRY
+static struct dentry *mxfs_mkdir(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry,
+				 umode_t mode)
+{
+	return ERR_PTR(mxfs_make_dir(dir, dentry, mode));
+}
+#else
+static int mxfs_mkdir(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry,
+		      umode_t mode)
+{
+	return mxfs_make_dir(dir, dentry, mode);
+}
+#endif
 
 static int mxfs_mknod(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry,
 		      umode_t mode, dev_t rdev)
@@ -219,26 +245,6 @@ static int mxfs_symlink(struct mnt_idmap *idmap, struct inode *dir, struct dentr
 static int mxfs_link(struct dentry *old, struct inode *dir, struct dentry *dentry)
 {
 	return mxfs_make(dir, dentry, &(struct mxfs_new){ .existing = d_inode(old) });
-}
-
-/*
- * The lower dentry of a name, which must still be the inode that the VFS looked up: another node
- * may have replaced it since. Under the lower directory's lock.
- */
-static struct dentry *mxfs_lower_child(struct dentry *lower_dir, const struct dentry *dentry)
-{
-	struct inode *inode = d_inode(dentry);
-	struct dentry *lower;
-
-	lower = lookup_one_len(dentry->d_name.name, lower_dir, dentry->d_name.len);
-	if (IS_ERR(lower))
-		return lower;
-	if (!inode == d_really_is_negative(lower) &&
-	    (!inode || (d_inode(lower)->i_ino == MXFS_I(inode)->ino &&
-			d_inode(lower)->i_generation == inode->i_generation)))
-		return lower;
-	dput(lower);
-	return ERR_PTR(-ESTALE);
 }
 
 static int mxfs_remove(struct inode *dir, struct dentry *dentry, bool is_dir)
@@ -263,19 +269,19 @@ static int mxfs_remove(struct inode *dir, struct dentry *dentry, bool is_dir)
 		if (err)
 			goto out;
 	}
-	inode_lock_nested(d_inode(lower_dir), I_MUTEX_PARENT);
-	lower = mxfs_lower_child(lower_dir, dentry);
+	lower = mxfs_begin_remove(lower_dir, dentry->d_name.name, dentry->d_name.len);
 	if (IS_ERR(lower)) {
-		err = PTR_ERR(lower);
+		err = PTR_ERR(lower) == -ENOENT ? -ESTALE : PTR_ERR(lower);
 	} else {
-		if (is_dir)
-			err = vfs_rmdir(&nop_mnt_idmap, d_inode(lower_dir), lower);
+		if (!mxfs_is_same(dentry, lower))
+			err = -ESTALE;
+		else if (is_dir)
+			err = mxfs_vfs_rmdir(lower_dir, lower);
 		else
 			err = vfs_unlink(&nop_mnt_idmap, d_inode(lower_dir), lower, NULL);
-		dput(lower);
+		mxfs_end_change(lower_dir, lower);
 	}
 	mxfs_copy_attr(dir, d_inode(lower_dir));
-	inode_unlock(d_inode(lower_dir));
 	if (err && !is_dir)
 		mxfs_orphan_abort(inode);
 	lower = mxfs_lower(inode);
@@ -354,8 +360,8 @@ static int mxfs_rename(struct mnt_idmap *idmap, struct inode *old_dir, struct de
 {
 	struct mxfs_sb *sbi = MXFS_ISB(old_dir);
 	struct inode *victim = flags & RENAME_EXCHANGE ? NULL : d_inode(new_dentry);
-	struct dentry *lower_old_dir, *lower_new_dir, *lower_old, *lower_new, *trap, *lower;
-	struct renamedata rd = { .flags = flags };
+	struct dentry *lower_old_dir, *lower_new_dir, *lower;
+	struct mxfs_renaming r = { .flags = flags };
 	int idx, err;
 
 	if (victim && S_ISDIR(victim->i_mode))
@@ -381,35 +387,15 @@ static int mxfs_rename(struct mnt_idmap *idmap, struct inode *old_dir, struct de
 			goto out;
 	}
 
-	trap = lock_rename(lower_new_dir, lower_old_dir);
-	if (IS_ERR(trap)) {
-		err = PTR_ERR(trap);
+	r.old_dir = lower_old_dir;
+	r.new_dir = lower_new_dir;
+	err = mxfs_begin_rename(&r, &old_dentry->d_name, &new_dentry->d_name);
+	if (err)
 		goto out_victim;
-	}
-	lower_old = mxfs_lower_child(lower_old_dir, old_dentry);
-	if (IS_ERR(lower_old)) {
-		err = PTR_ERR(lower_old);
-		goto out_unlock;
-	}
-	lower_new = mxfs_lower_child(lower_new_dir, new_dentry);
-	if (IS_ERR(lower_new)) {
-		err = PTR_ERR(lower_new);
-		goto out_old;
-	}
-	err = -EINVAL;
-	if (lower_old == trap)
-		goto out_new;
-	err = flags & RENAME_EXCHANGE ? -EINVAL : -ENOTEMPTY;
-	if (lower_new == trap)
-		goto out_new;
-
-	rd.old_mnt_idmap = &nop_mnt_idmap;
-	rd.old_dir = d_inode(lower_old_dir);
-	rd.old_dentry = lower_old;
-	rd.new_mnt_idmap = &nop_mnt_idmap;
-	rd.new_dir = d_inode(lower_new_dir);
-	rd.new_dentry = lower_new;
-	err = vfs_rename(&rd);
+	if (mxfs_is_same(old_dentry, r.old) && mxfs_is_same(new_dentry, r.new))
+		err = mxfs_vfs_rename(&r);
+	else
+		err = -ESTALE;
 	if (!err) {
 		mxfs_copy_attr(old_dir, d_inode(lower_old_dir));
 		mxfs_copy_attr(new_dir, d_inode(lower_new_dir));
@@ -417,12 +403,7 @@ static int mxfs_rename(struct mnt_idmap *idmap, struct inode *old_dir, struct de
 		mxfs_stamp(old_dentry);
 		mxfs_stamp(new_dentry);
 	}
-out_new:
-	dput(lower_new);
-out_old:
-	dput(lower_old);
-out_unlock:
-	unlock_rename(lower_new_dir, lower_old_dir);
+	mxfs_end_rename(&r);
 out_victim:
 	if (victim && err)
 		mxfs_orphan_abort(victim);

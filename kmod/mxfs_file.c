@@ -277,7 +277,7 @@ static ssize_t mxfs_aio_submit(struct kiocb *iocb, struct iov_iter *iter, struct
 static bool mxfs_may_aio(struct kiocb *iocb)
 {
 	return !is_sync_kiocb(iocb) && (iocb->ki_flags & IOCB_DIRECT) &&
-	       !atomic_read(&MXFS_ISB(file_inode(iocb->ki_filp))->maps);
+	       !mxfs_any_mapped(MXFS_ISB(file_inode(iocb->ki_filp)));
 }
 
 /*
@@ -363,18 +363,77 @@ out:
 	return total;
 }
 
-static ssize_t mxfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
+/*
+ * A page of user memory through the kernel's own: for a source that is a map of the very range that
+ * is written, which is dropped again each time that it is faulted in. The copy takes page faults, so
+ * no lower lock is held, and invalidate_lock neither.
+ */
+static ssize_t mxfs_copy_chunk(struct iov_iter *from, struct page **page)
+{
+	size_t bytes = min_t(size_t, iov_iter_count(from), PAGE_SIZE), copied;
+
+	if (!*page)
+		*page = alloc_page(GFP_KERNEL);
+	if (!*page)
+		return -ENOMEM;
+	copied = copy_page_from_iter(*page, 0, bytes, from);
+	return copied ? copied : -EFAULT;
+}
+
+/*
+ * One attempt, with the pages of maps out of the way: none may be made, or made writable, between
+ * dropping the old ones and the end of the write. It would hold, and later write back, what was
+ * there before.
+ */
+static ssize_t mxfs_write_once(struct kiocb *iocb, struct iov_iter *iter, struct file *lower)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
 	struct address_space *mapping = inode->i_mapping;
+	ssize_t ret;
+	loff_t pos;
+
+	filemap_invalidate_lock(mapping);
+	pos = iocb->ki_flags & IOCB_APPEND ? i_size_read(file_inode(lower)) : iocb->ki_pos;
+	ret = mxfs_cache_drop_locked(inode, pos, pos + iov_iter_count(iter) - 1);
+	if (!ret) {
+		if (mxfs_may_aio(iocb))
+			ret = mxfs_aio_submit(iocb, iter, lower, true);
+		else
+			ret = mxfs_rw_nofault(iocb, iter, lower, true);
+	}
+	mxfs_copy_written(inode, file_inode(lower));
+	filemap_invalidate_unlock(mapping);
+	return ret;
+}
+
+static ssize_t mxfs_write_chunk(struct kiocb *iocb, struct iov_iter *from, struct file *lower,
+				struct page **page)
+{
+	ssize_t copied = mxfs_copy_chunk(from, page), ret;
+	struct iov_iter iter;
+	struct bio_vec bvec;
+
+	if (copied < 0)
+		return copied;
+	bvec_set_page(&bvec, *page, copied, 0);
+	iov_iter_bvec(&iter, ITER_SOURCE, &bvec, 1, copied);
+	ret = mxfs_write_once(iocb, &iter, lower);
+	/* What was copied and not written is still the caller's. */
+	iov_iter_revert(from, copied - max_t(ssize_t, ret, 0));
+	return ret;
+}
+
+static ssize_t mxfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
+{
+	struct inode *inode = file_inode(iocb->ki_filp);
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
-	size_t count = iov_iter_count(from), chunk;
+	struct page *page = NULL;
 	ssize_t ret, total = 0;
 	struct file *lower;
-	loff_t pos;
+	size_t chunk;
 	int idx;
 
-	if (!count)
+	if (!iov_iter_count(from))
 		return 0;
 	inode_lock(inode);
 	idx = mxfs_enter(sbi);
@@ -387,7 +446,7 @@ static ssize_t mxfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
 		total = PTR_ERR(lower);
 		goto out;
 	}
-	for (;;) {
+	do {
 		if (user_backed_iter(from)) {
 			chunk = min_t(size_t, iov_iter_count(from), MXFS_FAULT_IN_MAX);
 			if (fault_in_iov_iter_readable(from, chunk) == chunk) {
@@ -395,32 +454,19 @@ static ssize_t mxfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
 				break;
 			}
 		}
-		/*
-		 * No page of a map may be made, or made writable, between dropping the old ones and
-		 * the end of the write: it would hold, and later write back, what was there before.
-		 */
-		filemap_invalidate_lock(mapping);
-		pos = iocb->ki_flags & IOCB_APPEND ? i_size_read(file_inode(lower)) : iocb->ki_pos;
-		ret = mxfs_cache_drop_locked(inode, pos, pos + iov_iter_count(from) - 1);
-		if (!ret) {
-			if (mxfs_may_aio(iocb))
-				ret = mxfs_aio_submit(iocb, from, lower, true);
-			else
-				ret = mxfs_rw_nofault(iocb, from, lower, true);
-		}
-		mxfs_copy_written(inode, file_inode(lower));
-		filemap_invalidate_unlock(mapping);
-		if (ret > 0)
-			total += ret;
-		if (ret == -EIOCBQUEUED || (ret < 0 && ret != -EFAULT) || !ret)
+		ret = mxfs_write_once(iocb, from, lower);
+		if (ret == -EFAULT)
+			ret = mxfs_write_chunk(iocb, from, lower, &page);
+		if (ret <= 0)
 			break;
-		if (!iov_iter_count(from) || !user_backed_iter(from))
-			break;
+		total += ret;
 		if (fatal_signal_pending(current)) {
 			ret = -EINTR;
 			break;
 		}
-	}
+	} while (iov_iter_count(from) && user_backed_iter(from));
+	if (page)
+		put_page(page);
 	if (!total && ret < 0)
 		total = ret;
 	if (total > 0)
@@ -615,7 +661,7 @@ long mxfs_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	if (IS_ERR(lower))
 		ret = PTR_ERR(lower);
 	else
-		ret = vfs_ioctl(lower, cmd, arg);
+		ret = lower->f_op->unlocked_ioctl(lower, cmd, arg);
 	mxfs_leave(sbi, idx);
 	return ret == -ENOIOCTLCMD ? -ENOTTY : ret;
 }

@@ -211,7 +211,7 @@ struct inode *mxfs_iget(struct super_block *sb, struct dentry *lower)
 	if (!inode)
 		return ERR_PTR(-ENOMEM);
 	mi = MXFS_I(inode);
-	if (!(inode->i_state & I_NEW)) {
+	if (!mxfs_is_new_inode(inode)) {
 		mxfs_set_lower(inode, lower);
 		mxfs_copy_attr(inode, linode);
 		return inode;
@@ -586,7 +586,7 @@ out:
 	return err;
 }
 
-int mxfs_fileattr_get(struct dentry *dentry, struct fileattr *fa)
+int mxfs_fileattr_get(struct dentry *dentry, struct mxfs_fileattr *fa)
 {
 	struct inode *inode = d_inode(dentry);
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
@@ -602,7 +602,7 @@ int mxfs_fileattr_get(struct dentry *dentry, struct fileattr *fa)
 	return err;
 }
 
-int mxfs_fileattr_set(struct mnt_idmap *idmap, struct dentry *dentry, struct fileattr *fa)
+int mxfs_fileattr_set(struct mnt_idmap *idmap, struct dentry *dentry, struct mxfs_fileattr *fa)
 {
 	struct inode *inode = d_inode(dentry);
 	struct mxfs_sb *sbi = MXFS_ISB(inode);

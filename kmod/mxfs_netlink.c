@@ -378,7 +378,7 @@ static void mxfs_send(struct mxfs_sb *sbi, struct sk_buff *skb, void *hdr, const
 	 * read is dead soon.
 	 */
 	if (err && err != -ENOTCONN && err != -ECONNREFUSED)
-		mxfs_warn(sbi, "the daemon did not receive %s (error %d)", what, err);
+		mxfs_warn(sbi, "the daemon did not receive %s (%pe)", what, ERR_PTR(err));
 }
 
 static struct sk_buff *mxfs_event(struct mxfs_sb *sbi, u8 cmd, void **hdr)

@@ -24,24 +24,28 @@ static void mxfs_orphan_name(struct mxfs_sb *sbi, u32 seq, char *name)
 
 static struct dentry *mxfs_subdir(struct dentry *parent, const char *name, bool create)
 {
-	struct dentry *dentry;
-	int err = 0;
+	struct dentry *dir = mxfs_lookup_lower(parent, name, strlen(name));
+	int err;
 
-	inode_lock_nested(d_inode(parent), I_MUTEX_PARENT);
-	dentry = lookup_one_len(name, parent, strlen(name));
-	if (!IS_ERR(dentry) && d_really_is_negative(dentry)) {
-		err = create ? vfs_mkdir(&nop_mnt_idmap, d_inode(parent), dentry, 0700) : -ENOENT;
-		if (!err && d_really_is_negative(dentry))
-			err = -ESTALE;
-	} else if (!IS_ERR(dentry) && !d_is_dir(dentry)) {
-		err = -ENOTDIR;
+	if (!IS_ERR(dir) && d_really_is_negative(dir) && create) {
+		dput(dir);
+		dir = mxfs_begin_create(parent, name, strlen(name));
+		if (!IS_ERR(dir)) {
+			err = mxfs_vfs_mkdir(parent, &dir, 0700);
+			mxfs_end_change(parent, dir);
+			if (err)
+				return ERR_PTR(err);
+		} else if (PTR_ERR(dir) != -EEXIST) {
+			return dir;
+		}
+		dir = mxfs_lookup_lower(parent, name, strlen(name));
 	}
-	inode_unlock(d_inode(parent));
-	if (err) {
-		dput(dentry);
+	if (!IS_ERR(dir) && !d_is_dir(dir)) {
+		err = d_really_is_negative(dir) ? -ENOENT : -ENOTDIR;
+		dput(dir);
 		return ERR_PTR(err);
 	}
-	return dentry;
+	return dir;
 }
 
 /* .mxfs/orphans with a reference. Inside the operation gate, with sbi->cred. */
@@ -60,20 +64,13 @@ static struct dentry *mxfs_orphan_dir(struct mxfs_sb *sbi, bool create)
 /* Removes one entry; -ENOENT when there is none. Inside the operation gate, with sbi->cred. */
 static int mxfs_orphan_unlink(struct dentry *dir, const char *name)
 {
-	struct dentry *lower;
+	struct dentry *lower = mxfs_begin_remove(dir, name, strlen(name));
 	int err;
 
-	inode_lock_nested(d_inode(dir), I_MUTEX_PARENT);
-	lower = lookup_one_len(name, dir, strlen(name));
-	if (IS_ERR(lower)) {
-		err = PTR_ERR(lower);
-	} else {
-		err = d_really_is_negative(lower) ?
-			      -ENOENT :
-			      vfs_unlink(&nop_mnt_idmap, d_inode(dir), lower, NULL);
-		dput(lower);
-	}
-	inode_unlock(d_inode(dir));
+	if (IS_ERR(lower))
+		return PTR_ERR(lower);
+	err = vfs_unlink(&nop_mnt_idmap, d_inode(dir), lower, NULL);
+	mxfs_end_change(dir, lower);
 	return err;
 }
 
@@ -115,17 +112,13 @@ int mxfs_orphan_keep(struct inode *inode)
 		err = PTR_ERR(dir);
 		goto out_cred;
 	}
-	inode_lock_nested(d_inode(dir), I_MUTEX_PARENT);
-	link = lookup_one_len(name, dir, strlen(name));
+	link = mxfs_begin_create(dir, name, strlen(name));
 	if (IS_ERR(link)) {
 		err = PTR_ERR(link);
 	} else {
-		err = d_really_is_positive(link) ?
-			      -EEXIST :
-			      vfs_link(lower, &nop_mnt_idmap, d_inode(dir), link, NULL);
-		dput(link);
+		err = vfs_link(lower, &nop_mnt_idmap, d_inode(dir), link, NULL);
+		mxfs_end_change(dir, link);
 	}
-	inode_unlock(d_inode(dir));
 	dput(dir);
 out_cred:
 	revert_creds(old_cred);
@@ -193,8 +186,8 @@ static void mxfs_reap(struct mxfs_sb *sbi)
 		if (err && err != -ENOENT) {
 			mxfs_warn(
 				sbi,
-				".mxfs/orphans/%s cannot be removed (error %d); the next mount tries again",
-				name, err);
+				".mxfs/orphans/%s cannot be removed (%pe); the next mount tries again",
+				name, ERR_PTR(err));
 			if (err == -EIO)
 				break;
 		}

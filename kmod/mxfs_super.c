@@ -274,7 +274,7 @@ static int mxfs_fill_super(struct super_block *sb, struct fs_context *fc)
 	sbi->rdonly = sb_rdonly(sb);
 	sb->s_magic = MXFS_SUPER_MAGIC;
 	sb->s_op = &mxfs_sops;
-	sb->s_d_op = &mxfs_dops;
+	mxfs_set_dentry_ops(sb, &mxfs_dops);
 	sb->s_xattr = mxfs_xattr_handlers;
 	sb->s_export_op = &mxfs_export_ops;
 	sb->s_flags |= SB_POSIXACL;
@@ -286,11 +286,11 @@ static int mxfs_fill_super(struct super_block *sb, struct fs_context *fc)
 	if (err) {
 		mxfs_err(
 			sbi,
-			"not mounted: the device cannot be had exclusively (error %d): mounted as something else, or held, on this node?",
-			err);
+			"not mounted: the device cannot be had exclusively (%pe): mounted as something else, or held, on this node?",
+			ERR_PTR(err));
 		errorf(fc,
-		       "mxfs: %s cannot be had exclusively (error %d): mounted as something else, or held, on this node?",
-		       sbi->source, err);
+		       "mxfs: %s cannot be had exclusively (%pe): mounted as something else, or held, on this node?",
+		       sbi->source, ERR_PTR(err));
 		return err;
 	}
 	err = mxfs_validate(sbi, fc);
@@ -344,7 +344,7 @@ static int mxfs_get_tree(struct fs_context *fc)
 		return invalf(fc, "mxfs: no device given");
 	err = lookup_bdev(fc->source, &sbi->dev);
 	if (err)
-		return errorf(fc, "mxfs: %s is no block device (error %d)", fc->source, err), err;
+		return errorf(fc, "mxfs: %s is no block device (%pe)", fc->source, ERR_PTR(err)), err;
 	sbi->source = kstrdup(fc->source, GFP_KERNEL);
 	if (!sbi->source)
 		return -ENOMEM;

@@ -200,8 +200,8 @@ int mxfs_validate(struct mxfs_sb *sbi, struct fs_context *fc)
 		return -ENOMEM;
 	err = mxfs_read_start(bdev, b, bytes);
 	if (err) {
-		mxfs_refuse(sbi, fc, err, "the first %zu bytes cannot be read (error %d)", bytes,
-			    err);
+		mxfs_refuse(sbi, fc, err, "the first %zu bytes cannot be read (%pe)", bytes,
+			    ERR_PTR(err));
 		goto out;
 	}
 	if (get_unaligned_be32(b + XSB_OFF_MAGIC) != XSB_MAGIC) {
