@@ -14,6 +14,7 @@
 #include <ftw.h>
 #include <grp.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
