@@ -203,6 +203,8 @@ class _Demo:
             left = node.run("pgrep -a -f '^/usr/lib/mxfs/' || true").out.strip()
             if left:
                 raise CheckFailed(f"{node.name}: after umount a daemon still runs: {left}")
+        # Changes of reservations wait as unit attentions for the next command of a node (SAM-5 5.14): read them away.
+        self.first.run(f"n=0; until sg_turs {DEVICE} 2>/dev/null; do n=$((n+1)); [ $n -lt 8 ] || exit 1; done")
         keys = self.first.run(f"sg_persist -n -i -k {DEVICE}").out
         reservation = self.first.run(f"sg_persist -n -i -r {DEVICE}").out
         if re.search(r"\b0x[0-9a-f]+\n", keys) and "there are NO registered" not in keys:

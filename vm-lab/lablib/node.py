@@ -297,7 +297,7 @@ class Node:
             host.tool("qemu-system-x86_64"), "-name", f"mxfs-lab-{lab.name}-{self.name}", *accel.machine(),
             *accel.arguments(lab.accel), "-smp", cpus, "-m", str(lab.memory), "-no-reboot",
             "-kernel", str(lab.image.kernel), "-initrd", str(lab.image.initrd),
-            "-append", COMMAND_LINE.format(number=number, extra=lab.kernel_arguments).strip(),
+            "-append", COMMAND_LINE.format(number=number, extra=f"{accel.kernel_arguments(lab.accel)} {lab.kernel_arguments}").strip(),
             "-chardev", f"socket,id=con,path={self.console_socket},server=on,wait=off,"
                         f"logfile={self.console_log},logappend=on",
             "-serial", "chardev:con", "-monitor", "none",
