@@ -48,7 +48,14 @@ mkdir -p "$out/usr/lib" "$out/usr/sbin"
 path=$modules
 [ -d "$java_home/jmods" ] && path=$path:$java_home/jmods
 "$java_home/bin/jlink" --module-path "$path" --add-modules org.mxfs.daemon --output "$lib.new" \
-	--strip-debug --no-header-files --no-man-pages --vm server --generate-cds-archive
+	--strip-debug --no-header-files --no-man-pages --vm server >"$lib.log" 2>&1 || {
+	cat "$lib.log" >&2
+	die "jlink failed"
+}
+rm -f "$lib.log"
+# Class data for the start without an AOT cache; only the one kind that the daemon's options use. What the JDK would also
+# share, java.logging, is not in this run time, and it says so at length.
+"$lib.new/bin/java" -Xshare:dump -Xlog:disable -XX:+UseSerialGC >/dev/null 2>&1 || true
 # A quarter of libjvm.so is symbols that only a debugger of the JVM itself reads.
 if command -v strip >/dev/null 2>&1; then
 	find "$lib.new/lib" -name '*.so' -exec strip --strip-unneeded {} + 2>/dev/null || true
