@@ -417,10 +417,10 @@ final class UringBlockDevice extends AbstractBlockDevice {
       if (state.get(slot) == CALLS_BACK) {
         refused[refusedCount++] = slot;
       } else {
+        inFlightEndedLocked();
         if (!endWaited(slot)) {
           releaseLocked(slot);
         }
-        inFlightEndedLocked();
       }
     }
   }
@@ -574,15 +574,19 @@ final class UringBlockDevice extends AbstractBlockDevice {
       }
       return;
     }
-    boolean nobodyWaits = !endWaited(slot);
     lock.lock();
     try {
-      if (nobodyWaits) {
-        releaseLocked(slot);
-      }
-      inFlightEndedLocked();
+      inFlightEndedLocked(); // before the waiting thread goes on and looks
     } finally {
       lock.unlock();
+    }
+    if (!endWaited(slot)) {
+      lock.lock();
+      try {
+        releaseLocked(slot);
+      } finally {
+        lock.unlock();
+      }
     }
   }
 

@@ -33,6 +33,7 @@ import org.mxfs.bindings.linux.iovec;
 import org.mxfs.bindings.linux.msghdr;
 import org.mxfs.bindings.linux.pollfd;
 import org.mxfs.bindings.linux.sockaddr_nl;
+import org.mxfs.bindings.linux.timespec;
 
 /**
  * A generic netlink socket: one port, requests from any number of threads, events to one {@link
@@ -141,6 +142,9 @@ public final class GenericNetlink implements Closeable {
   private final ReentrantReadWriteLock open = new ReentrantReadWriteLock();
 
   private boolean fdsClosed;
+
+  /** Whether messages were lost and the queue has not been empty since; the reader's own. */
+  private boolean congested;
 
   /** How often in a row; the reader's own. */
   private int dumpRaces;
@@ -547,7 +551,10 @@ public final class GenericNetlink implements Closeable {
       msghdr.msg_name(header, 0, sender.address());
       msghdr.msg_iov(header, 0, part.address());
       msghdr.msg_iovlen(header, 0, 1);
-      while (waitForInput(polled)) {
+      MemorySegment noTime = arena.allocate(timespec.SIZE, timespec.ALIGN);
+      // While congested the queue is emptied without waiting; the wake-up is looked at all the
+      // same.
+      while (waitForInput(polled, congested ? noTime : MemorySegment.NULL)) {
         receive(header, sender, buffer);
       }
     } catch (IOException e) {
@@ -563,9 +570,9 @@ public final class GenericNetlink implements Closeable {
   }
 
   /** Returns whether to go on. */
-  private boolean waitForInput(MemorySegment polled) throws ErrnoException {
+  private boolean waitForInput(MemorySegment polled, MemorySegment timeout) throws ErrnoException {
     while (true) {
-      int ready = Linux.ppoll(polled, 2, MemorySegment.NULL, MemorySegment.NULL, 0);
+      int ready = Linux.ppoll(polled, 2, timeout, MemorySegment.NULL, 0);
       if (ready != -Errnos.EINTR) {
         Errno.check(ready, "ppoll", "netlink socket and its wake-up");
         return pollfd.revents(polled, pollfd.SIZE) == 0;
@@ -578,11 +585,21 @@ public final class GenericNetlink implements Closeable {
     msghdr.msg_namelen(header, 0, sockaddr_nl.SIZE);
     msghdr.msg_flags(header, 0, 0);
     long received = Linux.recvmsg(fd, header, Sockets.MSG_DONTWAIT);
-    if (received == -Errnos.EINTR || received == -Errnos.EAGAIN) {
+    if (received == -Errnos.EINTR) {
+      return;
+    }
+    if (received == -Errnos.EAGAIN) {
+      if (congested) {
+        congested = false;
+        gap("the socket overran (ENOBUFS)");
+      }
       return;
     }
     if (received == -Errnos.ENOBUFS) {
-      gap("the socket overran (ENOBUFS)");
+      // Said once, at the first loss. From there until its queue is empty the kernel drops in
+      // silence
+      // (NETLINK_S_CONGESTED, net/netlink/af_netlink.c): the gap ends where the queue does.
+      congested = true;
       return;
     }
     if (received == -Errnos.EINVAL && ++dumpRaces < MAX_DUMP_RACES) {

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package org.mxfs.blockio;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
+
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.time.Duration;
+import java.util.HashSet;
+import java.util.Set;
+import java.util.SplittableRandom;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.mxfs.bindings.ErrnoException;
+import org.mxfs.bindings.linux.Errnos;
+import org.mxfs.blockio.FaultyBlockDevice.Fault;
+
+/** The devices that crash and fail on request do exactly what was asked of them. */
+@Timeout(60)
+class FailingTwinsTest {
+  private static final int BLOCK = 512;
+
+  private static void write(BlockDevice d, long at, int blocks, int version, boolean through)
+      throws IOException {
+    MemorySegment m = d.buffers().asSlice(0, (long) blocks * BLOCK);
+    Pattern.fill(m, at, version);
+    if (through) {
+      d.writeThrough(at, m);
+    } else {
+      d.write(at, m);
+    }
+  }
+
+  private static boolean holds(BlockDevice d, long at, int version) throws IOException {
+    MemorySegment m = d.buffers().asSlice(8192, BLOCK);
+    d.read(at, m);
+    return Pattern.matches(m, at, version);
+  }
+
+  @Test
+  void aCrashKeepsWhatIsDurableAndAnySubsetOfTheRest() throws IOException {
+    try (MemoryBlockDevice d = MemoryBlockDevice.create(64 * BLOCK, BLOCK, 1 << 14)) {
+      write(d, 0, 4, 1, false);
+      d.flush();
+      write(d, 4 * BLOCK, 1, 1, true);
+      write(d, 0, 4, 2, false); // not flushed
+      Set<String> outcomes = new HashSet<>();
+      for (int seed = 0; seed < 200; seed++) {
+        try (MemoryBlockDevice after =
+            MemoryBlockDevice.withContents(
+                d.afterCrash(new SplittableRandom(seed)), BLOCK, 1 << 14)) {
+          StringBuilder outcome = new StringBuilder();
+          for (int block = 0; block < 4; block++) {
+            boolean old = holds(after, (long) block * BLOCK, 1);
+            assertThat(old || holds(after, (long) block * BLOCK, 2)).isTrue();
+            outcome.append(old ? 'o' : 'n');
+          }
+          outcomes.add(outcome.toString());
+          assertThat(holds(after, 4 * BLOCK, 1)).as("written through").isTrue();
+        }
+      }
+      assertThat(outcomes).as("every subset").hasSize(16);
+      assertThat(holds(d, 0, 2)).as("the device itself").isTrue();
+    }
+  }
+
+  private static FaultyBlockDevice failing(FaultyBlockDevice.Script script) {
+    return new FaultyBlockDevice(MemoryBlockDevice.create(64 * BLOCK, BLOCK, 1 << 14), script);
+  }
+
+  @Test
+  void eachFaultDoesWhatItsNameSays() throws IOException {
+    Fault[] faults = {
+      new Fault.None(),
+      new Fault.Fails(Errnos.EIO),
+      new Fault.Lost(),
+      new Fault.Torn(1, Errnos.EBADE),
+      new Fault.Misdirected(40 * BLOCK)
+    };
+    try (FaultyBlockDevice d =
+        failing(
+            (number, op, offset, length) ->
+                op == Operation.WRITE ? faults[(int) (offset / (8 * BLOCK))] : new Fault.None())) {
+      write(d, 0, 2, 1, false);
+      assertThat(holds(d, 0, 1)).isTrue();
+      assertThatExceptionOfType(ErrnoException.class)
+          .isThrownBy(() -> write(d, 8 * BLOCK, 2, 1, false))
+          .withMessageContaining("EIO");
+      assertThat(holds(d, 8 * BLOCK, 1)).isFalse();
+      write(d, 16 * BLOCK, 2, 1, false);
+      assertThat(holds(d, 16 * BLOCK, 1)).as("lost").isFalse();
+      assertThatExceptionOfType(ErrnoException.class)
+          .isThrownBy(() -> write(d, 24 * BLOCK, 2, 1, false))
+          .withMessageContaining("EBADE")
+          .withMessageContaining("reservation");
+      assertThat(holds(d, 24 * BLOCK, 1)).as("torn, first block").isTrue();
+      assertThat(holds(d, 25 * BLOCK, 1)).as("torn, second block").isFalse();
+      write(d, 32 * BLOCK, 1, 1, false);
+      assertThat(holds(d, 32 * BLOCK, 1)).isFalse();
+      MemorySegment elsewhere = d.buffers().asSlice(8192, BLOCK);
+      d.read(40 * BLOCK, elsewhere);
+      assertThat(Pattern.matches(elsewhere, 32 * BLOCK, 1)).as("misdirected").isTrue();
+    }
+  }
+
+  @Test
+  void aHangingRequestIsCountedByAFreezeAndCarriedOutWhenReleased() throws Exception {
+    FaultyBlockDevice d =
+        failing(
+            (number, op, offset, length) ->
+                op == Operation.WRITE ? new Fault.Hangs() : new Fault.None());
+    MemorySegment m = d.buffers().asSlice(0, BLOCK);
+    Pattern.fill(m, 0, 1);
+    CompletableFuture<Integer> called = new CompletableFuture<>();
+    d.write(0, m, (tag, result) -> called.complete(result), 5);
+    CompletableFuture<Void> waited =
+        CompletableFuture.runAsync(
+            () -> {
+              try {
+                d.write(BLOCK, m);
+              } catch (IOException e) {
+                throw new IllegalStateException(e);
+              }
+            },
+            task -> Thread.ofPlatform().start(task));
+    while (d.inFlight() < 2) {
+      Thread.onSpinWait();
+    }
+    FreezeReport report = d.freeze(Duration.ofMillis(20));
+    assertThat(report.drained()).isFalse();
+    assertThat(report.inFlight()).isEqualTo(2);
+    assertThat(report.flushIssued()).isFalse();
+    assertThat(called).isNotDone();
+    while (!waited.isDone()) {
+      d.release();
+    }
+    waited.get(20, TimeUnit.SECONDS);
+    assertThat(called.get(20, TimeUnit.SECONDS)).isZero();
+    assertThat(d.freeze(Duration.ofSeconds(20)).flushCompleted()).isTrue();
+    d.close();
+  }
+
+  @Test
+  void aFlushThatHangsDoesNotHoldAFreeze() throws Exception {
+    FaultyBlockDevice d =
+        failing(
+            (number, op, offset, length) ->
+                op == Operation.FLUSH ? new Fault.Hangs() : new Fault.None());
+    FreezeReport report = d.freeze(Duration.ofMillis(20));
+    assertThat(report).hasToString("drained=true inFlight=0 flushIssued=true flushCompleted=false");
+    while (d.inFlight() > 0) {
+      d.release();
+    }
+    d.close();
+  }
+}

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package org.mxfs.blockio;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
+import static org.assertj.core.api.Assertions.assertThatIllegalStateException;
+
+import com.sun.management.ThreadMXBean;
+import java.io.IOException;
+import java.io.RandomAccessFile;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.lang.management.ManagementFactory;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.mxfs.bindings.Errno;
+import org.mxfs.bindings.ErrnoException;
+import org.mxfs.bindings.Mapping;
+import org.mxfs.bindings.linux.Errnos;
+import org.mxfs.bindings.linux.Linux;
+import org.mxfs.bindings.linux.Memory;
+import org.mxfs.bindings.linux.Processes;
+
+/**
+ * What happens when requests do not end. The file behind the ring is an event counter: a read from
+ * it hangs in the kernel until something is written, which is as close to a dead disk as a machine
+ * without one comes.
+ */
+@Timeout(60)
+class UringBlockDeviceTest {
+  private static final int BLOCK = 512;
+
+  @TempDir Path dir;
+
+  /** A "disk" whose reads hang until {@link #release}. */
+  private static final class Hanging {
+    final UringBlockDevice device;
+    private final int fd;
+
+    Hanging(int depth, Duration timeout) throws ErrnoException {
+      fd =
+          Errno.check(
+              Linux.eventfd2(0, Processes.EFD_CLOEXEC | Processes.EFD_SEMAPHORE), "eventfd", "");
+      Arena arena = Arena.ofShared();
+      MemorySegment buffers =
+          Mapping.map(
+              arena,
+              -1,
+              0,
+              1 << 16,
+              Memory.PROT_READ | Memory.PROT_WRITE,
+              Memory.MAP_PRIVATE | Memory.MAP_ANONYMOUS);
+      device =
+          new UringBlockDevice("hanging", fd, 1 << 20, BLOCK, arena, buffers, depth, timeout)
+              .started();
+    }
+
+    MemorySegment memory(int i) {
+      return device.buffers().asSlice((long) i * BLOCK, BLOCK);
+    }
+
+    /** Ends {@code count} reads; each has got 8 bytes of a block, which is an error. */
+    void release(int count) {
+      try (Arena arena = Arena.ofConfined()) {
+        assertThat(Linux.write(fd, arena.allocateFrom(ValueLayout.JAVA_LONG, count), Long.BYTES))
+            .isEqualTo(8);
+      }
+    }
+  }
+
+  @Test
+  void aFreezeReturnsByItsDeadlineAndCountsWhatIsLost() throws Exception {
+    Hanging h = new Hanging(8, Duration.ofSeconds(20));
+    BlockingQueue<Integer> results = new LinkedBlockingQueue<>();
+    for (int i = 0; i < 3; i++) {
+      h.device.read(0, h.memory(i), (tag, result) -> results.add(result), i);
+    }
+    long before = System.nanoTime();
+    FreezeReport report = h.device.freeze(Duration.ofMillis(200));
+    long millis = (System.nanoTime() - before) / 1_000_000;
+    assertThat(report)
+        .hasToString("drained=false inFlight=3 flushIssued=false flushCompleted=false");
+    assertThat(millis).isBetween(195L, 5_000L);
+    h.release(3);
+    for (int i = 0; i < 3; i++) {
+      assertThat(results.poll(20, TimeUnit.SECONDS)).isEqualTo(-Errnos.EIO);
+    }
+    report = h.device.freeze(Duration.ofSeconds(20));
+    assertThat(report.drained()).isTrue();
+    assertThat(report.flushIssued()).isTrue();
+    assertThat(report.flushCompleted())
+        .as("an event counter has nothing to flush: EINVAL")
+        .isFalse();
+    h.device.close();
+  }
+
+  @Test
+  void aRequestThatIsWaitedForTimesOutAndStaysInFlight() throws Exception {
+    Hanging h = new Hanging(2, Duration.ofMillis(50));
+    assertThatExceptionOfType(ErrnoException.class)
+        .isThrownBy(() -> h.device.read(0, h.memory(0)))
+        .satisfies(e -> assertThat(e.errno()).isEqualTo(Errnos.ETIMEDOUT))
+        .withMessageContaining("outcome is unknown");
+    assertThat(h.device.inFlight()).isEqualTo(1);
+    assertThatExceptionOfType(IOException.class)
+        .isThrownBy(h.device::close)
+        .withMessageContaining("1 requests have not ended");
+    h.memory(0).fill((byte) 1); // still there: the disk may yet write into it
+    h.release(1);
+    while (h.device.inFlight() > 0) {
+      Thread.onSpinWait();
+    }
+  }
+
+  @Test
+  void aCancelledRequestIsReportedAsSuch() throws Exception {
+    Hanging h = new Hanging(4, Duration.ofSeconds(20));
+    BlockingQueue<Long> cancelled = new LinkedBlockingQueue<>();
+    for (int i = 0; i < 4; i++) {
+      h.device.read(
+          0,
+          h.memory(i),
+          (tag, result) -> {
+            if (result == -Errnos.ECANCELED) {
+              cancelled.add(tag);
+            }
+          },
+          i / 2);
+    }
+    assertThat(h.device.cancel(1)).isEqualTo(2);
+    assertThat(cancelled.poll(20, TimeUnit.SECONDS)).isEqualTo(1);
+    assertThat(cancelled.poll(20, TimeUnit.SECONDS)).isEqualTo(1);
+    assertThat(h.device.cancel(7)).isZero();
+    while (h.device.inFlight() > 2) {
+      Thread.onSpinWait();
+    }
+    h.release(2);
+    h.device.close();
+    assertThat(cancelled).isEmpty();
+  }
+
+  @Test
+  void aFullQueueMakesCallersWaitAndAFreezeSendsThemAway() throws Exception {
+    Hanging h = new Hanging(2, Duration.ofSeconds(20));
+    for (int i = 0; i < 2; i++) {
+      h.device.read(0, h.memory(i), (tag, result) -> {}, i);
+    }
+    AtomicReference<@Nullable Throwable> outcome = new AtomicReference<>();
+    Thread third =
+        Thread.ofPlatform()
+            .start(
+                () -> {
+                  try {
+                    h.device.read(0, h.memory(2), (tag, result) -> {}, 2);
+                  } catch (IOException e) {
+                    outcome.set(e);
+                  }
+                });
+    while (third.getState() != Thread.State.WAITING) {
+      Thread.onSpinWait();
+    }
+    assertThat(h.device.inFlight()).isEqualTo(2);
+    h.device.freeze(Duration.ofMillis(1));
+    third.join();
+    assertThat(outcome.get()).isInstanceOf(FrozenException.class);
+    h.release(2);
+    h.device.close();
+  }
+
+  @Test
+  void aCallbackMustNotWait() throws Exception {
+    Hanging h = new Hanging(4, Duration.ofSeconds(20));
+    CompletableFuture<String> seen = new CompletableFuture<>();
+    h.device.read(
+        0,
+        h.memory(0),
+        (tag, result) -> {
+          assertThatIllegalStateException().isThrownBy(h.device::flush);
+          assertThatIllegalStateException().isThrownBy(h.device::close);
+          seen.complete("refused");
+        },
+        0);
+    h.release(1);
+    assertThat(seen.get(20, TimeUnit.SECONDS)).isEqualTo("refused");
+    h.device.close();
+  }
+
+  @Test
+  void aCallbackThatThrowsHarmsNobodyElse() throws Exception {
+    Hanging h = new Hanging(4, Duration.ofSeconds(20));
+    Thread.UncaughtExceptionHandler before = Thread.getDefaultUncaughtExceptionHandler();
+    BlockingQueue<Throwable> reported = new LinkedBlockingQueue<>();
+    Thread.setDefaultUncaughtExceptionHandler((thread, e) -> reported.add(e));
+    try {
+      h.device.read(
+          0,
+          h.memory(0),
+          (tag, result) -> {
+            throw new IllegalStateException("a bug");
+          },
+          0);
+      CompletableFuture<Integer> other = new CompletableFuture<>();
+      h.device.read(0, h.memory(1), (tag, result) -> other.complete(result), 1);
+      h.release(2);
+      assertThat(other.get(20, TimeUnit.SECONDS)).isEqualTo(-Errnos.EIO);
+      assertThat(reported.poll(20, TimeUnit.SECONDS)).hasMessage("a bug");
+      h.device.close();
+    } finally {
+      Thread.setDefaultUncaughtExceptionHandler(before);
+    }
+  }
+
+  @Test
+  void anInterruptNeitherLosesARequestNorIsLost() throws Exception {
+    Hanging h = new Hanging(4, Duration.ofSeconds(20));
+    CompletableFuture<Boolean> stillInterrupted = new CompletableFuture<>();
+    Thread waiting =
+        Thread.ofPlatform()
+            .start(
+                () -> {
+                  try {
+                    h.device.read(0, h.memory(0));
+                  } catch (IOException e) {
+                    stillInterrupted.complete(Thread.currentThread().isInterrupted());
+                  }
+                });
+    while (waiting.getState() != Thread.State.TIMED_WAITING) {
+      Thread.onSpinWait();
+    }
+    waiting.interrupt();
+    h.release(1);
+    assertThat(stillInterrupted.get(20, TimeUnit.SECONDS)).isTrue();
+    h.device.close();
+  }
+
+  @Test
+  void requestsAllocateNothing() throws Exception {
+    Path path = dir.resolve("disk");
+    try (RandomAccessFile f = new RandomAccessFile(path.toFile(), "rw")) {
+      f.setLength(1 << 20);
+    }
+    try (BlockDevice d = BlockDevices.open(path)) {
+      MemorySegment[] memory = new MemorySegment[32];
+      for (int i = 0; i < memory.length; i++) {
+        memory[i] = d.buffers().asSlice((long) i * d.blockSize(), d.blockSize());
+      }
+      AtomicInteger ended = new AtomicInteger();
+      BlockDevice.Callback callback = (tag, result) -> ended.addAndGet(result == 0 ? 1 : 1 << 20);
+      rounds(d, memory, callback, ended, 20); // links and loads what the first use needs
+      ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+      int rounds = 200;
+      long before = threads.getTotalThreadAllocatedBytes();
+      rounds(d, memory, callback, ended, rounds);
+      double each =
+          (threads.getTotalThreadAllocatedBytes() - before) / (double) (rounds * memory.length);
+      // A lock that is contended makes a queue node now and then; a request that made as much as
+      // one small object would show as 16 and more.
+      assertThat(each).isLessThan(16);
+    }
+  }
+
+  private static void rounds(
+      BlockDevice d,
+      MemorySegment[] memory,
+      BlockDevice.Callback callback,
+      AtomicInteger ended,
+      int rounds)
+      throws IOException {
+    for (int r = 0; r < rounds; r++) {
+      ended.set(0);
+      d.plug();
+      for (int i = 0; i < memory.length; i++) {
+        d.read((long) i * d.blockSize(), memory[i], callback, i);
+      }
+      d.unplug();
+      while (ended.get() < memory.length) {
+        Thread.onSpinWait();
+      }
+      if (ended.get() != memory.length) {
+        throw new AssertionError("a read failed");
+      }
+    }
+  }
+
+  @Test
+  void theDeviceSaysHowItWorks() throws Exception {
+    Path path = dir.resolve("disk");
+    try (RandomAccessFile f = new RandomAccessFile(path.toFile(), "rw")) {
+      f.setLength(1 << 20);
+    }
+    try (BlockDevice d = BlockDevices.open(path, BlockDevices.Options.DEFAULT.withQueueDepth(7))) {
+      assertThat(d)
+          .hasToString(
+              path + ": io_uring, queue depth 7, registered file, registered buffers, in flight 0");
+      assertThat(d.queueDepth()).isEqualTo(7);
+      assertThat(d.size()).isEqualTo(1 << 20);
+    }
+  }
+}
