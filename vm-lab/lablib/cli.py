@@ -131,6 +131,16 @@ def _parser() -> argparse.ArgumentParser:
               "'N passed, N failed'", in_lab=False)
     sub.add_argument("parts", nargs="*", metavar="PART", help=f"only these: {', '.join(test.PARTS)}")
     sub.add_argument("--seed", type=int, default=None, help="the demo's seed")
+    sub = add("protocol", _protocol, "scripts that prove one thing each on two nodes that share a disk; without a name all of them, in "
+              "a lab of their own. RUN_TIMEOUT=90s replaces a script's time limit, RUN_UNTIL_MARKER=1 ends it at its marker", True)
+    sub.add_argument("scripts", nargs="*", metavar="SCRIPT", help="which ones (default: all, in order)")
+    sub.add_argument("--list", action="store_true", help="what there is, with time limits and markers")
+    sub.add_argument("--dist", type=Path, metavar="DIR", help="install tree (default: built as by 'lab dist')")
+    sub = add("bench", _bench, "speed against plain XFS in the same boot, printed as ratios with their targets", True, in_lab=False)
+    sub.add_argument("benches", nargs="*", metavar="BENCH", help="which ones (default: all)")
+    sub.add_argument("--list", action="store_true", help="what there is, with the targets")
+    sub.add_argument("--rounds", type=int, default=3, help="alternating rounds (default 3)")
+    sub.add_argument("--dist", type=Path, metavar="DIR", help="install tree (default: built as by 'lab dist')")
     sub = add("requirements", _requirements, "check the table of requirements and their tests", in_lab=False, cleans_up=False)
     sub.add_argument("--write", action="store_true", help="make docs/requirements.md from tests/requirements.tsv")
     return parser
@@ -338,6 +348,34 @@ def _test(options) -> int:
     if unknown := [part for part in options.parts if part not in test.PARTS]:
         raise LabError(f"no part '{unknown[0]}'", f"parts: {', '.join(test.PARTS)}", USAGE)
     return CheckFailed.code if test.run(options.parts, options.seed) else 0
+
+
+def _protocol(options) -> int:
+    from . import protocol
+    if options.list:
+        found = protocol.catalogue()
+        _print(options, found, "\n".join(f"{one['name']:<16} {one['limit']:>4} s  {one['proves']}" for one in found))
+        return 0
+    results = []
+    for result in protocol.run(options.scripts or protocol.names(), options.dist, options.name):
+        results.append(result)
+        if not options.json:
+            print(f"{result.name:<16} {'ok' if result.ok else 'FAILED'} ({result.seconds:.1f} s)", flush=True)
+            if result.why:
+                print("    " + result.why.strip().replace("\n", "\n    "), flush=True)
+    failed = sum(not result.ok for result in results)
+    _print(options, [vars(result) for result in results], f"{len(results) - failed} passed, {failed} failed")
+    return CheckFailed.code if failed else 0
+
+
+def _bench(options) -> int:
+    from . import bench
+    if options.list:
+        _print(options, bench.catalogue(), "\n".join(f"{one['name']:<12} {one['measures']}" for one in bench.catalogue()))
+        return 0
+    lines = bench.run(options.benches or bench.names(), options.rounds, options.dist)
+    _print(options, [vars(line) | {"met": line.met} for line in lines], bench.table(lines))
+    return 0 if all(line.met for line in lines) else CheckFailed.code
 
 
 def _requirements(options) -> None:

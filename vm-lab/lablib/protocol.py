@@ -1,0 +1,465 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`lab protocol`: scripts that prove one thing each on two nodes that share a disk.
+
+A script is a file of vm-lab/protocol/. Its docstring says what it proves; `run(stage)` does it; LIMIT is its time limit in
+seconds; MARKERS are the lines that it prints, each only after what it stands for was read back and found right;
+EXPECTED are kernel complaints that it provokes on purpose. The nodes are booted once for many scripts, so each one must leave
+them as it found them, and after each one that is checked: no mount, no daemon, no registered key, no
+kernel complaint. Where that fails, so does the script, and the nodes are booted afresh for the next.
+
+RUN_TIMEOUT=90s replaces a script's own limit; RUN_UNTIL_MARKER=1 ends it at its last marker, without the rest of the script.
+"""
+
+import contextlib
+import importlib.util
+import os
+import re
+import select
+import shlex
+import signal
+import subprocess
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Iterator
+
+from . import build, host, progress, scan as scanner, ssh
+from .errors import USAGE, CheckFailed, LabError, TimedOut
+from .lab import Lab, logs_folder
+from .node import Node, Result
+
+FOLDER = host.LAB_FOLDER / "protocol"
+DEVICE = "/dev/sda"
+PLACE = "/mnt/shared"
+PROGRAMS = "/run/t"  # where the programs of tests/c are on a node
+
+# The order of a whole run: what needs least comes first, so that the first failure says most.
+ORDER = ("module", "options", "validate", "badsb", "daemon-bad", "no-reservations", "in-use", "cycles", "posix", "ro", "two-node",
+         "stress", "fairness", "daemon-killed", "blocked", "fenced")
+
+
+def names() -> list[str]:
+    return list(ORDER)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    name: str
+    ok: bool
+    why: str
+    seconds: float
+
+
+class Reached(Exception):
+    """RUN_UNTIL_MARKER: the last marker was printed."""
+
+
+def load(name: str) -> ModuleType:
+    file = FOLDER / f"{name}.py"
+    if name not in ORDER or not file.exists():
+        raise LabError(f"there is no protocol script '{name}'", f"one of: {', '.join(ORDER)}", USAGE)
+    spec = importlib.util.spec_from_file_location(f"protocol.{name}", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def catalogue() -> list[dict]:
+    """What there is, for --list."""
+    found = []
+    for name in ORDER:
+        module = load(name)
+        found.append({"name": name, "limit": module.LIMIT, "markers": module.MARKERS,
+                      "proves": " ".join(module.__doc__.split())})
+    return found
+
+
+def run_all(tree: Path | None = None) -> Iterator[Outcome]:
+    return run(list(ORDER), tree=tree)
+
+
+def run(chosen: list[str], tree: Path | None = None, lab_name: str | None = None) -> Iterator[Outcome]:
+    """Runs scripts in a lab of their own, or in one that is up; an outcome as soon as there is one."""
+    modules = {name: load(name) for name in chosen}
+    programs = build.c_tests()
+    if lab_name is not None:
+        yield from _run_in(Lab.open(lab_name), modules, programs)
+        return
+    with Lab.ephemeral("protocol", 2, dist=tree or build.install_tree(), disk_size=6 << 30) as lab:
+        yield from _run_in(lab, modules, programs)
+    progress.say(f"logs: {logs_folder(lab.name)}")
+
+
+def _run_in(lab: Lab, modules: dict[str, ModuleType], programs: Path) -> Iterator[Outcome]:
+    stage = Stage(lab, programs)
+    stage.prepare()
+    for name, module in modules.items():
+        yield _run_one(stage, name, module)
+
+
+def _seconds(text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m)?", text.strip())
+    if not match:
+        raise LabError(f"RUN_TIMEOUT={text} is no time", "such as 90s, 5m", USAGE)
+    return float(match[1]) * {"ms": 0.001, "s": 1, "m": 60, None: 1}[match[2]]
+
+
+def _run_one(stage: "Stage", name: str, module: ModuleType) -> Outcome:
+    start = time.monotonic()
+    limit = _seconds(os.environ["RUN_TIMEOUT"]) if os.environ.get("RUN_TIMEOUT") else float(module.LIMIT)
+    stage.begin(name, module)
+    why = ""
+    try:
+        with _time_limit(limit, name):
+            try:
+                module.run(stage)
+                missing = [marker for marker in module.MARKERS if marker not in stage.printed]
+                if missing:
+                    raise CheckFailed(f"the script ended without its marker: {missing[0]}")
+            except Reached:
+                pass
+    except LabError as error:
+        why = str(error)
+    except Exception:  # a fault of the script itself
+        why = traceback.format_exc()
+    finally:
+        stage.close_programs()
+    # What it left, whether it ended well or not; what it found first is what is told first.
+    try:
+        for check in (stage.check_left, lambda: stage.check_console(module.EXPECTED)):
+            try:
+                with _time_limit(120, f"{name}: looking at what it left"):
+                    check()
+            except LabError as error:
+                why += ("\n" if why else "") + str(error)
+        if why:
+            stage.keep_evidence()
+            stage.boot_afresh()
+    except LabError as error:
+        why += f"\nand the nodes could not be booted afresh: {error}"
+    return Outcome(name, not why, why, time.monotonic() - start)
+
+
+@contextlib.contextmanager
+def _time_limit(seconds: float, what: str):
+    """Raises TimedOut in the main thread, wherever it waits."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def late(_number, _frame):
+        raise TimedOut(f"{what} did not end within {seconds:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What became of a mount, by tests/c/try_mount."""
+
+    errno: str
+    said: str
+
+    @property
+    def mounted(self) -> bool:
+        return self.errno == "0"
+
+
+class Stage:
+    """Two nodes, the shared disk, and what all scripts do with them."""
+
+    def __init__(self, lab: Lab, programs: Path):
+        self.lab = lab
+        self.programs = programs
+        self.n1, self.n2 = lab.nodes[0], lab.nodes[1]
+        self.name = ""
+        self.printed: list[str] = []
+        self._markers: list[str] = []
+        self._offsets: dict[str, int] = {}
+        self._open: list[Program] = []
+        self._marks = 0
+
+    # ---- the frame of a script
+
+    def prepare(self, nodes: list[Node] | None = None) -> None:
+        def one(node: Node) -> None:
+            node.run("test -e /dev/mxfs-lab && mkdir -p " + PLACE)
+            node.push(self.programs, PROGRAMS)
+            node.run(f"chmod 755 {PROGRAMS}/*; modprobe mxfs")
+        self.lab.in_parallel(one, nodes)
+
+    def begin(self, name: str, module: ModuleType) -> None:
+        self.name, self.printed, self._markers = name, [], list(module.MARKERS)
+        self._offsets = {node.name: node.console_size() for node in self.lab.nodes}
+        progress.say(f"{name} ...")
+
+    def marker(self, text: str) -> None:
+        """A stable line, printed only after what it says was read back."""
+        print(text, flush=True)
+        self.printed.append(text)
+        if os.environ.get("RUN_UNTIL_MARKER") == "1" and self._markers and text == self._markers[-1]:
+            raise Reached
+
+    def note(self, text: str) -> None:
+        progress.say(f"{self.name}: {text}")
+
+    def check(self, fine, what: str) -> None:
+        if not fine:
+            raise CheckFailed(what)
+
+    def same(self, got, expected, what: str) -> None:
+        if got != expected:
+            raise CheckFailed(f"{what}: {got!r}, expected {expected!r}")
+
+    def matches(self, pattern: str, text: str, what: str) -> None:
+        if not re.search(pattern, text):
+            raise CheckFailed(f"{what}: nothing like '{pattern}' in:\n{text.strip()[-1500:]}")
+
+    def until(self, condition, limit: float, what: str):
+        """Polls until the condition is true; its value."""
+        end = time.monotonic() + limit
+        while True:
+            value = condition()
+            if value:
+                return value
+            if time.monotonic() > end:
+                raise TimedOut(f"not within {limit:.0f} s: {what}")
+            time.sleep(0.1)
+
+    # ---- what a script leaves
+
+    def leftovers(self, node: Node) -> list[str]:
+        found = []
+        text = node.run("cat /proc/mounts; echo ==; pidof mxfsd; echo ==; pgrep -a try_mount; pgrep -ax mount; echo ==; "
+                        "losetup -a; echo ==; lsmod | sed -n 's/^mxfs *[0-9]* *\\([0-9]*\\).*/\\1/p'", check=False, timeout=30).out
+        parts = [part.strip() for part in text.split("==\n")]
+        if mounts := [line for line in parts[0].splitlines() if " mxfs " in line or f" {PLACE} " in line or " xfs " in line]:
+            found.append(f"{node.name}: still mounted: {mounts}")
+        if parts[1]:
+            found.append(f"{node.name}: a daemon is still there: pid {parts[1]}")
+        if parts[2]:
+            found.append(f"{node.name}: a mount still hangs: {parts[2]}")
+        if parts[3]:
+            found.append(f"{node.name}: loop devices are still there: {parts[3]}")
+        if parts[4] not in ("", "0"):
+            found.append(f"{node.name}: the module is still in use: {parts[4]}")
+        return found
+
+    def check_left(self) -> None:
+        for node in self.lab.nodes:
+            if node.state != "running":
+                raise CheckFailed(f"{node.name} is {node.state} after the script")
+        found = [line for lines in self.lab.in_parallel(self.leftovers) for line in lines]
+        if keys := self.keys(self.n1):
+            found.append(f"keys are still registered: {keys}")
+        if found:
+            raise CheckFailed("left behind: " + "; ".join(found))
+
+    def check_console(self, expected: list[str]) -> None:
+        """No kernel complaint since the script began."""
+        found = []
+        for node in self.lab.nodes:
+            part = self.lab.folder / f"protocol-{self.name}-{node.name}.log"
+            part.write_text(node.console(self._offsets[node.name]))
+            found += scanner.scan(part, expected)
+            if not found:
+                part.unlink()
+        if found:
+            raise CheckFailed("kernel complaints on the console:\n" + "\n".join(map(str, found)))
+
+    def keep_evidence(self) -> None:
+        """The ends of the logs and where tasks wait, for a script that failed."""
+        for node in self.lab.nodes:
+            with contextlib.suppress(LabError):
+                text = node.run("dmesg | tail -n 80; echo; cat /sys/kernel/debug/mxfs/*/status; tail -n 60 /var/log/mxfs/*.log; "
+                                "for p in /proc/[0-9]*; do s=$(cat $p/stat 2>/dev/null); case $s in *') D '*) "
+                                "cat $p/comm $p/stack;; esac; done", check=False, timeout=20).out
+                (self.lab.folder / f"failed-{self.name}-{node.name}.log").write_text(text)
+
+    def boot_afresh(self) -> None:
+        self.note("booting the nodes afresh")
+        for node in self.lab.nodes:
+            node.stop()
+        self.lab.in_parallel(Node.start)
+        self.n2.link(True)
+        self.clear_keys()
+        self.prepare()
+
+    # ---- the shared disk
+
+    def keys(self, node: Node) -> list[str]:
+        """The registered reservation keys, as the array tells them."""
+        out = node.run(f"sg_persist -n -i -k {DEVICE}", timeout=20).out
+        return re.findall(r"^\s+0x([0-9a-f]+)$", out, re.M)
+
+    def holder(self, node: Node) -> str | None:
+        out = node.run(f"sg_persist -n -i -r {DEVICE}", timeout=20).out
+        match = re.search(r"Key=0x([0-9a-f]+)", out)
+        return match[1] if match else None
+
+    def clear_keys(self) -> None:
+        """All registrations and the reservation away, by a key of our own: for nodes that were powered off."""
+        self.n1.run(f"sg_persist -n -o --register-ignore --param-sark=0x1ab {DEVICE} >/dev/null; "
+                    f"sg_persist -n -o --clear --param-rk=0x1ab {DEVICE} >/dev/null", timeout=20)
+
+    def mkfs(self, node: Node | None = None, options: str = "") -> None:
+        (node or self.n1).run(f"mkfs.xfs -q -f {options} {DEVICE}")
+
+    def repair(self, node: Node | None = None) -> None:
+        """xfs_repair -n finds nothing."""
+        done = (node or self.n1).run(f"xfs_repair -n {DEVICE} 2>&1", check=False, timeout=300)
+        self.check(done.rc == 0, f"xfs_repair -n ended with status {done.rc}:\n{done.out[-2000:]}")
+
+    # ---- mounting
+
+    def mount(self, node: Node, options: str = "", device: str = DEVICE, place: str = PLACE, kind: str = "mxfs",
+              timeout: float = 60) -> float:
+        """Mounts with mount(8); the milliseconds it took, by the node's clock."""
+        option = f"-o {options} " if options else ""
+        out = node.run(f"s=$(date +%s%N); mount -t {kind} {option}{device} {place} && e=$(date +%s%N) && "
+                       "echo $(((e - s) / 1000))", timeout=timeout).out
+        return int(out.split()[-1]) / 1000
+
+    def umount(self, node: Node, place: str = PLACE, timeout: float = 60) -> float:
+        out = node.run(f"s=$(date +%s%N); umount {place} && e=$(date +%s%N) && echo $(((e - s) / 1000))", timeout=timeout).out
+        return int(out.split()[-1]) / 1000
+
+    def try_mount(self, node: Node, *options: str, device: str = DEVICE, place: str = PLACE, kind: str = "mxfs",
+                  timeout: float = 60) -> Tried:
+        done = node.run(shlex.join([f"{PROGRAMS}/try_mount", kind, device, place, *options]), check=False, timeout=timeout)
+        if done.rc in (124, 137):
+            raise TimedOut(f"{node.name}: mount of {device} with {options or 'no options'} did not end within {timeout:.0f} s")
+        match = re.search(r"^errno (\w+)", done.out)
+        if not match:
+            raise CheckFailed(f"{node.name}: try_mount said {done.out + done.err!r}")
+        return Tried(match[1], done.out)
+
+    def refused(self, node: Node, errno: str, pattern: str, *options: str, what: str = "", log: str | None = None,
+                **where) -> Tried:
+        """A mount is refused: with this errno, a message for the mounter, one line in the kernel log, and nothing left."""
+        what = what or f"mount with {','.join(options) or 'no options'}"
+        mark = self.mark(node)
+        tried = self.try_mount(node, *options, **where)
+        if tried.mounted:
+            node.run(f"umount {where.get('place', PLACE)}", check=False)
+            raise CheckFailed(f"{node.name}: {what}: it was mounted, expected {errno}")
+        self.same(tried.errno, errno, f"{node.name}: {what}: errno\n{tried.said}")
+        self.matches(pattern, tried.said, f"{node.name}: {what}: the mounter's message")
+        if log is not None:
+            lines = [line for line in self.kernel_log(node, mark).splitlines() if re.search(log, line)]
+            self.check(lines, f"{node.name}: {what}: no line like '{log}' in the kernel log:\n{self.kernel_log(node, mark)}")
+        return tried
+
+    def status(self, node: Node) -> dict[str, str]:
+        """The module's own account of the mount (debugfs)."""
+        text = node.run("cat /sys/kernel/debug/mxfs/*/status", timeout=20).out
+        return dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
+
+    def owner(self) -> Node | None:
+        for node in self.lab.nodes:
+            if self.status(node).get("state") == "attached":
+                return node
+        return None
+
+    def daemon_pid(self, node: Node) -> int | None:
+        out = node.run("pidof mxfsd", check=False, timeout=20).out.split()
+        return int(out[0]) if out else None
+
+    # ---- the kernel log
+
+    def mark(self, node: Node) -> str:
+        """A line in the kernel log to look behind of."""
+        self._marks += 1
+        text = f"lab-mark-{self._marks}"
+        node.run(f"echo {text} >/dev/kmsg", timeout=20)
+        return text
+
+    def kernel_log(self, node: Node, mark: str) -> str:
+        return node.run(f"dmesg | sed '1,/{mark}$/d'", timeout=20).out
+
+    # ---- programs that stay
+
+    def keeper(self, node: Node) -> "Keeper":
+        keeper = Keeper(self, node, f"{PROGRAMS}/keeper")
+        self.same(keeper.line(60), "ready", "keeper")
+        return keeper
+
+    def start(self, node: Node, command: str) -> "Program":
+        return Program(self, node, command)
+
+    def close_programs(self) -> None:
+        for program in self._open:
+            program.close()
+        self._open.clear()
+
+
+class Program:
+    """A command that runs on a node beside the script; ended with it."""
+
+    def __init__(self, stage: Stage, node: Node, command: str):
+        self.node, self.command = node, command
+        self.process = subprocess.Popen(node.command_line(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT, env=ssh.environment())
+        self._rest = b""
+        stage._open.append(self)
+
+    def line(self, limit: float) -> str:
+        """The next line it prints."""
+        end = time.monotonic() + limit
+        while b"\n" not in self._rest:
+            ready, _, _ = select.select([self.process.stdout], [], [], max(0.0, end - time.monotonic()))
+            if not ready:
+                raise TimedOut(f"{self.node.name}: '{self.command}' said nothing for {limit:.0f} s")
+            data = os.read(self.process.stdout.fileno(), 65536)
+            if not data:
+                raise CheckFailed(f"{self.node.name}: '{self.command}' ended: {self._rest.decode(errors='replace')}")
+            self._rest += data
+        line, _, self._rest = self._rest.partition(b"\n")
+        return line.decode(errors="replace")
+
+    def finish(self, limit: float) -> Result:
+        """Waits for its end; what it printed."""
+        try:
+            out, _ = self.process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            raise TimedOut(f"{self.node.name}: '{self.command}' did not end within {limit:.0f} s") from None
+        return Result(self.process.returncode, (self._rest + out).decode(errors="replace"), "")
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+
+
+class Keeper(Program):
+    """tests/c/keeper on a node: holds files, maps and a working directory open, and works on them on command."""
+
+    def say(self, text: str, limit: float = 30) -> str:
+        self.process.stdin.write((text + "\n").encode())
+        self.process.stdin.flush()
+        return self.line(limit)
+
+    def ok(self, text: str, limit: float = 30) -> str:
+        answer = self.say(text, limit)
+        if not answer.startswith("ok"):
+            raise CheckFailed(f"{self.node.name}: keeper: '{text}': {answer}")
+        return answer[3:]
+
+    def fails(self, text: str, expected: str, limit: float = 30) -> None:
+        answer = self.say(text, limit)
+        if answer != expected:
+            raise CheckFailed(f"{self.node.name}: keeper: '{text}': {answer}, expected {expected}")
