@@ -30,6 +30,9 @@ SOURCES = host.LAB_FOLDER / "demo"
 DEVICE = "/dev/sda"
 PLACE = "/mnt/shared"
 
+# Process ids of daemons, by the program they run, whatever they call themselves.
+DAEMONS = "ls -l /proc/[0-9]*/exe 2>/dev/null | sed -n 's,.*/proc/\\([0-9]*\\)/exe -> /usr/lib/mxfs/.*,\\1,p'"
+
 # What the demo provokes on purpose: nothing.
 EXPECTED: list[str] = []
 
@@ -200,7 +203,7 @@ class _Demo:
     def nothing_left(self) -> None:
         """Everything starts with the mount and stops with the umount (U1): no daemon, no key, no reservation."""
         for node in self.lab.nodes:
-            left = node.run("pgrep -a -f '^/usr/lib/mxfs/' || true").out.strip()
+            left = node.run(DAEMONS, check=False).out.strip()
             if left:
                 raise CheckFailed(f"{node.name}: after umount a daemon still runs: {left}")
         keys, reservation = (self.persist(f"-i {what}") for what in ("-k", "-r"))
@@ -337,7 +340,7 @@ class _Demo:
         for node in self.lab.nodes:
             said = node.run(f"cat /sys/kernel/debug/mxfs/{name}/changes").out
             self.numbers.changes += [int(line) / 1000 for line in said.split()]
-            rss = node.run("for p in $(pgrep -f '^/usr/lib/mxfs/'); do grep VmRSS /proc/$p/status; done").out
+            rss = node.run(f"for p in $({DAEMONS}); do grep VmRSS /proc/$p/status; done").out
             self.numbers.daemon_rss_kib += [int(kib) for kib in re.findall(r"VmRSS:\s*(\d+) kB", rss)]
 
     def last_words(self) -> str:
