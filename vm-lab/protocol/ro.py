@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read-only mounts: what another node wrote is read, before and after the mount, and every kind of write is EROFS."""
+
+from lablib.protocol import PROGRAMS
+
+LIMIT = 120
+MARKERS = ["SELFTEST: read-only mounts ok"]
+EXPECTED = []
+WRITES = ("echo x >/mnt/shared/new", "echo x >>/mnt/shared/f", "mkdir /mnt/shared/nd", "rm /mnt/shared/f", "mv /mnt/shared/f /mnt/shared/g",
+          "ln /mnt/shared/f /mnt/shared/h", "chmod 600 /mnt/shared/f", "touch /mnt/shared/f", "truncate -s 0 /mnt/shared/f",
+          "setfattr -n user.x -v y /mnt/shared/f", "ln -s f /mnt/shared/s", "mkfifo /mnt/shared/p", "rmdir /mnt/shared/d",
+          "fallocate -l 8192 /mnt/shared/f", "chattr +i /mnt/shared/f", "chown 5 /mnt/shared/f")
+
+
+def run(stage):
+    n1, n2 = stage.n1, stage.n2
+    stage.mkfs()
+    # Alone, of a volume that mxfs never saw.
+    stage.mount(n1, "ro")
+    stage.matches(r" mxfs ro[, ]", n1.run("cat /proc/mounts").out, "/proc/mounts")
+    stage.same(n1.run("ls -A /mnt/shared").out, "", "an empty volume")
+    _refuses(stage, n1, "touch /mnt/shared/new")
+    stage.umount(n1)
+
+    stage.mount(n1)
+    n1.run("cd /mnt/shared && head -c 300000 /dev/urandom >f && mkdir d && echo one >d/one")
+    stage.mount(n2, "ro")
+    stage.same(n2.run("sha256sum </mnt/shared/f; cat /mnt/shared/d/one").out, n1.run("sha256sum </mnt/shared/f; cat /mnt/shared/d/one").out,
+               "what the other node wrote before the mount")
+    for command in WRITES:
+        _refuses(stage, n2, command)
+    keeper = stage.keeper(n2)
+    keeper.fails("open 1 /mnt/shared/f +", "errno EROFS")
+    keeper.ok("open 1 /mnt/shared/f r")
+    keeper.ok("open 2 /mnt/shared/d/one r")
+    # And what it writes afterwards, through files that stayed open.
+    for round_ in range(3):
+        n1.run(f"cd /mnt/shared && head -c {400000 + round_} /dev/urandom >f && echo round {round_} >d/r{round_} && "
+               f"{PROGRAMS}/keeper <<'E' | grep -qv '^errno'\nopen 1 /mnt/shared/pattern +ct\nwrite 1 0 100000 {round_}\nE\n")
+        stage.same(n2.run(f"sha256sum </mnt/shared/f; cat /mnt/shared/d/r{round_}").out,
+                   n1.run(f"sha256sum </mnt/shared/f; cat /mnt/shared/d/r{round_}").out, f"what the other node wrote, round {round_}")
+        stage.same(keeper.ok("size 1"), str(400000 + round_), "size through a file that stayed open")
+        keeper.ok("open 3 /mnt/shared/pattern r")
+        keeper.ok(f"check 3 0 100000 {round_}")
+        keeper.ok("close 3")
+    stage.same(n1.run("cat /mnt/shared/d/one").out, "one\n", "after all the refused writes")
+    keeper.close()
+    done = n2.run("mount -o remount,rw /mnt/shared", check=False)
+    stage.check(done.rc != 0, "a read-only mount was remounted read-write")
+    stage.umount(n2)
+    stage.umount(n1)
+    stage.repair()
+    stage.marker("SELFTEST: read-only mounts ok")
+
+
+def _refuses(stage, node, command):
+    done = node.run(command, check=False)
+    stage.check(done.rc != 0 and "Read-only file system" in done.err, f"{node.name}: '{command}' on a read-only mount: status {done.rc}, "
+                f"{done.err.strip()!r}")
