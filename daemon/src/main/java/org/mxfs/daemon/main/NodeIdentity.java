@@ -54,10 +54,9 @@ record NodeIdentity(UUID uuid) {
       throw new IOException(file + " has no directory");
     }
     Files.createDirectories(directory);
-    Path temporary =
-        directory.resolve(file.getFileName() + "." + ProcessHandle.current().pid() + ".tmp");
-    Files.deleteIfExists(temporary);
-    byte[] bytes = (UUID.randomUUID() + "\n").getBytes(StandardCharsets.UTF_8);
+    String uuid = UUID.randomUUID().toString();
+    Path temporary = directory.resolve(file.getFileName() + "." + uuid + ".tmp");
+    byte[] bytes = (uuid + "\n").getBytes(StandardCharsets.UTF_8);
     try (FileChannel channel =
         FileChannel.open(
             temporary,

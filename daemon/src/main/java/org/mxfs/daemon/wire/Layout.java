@@ -107,6 +107,9 @@ public final class Layout {
   public String markdown() {
     StringBuilder text = new StringBuilder();
     text.append("**").append(title).append("**\n\n");
+    if (fields.isEmpty()) {
+      return text.toString();
+    }
     text.append("| offset | size | field | meaning |\n| ---: | ---: | --- | --- |\n");
     for (Field field : fields) {
       text.append("| ")

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.discovery;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+import org.mxfs.daemon.core.Fnv1a;
+import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.wire.MalformedException;
+
+class AnnouncementTest {
+  static Announcement announcement(int node, long incarnation) {
+    byte[] uuid = new byte[16];
+    uuid[15] = (byte) node;
+    return new Announcement(
+        uuid,
+        new byte[16],
+        ReservationKey.of(Fnv1a.nodeId(uuid), incarnation),
+        7600,
+        "host" + node,
+        true);
+  }
+
+  @Test
+  void whatIsEncodedIsDecoded() throws MalformedException {
+    byte[] bytes = announcement(1, 2).encode();
+    assertThat(Announcement.decode(bytes, bytes.length)).isEqualTo(announcement(1, 2));
+  }
+
+  @Test
+  void aNodeIdThatIsNotOfItsUuidIsRefused() {
+    byte[] bytes = announcement(1, 2).encode();
+    bytes[8] ^= 1; // in the node UUID
+    assertThatThrownBy(() -> Announcement.decode(bytes, bytes.length))
+        .isInstanceOf(MalformedException.class)
+        .hasMessageContaining("does not belong");
+  }
+
+  @Test
+  void mutatedPacketsAreDecodedOrRefused() {
+    Random random = new Random(2);
+    int refused = 0;
+    for (int round = 0; round < 50_000; round++) {
+      byte[] bytes = announcement(1, 2).encode();
+      bytes[random.nextInt(bytes.length)] = (byte) random.nextInt(256);
+      int length = random.nextInt(8) == 0 ? random.nextInt(bytes.length + 1) : bytes.length;
+      try {
+        assertThat(Announcement.decode(bytes, length).port()).isBetween(1, 0xffff);
+      } catch (MalformedException e) {
+        refused++;
+      }
+    }
+    assertThat(refused).isGreaterThan(10_000);
+  }
+}

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.discovery;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.net.DatagramPacket;
+import java.net.DatagramSocket;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.MulticastSocket;
+import java.net.NetworkInterface;
+import java.net.StandardSocketOptions;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
+import java.util.function.LongSupplier;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.mxfs.daemon.core.Fnv1a;
+import org.mxfs.daemon.core.ReservationKey;
+
+/** Real packets, on the loopback interface. */
+@Timeout(60)
+class DiscoveryTest {
+  private static final byte[] VOLUME = {7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7};
+  private static final String LOOPBACK = loopback();
+
+  private static String loopback() {
+    try {
+      NetworkInterface found =
+          NetworkInterface.getByInetAddress(InetAddress.getByName("127.0.0.1"));
+      return found == null ? "lo" : found.getName();
+    } catch (IOException e) {
+      throw new AssertionError(e);
+    }
+  }
+
+  private record Node(String what, ReservationKey key, int port) {}
+
+  private static final class Listening implements Discovery.Listener, AutoCloseable {
+    final BlockingQueue<Node> heard = new LinkedBlockingQueue<>();
+    final BlockingQueue<String> collisions = new LinkedBlockingQueue<>();
+    final Discovery discovery;
+    final ReservationKey key;
+
+    Listening(int node, long incarnation, byte[] volume, int port) throws IOException {
+      byte[] uuid = new byte[16];
+      uuid[0] = (byte) node;
+      key = ReservationKey.of(Fnv1a.nodeId(uuid), incarnation);
+      discovery =
+          new Discovery(
+              new Discovery.Settings(
+                  uuid,
+                  volume,
+                  "host" + node,
+                  7600 + node,
+                  LOOPBACK,
+                  Discovery.DEFAULT_GROUP,
+                  null,
+                  port),
+              key,
+              this);
+      discovery.start();
+    }
+
+    @Override
+    public void node(ReservationKey from, InetSocketAddress tcp, String host) {
+      heard.add(new Node(host, from, tcp.getPort()));
+    }
+
+    @Override
+    public void collision(String text) {
+      collisions.add(text);
+    }
+
+    @Override
+    public void close() {
+      discovery.close();
+    }
+  }
+
+  private static int freePort() throws IOException {
+    try (DatagramSocket socket = new DatagramSocket(0)) {
+      return socket.getLocalPort();
+    }
+  }
+
+  private static <T> T next(BlockingQueue<T> queue) throws InterruptedException {
+    T next = queue.poll(30, TimeUnit.SECONDS);
+    if (next == null) {
+      throw new AssertionError("nothing came");
+    }
+    return next;
+  }
+
+  private static void await(LongSupplier counter, long least) throws InterruptedException {
+    long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(30);
+    while (counter.getAsLong() < least) {
+      if (System.nanoTime() > end) {
+        throw new AssertionError("counted " + counter.getAsLong() + ", not " + least);
+      }
+      Thread.sleep(5);
+    }
+  }
+
+  private static void send(byte[] bytes, int port) throws IOException {
+    try (MulticastSocket socket = new MulticastSocket()) {
+      socket.setOption(StandardSocketOptions.IP_MULTICAST_IF, NetworkInterface.getByName(LOOPBACK));
+      socket.send(
+          new DatagramPacket(
+              bytes, bytes.length, InetAddress.getByName(Discovery.DEFAULT_GROUP), port));
+    }
+  }
+
+  @Test
+  void nodesOfOneVolumeHearEachOther() throws Exception {
+    int port = freePort();
+    try (Listening one = new Listening(1, 5, VOLUME, port);
+        Listening two = new Listening(2, 6, VOLUME, port)) {
+      assertThat(next(one.heard)).isEqualTo(new Node("host2", two.key, 7602));
+      assertThat(next(two.heard)).isEqualTo(new Node("host1", one.key, 7601));
+      assertThat(one.collisions).isEmpty();
+    }
+  }
+
+  @Test
+  void aNewcomerIsAnsweredAtOnce() throws Exception {
+    int port = freePort();
+    try (Listening one = new Listening(1, 5, VOLUME, port)) {
+      // Past its own first announcement; the next is due a second later.
+      await(() -> one.discovery.counters().own(), 1);
+      long start = System.nanoTime();
+      try (Listening two = new Listening(2, 6, VOLUME, port)) {
+        next(two.heard);
+        assertThat(System.nanoTime() - start).isLessThan(TimeUnit.MILLISECONDS.toNanos(900));
+      }
+    }
+  }
+
+  @Test
+  void anotherVolumeIsCountedAsForeign() throws Exception {
+    int port = freePort();
+    try (Listening one = new Listening(1, 5, VOLUME, port);
+        Listening two = new Listening(2, 6, new byte[16], port)) {
+      await(() -> one.discovery.counters().foreign(), 1);
+      await(() -> two.discovery.counters().foreign(), 1);
+      assertThat(one.heard).isEmpty();
+    }
+  }
+
+  @Test
+  void garbageIsCountedAndOldIncarnationsAreStale() throws Exception {
+    int port = freePort();
+    try (Listening one = new Listening(1, 5, VOLUME, port)) {
+      await(() -> one.discovery.counters().own(), 1);
+      send(new byte[] {1, 2, 3}, port);
+      await(() -> one.discovery.counters().malformed(), 1);
+      byte[] uuid = new byte[16];
+      uuid[0] = 9;
+      int id = Fnv1a.nodeId(uuid);
+      for (long incarnation : new long[] {10, 9}) {
+        send(
+            new Announcement(uuid, VOLUME, ReservationKey.of(id, incarnation), 1, "old", false)
+                .encode(),
+            port);
+      }
+      assertThat(next(one.heard).key().incarnation()).isEqualTo(10);
+      await(() -> one.discovery.counters().stale(), 1);
+      assertThat(one.heard).isEmpty();
+    }
+  }
+
+  @Test
+  void twoUuidsWithOneIdCollide() throws Exception {
+    // Two UUIDs found by search whose FNV-1a is the same (a birthday among some 100,000).
+    byte[][] pair = collidingPair();
+    int port = freePort();
+    BlockingQueue<String> collisions = new LinkedBlockingQueue<>();
+    Discovery.Listener listener =
+        new Discovery.Listener() {
+          @Override
+          public void node(ReservationKey from, InetSocketAddress tcp, String host) {}
+
+          @Override
+          public void collision(String text) {
+            collisions.add(text);
+          }
+        };
+    int id = Fnv1a.nodeId(pair[0]);
+    try (Discovery one =
+        new Discovery(
+            new Discovery.Settings(
+                pair[0], VOLUME, "one", 7600, LOOPBACK, Discovery.DEFAULT_GROUP, null, port),
+            ReservationKey.of(id, 1),
+            listener)) {
+      one.start();
+      await(() -> one.counters().own(), 1);
+      send(
+          new Announcement(pair[1], VOLUME, ReservationKey.of(id, 1), 1, "two", false).encode(),
+          port);
+      assertThat(next(collisions)).contains("also used by two").contains("node.uuid");
+    }
+  }
+
+  private static byte[][] collidingPair() {
+    java.util.Map<Integer, Integer> seen = new java.util.HashMap<>();
+    for (int i = 0; ; i++) {
+      Integer other = seen.put(Fnv1a.nodeId(uuid(i)), i);
+      if (other != null) {
+        return new byte[][] {uuid(other), uuid(i)};
+      }
+    }
+  }
+
+  private static byte[] uuid(int n) {
+    byte[] uuid = new byte[16];
+    // Spread: FNV-1a of a short counter alone does not collide.
+    long x = n * 0x9e37_79b9_7f4a_7c15L;
+    for (int i = 0; i < 16; i++) {
+      uuid[i] = (byte) (x >>> (8 * (i % 8)));
+      x ^= x << 13;
+      x ^= x >>> 7;
+    }
+    return uuid;
+  }
+}

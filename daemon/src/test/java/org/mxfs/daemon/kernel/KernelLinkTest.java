@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.kernel;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.io.IOException;
+import org.junit.jupiter.api.Test;
+import org.mxfs.bindings.mxfs.Mxfs;
+import org.mxfs.bindings.mxfs.MxfsAttribute;
+import org.mxfs.bindings.mxfs.MxfsCommand;
+import org.mxfs.bindings.mxfs.MxfsFlag;
+import org.mxfs.bindings.mxfs.MxfsState;
+import org.mxfs.daemon.core.Event;
+import org.mxfs.daemon.core.KernelState;
+import org.mxfs.daemon.core.Predecessor;
+import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.netlink.Attributes;
+import org.mxfs.netlink.MalformedMessageException;
+import org.mxfs.netlink.Message;
+
+/**
+ * The contract in linux/mxfs.h, read as the kernel writes it. The lab runs it against the module.
+ */
+class KernelLinkTest {
+  private static Attributes.Builder hello(long flags, long state) {
+    return Attributes.builder()
+        .u32(MxfsAttribute.MXFS_A_MOUNT, 3)
+        .bytes(MxfsAttribute.MXFS_A_UUID, new byte[16])
+        .string(MxfsAttribute.MXFS_A_DEVICE, "/dev/sdb")
+        .u32(MxfsAttribute.MXFS_A_DEV_MAJOR, 8)
+        .u32(MxfsAttribute.MXFS_A_DEV_MINOR, 16)
+        .u32(MxfsAttribute.MXFS_A_FLAGS, flags)
+        .u16(MxfsAttribute.MXFS_A_PORT, 7600)
+        .u32(MxfsAttribute.MXFS_A_LEASE_MS, 20_000)
+        .u32(MxfsAttribute.MXFS_A_QUANTUM_MS, 100)
+        .u32(MxfsAttribute.MXFS_A_ROLE, 0)
+        .u32(MxfsAttribute.MXFS_A_STATE, state)
+        .u64(MxfsAttribute.MXFS_A_KEY, 0x1_0000_0002L)
+        .u64(MxfsAttribute.MXFS_A_EPOCH, 9);
+  }
+
+  @Test
+  void aFirstDaemonHasNoPredecessor() throws IOException {
+    Hello hello = Hello.of(hello(0, MxfsState.MXFS_STATE_STARTING).build());
+    assertThat(hello.predecessor()).isEqualTo(Predecessor.NOBODY);
+    assertThat(hello.device()).isEqualTo("/dev/sdb");
+    assertThat(hello.iface()).isNull();
+    assertThat(hello.volume()).isEqualTo("00000000-0000-0000-0000-000000000000");
+  }
+
+  @Test
+  void aRestartedDaemonIsToldWhatItsPredecessorSaid() throws IOException {
+    Hello hello =
+        Hello.of(
+            hello(
+                    MxfsFlag.MXFS_FLAG_RESTART | MxfsFlag.MXFS_FLAG_WANT,
+                    MxfsState.MXFS_STATE_DETACHING)
+                .string(MxfsAttribute.MXFS_A_IFACE, "lan0")
+                .build());
+    assertThat(hello.iface()).isEqualTo("lan0");
+    assertThat(hello.predecessor())
+        .isEqualTo(
+            new Predecessor(ReservationKey.of(1, 2), 9, KernelState.DETACHING, true, true, false));
+  }
+
+  @Test
+  void aStateThatIsNotInTheContractIsRefused() {
+    assertThatThrownBy(() -> Hello.of(hello(MxfsFlag.MXFS_FLAG_RESTART, 99).build()))
+        .isInstanceOf(ContractException.class)
+        .hasMessageContaining("99");
+  }
+
+  @Test
+  void aMissingAttributeIsRefused() {
+    Attributes empty = Attributes.builder().u32(MxfsAttribute.MXFS_A_MOUNT, 1).build();
+    assertThatThrownBy(() -> Hello.of(empty)).isInstanceOf(MalformedMessageException.class);
+  }
+
+  @Test
+  void eventsAreRead() throws IOException {
+    Attributes result =
+        Attributes.builder()
+            .u64(MxfsAttribute.MXFS_A_EPOCH, 7)
+            .u32(MxfsAttribute.MXFS_A_ERRNO, 16)
+            .u64(MxfsAttribute.MXFS_A_NANOS, 5)
+            .string(MxfsAttribute.MXFS_A_MESSAGE, "busy")
+            .build();
+    assertThat(event(MxfsCommand.MXFS_EV_ATTACHED, result))
+        .isEqualTo(new Event.Attached(7, 16, 5, "busy"));
+    assertThat(event(MxfsCommand.MXFS_EV_DETACHED, result))
+        .isEqualTo(new Event.Detached(7, 16, 5, "busy"));
+    assertThat(event(MxfsCommand.MXFS_EV_WANT, Attributes.EMPTY)).isEqualTo(new Event.Want());
+    assertThat(event(MxfsCommand.MXFS_EV_LEAVE, Attributes.EMPTY)).isEqualTo(new Event.Leave());
+    assertThatThrownBy(() -> event(MxfsCommand.MXFS_CMD_KEY, Attributes.EMPTY))
+        .isInstanceOf(ContractException.class);
+  }
+
+  private static Event event(int command, Attributes attributes) throws IOException {
+    return KernelLink.decode(new Message(30, command, 1, 0, 0, 0, attributes));
+  }
+
+  @Test
+  void messagesForTheKernelLogAreOneLineThatFits() {
+    assertThat(KernelLink.oneLine("two\nlines\tand\u00e4")).isEqualTo("two lines and ");
+    assertThat(KernelLink.oneLine("x".repeat(2_000))).hasSize(Mxfs.MXFS_MESSAGE_MAX - 1);
+  }
+
+  @Test
+  void theRehearsalTouchesEveryMessage() throws IOException {
+    KernelLink.rehearse();
+  }
+}

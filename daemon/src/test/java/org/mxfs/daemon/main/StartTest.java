@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.main;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class StartTest {
+  @TempDir Path directory;
+
+  @Test
+  void argumentsOfTheKernelAreRead() {
+    Arguments parsed =
+        Arguments.parse(
+            List.of(
+                "--device", "/dev/sda", "--uuid", "000102030405060708090a0b0c0d0e0f", "--restart"));
+    assertThat(parsed)
+        .isInstanceOfSatisfying(
+            Arguments.Run.class,
+            run -> {
+              assertThat(run.device()).isEqualTo("/dev/sda");
+              assertThat(run.uuid()).hasSize(16).startsWith(0, 1, 2).endsWith(14, 15);
+              assertThat(run.restart()).isTrue();
+              assertThat(run.debug()).isFalse();
+            });
+  }
+
+  @Test
+  void badArgumentsAreNamed() {
+    assertWrong(List.of(), "--device and --uuid");
+    assertWrong(List.of("--device"), "--device needs");
+    assertWrong(List.of("--device", "x", "--uuid", "xyz"), "--uuid xyz");
+    assertWrong(List.of("--device", "x", "--uuid", "00"), "32 hexadecimal");
+    assertWrong(List.of("--frobnicate"), "--frobnicate");
+  }
+
+  private static void assertWrong(List<String> words, String part) {
+    assertThat(Arguments.parse(words))
+        .isInstanceOfSatisfying(
+            Arguments.Wrong.class, wrong -> assertThat(wrong.why()).contains(part));
+  }
+
+  @Test
+  void theNodeUuidIsMadeOnceAndKept() throws IOException {
+    Path file = directory.resolve("etc/node.uuid");
+    NodeIdentity first = NodeIdentity.load(file);
+    assertThat(first.uuid().version()).isEqualTo(4);
+    assertThat(NodeIdentity.load(file)).isEqualTo(first);
+    assertThat(PosixFilePermissions.toString(Files.getPosixFilePermissions(file)))
+        .isEqualTo("rw-------");
+    try (var files = Files.list(directory.resolve("etc"))) {
+      assertThat(files).hasSize(1);
+    }
+  }
+
+  @Test
+  void daemonsThatMakeTheNodeUuidAtOnceAgree() throws Exception {
+    Path file = directory.resolve("node.uuid");
+    int count = 8;
+    CountDownLatch start = new CountDownLatch(1);
+    Set<NodeIdentity> seen = ConcurrentHashMap.newKeySet();
+    try (ExecutorService executor = Executors.newFixedThreadPool(count)) {
+      List<Future<Void>> all = new java.util.ArrayList<>();
+      for (int i = 0; i < count; i++) {
+        Path own = directory.resolve("tmp" + i);
+        Files.createDirectories(own);
+        Callable<Void> task =
+            () -> {
+              start.await();
+              seen.add(NodeIdentity.load(file));
+              return null;
+            };
+        all.add(executor.submit(task));
+      }
+      start.countDown();
+      for (Future<Void> each : all) {
+        each.get();
+      }
+    }
+    assertThat(seen).hasSize(1);
+  }
+
+  @Test
+  void aNodeUuidThatIsNoneIsNotReplaced() throws IOException {
+    Path file = directory.resolve("node.uuid");
+    for (String bad : List.of("", "hello", "00000000-0000-0000-0000-000000000000", "1-1-4-8-1")) {
+      Files.writeString(file, bad + "\n");
+      assertThatThrownBy(() -> NodeIdentity.load(file))
+          .isInstanceOf(IOException.class)
+          .hasMessageContaining("node.uuid")
+          .hasMessageContaining("remove it");
+      assertThat(Files.readString(file)).isEqualTo(bad + "\n");
+    }
+  }
+
+  @Test
+  void anIncarnationIsNeverUsedTwice() throws IOException {
+    Incarnations incarnations = new Incarnations(directory, "volume");
+    assertThat(incarnations.next(100)).isEqualTo(100);
+    incarnations.remember(100);
+    assertThat(incarnations.next(100)).isEqualTo(101);
+    assertThat(incarnations.next(50)).isEqualTo(101);
+    assertThat(incarnations.next(200)).isEqualTo(200);
+    Files.writeString(directory.resolve("volume.incarnation"), "nonsense");
+    assertThat(incarnations.next(7)).isEqualTo(7);
+  }
+
+  @Test
+  void theWarmUpEndsInBeingFenced() throws IOException {
+    Warmup.run();
+  }
+
+  @Test
+  void theTrainingRunsAndLeavesNothingBehind() throws Exception {
+    Training.run();
+  }
+}

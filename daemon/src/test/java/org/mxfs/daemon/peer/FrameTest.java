@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.peer;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+import org.mxfs.daemon.core.PeerMessage;
+import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.Waiter;
+import org.mxfs.daemon.wire.FrameLayout;
+import org.mxfs.daemon.wire.MalformedException;
+
+class FrameTest {
+  private static final byte[] VOLUME = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
+  private static final ReservationKey KEY = ReservationKey.of(0xfedc_ba98, 0x8000_0001L);
+
+  private static List<Frame.Body> bodies() {
+    List<Waiter> most = new ArrayList<>();
+    for (int i = 0; i < PeerMessage.OwnGrant.WAITERS_MAX; i++) {
+      most.add(new Waiter(ReservationKey.of(i + 1, i), 1L << i));
+    }
+    List<Frame.Body> bodies = new ArrayList<>();
+    bodies.add(new Frame.Body.Hello("a-host"));
+    bodies.add(new Frame.Body.Hello(""));
+    bodies.add(new Frame.Body.Ping());
+    for (PeerMessage message :
+        List.of(
+            new PeerMessage.OwnRequest(-1),
+            new PeerMessage.OwnGrant(1, Long.MAX_VALUE, Integer.MAX_VALUE, List.of()),
+            new PeerMessage.OwnGrant(1, 2, 3, most),
+            new PeerMessage.OwnTaken(5),
+            new PeerMessage.OwnDecline(6),
+            new PeerMessage.OwnRedirect(7, ReservationKey.NONE),
+            new PeerMessage.OwnRedirect(7, KEY),
+            new PeerMessage.OwnBusy(8, "a reflinked file is mapped"),
+            new PeerMessage.Leave())) {
+      bodies.add(new Frame.Body.Ownership(message));
+    }
+    return bodies;
+  }
+
+  @Test
+  void whatIsEncodedIsDecoded() throws MalformedException {
+    for (Frame.Body body : bodies()) {
+      byte[] bytes = Frame.encode(VOLUME, KEY, 77, body);
+      assertThat(bytes.length).isLessThanOrEqualTo(FrameLayout.SIZE_MAX);
+      assertThat(Frame.checkedLength(bytes)).isEqualTo(bytes.length);
+      assertThat(Frame.decode(bytes, bytes.length, VOLUME)).isEqualTo(new Frame(KEY, 77, body));
+    }
+  }
+
+  @Test
+  void aLongReasonIsCutToWhatFits() throws MalformedException {
+    byte[] bytes =
+        Frame.encode(
+            VOLUME,
+            KEY,
+            1,
+            new Frame.Body.Ownership(new PeerMessage.OwnBusy(1, "x".repeat(5_000))));
+    Frame frame = Frame.decode(bytes, bytes.length, VOLUME);
+    assertThat(frame.body())
+        .isEqualTo(
+            new Frame.Body.Ownership(new PeerMessage.OwnBusy(1, "x".repeat(FrameLayout.TEXT_MAX))));
+  }
+
+  @Test
+  void textFromTheNetworkStaysOneLine() throws MalformedException {
+    byte[] bytes = Frame.encode(VOLUME, KEY, 1, new Frame.Body.Hello("evil\nhost\u001b[31m"));
+    assertThat(Frame.decode(bytes, bytes.length, VOLUME).body())
+        .isEqualTo(new Frame.Body.Hello("evil?host?[31m"));
+  }
+
+  @Test
+  void anotherVolumeIsRefused() {
+    byte[] bytes = Frame.encode(new byte[16], KEY, 1, new Frame.Body.Ping());
+    assertThatThrownBy(() -> Frame.decode(bytes, bytes.length, VOLUME))
+        .isInstanceOf(MalformedException.class)
+        .hasMessageContaining("another volume");
+  }
+
+  /** Whatever bytes come, decoding ends, and ends in a frame or in MalformedException. */
+  @Test
+  void mutatedFramesAreDecodedOrRefused() {
+    Random random = new Random(1);
+    List<Frame.Body> bodies = bodies();
+    int refused = 0;
+    for (int round = 0; round < 50_000; round++) {
+      byte[] bytes = Frame.encode(VOLUME, KEY, 1, bodies.get(random.nextInt(bodies.size())));
+      int changes = 1 + random.nextInt(4);
+      for (int i = 0; i < changes; i++) {
+        bytes[random.nextInt(bytes.length)] = (byte) random.nextInt(256);
+      }
+      int length = random.nextInt(8) == 0 ? random.nextInt(bytes.length + 1) : bytes.length;
+      try {
+        assertThat(Frame.decode(bytes, length, VOLUME).key().nodeId()).isNotZero();
+      } catch (MalformedException e) {
+        refused++;
+      }
+    }
+    assertThat(refused).isBetween(10_000, 50_000);
+  }
+}
