@@ -72,14 +72,14 @@ def _absent(test: str) -> str | None:
     kind, _, name = test.partition(":")
     if kind == "java":
         class_, _, method = name.partition("#")
-        files = [path for path in host.CHECKOUT.glob(f"*/src/test/java/**/{class_}.java")]
+        files = list(host.CHECKOUT.glob(f"*/src/test/java/**/{class_}.java"))
         if not files:
             return f"no Java test class {class_}"
-        if method and not re.search(rf"\bvoid {re.escape(method)}\(", files[0].read_text()):
+        if method and not any(re.search(rf"\bvoid {re.escape(method)}\(", file.read_text()) for file in files):
             return f"{class_} has no test {method}"
     elif kind == "protocol":
         from . import protocol
-        if name not in protocol.names():
+        if name not in protocol.names() or not (protocol.FOLDER / f"{name}.py").exists():
             return f"'lab protocol' has no {name}"
     elif kind == "c":
         if not (host.CHECKOUT / "tests/c" / f"{name}.c").exists():
