@@ -6,9 +6,9 @@ import java.io.IOException;
 import java.nio.file.Path;
 
 /**
- * One command at a time to a real disk, for tests in virtual machines that drive it from two nodes
- * and compare it with another implementation: {@code java -cp … org.mxfs.scsi.ScsiCommandLine
- * DEVICE COMMAND [KEY [KEY]]}.
+ * Commands to a real disk, for tests in virtual machines that drive it from two nodes and compare
+ * it with another implementation: {@code java -cp … org.mxfs.scsi.ScsiCommandLine DEVICE COMMAND
+ * [KEY [KEY]]}.
  *
  * <p>Prints the result on one line; exit status 0 when it is good, 1 when not, 2 for a wrong call.
  * Keys are hexadecimal.
@@ -28,9 +28,11 @@ public final class ScsiCommandLine {
               + " VICTIM");
       System.exit(2);
     }
-    boolean good;
+    boolean good = true;
     try (ScsiDevice device = ScsiDevice.open(Path.of(args[0]))) {
-      good = run(device, args);
+      for (String command : String.join(" ", args).substring(args[0].length() + 1).split(" \\+ ")) {
+        good &= run(device, ("x " + command).split(" "));
+      }
     }
     System.exit(good ? 0 : 1);
   }
