@@ -3,12 +3,13 @@ package org.mxfs.daemon.discovery;
 
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
-import java.util.Arrays;
+import java.util.UUID;
 import org.mxfs.daemon.core.Fnv1a;
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.wire.AnnouncementLayout;
 import org.mxfs.daemon.wire.Layout;
 import org.mxfs.daemon.wire.MalformedException;
+import org.mxfs.daemon.wire.Uuids;
 
 /**
  * What a node says of itself.
@@ -16,8 +17,8 @@ import org.mxfs.daemon.wire.MalformedException;
  * @param wantsAnswer the sender has just started: everybody says hello at once
  */
 record Announcement(
-    byte[] nodeUuid,
-    byte[] volumeUuid,
+    UUID nodeUuid,
+    UUID volumeUuid,
     ReservationKey key,
     int port,
     String host,
@@ -31,8 +32,8 @@ record Announcement(
     AnnouncementLayout.MAGIC_FIELD.put(buffer, 0, AnnouncementLayout.MAGIC);
     AnnouncementLayout.VERSION_FIELD.put(buffer, 0, AnnouncementLayout.VERSION);
     AnnouncementLayout.PORT.put(buffer, 0, port);
-    AnnouncementLayout.NODE_UUID.putBytes(buffer, 0, nodeUuid);
-    AnnouncementLayout.VOLUME_UUID.putBytes(buffer, 0, volumeUuid);
+    AnnouncementLayout.NODE_UUID.putUuid(buffer, 0, nodeUuid);
+    AnnouncementLayout.VOLUME_UUID.putUuid(buffer, 0, volumeUuid);
     AnnouncementLayout.KEY.put(buffer, 0, key.value());
     AnnouncementLayout.FLAGS.put(buffer, 0, wantsAnswer ? AnnouncementLayout.FLAG_ANSWER : 0);
     AnnouncementLayout.HOST_LENGTH.put(buffer, 0, length);
@@ -61,9 +62,9 @@ record Announcement(
     if (port == 0) {
       throw new MalformedException("announcement with TCP port 0");
     }
-    byte[] nodeUuid = AnnouncementLayout.NODE_UUID.bytes(buffer, 0);
+    UUID nodeUuid = AnnouncementLayout.NODE_UUID.getUuid(buffer, 0);
     ReservationKey key = new ReservationKey(AnnouncementLayout.KEY.get(buffer, 0));
-    if (key.nodeId() != Fnv1a.nodeId(nodeUuid)) {
+    if (key.nodeId() != Fnv1a.nodeId(Uuids.bytes(nodeUuid))) {
       throw new MalformedException(
           "node id " + key.nodeName() + " does not belong to the node UUID it comes with");
     }
@@ -73,7 +74,7 @@ record Announcement(
                 bytes, AnnouncementLayout.HOST.offset(), hostLength, StandardCharsets.UTF_8));
     return new Announcement(
         nodeUuid,
-        AnnouncementLayout.VOLUME_UUID.bytes(buffer, 0),
+        AnnouncementLayout.VOLUME_UUID.getUuid(buffer, 0),
         key,
         port,
         host,
@@ -83,23 +84,5 @@ record Announcement(
   /** Host names end in logs: nothing but visible characters gets there. */
   private static String printable(String text) {
     return text.replaceAll("[^\\x21-\\x7e]", "?");
-  }
-
-  boolean isOfVolume(byte[] volume) {
-    return Arrays.equals(volumeUuid, volume);
-  }
-
-  boolean isOfNode(byte[] node) {
-    return Arrays.equals(nodeUuid, node);
-  }
-
-  @Override
-  public boolean equals(Object other) {
-    return other instanceof Announcement that && Arrays.equals(encode(), that.encode());
-  }
-
-  @Override
-  public int hashCode() {
-    return Arrays.hashCode(encode());
   }
 }

@@ -19,6 +19,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.UUID;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.LongAdder;
 import org.jspecify.annotations.Nullable;
@@ -54,8 +55,8 @@ public final class Discovery implements Closeable {
    * @param broadcast the address to broadcast to instead of multicast, or null
    */
   public record Settings(
-      byte[] nodeUuid,
-      byte[] volumeUuid,
+      UUID nodeUuid,
+      UUID volumeUuid,
       String host,
       int tcpPort,
       @Nullable String iface,
@@ -285,13 +286,13 @@ public final class Discovery implements Closeable {
       LOG.debug("discovery: packet from {} dropped: {}", packet.getAddress(), e.getMessage());
       return false;
     }
-    if (!announcement.isOfVolume(settings.volumeUuid())) {
+    if (!announcement.volumeUuid().equals(settings.volumeUuid())) {
       foreign.increment();
       return false;
     }
     ReservationKey from = announcement.key();
     if (from.nodeId() == key.nodeId()) {
-      if (announcement.isOfNode(settings.nodeUuid()) && isOwn(packet.getAddress())) {
+      if (announcement.nodeUuid().equals(settings.nodeUuid()) && isOwn(packet.getAddress())) {
         ownPackets.increment();
         return false;
       }
@@ -330,7 +331,7 @@ public final class Discovery implements Closeable {
             + " ("
             + address.getHostAddress()
             + ")"
-            + (announcement.isOfNode(settings.nodeUuid())
+            + (announcement.nodeUuid().equals(settings.nodeUuid())
                 ? ", which has the same node UUID (a cloned machine?): remove /etc/mxfs/node.uuid"
                     + " on one of them"
                 : ", whose other node UUID hashes to the same id: remove /etc/mxfs/node.uuid on one"

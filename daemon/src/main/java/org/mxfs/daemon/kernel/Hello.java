@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.mxfs.daemon.kernel;
 
-import java.util.HexFormat;
+import java.util.UUID;
 import org.jspecify.annotations.Nullable;
+import org.mxfs.bindings.mxfs.Mxfs;
 import org.mxfs.bindings.mxfs.MxfsAttribute;
 import org.mxfs.bindings.mxfs.MxfsFlag;
 import org.mxfs.bindings.mxfs.MxfsState;
 import org.mxfs.daemon.core.KernelState;
 import org.mxfs.daemon.core.Predecessor;
 import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.wire.Uuids;
 import org.mxfs.netlink.Attributes;
 import org.mxfs.netlink.MalformedMessageException;
 
 /** The kernel's answer to HELLO: the mount, its options, and what an earlier daemon had told. */
 public record Hello(
     long mount,
-    byte[] uuid,
+    UUID uuid,
     String device,
     int major,
     int minor,
@@ -46,7 +48,7 @@ public record Hello(
             : Predecessor.NOBODY;
     return new Hello(
         a.u32(MxfsAttribute.MXFS_A_MOUNT),
-        a.bytes(MxfsAttribute.MXFS_A_UUID),
+        uuid(a),
         a.string(MxfsAttribute.MXFS_A_DEVICE),
         (int) a.u32(MxfsAttribute.MXFS_A_DEV_MAJOR),
         (int) a.u32(MxfsAttribute.MXFS_A_DEV_MINOR),
@@ -74,27 +76,11 @@ public record Hello(
     };
   }
 
-  /** The volume UUID in the usual form. */
-  public String volume() {
-    String hex = HexFormat.of().formatHex(uuid);
-    return hex.substring(0, 8)
-        + "-"
-        + hex.substring(8, 12)
-        + "-"
-        + hex.substring(12, 16)
-        + "-"
-        + hex.substring(16, 20)
-        + "-"
-        + hex.substring(20);
-  }
-
-  @Override
-  public boolean equals(Object other) {
-    return other instanceof Hello that && mount == that.mount;
-  }
-
-  @Override
-  public int hashCode() {
-    return Long.hashCode(mount);
+  private static UUID uuid(Attributes a) throws MalformedMessageException, ContractException {
+    byte[] bytes = a.bytes(MxfsAttribute.MXFS_A_UUID);
+    if (bytes.length != Mxfs.MXFS_UUID_SIZE) {
+      throw new ContractException("a volume UUID of " + bytes.length + " bytes");
+    }
+    return Uuids.of(bytes);
   }
 }

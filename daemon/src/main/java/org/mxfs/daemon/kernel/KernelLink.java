@@ -5,7 +5,7 @@ import java.io.Closeable;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
-import java.util.Arrays;
+import java.util.UUID;
 import java.util.function.Consumer;
 import org.mxfs.bindings.mxfs.Mxfs;
 import org.mxfs.bindings.mxfs.MxfsAttribute;
@@ -18,6 +18,7 @@ import org.mxfs.daemon.core.Event;
 import org.mxfs.daemon.core.KernelState;
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.core.Role;
+import org.mxfs.daemon.wire.Uuids;
 import org.mxfs.netlink.Attributes;
 import org.mxfs.netlink.Family;
 import org.mxfs.netlink.GenericNetlink;
@@ -71,14 +72,14 @@ public final class KernelLink implements Closeable {
   }
 
   /** Says HELLO for the volume; from now on this port speaks for its mount. */
-  public Hello hello(byte[] uuid) throws IOException {
+  public Hello hello(UUID uuid) throws IOException {
     Message reply =
         netlink.requestOne(
             family,
             MxfsCommand.MXFS_CMD_HELLO,
-            Attributes.builder().bytes(MxfsAttribute.MXFS_A_UUID, uuid).build());
+            Attributes.builder().bytes(MxfsAttribute.MXFS_A_UUID, Uuids.bytes(uuid)).build());
     Hello hello = Hello.of(reply.attributes());
-    if (!Arrays.equals(hello.uuid(), uuid)) {
+    if (!hello.uuid().equals(uuid)) {
       throw new ContractException("HELLO was answered for another volume");
     }
     mount = hello.mount();

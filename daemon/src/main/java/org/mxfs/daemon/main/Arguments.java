@@ -3,7 +3,8 @@ package org.mxfs.daemon.main;
 
 import java.util.HexFormat;
 import java.util.List;
-import org.jspecify.annotations.Nullable;
+import java.util.UUID;
+import org.mxfs.daemon.wire.Uuids;
 
 /** The command line. */
 sealed interface Arguments {
@@ -26,7 +27,7 @@ sealed interface Arguments {
       exit status: 0 ended in order; 1 failed, the log says why (/var/log/mxfs/UUID.log, the system log); 2 bad usage
       """;
 
-  record Run(String device, byte[] uuid, boolean debug, boolean restart) implements Arguments {}
+  record Run(String device, UUID uuid, boolean debug, boolean restart) implements Arguments {}
 
   record Train() implements Arguments {}
 
@@ -38,7 +39,7 @@ sealed interface Arguments {
 
   static Arguments parse(List<String> words) {
     String device = null;
-    byte @Nullable [] uuid = null;
+    UUID uuid = null;
     boolean debug = false;
     boolean restart = false;
     for (int i = 0; i < words.size(); i++) {
@@ -67,12 +68,13 @@ sealed interface Arguments {
             return new Wrong("--uuid needs a value");
           }
           try {
-            uuid = HexFormat.of().parseHex(words.get(++i));
+            byte[] bytes = HexFormat.of().parseHex(words.get(++i));
+            if (bytes.length != 16) {
+              return new Wrong("--uuid " + words.get(i) + ": 32 hexadecimal digits are needed");
+            }
+            uuid = Uuids.of(bytes);
           } catch (IllegalArgumentException e) {
             return new Wrong("--uuid " + words.get(i) + ": " + e.getMessage());
-          }
-          if (uuid.length != 16) {
-            return new Wrong("--uuid " + words.get(i) + ": 32 hexadecimal digits are needed");
           }
         }
         default -> {

@@ -9,7 +9,6 @@ import java.net.UnknownHostException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Collections;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
@@ -23,7 +22,6 @@ import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.ArrayCommand;
 import org.mxfs.daemon.core.Errno;
 import org.mxfs.daemon.core.Event;
-import org.mxfs.daemon.core.Fnv1a;
 import org.mxfs.daemon.core.Ownership;
 import org.mxfs.daemon.core.OwnershipSettings;
 import org.mxfs.daemon.core.PeerMessage;
@@ -71,7 +69,7 @@ final class Daemon {
 
   /** Runs until the volume is unmounted, the mount fails, or this node is shut out. */
   int run() throws IOException {
-    String volume = uuidText(arguments.uuid());
+    String volume = arguments.uuid().toString();
     openLog(volume);
     LOG.info(
         "starting: version={} device={} volume={}{} jvm_ms={}",
@@ -98,12 +96,12 @@ final class Daemon {
   }
 
   private int serve(KernelLink link, Hello hello, String volume) throws IOException {
-    byte[] nodeUuid;
+    NodeIdentity node;
     BlockDevice block;
     try {
-      nodeUuid = NodeIdentity.load(paths.nodeUuid()).bytes();
+      node = NodeIdentity.load(paths.nodeUuid());
       block = BlockDevice.find(paths.sys(), paths.dev(), hello.major(), hello.minor());
-      startNetwork(hello, nodeUuid);
+      startNetwork(hello, node);
     } catch (IOException e) {
       return refuse(link, Errno.EIO, String.valueOf(e.getMessage()));
     }
@@ -113,7 +111,7 @@ final class Daemon {
     Ownership machine =
         new Ownership(
             new OwnershipSettings(
-                Fnv1a.nodeId(nodeUuid),
+                node.nodeId(),
                 past.next(unixMillis / 1_000),
                 unixMillis << 8,
                 hello.leaseMillis(),
@@ -281,8 +279,8 @@ final class Daemon {
     }
   }
 
-  private void startNetwork(Hello hello, byte[] nodeUuid) throws IOException {
-    ReservationKey nobody = ReservationKey.of(Fnv1a.nodeId(nodeUuid), 0);
+  private void startNetwork(Hello hello, NodeIdentity node) throws IOException {
+    ReservationKey nobody = ReservationKey.of(node.nodeId(), 0);
     String host = hostName();
     InetAddress bind = hello.iface() == null ? null : addressOf(hello.iface());
     Peers connections = new Peers(hello.uuid(), host, nobody, bind, hello.port(), new PeerEvents());
@@ -292,7 +290,7 @@ final class Daemon {
     Discovery announcer =
         new Discovery(
             new Discovery.Settings(
-                nodeUuid,
+                node.uuid(),
                 hello.uuid(),
                 host,
                 connections.port(),
@@ -420,19 +418,6 @@ final class Daemon {
         .startInstant()
         .map(start -> System.currentTimeMillis() - start.toEpochMilli())
         .orElse(-1L);
-  }
-
-  private static String uuidText(byte[] uuid) {
-    String hex = HexFormat.of().formatHex(uuid);
-    return hex.substring(0, 8)
-        + "-"
-        + hex.substring(8, 12)
-        + "-"
-        + hex.substring(12, 16)
-        + "-"
-        + hex.substring(16, 20)
-        + "-"
-        + hex.substring(20);
   }
 
   // ---- events of the edges ----

@@ -15,6 +15,8 @@ import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.Set;
 import java.util.UUID;
+import org.mxfs.daemon.core.Fnv1a;
+import org.mxfs.daemon.wire.Uuids;
 
 /** Who this machine is, for ever: the UUID in {@code /etc/mxfs/node.uuid}. */
 record NodeIdentity(UUID uuid) {
@@ -91,10 +93,7 @@ record NodeIdentity(UUID uuid) {
     }
   }
 
-  byte[] bytes() {
-    return ByteBuffer.allocate(16)
-        .putLong(uuid.getMostSignificantBits())
-        .putLong(uuid.getLeastSignificantBits())
-        .array();
+  int nodeId() {
+    return Fnv1a.nodeId(Uuids.bytes(uuid));
   }
 }

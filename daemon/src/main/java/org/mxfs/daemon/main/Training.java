@@ -9,11 +9,13 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import java.util.UUID;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import org.mxfs.daemon.array.ScsiArray;
 import org.mxfs.daemon.core.ArrayCommand;
+import org.mxfs.daemon.core.Fnv1a;
 import org.mxfs.daemon.core.PeerMessage;
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.core.Waiter;
@@ -22,6 +24,7 @@ import org.mxfs.daemon.kernel.KernelLink;
 import org.mxfs.daemon.log.DaemonLog;
 import org.mxfs.daemon.log.SystemLog;
 import org.mxfs.daemon.peer.Peers;
+import org.mxfs.daemon.wire.Uuids;
 import org.mxfs.netlink.GenericNetlink;
 import org.mxfs.scsi.CommandTransport;
 import org.mxfs.scsi.ScsiDevice;
@@ -118,7 +121,7 @@ final class Training {
   }
 
   private static void network() throws IOException, InterruptedException {
-    byte[] volume = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
+    UUID volume = new UUID(1, 2);
     ReservationKey low = ReservationKey.of(1, 1);
     ReservationKey high = ReservationKey.of(2, 2);
     BlockingQueue<Object> heard = new LinkedBlockingQueue<>();
@@ -149,8 +152,7 @@ final class Training {
     if (lo == null) {
       return;
     }
-    byte[] node = new byte[16];
-    node[0] = 1;
+    UUID node = new UUID(3, 4);
     try (Discovery discovery =
         new Discovery(
             new Discovery.Settings(
@@ -162,7 +164,7 @@ final class Training {
                 Discovery.DEFAULT_GROUP,
                 "127.255.255.255",
                 0),
-            ReservationKey.of(org.mxfs.daemon.core.Fnv1a.nodeId(node), 1),
+            ReservationKey.of(Fnv1a.nodeId(Uuids.bytes(node)), 1),
             new Ignore())) {
       discovery.start();
       discovery.counters();

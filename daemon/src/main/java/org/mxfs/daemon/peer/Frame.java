@@ -6,6 +6,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.UUID;
 import org.mxfs.daemon.core.PeerMessage;
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.core.Waiter;
@@ -24,7 +25,7 @@ record Frame(ReservationKey key, long epoch, Body body) {
     record Ownership(PeerMessage message) implements Body {}
   }
 
-  static byte[] encode(byte[] volumeUuid, ReservationKey key, long epoch, Body body) {
+  static byte[] encode(UUID volumeUuid, ReservationKey key, long epoch, Body body) {
     int type;
     Layout layout;
     byte[] text = new byte[0];
@@ -84,7 +85,7 @@ record Frame(ReservationKey key, long epoch, Body body) {
     FrameLayout.MAGIC_FIELD.put(buffer, 0, FrameLayout.MAGIC);
     FrameLayout.VERSION_FIELD.put(buffer, 0, FrameLayout.VERSION);
     FrameLayout.TYPE.put(buffer, 0, type);
-    FrameLayout.VOLUME_UUID.putBytes(buffer, 0, volumeUuid);
+    FrameLayout.VOLUME_UUID.putUuid(buffer, 0, volumeUuid);
     FrameLayout.KEY.put(buffer, 0, key.value());
     FrameLayout.EPOCH.put(buffer, 0, epoch);
     if (body instanceof Body.Ownership ownership) {
@@ -136,7 +137,7 @@ record Frame(ReservationKey key, long epoch, Body body) {
     return (int) length;
   }
 
-  static Frame decode(byte[] bytes, int length, byte[] volumeUuid) throws MalformedException {
+  static Frame decode(byte[] bytes, int length, UUID volumeUuid) throws MalformedException {
     int at = FrameLayout.HEADER.size();
     if (length < at || length > bytes.length || checkedLength(bytes) != length) {
       throw new MalformedException("frame of " + length + " bytes");
@@ -146,7 +147,7 @@ record Frame(ReservationKey key, long epoch, Body body) {
     if (version != FrameLayout.VERSION) {
       throw new MalformedException("frame of version " + version);
     }
-    if (!Arrays.equals(FrameLayout.VOLUME_UUID.bytes(buffer, 0), volumeUuid)) {
+    if (!FrameLayout.VOLUME_UUID.getUuid(buffer, 0).equals(volumeUuid)) {
       throw new MalformedException("frame for another volume");
     }
     ReservationKey key = new ReservationKey(FrameLayout.KEY.get(buffer, 0));

@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.UUID;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.concurrent.locks.Condition;
@@ -69,7 +70,7 @@ public final class Peers implements Closeable {
     }
   }
 
-  final byte[] volumeUuid;
+  final UUID volumeUuid;
   final String host;
   private final int nodeId;
   private final Listener listener;
@@ -90,14 +91,14 @@ public final class Peers implements Closeable {
    * @param bind the local address to listen on, or null for all
    */
   public Peers(
-      byte[] volumeUuid,
+      UUID volumeUuid,
       String host,
       ReservationKey key,
       @Nullable InetAddress bind,
       int port,
       Listener listener)
       throws IOException {
-    this.volumeUuid = volumeUuid.clone();
+    this.volumeUuid = volumeUuid;
     this.host = host;
     this.nodeId = key.nodeId();
     this.self = new Self(key, 0);

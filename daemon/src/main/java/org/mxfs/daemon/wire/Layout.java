@@ -5,6 +5,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.UUID;
 
 /** Fields one after the other, without padding, all integers little-endian. */
 public final class Layout {
@@ -62,18 +63,14 @@ public final class Layout {
       }
     }
 
-    public byte[] bytes(ByteBuffer buffer, int base) {
-      byte[] bytes = new byte[kind.size];
+    public UUID getUuid(ByteBuffer buffer, int base) {
+      byte[] bytes = new byte[Kind.UUID.size];
       buffer.get(base + offset, bytes);
-      return bytes;
+      return Uuids.of(bytes);
     }
 
-    public void putBytes(ByteBuffer buffer, int base, byte[] bytes) {
-      if (bytes.length != kind.size) {
-        throw new IllegalArgumentException(
-            name + " has " + kind.size + " bytes, not " + bytes.length);
-      }
-      buffer.put(base + offset, bytes);
+    public void putUuid(ByteBuffer buffer, int base, UUID uuid) {
+      buffer.put(base + offset, Uuids.bytes(uuid));
     }
   }
 

@@ -5,19 +5,20 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.util.Random;
+import java.util.UUID;
 import org.junit.jupiter.api.Test;
 import org.mxfs.daemon.core.Fnv1a;
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.wire.MalformedException;
+import org.mxfs.daemon.wire.Uuids;
 
 class AnnouncementTest {
   static Announcement announcement(int node, long incarnation) {
-    byte[] uuid = new byte[16];
-    uuid[15] = (byte) node;
+    UUID uuid = new UUID(0, node);
     return new Announcement(
         uuid,
-        new byte[16],
-        ReservationKey.of(Fnv1a.nodeId(uuid), incarnation),
+        new UUID(7, 7),
+        ReservationKey.of(Fnv1a.nodeId(Uuids.bytes(uuid)), incarnation),
         7600,
         "host" + node,
         true);

@@ -11,6 +11,10 @@ import java.net.InetSocketAddress;
 import java.net.MulticastSocket;
 import java.net.NetworkInterface;
 import java.net.StandardSocketOptions;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.Random;
+import java.util.UUID;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
@@ -19,17 +23,17 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.mxfs.daemon.core.Fnv1a;
 import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.wire.Uuids;
 
 /** Real packets, on the loopback interface. */
 @Timeout(60)
 class DiscoveryTest {
-  private static final byte[] VOLUME = {7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7};
+  private static final UUID VOLUME = new UUID(7, 7);
   private static final String LOOPBACK = loopback();
 
   private static String loopback() {
     try {
-      NetworkInterface found =
-          NetworkInterface.getByInetAddress(InetAddress.getByName("127.0.0.1"));
+      NetworkInterface found = NetworkInterface.getByInetAddress(InetAddress.getLoopbackAddress());
       return found == null ? "lo" : found.getName();
     } catch (IOException e) {
       throw new AssertionError(e);
@@ -44,10 +48,9 @@ class DiscoveryTest {
     final Discovery discovery;
     final ReservationKey key;
 
-    Listening(int node, long incarnation, byte[] volume, int port) throws IOException {
-      byte[] uuid = new byte[16];
-      uuid[0] = (byte) node;
-      key = ReservationKey.of(Fnv1a.nodeId(uuid), incarnation);
+    Listening(int node, long incarnation, UUID volume, int port) throws IOException {
+      UUID uuid = new UUID(node, 0);
+      key = ReservationKey.of(nodeId(uuid), incarnation);
       discovery =
           new Discovery(
               new Discovery.Settings(
@@ -142,7 +145,7 @@ class DiscoveryTest {
   void anotherVolumeIsCountedAsForeign() throws Exception {
     int port = freePort();
     try (Listening one = new Listening(1, 5, VOLUME, port);
-        Listening two = new Listening(2, 6, new byte[16], port)) {
+        Listening two = new Listening(2, 6, new UUID(0, 0), port)) {
       await(() -> one.discovery.counters().foreign(), 1);
       await(() -> two.discovery.counters().foreign(), 1);
       assertThat(one.heard).isEmpty();
@@ -156,9 +159,8 @@ class DiscoveryTest {
       await(() -> one.discovery.counters().own(), 1);
       send(new byte[] {1, 2, 3}, port);
       await(() -> one.discovery.counters().malformed(), 1);
-      byte[] uuid = new byte[16];
-      uuid[0] = 9;
-      int id = Fnv1a.nodeId(uuid);
+      UUID uuid = new UUID(9, 0);
+      int id = nodeId(uuid);
       for (long incarnation : new long[] {10, 9}) {
         send(
             new Announcement(uuid, VOLUME, ReservationKey.of(id, incarnation), 1, "old", false)
@@ -174,7 +176,7 @@ class DiscoveryTest {
   @Test
   void twoUuidsWithOneIdCollide() throws Exception {
     // Two UUIDs found by search whose FNV-1a is the same (a birthday among some 100,000).
-    byte[][] pair = collidingPair();
+    UUID[] pair = collidingPair();
     int port = freePort();
     BlockingQueue<String> collisions = new LinkedBlockingQueue<>();
     Discovery.Listener listener =
@@ -187,7 +189,7 @@ class DiscoveryTest {
             collisions.add(text);
           }
         };
-    int id = Fnv1a.nodeId(pair[0]);
+    int id = nodeId(pair[0]);
     try (Discovery one =
         new Discovery(
             new Discovery.Settings(
@@ -203,25 +205,19 @@ class DiscoveryTest {
     }
   }
 
-  private static byte[][] collidingPair() {
-    java.util.Map<Integer, Integer> seen = new java.util.HashMap<>();
-    for (int i = 0; ; i++) {
-      Integer other = seen.put(Fnv1a.nodeId(uuid(i)), i);
+  private static UUID[] collidingPair() {
+    Random random = new Random(1);
+    Map<Integer, UUID> seen = new HashMap<>();
+    while (true) {
+      UUID uuid = new UUID(random.nextLong(), random.nextLong());
+      UUID other = seen.put(nodeId(uuid), uuid);
       if (other != null) {
-        return new byte[][] {uuid(other), uuid(i)};
+        return new UUID[] {other, uuid};
       }
     }
   }
 
-  private static byte[] uuid(int n) {
-    byte[] uuid = new byte[16];
-    // Spread: FNV-1a of a short counter alone does not collide.
-    long x = n * 0x9e37_79b9_7f4a_7c15L;
-    for (int i = 0; i < 16; i++) {
-      uuid[i] = (byte) (x >>> (8 * (i % 8)));
-      x ^= x << 13;
-      x ^= x >>> 7;
-    }
-    return uuid;
+  private static int nodeId(UUID uuid) {
+    return Fnv1a.nodeId(Uuids.bytes(uuid));
   }
 }

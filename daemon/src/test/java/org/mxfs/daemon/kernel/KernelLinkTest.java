@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.IOException;
+import java.util.UUID;
 import org.junit.jupiter.api.Test;
 import org.mxfs.bindings.mxfs.Mxfs;
 import org.mxfs.bindings.mxfs.MxfsAttribute;
@@ -46,7 +47,7 @@ class KernelLinkTest {
     assertThat(hello.predecessor()).isEqualTo(Predecessor.NOBODY);
     assertThat(hello.device()).isEqualTo("/dev/sdb");
     assertThat(hello.iface()).isNull();
-    assertThat(hello.volume()).isEqualTo("00000000-0000-0000-0000-000000000000");
+    assertThat(hello.uuid()).isEqualTo(new UUID(0, 0));
   }
 
   @Test

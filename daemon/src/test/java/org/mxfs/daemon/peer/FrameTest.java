@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
+import java.util.UUID;
 import org.junit.jupiter.api.Test;
 import org.mxfs.daemon.core.PeerMessage;
 import org.mxfs.daemon.core.ReservationKey;
@@ -15,7 +16,7 @@ import org.mxfs.daemon.wire.FrameLayout;
 import org.mxfs.daemon.wire.MalformedException;
 
 class FrameTest {
-  private static final byte[] VOLUME = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
+  private static final UUID VOLUME = new UUID(1, 2);
   private static final ReservationKey KEY = ReservationKey.of(0xfedc_ba98, 0x8000_0001L);
 
   private static List<Frame.Body> bodies() {
@@ -76,7 +77,7 @@ class FrameTest {
 
   @Test
   void anotherVolumeIsRefused() {
-    byte[] bytes = Frame.encode(new byte[16], KEY, 1, new Frame.Body.Ping());
+    byte[] bytes = Frame.encode(new UUID(0, 0), KEY, 1, new Frame.Body.Ping());
     assertThatThrownBy(() -> Frame.decode(bytes, bytes.length, VOLUME))
         .isInstanceOf(MalformedException.class)
         .hasMessageContaining("another volume");

@@ -8,6 +8,7 @@ import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.Socket;
 import java.util.Random;
+import java.util.UUID;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
@@ -18,7 +19,7 @@ import org.mxfs.daemon.core.ReservationKey;
 
 @Timeout(60)
 class PeersTest {
-  private static final byte[] VOLUME = new byte[16];
+  private static final UUID VOLUME = new UUID(1, 2);
   private static final InetAddress LOOPBACK = InetAddress.getLoopbackAddress();
 
   private sealed interface Seen {
@@ -164,9 +165,7 @@ class PeersTest {
 
   private static void drain(Socket socket) {
     try {
-      while (socket.getInputStream().read() >= 0) {
-        continue;
-      }
+      socket.getInputStream().readAllBytes();
     } catch (IOException e) {
       // A reset ends it as well.
       return;
