@@ -66,7 +66,21 @@ public final class AbiTable {
     this.file = file;
   }
 
-  public static void main(String[] args) throws Exception {
+  public static void main(String[] args) throws InterruptedException {
+    try {
+      run(args);
+    } catch (IOException e) {
+      System.err.println(e.getMessage());
+      System.exit(1);
+    }
+  }
+
+  /**
+   * Checks the tables and generates from them.
+   *
+   * @throws IOException if a table disagrees with the headers, or cannot be read or checked; the text is for the person who builds
+   */
+  public static void run(String... args) throws IOException, InterruptedException {
     Path java = null;
     Path check = null;
     String cc = "cc";
@@ -82,9 +96,7 @@ public final class AbiTable {
       }
     }
     if (java == null || check == null || tables.isEmpty()) {
-      System.err.println("usage: AbiTable --java DIR --check DIR [--cc CC] [--include DIR]... TABLE...");
-      System.exit(2);
-      return;
+      throw new IOException("usage: AbiTable --java DIR --check DIR [--cc CC] [--include DIR]... TABLE...");
     }
     Files.createDirectories(check);
     for (Path file : tables) {
@@ -99,7 +111,7 @@ public final class AbiTable {
         Files.writeString(generic, table.genericCallSource());
         compile(cc, include, generic);
       }
-      table.checkComplete(cc, include);
+      table.checkComplete(include);
       table.writeJava(java);
     }
   }
@@ -267,7 +279,8 @@ public final class AbiTable {
     };
   }
 
-  private static void compile(String cc, List<String> include, Path source) throws Exception {
+  private static void compile(String cc, List<String> include, Path source)
+      throws IOException, InterruptedException {
     List<String> command = new ArrayList<>(List.of(cc, "-std=gnu11", "-fsyntax-only", "-Wall", "-Wextra", "-Werror",
         "-Wno-type-limits", "-Wno-bool-compare", "-Wno-sign-compare", "-Wno-enum-compare"));
     include.forEach(dir -> command.add("-I" + dir));
@@ -281,15 +294,13 @@ public final class AbiTable {
     }
     String output = new String(p.getInputStream().readAllBytes());
     if (p.waitFor() != 0) {
-      System.err.println(output);
-      System.err.println("The table does not agree with the headers (first lines above). Command: "
+      throw new IOException(output + "The table does not agree with the headers, see above. Command: "
           + String.join(" ", command));
-      System.exit(1);
     }
   }
 
   /** A constant added to the header and forgotten in the table ends the build too. */
-  private void checkComplete(String cc, List<String> include) throws Exception {
+  private void checkComplete(List<String> include) throws IOException {
     for (Complete want : complete) {
       Path header = null;
       for (String dir : include) {
