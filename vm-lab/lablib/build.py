@@ -314,7 +314,7 @@ def daemon_tree() -> Path:
     result = host.cache() / "daemon" / key
     if not result.exists():
         with progress.step(f"mvn package with {home.name}"):
-            done = maven(["-DskipTests", "-pl", "daemon", "-am", "package"], home)
+            done = maven(["-Dmaven.test.skip=true", "-pl", "daemon", "-am", "package"], home)
             if done.returncode:
                 raise BuildFailed(f"mvn package ended with status {done.returncode}:\n{_last(done.stdout, 40)}",
                                   "mend the sources, or look at the network: Maven fetches from Maven Central")
