@@ -3,6 +3,7 @@
 package org.mxfs.bindings;
 
 import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import java.lang.foreign.Arena;
@@ -12,7 +13,6 @@ import java.lang.foreign.MemoryLayout;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.StructLayout;
 import java.lang.invoke.MethodHandle;
-import java.lang.invoke.VarHandle;
 
 /**
  * The way into the kernel: {@code syscall(2)} with six arguments, whatever the call.
@@ -41,8 +41,8 @@ public final class SystemCall {
       isAarch64(System.getProperty("os.name"), System.getProperty("os.arch"));
 
   private static final StructLayout STATE = Linker.Option.captureStateLayout();
-  private static final VarHandle ERRNO =
-      STATE.varHandle(MemoryLayout.PathElement.groupElement("errno")).withInvokeExactBehavior();
+  private static final long ERRNO =
+      STATE.byteOffset(MemoryLayout.PathElement.groupElement("errno"));
 
   private static final ThreadLocal<MemorySegment> SAVED =
       ThreadLocal.withInitial(() -> Arena.ofAuto().allocate(STATE));
@@ -96,7 +96,7 @@ public final class SystemCall {
   }
 
   private static long result(long returned, MemorySegment saved) {
-    return returned == -1 ? -(int) ERRNO.get(saved, 0L) : returned;
+    return returned == -1 ? -saved.get(JAVA_INT, ERRNO) : returned;
   }
 
   /**

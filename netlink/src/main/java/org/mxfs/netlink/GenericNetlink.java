@@ -597,16 +597,14 @@ public final class GenericNetlink implements Closeable {
     }
     if (received == -Errnos.ENOBUFS) {
       // Said once, at the first loss. From there until its queue is empty the kernel drops in
-      // silence
-      // (NETLINK_S_CONGESTED, net/netlink/af_netlink.c): the gap ends where the queue does.
+      // silence (NETLINK_S_CONGESTED, net/netlink/af_netlink.c): the gap ends where the queue does.
       congested = true;
       return;
     }
     if (received == -Errnos.EINVAL && ++dumpRaces < MAX_DUMP_RACES) {
       // The kernel runs a dump in recvmsg() as well as in the request that starts it. When both
-      // meet, the one that finds the dump at its end
-      // leaves EINVAL on the socket (netlink_dump() in net/netlink/af_netlink.c); nothing is lost,
-      // and reading it clears it.
+      // meet, the one that finds the dump at its end leaves EINVAL on the socket (netlink_dump() in
+      // net/netlink/af_netlink.c); nothing is lost, and reading it clears it.
       return;
     }
     dumpRaces = 0;
