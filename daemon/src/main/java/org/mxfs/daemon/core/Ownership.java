@@ -121,7 +121,9 @@ public final class Ownership {
   private enum Check {
     NONE,
     KEYS,
-    RESERVATION
+    RESERVATION,
+    /** PREEMPT of a key that a dead incarnation of this node left behind. */
+    TIDY
   }
 
   private final OwnershipSettings settings;
@@ -175,6 +177,8 @@ public final class Ownership {
   private boolean dropAnswer;
 
   private Check check = Check.NONE;
+  private final Set<ReservationKey> tidied = new LinkedHashSet<>();
+  private ReservationKey leftover = ReservationKey.NONE;
   private boolean checkNow;
   private long checkDue;
   private long checkIssued;
@@ -310,13 +314,12 @@ public final class Ownership {
     kernel = KernelState.DETACHED;
     attachDue = now + OwnershipSettings.BUSY_MILLIS;
     String text =
-        "XFS of "
-            + settings.device()
-            + " could not be attached at epoch "
-            + event.epoch()
-            + ": errno "
-            + event.errno()
-            + (event.message().isEmpty() ? "" : " (" + event.message() + ")");
+        fill(
+            "XFS of {} could not be attached at epoch {}: errno {}{}",
+            settings.device(),
+            event.epoch(),
+            event.errno(),
+            (event.message().isEmpty() ? "" : " (" + event.message() + ")"));
     note(Action.Level.ERROR, text);
     if (!ready && !predecessor.ready()) {
       fail(Errno.EIO, text);
@@ -331,7 +334,10 @@ public final class Ownership {
     if (event.errno() != 0 || kernel == KernelState.ATTACHED) {
       note(
           Action.Level.INFO,
-          "EV_ATTACHED epoch=" + event.epoch() + " errno=" + event.errno() + " in state " + kernel);
+          "EV_ATTACHED epoch={} errno={} in state {}",
+          event.epoch(),
+          event.errno(),
+          kernel);
       return;
     }
     if (leaving || phase instanceof Phase.Solo || phase instanceof Phase.Holding) {
@@ -339,11 +345,10 @@ public final class Ownership {
       return;
     }
     fenced(
-        "XFS was attached at epoch "
-            + event.epoch()
-            + " when this node was not sure to own the volume ("
-            + phase
-            + ")");
+        fill(
+            "XFS was attached at epoch {} when this node was not sure to own the volume ({})",
+            event.epoch(),
+            phase));
   }
 
   private void noteTaken(long attachMillis) {
@@ -352,22 +357,16 @@ public final class Ownership {
     }
     note(
         Action.Level.INFO,
-        "handover from="
-            + takenFrom.nodeName()
-            + " to="
-            + key.nodeName()
-            + " epoch="
-            + tenure
-            + " wait_ms="
-            + (grantedAt - wantSince)
-            + " detach_ms="
-            + fromDetachMillis
-            + " preempt_ms="
-            + (preemptedAt - grantedAt)
-            + " attach_ms="
-            + attachMillis
-            + " total_ms="
-            + (now - wantSince));
+        "handover from={} to={} epoch={} wait_ms={} detach_ms={} preempt_ms={} attach_ms={}"
+            + " total_ms={}",
+        takenFrom.nodeName(),
+        key.nodeName(),
+        tenure,
+        (grantedAt - wantSince),
+        fromDetachMillis,
+        (preemptedAt - grantedAt),
+        attachMillis,
+        (now - wantSince));
     takenFrom = ReservationKey.NONE;
   }
 
@@ -376,7 +375,10 @@ public final class Ownership {
       // An earlier daemon asked for it; what the kernel says is so.
       note(
           Action.Level.INFO,
-          "EV_DETACHED epoch=" + event.epoch() + " errno=" + event.errno() + " in state " + kernel);
+          "EV_DETACHED epoch={} errno={} in state {}",
+          event.epoch(),
+          event.errno(),
+          kernel);
       if (kernel == KernelState.ATTACHED && event.errno() == 0) {
         kernel = KernelState.DETACHED;
       }
@@ -391,12 +393,12 @@ public final class Ownership {
     want = false;
     detachDue = now + OwnershipSettings.BUSY_MILLIS;
     String text =
-        "node "
-            + key.nodeName()
-            + " cannot give up the volume: detaching XFS failed with errno "
-            + event.errno()
-            + (event.message().isEmpty() ? "" : " (" + event.message() + ")");
-    note(Action.Level.WARN, text + "; " + queue.size() + " waiting");
+        fill(
+            "node {} cannot give up the volume: detaching XFS failed with errno {}{}",
+            key.nodeName(),
+            event.errno(),
+            (event.message().isEmpty() ? "" : " (" + event.message() + ")"));
+    note(Action.Level.WARN, "{}; {} waiting", text, queue.size());
     for (Waiter waiter : queue) {
       send(waiter.nodeId(), new PeerMessage.OwnBusy(waiter.requestId(), text));
     }
@@ -420,13 +422,15 @@ public final class Ownership {
     if (heard.put(event.key().nodeId(), event.host()) == null) {
       note(
           Action.Level.INFO,
-          "node " + event.key().nodeName() + " (" + event.host() + ") announces this volume");
+          "node {} ({}) announces this volume",
+          event.key().nodeName(),
+          event.host());
     }
   }
 
   private void onCollision(String text) {
     if (ready || leaving || predecessor.ready()) {
-      note(Action.Level.ERROR, text + "; this node was here first and stays");
+      note(Action.Level.ERROR, "{}; this node was here first and stays", text);
       return;
     }
     fail(Errno.ENOTUNIQ, text);
@@ -443,7 +447,7 @@ public final class Ownership {
   private void onMessage(Event.Received event) {
     ReservationKey from = event.from();
     if (from.isNone() || from.nodeId() == settings.nodeId()) {
-      note(Action.Level.WARN, "message from key " + from + " refused: not another node's key");
+      note(Action.Level.WARN, "message from key {} refused: not another node's key", from);
       return;
     }
     long before = epoch;
@@ -464,7 +468,9 @@ public final class Ownership {
         if (busy.requestId() == requestId && requestId != 0) {
           note(
               Action.Level.WARN,
-              "still waiting for the volume after " + (now - wantSince) + " ms: " + busy.message());
+              "still waiting for the volume after {} ms: {}",
+              (now - wantSince),
+              busy.message());
           requestDue = now + OwnershipSettings.BUSY_MILLIS;
         }
       }
@@ -538,13 +544,10 @@ public final class Ownership {
     if (grant.newEpoch() <= knownEpoch) {
       note(
           Action.Level.WARN,
-          "grant of epoch "
-              + grant.newEpoch()
-              + " from "
-              + from
-              + " refused: epoch "
-              + knownEpoch
-              + " is known already");
+          "grant of epoch {} from {} refused: epoch {} is known already",
+          grant.newEpoch(),
+          from,
+          knownEpoch);
       return;
     }
     epoch = Math.max(epoch, grant.newEpoch() - 1);
@@ -572,7 +575,10 @@ public final class Ownership {
     if (newEpoch < knownEpoch) {
       note(
           Action.Level.DEBUG,
-          "TAKEN{epoch " + newEpoch + "} from " + from + " is older than " + knownEpoch);
+          "TAKEN{epoch {}} from {} is older than {}",
+          newEpoch,
+          from,
+          knownEpoch);
       return;
     }
     epoch = Math.max(epoch, newEpoch);
@@ -613,7 +619,7 @@ public final class Ownership {
   }
 
   private void onUnitAttention(String name) {
-    note(Action.Level.INFO, "unit attention: " + name);
+    note(Action.Level.INFO, "unit attention: {}", name);
     checkNow = true;
     if (phase instanceof Phase.Consented) {
       readDue = now;
@@ -683,9 +689,8 @@ public final class Ownership {
         if (starting.step() == StartStep.REGISTER && aptpl) {
           note(
               Action.Level.WARN,
-              "the device says it supports APTPL and rejects it: registering without ("
-                  + rejected.reason()
-                  + ")");
+              "the device says it supports APTPL and rejects it: registering without ({})",
+              rejected.reason());
           aptpl = false;
         } else {
           trouble(starting.step().name(), rejected.reason());
@@ -707,7 +712,7 @@ public final class Ownership {
           readDue = now;
         }
       } else {
-        trouble("READ KEYS", "our key " + key + " is not registered after REGISTER");
+        trouble("READ KEYS", fill("our key {} is not registered after REGISTER", key));
         phase = new Phase.Starting(StartStep.REGISTER);
       }
       return;
@@ -721,11 +726,11 @@ public final class Ownership {
     }
     if (predecessor.ready() && kernel != KernelState.DETACHED) {
       fenced(
-          "key "
-              + key
-              + " is no longer registered on "
-              + settings.device()
-              + ": this node was shut out while its daemon was dead");
+          fill(
+              "key {} is no longer registered on {}: this node was shut out while its daemon was"
+                  + " dead",
+              key,
+              settings.device()));
       return;
     }
     key = freshKey(keys.keys());
@@ -759,28 +764,26 @@ public final class Ownership {
       }
     } else if (kernel != KernelState.DETACHED) {
       fenced(
-          "the reservation of "
-              + settings.device()
-              + " is held by "
-              + holder
-              + ", not by our "
-              + key
-              + ", while XFS is attached here");
+          fill(
+              "the reservation of {} is held by {}, not by our {}, while XFS is attached here",
+              settings.device(),
+              holder,
+              key));
       return;
     } else {
       phase = new Phase.Member();
     }
-    note(Action.Level.INFO, "resumed: key=" + key + " epoch=" + epoch + " kernel=" + kernel);
+    note(Action.Level.INFO, "resumed: key={} epoch={} kernel={}", key, epoch, kernel);
     becomeReady(phase instanceof Phase.Holding ? Role.OWNER : Role.MEMBER, true);
   }
 
   private void startSolo(String reason) {
     note(
         Action.Level.WARN,
-        settings.device()
-            + " has no SCSI persistent reservations ("
-            + reason
-            + "): the volume is mounted on this node alone and must not be mounted on another");
+        "{} has no SCSI persistent reservations ({}): the volume is mounted on this node alone and"
+            + " must not be mounted on another",
+        settings.device(),
+        reason);
     phase = new Phase.Solo();
   }
 
@@ -821,7 +824,9 @@ public final class Ownership {
         if (!(answer instanceof ArrayAnswer.Done)) {
           note(
               Action.Level.WARN,
-              "PREEMPT of " + taking.victim() + ": " + answer + "; asking the array who holds it");
+              "PREEMPT of {}: {}; asking the array who holds it",
+              taking.victim(),
+              answer);
           checkNow = true;
         }
         phase = withStep(taking, TakeStep.VERIFY, taking.attempts() + 1);
@@ -860,7 +865,9 @@ public final class Ownership {
     }
     note(
         Action.Level.INFO,
-        "the reservation is held by " + holder + ", not by " + taking.victim() + ": asking there");
+        "the reservation is held by {}, not by {}: asking there",
+        holder,
+        taking.victim());
     phase = new Phase.Member();
     readDue = now;
     requestDue = now;
@@ -877,13 +884,11 @@ public final class Ownership {
       return;
     }
     String text =
-        "PREEMPT of "
-            + taking.victim()
-            + " on "
-            + settings.device()
-            + " had no effect "
-            + taking.attempts()
-            + " times";
+        fill(
+            "PREEMPT of {} on {} had no effect {} times",
+            taking.victim(),
+            settings.device(),
+            taking.attempts());
     note(Action.Level.ERROR, text);
     phase = new Phase.Member();
     readDue = now + OwnershipSettings.BUSY_MILLIS;
@@ -899,7 +904,7 @@ public final class Ownership {
       case ArrayAnswer.Keys keys -> {
         errors = 0;
         if (!keys.keys().contains(key)) {
-          fenced("key " + key + " is not registered on " + settings.device() + " any more");
+          fenced(fill("key {} is not registered on {} any more", key, settings.device()));
           return;
         }
         lease(checkIssued);
@@ -909,7 +914,10 @@ public final class Ownership {
         phase = new Phase.Holding();
         note(
             Action.Level.DEBUG,
-            "holder: key=" + key + " epoch=" + tenure + " generation=" + keys.generation());
+            "holder: key={} epoch={} generation={}",
+            key,
+            tenure,
+            keys.generation());
         actions.add(new Action.Broadcast(new PeerMessage.OwnTaken(tenure)));
       }
       case ArrayAnswer other -> trouble("READ KEYS", other.toString());
@@ -928,21 +936,22 @@ public final class Ownership {
           queue.clear(); // went along with the grant
           note(
               Action.Level.DEBUG,
-              "the reservation moved to " + holder + " after " + (now - consented.since()) + " ms");
+              "the reservation moved to {} after {} ms",
+              holder,
+              (now - consented.since()));
           phase = new Phase.Rejoining(false);
         } else if (consented.declined()) {
           note(
               Action.Level.DEBUG,
-              "node " + consented.grantee().key().nodeName() + " declined: still the holder");
+              "node {} declined: still the holder",
+              consented.grantee().key().nodeName());
           phase = new Phase.Holding();
         } else if (now - consented.since() >= OwnershipSettings.CONSENT_MILLIS && !leaving) {
           note(
               Action.Level.WARN,
-              "node "
-                  + consented.grantee().key().nodeName()
-                  + " did not take the volume within "
-                  + OwnershipSettings.CONSENT_MILLIS
-                  + " ms: withdrawing the grant by a new key");
+              "node {} did not take the volume within {} ms: withdrawing the grant by a new key",
+              consented.grantee().key().nodeName(),
+              OwnershipSettings.CONSENT_MILLIS);
           phase = new Phase.Withdrawing(freshKey(List.of()), false);
         }
       }
@@ -953,7 +962,7 @@ public final class Ownership {
   private void onWithdrawing(Phase.Withdrawing withdrawing, ArrayAnswer answer) {
     if (!withdrawing.registered()) {
       if (!(answer instanceof ArrayAnswer.Done)) {
-        trouble("REGISTER of " + withdrawing.fresh(), answer.toString());
+        trouble(fill("REGISTER of {}", withdrawing.fresh()), answer.toString());
       }
       // Done or not: READ RESERVATION shows the new key if it took effect while we held the
       // reservation.
@@ -991,7 +1000,7 @@ public final class Ownership {
       if (answer instanceof ArrayAnswer.Done) {
         phase = new Phase.Rejoining(true);
       } else {
-        trouble("REGISTER of " + key, answer.toString());
+        trouble(fill("REGISTER of {}", key), answer.toString());
       }
       return;
     }
@@ -1003,9 +1012,9 @@ public final class Ownership {
           checkNow = false;
           phase = new Phase.Member();
           readDue = now;
-          note(Action.Level.DEBUG, "registered again: key=" + key);
+          note(Action.Level.DEBUG, "registered again: key={}", key);
         } else {
-          trouble("READ KEYS", "our key " + key + " is not registered after REGISTER");
+          trouble("READ KEYS", fill("our key {} is not registered after REGISTER", key));
           phase = new Phase.Rejoining(false);
         }
       }
@@ -1019,7 +1028,7 @@ public final class Ownership {
         if (answer instanceof ArrayAnswer.Done) {
           finish(departing.why(), Errno.NONE);
         } else {
-          note(Action.Level.WARN, "unregistering " + key + ": " + answer);
+          note(Action.Level.WARN, "unregistering {}: {}", key, answer);
           phase = new Phase.Departing(departing.why(), DepartStep.VERIFY, departing.deadline());
         }
       }
@@ -1041,8 +1050,8 @@ public final class Ownership {
   private void trouble(String what, String why) {
     errors++;
     retryDue = now + OwnershipSettings.RETRY_MILLIS;
-    String text = what + " on " + settings.device() + " failed: " + why;
-    note(Action.Level.WARN, text + " (" + errors + " in a row)");
+    String text = fill("{} on {} failed: {}", what, settings.device(), why);
+    note(Action.Level.WARN, "{} ({} in a row)", text, errors);
     if (!ready && errors >= OwnershipSettings.START_ERRORS_MAX) {
       fail(Errno.EIO, text);
     }
@@ -1057,36 +1066,37 @@ public final class Ownership {
       // The phase went on meanwhile and does its own reading.
       return;
     }
+    if (done == Check.TIDY) {
+      note(Action.Level.INFO, "preempted {}, left by a dead incarnation: {}", leftover, answer);
+      return;
+    }
     switch (answer) {
       case ArrayAnswer.Keys keys -> {
         if (!keys.keys().contains(key)) {
           fenced(
-              "key "
-                  + key
-                  + " is not registered on "
-                  + settings.device()
-                  + " any more (generation "
-                  + keys.generation()
-                  + ", "
-                  + keys.keys().size()
-                  + " keys left): this node was shut out");
+              fill(
+                  "key {} is not registered on {} any more (generation {}, {} keys left): this node"
+                      + " was shut out",
+                  key,
+                  settings.device(),
+                  keys.generation(),
+                  keys.keys().size()));
         } else if (phase instanceof Phase.Holding) {
           check = Check.RESERVATION;
           issue(new ArrayCommand.ReadReservation());
         } else {
           lease(checkIssued);
+          tidy(keys.keys());
         }
       }
       case ArrayAnswer.Reservation reservation -> {
         if (phase instanceof Phase.Holding && !reservation.holder().equals(key)) {
           fenced(
-              "the reservation of "
-                  + settings.device()
-                  + " is held by "
-                  + reservation.holder()
-                  + " and not by our "
-                  + key
-                  + ", without our consent");
+              fill(
+                  "the reservation of {} is held by {} and not by our {}, without our consent",
+                  settings.device(),
+                  reservation.holder(),
+                  key));
         } else {
           lease(checkIssued);
         }
@@ -1094,13 +1104,30 @@ public final class Ownership {
       case ArrayAnswer other -> {
         note(
             Action.Level.WARN,
-            "no new lease: checking our "
-                + done.name().toLowerCase(java.util.Locale.ROOT)
-                + " on "
-                + settings.device()
-                + ": "
-                + other);
+            "no new lease: checking our {} on {}: {}",
+            done.name().toLowerCase(java.util.Locale.ROOT),
+            settings.device(),
+            other);
         checkDue = now + Math.min(OwnershipSettings.BUSY_MILLIS, settings.leaseMillis() / 4);
+      }
+    }
+  }
+
+  /**
+   * An incarnation of this node that lost power while it was a member is still registered. It is
+   * dead, or it would be us; PREEMPT of a key that does not hold the reservation only removes that
+   * registration (SPC-4 5.13.11.2.4). Each is tried once: it does no harm where it is.
+   */
+  private void tidy(List<ReservationKey> registered) {
+    for (ReservationKey other : registered) {
+      if (other.nodeId() == settings.nodeId()
+          && !other.equals(key)
+          && !other.equals(holder)
+          && tidied.add(other)) {
+        leftover = other;
+        check = Check.TIDY;
+        issue(new ArrayCommand.Preempt(key, other));
+        return;
       }
     }
   }
@@ -1263,11 +1290,12 @@ public final class Ownership {
       if (!heard.isEmpty()) {
         fail(
             Errno.EBUSY,
-            settings.device()
-                + " has no SCSI persistent reservations, so one node alone may mount it, and node "
-                + heardNames()
-                + " announces the same volume "
-                + settings.volume());
+            fill(
+                "{} has no SCSI persistent reservations, so one node alone may mount it, and node"
+                    + " {} announces the same volume {}",
+                settings.device(),
+                heardNames(),
+                settings.volume()));
         return;
       }
       if (now < startedAt + OwnershipSettings.LISTEN_MILLIS) {
@@ -1315,12 +1343,12 @@ public final class Ownership {
     }
     if (holderType != TYPE_WRITE_EXCLUSIVE_REGISTRANTS_ONLY) {
       String text =
-          settings.device()
-              + " is reserved by key "
-              + holder
-              + " with type "
-              + holderType
-              + ", which is not mxfs's (5, Write Exclusive, Registrants Only)";
+          fill(
+              "{} is reserved by key {} with type {}, which is not mxfs's (5, Write Exclusive,"
+                  + " Registrants Only)",
+              settings.device(),
+              holder,
+              holderType);
       if (!ready) {
         fail(Errno.EBUSY, text);
       }
@@ -1349,10 +1377,10 @@ public final class Ownership {
     }
     note(
         Action.Level.WARN,
-        "the reservation is held by "
-            + holder
-            + ", an earlier incarnation of this node, which is dead: taking it over as "
-            + key);
+        "the reservation is held by {}, an earlier incarnation of this node, which is dead: taking"
+            + " it over as {}",
+        holder,
+        key);
     phase = new Phase.Taking(holder, 0, TakeStep.CHECK, 0);
   }
 
@@ -1367,21 +1395,22 @@ public final class Ownership {
       return;
     }
     String host = heard.get(holder.nodeId());
-    String who = "node " + holder.nodeName() + " (key " + holder + ")";
+    String who = fill("node {} (key {})", holder.nodeName(), holder);
     fail(
         Errno.EHOSTUNREACH,
-        who
-            + " owns the volume and "
-            + (host == null
+        fill(
+            "{} owns the volume and {}. Is the network blocked (firewall; iface=, broadcast=)?"
+                + " Crash takeover is not in this version: if that node is off for certain, shut"
+                + " its key out: sg_persist -o -G -S 1 {}; sg_persist -o -P -T 5 -K 1 -S {} {};"
+                + " sg_persist -o -G -K 1 -S 0 {}; mount again",
+            who,
+            (host == null
                 ? "is not heard on the network"
-                : "(" + host + ") is heard on the network but does not accept our connection")
-            + ". Is the network blocked (firewall; iface=, broadcast=)? Crash takeover is not in"
-            + " this version: if that node is off for certain, sg_persist --out --register-ignore"
-            + " --param-sark=1 "
-            + settings.device()
-            + "; sg_persist --out --clear --param-rk=1 "
-            + settings.device()
-            + "; mount again");
+                : "(" + host + ") is heard on the network but does not accept our connection"),
+            settings.device(),
+            holder,
+            settings.device(),
+            settings.device()));
   }
 
   private void request() {
@@ -1401,11 +1430,9 @@ public final class Ownership {
       unreachableNoted = true;
       note(
           Action.Level.WARN,
-          "operations wait for the volume: its owner, node "
-              + holder.nodeName()
-              + " (key "
-              + holder
-              + "), is not connected");
+          "operations wait for the volume: its owner, node {} (key {}), is not connected",
+          holder.nodeName(),
+          holder);
     }
   }
 
@@ -1509,8 +1536,20 @@ public final class Ownership {
     actions.add(new Action.Send(nodeId, message));
   }
 
-  private void note(Action.Level level, String text) {
-    actions.add(new Action.Note(level, text));
+  private void note(Action.Level level, String pattern, Object... values) {
+    actions.add(new Action.Note(level, fill(pattern, values)));
+  }
+
+  /** The pattern with each {} replaced by the next value. */
+  private static String fill(String pattern, Object... values) {
+    StringBuilder text = new StringBuilder();
+    int from = 0;
+    for (Object value : values) {
+      int brace = pattern.indexOf("{}", from);
+      text.append(pattern, from, brace).append(value);
+      from = brace + 2;
+    }
+    return text.append(pattern, from, pattern.length()).toString();
   }
 
   private void tellKey() {
@@ -1525,14 +1564,11 @@ public final class Ownership {
     actions.add(new Action.Ready(role, clustered));
     note(
         Action.Level.INFO,
-        "ready role="
-            + (clustered ? role.name().toLowerCase(java.util.Locale.ROOT) : "solo")
-            + " epoch="
-            + epoch
-            + " key="
-            + key
-            + " ms="
-            + (now - startedAt));
+        "ready role={} epoch={} key={} ms={}",
+        (clustered ? role.name().toLowerCase(java.util.Locale.ROOT) : "solo"),
+        epoch,
+        key,
+        (now - startedAt));
   }
 
   private void dropRequest(String why) {
@@ -1542,7 +1578,7 @@ public final class Ownership {
     if (!holder.isNone() && holder.nodeId() != settings.nodeId()) {
       send(holder.nodeId(), new PeerMessage.OwnDecline(requestId));
     }
-    note(Action.Level.DEBUG, "request " + requestId + " given up: " + why);
+    note(Action.Level.DEBUG, "request {} given up: {}", requestId, why);
     requestId = 0;
   }
 
@@ -1550,7 +1586,7 @@ public final class Ownership {
     if (phase instanceof Phase.Departing || isGone()) {
       return;
     }
-    note(Action.Level.ERROR, "mount fails with " + errno + ": " + message);
+    note(Action.Level.ERROR, "mount fails with {}: {}", errno, message);
     Departure why = new Departure.Failure(errno, message);
     if (!registering) {
       finish(why, Errno.NONE);
@@ -1562,7 +1598,7 @@ public final class Ownership {
   }
 
   private void fenced(String message) {
-    note(Action.Level.ERROR, "fenced: " + message);
+    note(Action.Level.ERROR, "fenced: {}", message);
     actions.add(new Action.Fenced(message));
     gone();
   }
@@ -1572,17 +1608,16 @@ public final class Ownership {
     if (trouble != Errno.NONE) {
       note(
           Action.Level.ERROR,
-          "could not take key "
-              + key
-              + " back from "
-              + settings.device()
-              + " in time: other nodes see it until this node mounts again, or until"
-              + " sg_persist --out --register-ignore --param-sark=0 DEV on this node");
+          "could not take key {} back from {} in time: other nodes see it until this node mounts"
+              + " again, or until sg_persist --out --register-ignore --param-sark=0 DEV on this"
+              + " node",
+          key,
+          settings.device());
     }
     switch (why) {
       case Departure.Umount _ -> {
         actions.add(new Action.Left(trouble));
-        note(Action.Level.INFO, "left ms=" + (now - leaveSince));
+        note(Action.Level.INFO, "left ms={}", (now - leaveSince));
       }
       case Departure.Failure failure ->
           actions.add(new Action.Fail(failure.errno(), failure.message()));
