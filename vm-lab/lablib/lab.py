@@ -56,7 +56,7 @@ class Lab:
     @classmethod
     def up(cls, name: str, nodes: int, memory: int = 1024, disk_size: int = 10 << 30, sector_size: int = 512,
            cpus: int = 1, accelerator: str | None = None, dist: Path | None = None, kernel_arguments: str = "",
-           guarded: bool = False) -> "Lab":
+           guarded: bool = False, disks: int = 1) -> "Lab":
         """Makes a lab and boots its nodes; nothing stays behind when that fails."""
         if not 1 <= nodes <= MAX_NODES:
             raise LabError(f"{nodes} nodes: a lab has 1 to {MAX_NODES}")
@@ -74,7 +74,8 @@ class Lab:
         lab.folder.mkdir(parents=True)
         sockets = tempfile.mkdtemp(prefix="mxfs-lab-", dir="/tmp")  # unix socket paths are limited to 107 bytes
         lab._description = {"phase": "starting", "boot": proc.boot_id(), "sockets": sockets, "nodes": nodes,
-                            "memory": memory, "disk_size": disk_size, "sector_size": sector_size, "cpus": cpus,
+                            "memory": memory, "disk_size": disk_size, "disks": disks, "sector_size": sector_size,
+                            "cpus": cpus,
                             "accel": chosen, "image": made_image.name, "dist": None, "port": 0,
                             "kernel_arguments": kernel_arguments, "checkout": str(host.CHECKOUT),
                             "made": time.strftime("%Y-%m-%d %H:%M:%S")}
@@ -154,12 +155,17 @@ class Lab:
     def target(self) -> target.Target:
         if not hasattr(self, "_target"):
             self._target = target.Target(self.folder, self.sockets, self._description["port"],
-                                         self._description["sector_size"])
+                                         self._description["sector_size"], self.disks)
         return self._target
 
     @property
     def switch(self) -> network.Switch:
         return network.Switch(self.folder, self.sockets)
+
+    @property
+    def disks(self) -> int:
+        """Shared disks: /dev/sda, /dev/sdb, ... on every node."""
+        return self._description.get("disks", 1)
 
     @property
     def memory(self) -> int:

@@ -305,11 +305,12 @@ class Node:
             "-device", "virtio-rng-pci",
             *accel.disk("mxfs-root", lab.image.root),
             *(accel.disk("mxfs-dist", lab.dist_image) if lab.dist_image else []),
-            # The shared disk. cache.direct: no cache of QEMU's own between the nodes and the target.
-            "-blockdev", f"driver=iscsi,node-name=shared,transport=tcp,portal=127.0.0.1:{lab.target.port},"
-                         f"target={lab.target.name},lun=1,initiator-name={self.initiator},cache.direct=on",
+            # The shared disks. cache.direct: no cache of QEMU's own between the nodes and the target.
             "-device", "virtio-scsi-pci,id=scsi0,num_queues=1",
-            "-device", "scsi-block,drive=shared,bus=scsi0.0,share-rw=on",
+            *[word for lun in range(1, lab.disks + 1) for word in (
+                "-blockdev", f"driver=iscsi,node-name=shared{lun},transport=tcp,portal=127.0.0.1:{lab.target.port},"
+                             f"target={lab.target.name},lun={lun},initiator-name={self.initiator},cache.direct=on",
+                "-device", f"scsi-block,drive=shared{lun},bus=scsi0.0,channel=0,scsi-id={lun - 1},lun=0,share-rw=on")],
             "-netdev", "user,id=mgmt,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:0-:22",
             "-device", f"virtio-net-pci,netdev=mgmt,mac=52:54:00:66:aa:{number:02x},romfile=",
             "-netdev", f"vde,id=lanback,sock={lab.switch.plug}",

@@ -194,7 +194,7 @@ class Stage:
         def one(node: Node) -> None:
             node.run("test -e /dev/mxfs-lab && mkdir -p " + PLACE)
             node.push(self.programs, PROGRAMS)
-            node.run(f"chmod 755 {PROGRAMS}/*; modprobe mxfs")
+            node.run(f"chmod 755 {PROGRAMS}/*; modprobe -a mxfs loop")
         self.lab.in_parallel(one, nodes)
 
     def begin(self, name: str, module: ModuleType) -> None:

@@ -22,6 +22,7 @@ class Target:
     sockets: Path  # short path for unix sockets
     port: int = 0
     sector_size: int = 512
+    disks: int = 1  # LUNs 1, 2, ..., each on a file of its own
 
     @property
     def pid_file(self) -> Path:
@@ -43,10 +44,14 @@ class Target:
         return host.call([host.tool("tgtadm"), "-C", "0", "--lld", "iscsi", *arguments], f"tgtadm {' '.join(arguments)}",
                          env={**os.environ, **self._environment()})
 
+    def _backing(self, lun: int) -> Path:
+        return self.backing if lun == 1 else self.folder / f"shared{lun}.img"
+
     def start(self, size: int, guarded: bool) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.backing, "wb") as file:
-            file.truncate(size)
+        for lun in range(1, self.disks + 1):
+            with open(self._backing(lun), "wb") as file:
+                file.truncate(size)
         log = self.folder / "tgtd.log"
         for attempt in range(5):
             with socket.socket() as probe:
@@ -60,12 +65,14 @@ class Target:
             if attempt == 4 or "Address already in use" not in log.read_text(errors="replace"):
                 raise LabError(f"tgtd ended at once: {log.read_text(errors='replace').strip()[-600:]}", f"see {log}")
         self._admin("--mode", "target", "--op", "new", "--tid", "1", "--targetname", self.name)
-        self._admin("--mode", "logicalunit", "--op", "new", "--tid", "1", "--lun", "1", "--backing-store",
-                    str(self.backing), "--blocksize", str(self.sector_size))
-        # lbppbe=0: physical blocks as large as logical ones (tgt's default says 4096, and mkfs.xfs follows).
-        self._admin("--mode", "logicalunit", "--op", "update", "--tid", "1", "--lun", "1", "--params", "lbppbe=0,"
-                    "vendor_id=MXFS,product_id=LABDISK,product_rev=1,"
-                    f"scsi_sn=lab{self.port:05d},scsi_id=mxfs-lab-{self.port:05d},thin_provisioning=1")
+        for lun in range(1, self.disks + 1):
+            self._admin("--mode", "logicalunit", "--op", "new", "--tid", "1", "--lun", str(lun), "--backing-store",
+                        str(self._backing(lun)), "--blocksize", str(self.sector_size))
+            # lbppbe=0: physical blocks as large as logical ones (tgt's default says 4096, and mkfs.xfs follows).
+            suffix = "" if lun == 1 else f"-{lun}"
+            self._admin("--mode", "logicalunit", "--op", "update", "--tid", "1", "--lun", str(lun), "--params", "lbppbe=0,"
+                        "vendor_id=MXFS,product_id=LABDISK,product_rev=1,"
+                        f"scsi_sn=lab{self.port:05d}{suffix},scsi_id=mxfs-lab-{self.port:05d}{suffix},thin_provisioning=1")
         self._admin("--mode", "target", "--op", "bind", "--tid", "1", "--initiator-address", "127.0.0.1")
 
     def _answers(self, log: Path) -> bool:
@@ -84,4 +91,5 @@ class Target:
 
     def stop(self) -> None:
         proc.end(self.pid_file)
-        self.backing.unlink(missing_ok=True)
+        for lun in range(1, self.disks + 1):
+            self._backing(lun).unlink(missing_ok=True)

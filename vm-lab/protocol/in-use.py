@@ -49,5 +49,5 @@ def run(stage):
     # Given back: both node's tools may have it now.
     for node in (n1, n2):
         stage.repair(node)
-    n1.run(f"mount -t xfs {DEVICE} /mnt/shared && test -d /mnt/shared/.mxfs && umount /mnt/shared")
+    n1.run(f"mount -t xfs {DEVICE} /mnt/shared && cat /mnt/shared/n1 /mnt/shared/n2 && umount /mnt/shared")
     stage.marker("SELFTEST: device in use ok")

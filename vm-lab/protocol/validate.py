@@ -18,9 +18,10 @@ def run(stage):
     started = node.run("cat /var/log/messages | grep -c mxfsd.*starting; true").out
     for _ in range(2):
         stage.refused(node, "ECANCELED", f"is valid: XFS {uuid}", "validate", log=f"valid: XFS {uuid}")
-    # mount(8) passes both on.
+    # By mount(8) the exit status tells: 0 for a good one.
     done = node.run(f"mount -t mxfs -o validate {DEVICE} /mnt/shared", check=False)
-    stage.check(done.rc != 0 and "valid" in done.err, f"mount -o validate: status {done.rc}, {done.err}")
+    stage.check(done.rc == 0 and "valid" in done.out + done.err, f"mount -o validate: status {done.rc}, {done.out + done.err}")
+    stage.check(" mxfs " not in node.run("cat /proc/mounts").out, "mount -o validate mounted something")
     stage.same(node.run(START).out, before, "the device after validate")
 
     node.run(f"dd if=/dev/zero of={DEVICE} bs=4 count=1 seek=10 oflag=direct conv=notrunc status=none || "
@@ -28,6 +29,9 @@ def run(stage):
     stage.refused(node, "EUCLEAN", "checksum", "validate", log="checksum")
     node.run(f"dd if=/dev/zero of={DEVICE} bs=1M count=1 oflag=direct status=none")
     stage.refused(node, "EINVAL", "no XFS here.*zeros", "validate", log="no XFS here")
+    done = node.run(f"mount -t mxfs -o validate {DEVICE} /mnt/shared", check=False)
+    stage.check(done.rc not in (0, 124) and "not valid" in done.out + done.err,
+                f"mount -o validate of nothing: status {done.rc}, {done.out + done.err}")
     stage.same(node.run("cat /var/log/messages | grep -c mxfsd.*starting; true").out, started, "daemons started by validate")
     stage.same(stage.leftovers(node), [], "after validate")
     stage.same(stage.keys(node), [], "keys after validate")

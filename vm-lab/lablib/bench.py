@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`lab bench`: speed against plain XFS in the same boot.
+
+node1 owns the volume, node2 has it mounted and does nothing. Plain XFS is on a second disk of the same target, so both go the same
+way; rounds alternate, and a ratio is the median of the rounds' own ratios: what slows the machine for a while slows both.
+Not part of the timed tests: the numbers are of this machine.
+"""
+
+import re
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+
+from . import build, host, progress
+from .errors import USAGE, CheckFailed, LabError
+from .lab import Lab
+from .protocol import DEVICE, PLACE, Stage
+
+SOURCES = host.CHECKOUT / "tests" / "bench"
+PLAIN_DEVICE = "/dev/sdb"
+PLAIN = "/mnt/plain"
+
+METADATA_RATIO = 0.85
+DATA_RATIO = 0.95
+CHANGE_MS = 300
+MOUNT_MS = 6000
+RSS_MIB = 100
+
+FILES = 4000
+MIB = 96
+CHANGES = 40
+
+
+@dataclass(frozen=True)
+class Line:
+    """One result; a ratio to plain XFS, or a number with a limit."""
+
+    name: str
+    value: float
+    unit: str          # "x XFS", "ms", "MiB"
+    target: float
+    at_least: bool     # else at most
+    detail: str
+
+    @property
+    def met(self) -> bool:
+        return self.value >= self.target if self.at_least else self.value <= self.target
+
+
+def names() -> list[str]:
+    return list(BENCHES)
+
+
+def catalogue() -> list[dict]:
+    return [{"name": name, "measures": " ".join(bench.__doc__.split())} for name, bench in BENCHES.items()]
+
+
+def run(chosen: list[str], rounds: int = 3, tree: Path | None = None) -> list[Line]:
+    """Runs benches in a lab of their own; their lines, each also told when it is known."""
+    for name in chosen:
+        if name not in BENCHES:
+            raise LabError(f"there is no bench '{name}'", f"one of: {', '.join(BENCHES)}", USAGE)
+    if rounds < 3:
+        raise LabError(f"{rounds} rounds", "at least 3", USAGE)
+    programs, tests = build.c_tests(SOURCES), build.c_tests()
+    lines: list[Line] = []
+    with Lab.ephemeral("bench", 2, dist=tree or build.install_tree(), disk_size=6 << 30, disks=2) as lab:
+        stage = Stage(lab, tests)
+        stage.prepare()
+        stage.name = "bench"
+        for node in lab.nodes:
+            node.push(programs / "fsbench", "/run/fsbench")
+            node.run("chmod 755 /run/fsbench")
+        stage.mkfs()
+        stage.n1.run(f"mkfs.xfs -q -f {PLAIN_DEVICE} && mkdir -p {PLAIN} && mount -t xfs {PLAIN_DEVICE} {PLAIN}")
+        try:
+            for name in chosen:
+                with progress.step(f"bench {name}"):
+                    found = BENCHES[name](stage, rounds)
+                for line in found:
+                    progress.say(_row(line))
+                lines += found
+            lab.scan()
+        finally:
+            stage.close_programs()
+    return lines
+
+
+def _mounted(stage: Stage) -> None:
+    """node1 the owner, node2 mounted and idle."""
+    stage.mount(stage.n1)
+    stage.n1.run(f"touch {PLACE}/owner")
+    stage.mount(stage.n2)
+    stage.n1.run(f"touch {PLACE}/owner")
+
+
+def _unmounted(stage: Stage) -> None:
+    stage.umount(stage.n2)
+    stage.umount(stage.n1)
+
+
+def _results(out: str) -> dict[str, float]:
+    return {name: float(value) for name, value in re.findall(r"^(\S+) ([\d.]+)$", out, re.M)}
+
+
+def _against_xfs(stage: Stage, rounds: int, command: str, target: float, unit: str) -> list[Line]:
+    _mounted(stage)
+    node, pairs = stage.n1, {}
+    changes = stage.status(node)["attaches"]
+    for round_ in range(rounds + 1):
+        results = {}
+        # Who goes first changes too.
+        for place in ((PLACE, PLAIN), (PLAIN, PLACE))[round_ % 2]:
+            results[place] = _results(node.run(f"/run/fsbench {command.format(place)}", timeout=300).out)
+        if round_ == 0:
+            continue  # both warm up: caches, allocation, the target's sparse file
+        for name, mine in results[PLACE].items():
+            pairs.setdefault(name, []).append((mine, results[PLAIN][name]))
+    if stage.status(node)["attaches"] != changes:
+        raise CheckFailed("ownership changed during the bench: node2 was not idle")
+    _unmounted(stage)
+    if not pairs:
+        raise CheckFailed(f"'{command}' said nothing")
+    lines = []
+    for name, values in pairs.items():
+        ratio = statistics.median(mine / theirs for mine, theirs in values)
+        lines.append(Line(name, ratio, "x XFS", target, True,
+                          f"mxfs {statistics.median(mine for mine, _ in values):.0f}, XFS {statistics.median(x for _, x in values):.0f} {unit}; "
+                          "rounds " + " ".join(f"{mine / theirs:.2f}" for mine, theirs in values)))
+    return lines
+
+
+def meta(stage: Stage, rounds: int) -> list[Line]:
+    """Create, stat, readdir and unlink on the owner while another node has the volume mounted."""
+    return _against_xfs(stage, rounds, f"meta {{}} {FILES}", METADATA_RATIO, "/s")
+
+
+def data(stage: Stage, rounds: int) -> list[Line]:
+    """Sequential and random reading and writing on the owner, through the cache and with O_DIRECT."""
+    return _against_xfs(stage, rounds, f"data {{}} {MIB}", DATA_RATIO, "MiB/s or /s")
+
+
+def change(stage: Stage, rounds: int) -> list[Line]:
+    """Change of owner with little dirty data: from the first waiting operation to the attach."""
+    _mounted(stage)
+    for number in range(CHANGES):
+        node = (stage.n2, stage.n1)[number % 2]
+        node.run(f"echo {number} >{PLACE}/turn && test \"$(cat {PLACE}/turn)\" = {number}")
+    took = [int(text) / 1000 for node in (stage.n1, stage.n2) for text in node.run("cat /sys/kernel/debug/mxfs/*/changes").out.split()]
+    parts = {name: [int(stage.status(node)[name]) / 1000 for node in (stage.n1, stage.n2)] for name in ("last_attach_us", "last_detach_us")}
+    _unmounted(stage)
+    if len(took) < CHANGES - 2:
+        raise CheckFailed(f"{len(took)} changes of owner were recorded, {CHANGES} expected")
+    return [Line("ownership-change", statistics.median(took), "ms", CHANGE_MS, False,
+                 f"{len(took)} changes, min {min(took):.0f}, max {max(took):.0f} ms; last attach "
+                 f"{statistics.mean(parts['last_attach_us']):.0f}, last detach {statistics.mean(parts['last_detach_us']):.0f} ms")]
+
+
+def mount(stage: Stage, rounds: int) -> list[Line]:
+    """From mount(8) to the first write done, first alone, then beside an owner; and umount."""
+    first, second, umounts = [], [], []
+    for _ in range(rounds):
+        for node, times in ((stage.n1, first), (stage.n2, second)):
+            out = node.run(f"s=$(date +%s%N); mount -t mxfs {DEVICE} {PLACE} && echo x >{PLACE}/usable && e=$(date +%s%N); "
+                           "echo $(((e - s) / 1000000))", timeout=60).out
+            times.append(float(out))
+        umounts += [stage.umount(stage.n2), stage.umount(stage.n1)]
+    detail = lambda times: f"{len(times)} times, min {min(times):.0f}, max {max(times):.0f} ms"
+    return [Line("mount-alone", statistics.median(first), "ms", MOUNT_MS, False, detail(first)),
+            Line("mount-beside-an-owner", statistics.median(second), "ms", MOUNT_MS, False, detail(second)),
+            Line("umount", statistics.median(umounts), "ms", MOUNT_MS, False, detail(umounts))]
+
+
+def rss(stage: Stage, rounds: int) -> list[Line]:
+    """Memory of the daemon, owner and member, after it worked."""
+    _mounted(stage)
+    for number in range(20):
+        (stage.n2, stage.n1)[number % 2].run(f"echo {number} >{PLACE}/turn")
+    found = []
+    for node, role in ((stage.n1, "owner"), (stage.n2, "member")):
+        kib = int(re.search(r"VmRSS:\s+(\d+)", node.run("cat /proc/$(pidof mxfsd)/status").out)[1])
+        found.append(Line(f"daemon-rss-{role}", kib / 1024, "MiB", RSS_MIB, False, "after 20 changes of owner"))
+    _unmounted(stage)
+    return found
+
+
+BENCHES: dict[str, Callable[[Stage, int], list[Line]]] = {"meta": meta, "data": data, "change": change, "mount": mount, "rss": rss}
+
+
+def _row(line: Line) -> str:
+    sign = ">=" if line.at_least else "<="
+    digits = 2 if line.at_least else 0
+    return (f"{line.name:<24} {line.value:>8.{digits}f} {line.unit:<6} {sign} {line.target:<6g} {'met' if line.met else 'NOT MET':<8} "
+            f"{line.detail}")
+
+
+def table(lines: list[Line]) -> str:
+    met = sum(line.met for line in lines)
+    return "\n".join([f"{'what':<24} {'value':>8} {'':<6} {'target':<9} {'':<8} detail", *map(_row, lines),
+                      f"{met} targets met, {len(lines) - met} not met"])

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kill -9 of the daemon, on the owner and on a member, idle and in the middle of work: the mount freezes, a new daemon takes over the same
+registration, work goes on, nothing is lost. Killed too often, the mount shuts down and can be unmounted."""
+
+from lablib.protocol import PLACE, PROGRAMS
+
+LIMIT = 300
+MARKERS = ["SELFTEST: daemon killed ok"]
+# What the end of this script does on purpose.
+EXPECTED = [r"XFS \(sda\): .*[Ss]hut"]
+
+
+def run(stage):
+    n1, n2 = stage.n1, stage.n2
+    stage.mkfs()
+    stage.mount(n1)
+    stage.mount(n2)
+    a, b = stage.keeper(n1), stage.keeper(n2)
+    for keeper in (a, b):
+        keeper.ok(f"chdir {PLACE}")
+    a.ok("open 1 f +c")
+    a.ok("write 1 0 50000 1")
+    a.ok("map 1 50000")
+    a.ok("store 1 0 25000 2")
+    b.ok("open 1 f +")
+    b.ok("check 1 0 25000 2")
+    a.ok("store 1 0 50000 3")
+    keys = sorted(stage.keys(n1))
+    stage.same(stage.owner(), n1, "the owner")
+
+    for node, keeper, other, role in ((n1, a, b, "owner"), (n2, b, a, "member")):
+        old = stage.daemon_pid(node)
+        mark = stage.mark(node)
+        node.run(f"kill -9 {old}")
+        # The next operation waits for the new daemon and succeeds; it sees no error.
+        keeper.ok("write 1 10000 100 4", limit=60)
+        keeper.ok("check 1 10000 100 4")
+        stage.until(lambda: stage.daemon_pid(node) not in (None, old), 60, f"a new daemon on the {role}")
+        stage.matches("daemon .* is gone; the mount is frozen", stage.kernel_log(node, mark), "the kernel log")
+        stage.until(lambda: "a new daemon" in stage.kernel_log(node, mark), 60, f"the new daemon to take over on the {role}")
+        other.ok("check 1 10000 100 4")
+        other.ok("check 1 20000 30000 3")
+        keeper.ok("check 1 20000 30000 3")
+        stage.same(sorted(stage.keys(n1)), keys, f"the registered keys after the daemon of the {role} died")
+    stage.note("idle: owner and member go on")
+
+    # In the middle of work on both nodes, once on each.
+    n1.run(f"mkdir {PLACE}/common")
+    programs = [stage.start(node, f"{PROGRAMS}/stress {PLACE}/common {node.number} 3 20") for node in (n1, n2)]
+    for node in (n1, n2):
+        stage.until(lambda: int(n1.run(f"ls {PLACE}/common | wc -l").out) > 10, 60, "work to be done")
+        old = stage.daemon_pid(node)
+        node.run(f"kill -9 {old}")
+        stage.until(lambda: stage.daemon_pid(node) not in (None, old), 60, f"a new daemon on {node.name}")
+    for node, program in zip((n1, n2), programs):
+        done = program.finish(150)
+        stage.check(done.rc == 0, f"{node.name}: work under a dying daemon: status {done.rc}: {done.out}")
+        stage.note(f"{node.name}: {done.out.strip()}")
+    for node, other in ((n1, n2), (n2, n1)):
+        node.run(f"{PROGRAMS}/stress {PLACE}/common {other.number} check", timeout=60)
+    a.close()
+    b.close()
+
+    # An umount right after the kill has no daemon to ask, or a new one: it ends in bounded time either way.
+    n2.run(f"kill -9 {stage.daemon_pid(n2)}; umount {PLACE}", timeout=60)
+    stage.same(stage.leftovers(n2), [], "after kill and umount")
+    stage.umount(n1)
+    stage.until(lambda: not stage.keys(n1), 20, "all keys to be gone")
+    stage.repair()
+    stage.marker("SELFTEST: daemon killed ok")

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A node whose key is preempted stops by itself, reads included, with one clear message; it can be unmounted and mounted again; what was
+durable is there."""
+
+import time
+
+from lablib.protocol import DEVICE, PLACE
+
+LIMIT = 180
+MARKERS = ["SELFTEST: fenced node stops ok"]
+# The array refuses the fenced node's writes, and XFS there is shut down: that is what is tested.
+EXPECTED = [r"reservation conflict", r"XFS \(sda\)", r"log I/O error", r"Buffer I/O error", r"I/O error, dev sda"]
+
+
+def run(stage):
+    n1, n2 = stage.n1, stage.n2
+    stage.mkfs()
+    stage.mount(n1)
+    stage.mount(n2)
+    n2.run(f"echo two >{PLACE}/two")
+    n1.run(f"echo one >{PLACE}/one; sync")
+    stage.same(stage.owner(), n1, "the owner")
+    keys = stage.keys(n1)
+    mine = stage.holder(n1)
+    (theirs,) = [key for key in keys if key != mine]
+    keeper = stage.keeper(n1)
+    keeper.ok(f"open 1 {PLACE}/one +")
+    keeper.ok("map 1 4096")
+    mark = stage.mark(n1)
+
+    began = time.monotonic()
+    n2.run(f"sg_persist -n -o --preempt --param-rk=0x{theirs} --param-sark=0x{mine} --prout-type=5 {DEVICE}")
+    stage.until(lambda: stage.status(n1)["state"] == "dead", 30, "the fenced node to stop")
+    stage.note(f"stopped {time.monotonic() - began:.1f} s after it was fenced")
+    # Reads are refused too: they would be stale.
+    keeper.fails("check 1 0 3 1", "errno EIO")
+    keeper.fails("write 1 0 3 1", "errno EIO")
+    keeper.fails("touch 1 0", "SIGBUS")
+    keeper.close()
+    for command in (f"cat {PLACE}/one", f"ls {PLACE}/two", f"echo x >{PLACE}/new", f"stat {PLACE}/two"):
+        done = n1.run(command, check=False, timeout=30)
+        stage.check(done.rc != 0 and "Input/output error" in done.err, f"'{command}' on a fenced node: status {done.rc}, {done.err}")
+    lines = [line for line in stage.kernel_log(n1, mark).splitlines() if "mxfs (" in line and "shutting down" in line]
+    stage.same(len(lines), 1, f"messages about it: {lines}")
+    stage.matches("not registered|preempted|fenced|shut out", lines[0], "the message")
+    stage.matches("unmount it and mount it again", lines[0], "what the message says to do")
+    stage.umount(n1)
+    stage.same(stage.leftovers(n1), [], "on the fenced node after umount")
+
+    # The survivor holds the reservation now; it works on, and the fenced node comes back with a new key.
+    stage.same(stage.holder(n2), theirs, "the holder of the reservation")
+    stage.same(n2.run(f"cat {PLACE}/one {PLACE}/two; echo after >{PLACE}/after; cat {PLACE}/after", timeout=60).out, "one\ntwo\nafter\n",
+               "the survivor")
+    stage.mount(n1)
+    stage.check(mine not in stage.keys(n1), "the fenced incarnation's key came back")
+    stage.same(n1.run(f"cat {PLACE}/one {PLACE}/two {PLACE}/after", timeout=60).out, "one\ntwo\nafter\n", "the node that came back")
+    stage.umount(n1)
+    stage.umount(n2)
+    stage.repair()
+    stage.marker("SELFTEST: fenced node stops ok")
