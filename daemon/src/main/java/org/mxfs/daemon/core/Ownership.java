@@ -177,6 +177,7 @@ public final class Ownership {
   private boolean dropAnswer;
 
   private Check check = Check.NONE;
+  private List<ReservationKey> checkedKeys = List.of();
   private final Set<ReservationKey> tidied = new LinkedHashSet<>();
   private ReservationKey leftover = ReservationKey.NONE;
   private boolean checkNow;
@@ -1082,6 +1083,7 @@ public final class Ownership {
                   keys.generation(),
                   keys.keys().size()));
         } else if (phase instanceof Phase.Holding) {
+          checkedKeys = keys.keys();
           check = Check.RESERVATION;
           issue(new ArrayCommand.ReadReservation());
         } else {
@@ -1099,6 +1101,7 @@ public final class Ownership {
                   key));
         } else {
           lease(checkIssued);
+          tidy(checkedKeys);
         }
       }
       case ArrayAnswer other -> {

@@ -235,6 +235,17 @@ class OwnershipTest {
   }
 
   @Test
+  void anOwnerRemovesTheKeyThatItsDeadIncarnationLeft() {
+    int oldNexus = 9;
+    array.execute(oldNexus, new ArrayCommand.Register(ReservationKey.of(NODE, 3), false));
+    startAsOwner();
+    pass(20_000 / 4 + 100);
+    assertThat(array.isRegistered(oldNexus)).isFalse();
+    assertThat(array.holds(NEXUS)).isTrue();
+    assertThat(actions(Action.Fenced.class)).isEmpty();
+  }
+
+  @Test
   void aMemberWhoseKeyIsGoneStopsAtTheNextCheck() {
     startAsMember();
     array.execute(PEER_NEXUS, new ArrayCommand.Preempt(PEER, machine.key()));
