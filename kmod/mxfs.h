@@ -169,7 +169,8 @@ struct mxfs_sb {
 	/* attach and detach, one at a time, in order */
 	struct workqueue_struct *wq;
 	struct delayed_work cmd_work;
-	enum mxfs_cmd_kind cmd;
+	enum mxfs_cmd_kind cmd; /* queued */
+	enum mxfs_cmd_kind doing; /* taken from the queue, not answered yet */
 	u64 cmd_epoch;
 	u32 cmd_quantum_ms;
 	unsigned long attached_at; /* jiffies */
@@ -302,6 +303,7 @@ int mxfs_claim(struct mxfs_sb *sbi);
 void mxfs_unclaim(struct mxfs_sb *sbi);
 struct vfsmount *mxfs_lower_mount(struct mxfs_sb *sbi, bool probe);
 int mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc);
+enum mxfs_state mxfs_told_state(struct mxfs_sb *sbi);
 int mxfs_command(struct mxfs_sb *sbi, enum mxfs_cmd_kind kind, u64 epoch, u32 quantum_ms);
 void mxfs_cmd_workfn(struct work_struct *work);
 void mxfs_dead_workfn(struct work_struct *work);

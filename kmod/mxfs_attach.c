@@ -458,6 +458,31 @@ int mxfs_command(struct mxfs_sb *sbi, enum mxfs_cmd_kind kind, u64 epoch, u32 qu
 	return err;
 }
 
+/**
+ * mxfs_told_state - the state as a new daemon must hear it
+ * @sbi: the mount
+ *
+ * A command of its predecessor that is still to come counts as begun: a daemon that believed
+ * "detached" could let another node have the volume while an attach is under way here.
+ *
+ * Return: the state.
+ */
+enum mxfs_state mxfs_told_state(struct mxfs_sb *sbi)
+{
+	enum mxfs_cmd_kind kind;
+	enum mxfs_state state;
+
+	mutex_lock(&sbi->state_lock);
+	state = sbi->state;
+	kind = sbi->cmd == MXFS_DO_NOTHING ? sbi->doing : sbi->cmd;
+	if (kind == MXFS_DO_ATTACH && state == MXFS_STATE_DETACHED)
+		state = MXFS_STATE_ATTACHING;
+	else if (kind == MXFS_DO_DETACH && state == MXFS_STATE_ATTACHED)
+		state = MXFS_STATE_DETACHING;
+	mutex_unlock(&sbi->state_lock);
+	return state;
+}
+
 void mxfs_cmd_workfn(struct work_struct *work)
 {
 	struct mxfs_sb *sbi = container_of(to_delayed_work(work), struct mxfs_sb, cmd_work);
@@ -480,6 +505,7 @@ void mxfs_cmd_workfn(struct work_struct *work)
 		return;
 	}
 	sbi->cmd = MXFS_DO_NOTHING;
+	sbi->doing = kind;
 	mutex_unlock(&sbi->state_lock);
 
 	switch (kind) {

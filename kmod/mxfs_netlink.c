@@ -93,7 +93,7 @@ static int mxfs_put_mount(struct sk_buff *skb, struct mxfs_sb *sbi)
 	    nla_put_u32(skb, MXFS_A_LEASE_MS, sbi->opts.lease_ms) ||
 	    nla_put_u32(skb, MXFS_A_QUANTUM_MS, sbi->opts.quantum_ms) ||
 	    nla_put_u32(skb, MXFS_A_ROLE, sbi->role) ||
-	    nla_put_u32(skb, MXFS_A_STATE, READ_ONCE(sbi->state)) ||
+	    nla_put_u32(skb, MXFS_A_STATE, mxfs_told_state(sbi)) ||
 	    nla_put_u64_64bit(skb, MXFS_A_KEY, sbi->key, MXFS_A_PAD) ||
 	    nla_put_u64_64bit(skb, MXFS_A_EPOCH, sbi->epoch, MXFS_A_PAD))
 		return -EMSGSIZE;
@@ -432,6 +432,8 @@ void mxfs_send_result(struct mxfs_sb *sbi, u8 event, u64 epoch, int err, u64 nan
 	void *hdr;
 	struct sk_buff *skb = mxfs_event(sbi, event, &hdr);
 
+	/* Answered: before the event, which the daemon may answer with the next command. */
+	WRITE_ONCE(sbi->doing, MXFS_DO_NOTHING);
 	if (!skb)
 		return;
 	if (nla_put_u64_64bit(skb, MXFS_A_EPOCH, epoch, MXFS_A_PAD) ||
