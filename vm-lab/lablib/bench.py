@@ -179,7 +179,7 @@ def rss(stage: Stage, rounds: int) -> list[Line]:
         (stage.n2, stage.n1)[number % 2].run(f"echo {number} >{PLACE}/turn")
     found = []
     for node, role in ((stage.n1, "owner"), (stage.n2, "member")):
-        kib = int(re.search(r"VmRSS:\s+(\d+)", node.run("cat /proc/$(pidof mxfsd)/status").out)[1])
+        kib = int(re.search(r"VmRSS:\s+(\d+)", node.run(f"cat /proc/{stage.daemon_pid(node)}/status").out)[1])
         found.append(Line(f"daemon-rss-{role}", kib / 1024, "MiB", RSS_MIB, False, "after 20 changes of owner"))
     _unmounted(stage)
     return found

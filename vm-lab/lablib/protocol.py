@@ -35,6 +35,8 @@ FOLDER = host.LAB_FOLDER / "protocol"
 DEVICE = "/dev/sda"
 PLACE = "/mnt/shared"
 PROGRAMS = "/run/t"  # where the programs of tests/c are on a node
+# The daemon: what the kernel starts is a script that becomes the JVM. Anchored, or a shell that looks for it would find itself.
+FIND_DAEMON = "pgrep -f '^(/bin/sh )?(/usr/sbin/mxfsd|/usr/lib/mxfs/bin/java)'"
 
 # The order of a whole run: what needs least comes first, so that the first failure says most.
 ORDER = ("module", "options", "validate", "badsb", "daemon-bad", "no-reservations", "in-use", "cycles", "posix", "ro", "two-node",
@@ -239,7 +241,7 @@ class Stage:
 
     def leftovers(self, node: Node) -> list[str]:
         found = []
-        text = node.run("cat /proc/mounts; echo ==; pidof mxfsd; echo ==; pgrep -a try_mount; pgrep -ax mount; echo ==; "
+        text = node.run("cat /proc/mounts; echo ==; " + FIND_DAEMON + "; echo ==; pgrep -a try_mount; pgrep -ax mount; echo ==; "
                         "losetup -a; echo ==; lsmod | sed -n 's/^mxfs *[0-9]* *\\([0-9]*\\).*/\\1/p'", check=False, timeout=30).out
         parts = [part.strip() for part in text.split("==\n")]
         if mounts := [line for line in parts[0].splitlines() if " mxfs " in line or f" {PLACE} " in line or " xfs " in line]:
@@ -296,19 +298,22 @@ class Stage:
 
     # ---- the shared disk
 
+    # TEST UNIT READY takes the unit attentions that registering and releasing leave behind (SPC-4 5.13).
+    _READY = f"sg_turs -n 4 {DEVICE} >/dev/null 2>&1; "
+
     def keys(self, node: Node) -> list[str]:
         """The registered reservation keys, as the array tells them."""
-        out = node.run(f"sg_persist -n -i -k {DEVICE}", timeout=20).out
+        out = node.run(f"{self._READY}sg_persist -n -i -k {DEVICE}", timeout=20).out
         return re.findall(r"^\s+0x([0-9a-f]+)$", out, re.M)
 
     def holder(self, node: Node) -> str | None:
-        out = node.run(f"sg_persist -n -i -r {DEVICE}", timeout=20).out
+        out = node.run(f"{self._READY}sg_persist -n -i -r {DEVICE}", timeout=20).out
         match = re.search(r"Key=0x([0-9a-f]+)", out)
         return match[1] if match else None
 
     def clear_keys(self) -> None:
         """All registrations and the reservation away, by a key of our own: for nodes that were powered off."""
-        self.n1.run(f"sg_persist -n -o --register-ignore --param-sark=0x1ab {DEVICE} >/dev/null; "
+        self.n1.run(f"{self._READY}sg_persist -n -o --register-ignore --param-sark=0x1ab {DEVICE} >/dev/null; "
                     f"sg_persist -n -o --clear --param-rk=0x1ab {DEVICE} >/dev/null", timeout=20)
 
     def mkfs(self, node: Node | None = None, options: str = "") -> None:
@@ -371,7 +376,7 @@ class Stage:
         return None
 
     def daemon_pid(self, node: Node) -> int | None:
-        out = node.run("pidof mxfsd", check=False, timeout=20).out.split()
+        out = node.run(FIND_DAEMON, check=False, timeout=20).out.split()
         return int(out[0]) if out else None
 
     # ---- the kernel log
@@ -432,7 +437,10 @@ class Program:
             out, _ = self.process.communicate(timeout=limit)
         except subprocess.TimeoutExpired:
             raise TimedOut(f"{self.node.name}: '{self.command}' did not end within {limit:.0f} s") from None
-        return Result(self.process.returncode, (self._rest + out).decode(errors="replace"), "")
+        text = (self._rest + out).decode(errors="replace")
+        if self.process.returncode == 255:  # what ssh makes of a signal
+            text += "(ended by a signal, or the connection was lost)"
+        return Result(self.process.returncode, text, "")
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

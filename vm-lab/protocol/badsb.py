@@ -138,7 +138,7 @@ def run(stage):
             stage.refused(each, errno, pattern, what=what, log=pattern)
         stage.same(node.run(f"dd if={DEVICE} bs=1M count=32 iflag=direct status=none | sha256sum").out, before, f"the disk: {what}")
         stage.same(stage.keys(node), [], f"keys: {what}")
-    stage.same(node.run("pidof mxfsd", check=False).out, "", "daemons")
+    stage.same(stage.daemon_pid(node), None, "daemons")
     stage.marker("SELFTEST: bad superblocks ok")
 
 

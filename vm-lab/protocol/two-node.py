@@ -130,13 +130,13 @@ def _open_files(stage, n1, n2):
     a.ok("write 9 0 1000 51")
     b.ok("rename here there")
     a.ok("check 9 0 1000 51")
-    stage.same(a.ok("cwd"), f"{PLACE}/there", "a working directory that the other node renamed")
     a.ok("open 10 second +c")
     b.ok("exists there/second")
     b.ok("unlink there/second")
     b.ok("unlink there/inside")
     b.ok("rmdir there")
-    a.fails("open 11 third +c", "errno ENOENT")
+    answer = a.say("open 11 third +c")
+    stage.check(answer in ("errno ENOENT", "errno ESTALE"), f"a file made in a folder that the other node removed: {answer}")
     a.ok(f"chdir {PLACE}")
 
     # Space of the nameless is given back when the last one closes.
