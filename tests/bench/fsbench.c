@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Speed of one file system, in operations or bytes a second; the same program runs on mxfs and on plain XFS.
+ * Speed of two file systems, in operations or MiB a second, in one process that goes from one to the other every few
+ * milliseconds (A B B A): whatever slows the machine meanwhile slows both, and the ratio stays.
  *
- *	fsbench meta DIRECTORY FILES	create, stat, readdir, unlink of empty files in one directory
- *	fsbench data DIRECTORY MIB	sequential and random, through the cache and O_DIRECT, on one file
+ *	fsbench meta DIRECTORY-A DIRECTORY-B FILES	create, stat, readdir, unlink of empty files in one directory
+ *	fsbench data DIRECTORY-A DIRECTORY-B MIB	sequential and random, through the cache and O_DIRECT, on one file
  *
- * One line a result: "name value". What is timed is stated beside each; making durable is part of what writes.
+ * One line a result: "name A B". Making durable is part of what writes, slice by slice.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +23,19 @@
 #define MIB	(1 << 20)
 #define SMALL	4096
 
-static void must(int good, const char *what)
+struct side {
+	const char *place;
+	int dir;		/* its directory */
+	int fd;			/* its file */
+	uint64_t random;	/* both draw the same numbers */
+	double seconds, amount;
+};
+
+static struct side sides[2];
+static char *buf;
+static int files, mib;
+
+static void must(bool good, const char *what)
 {
 	if (good)
 		return;
@@ -37,9 +51,26 @@ static double now(void)
 	return t.tv_sec + t.tv_nsec / 1e9;
 }
 
-static void said(const char *name, double amount, double since)
+/* slice(side, i) for i in 0..slices-1 on each side, timed; it returns how much it did. */
+static void measure(const char *name, int slices, double (*slice)(struct side *s, int i))
 {
-	printf("%s %.1f\n", name, amount / (now() - since));
+	double start;
+
+	for (int n = 0; n < 2; n++) {
+		sides[n].seconds = sides[n].amount = 0;
+		sides[n].random = 1;
+	}
+	for (int i = 0; i < slices; i++) {
+		for (int n = 0; n < 2; n++) {
+			struct side *s = &sides[(n + i) % 2];
+
+			start = now();
+			s->amount += slice(s, i);
+			s->seconds += now() - start;
+		}
+	}
+	printf("%s %.1f %.1f\n", name, sides[0].amount / sides[0].seconds, sides[1].amount / sides[1].seconds);
+	fflush(stdout);
 }
 
 static void drop_caches(void)
@@ -51,130 +82,201 @@ static void drop_caches(void)
 	close(fd);
 }
 
-static void meta(int files)
-{
-	struct dirent *entry;
-	struct stat st;
-	char name[32];
-	double start;
-	int fd, found, rounds;
-	DIR *dir;
+/* ---- names */
 
-	must(!mkdir("bench", 0755) && !chdir("bench"), "bench");
-	start = now();
-	for (int i = 0; i < files; i++) {
-		snprintf(name, sizeof(name), "file-%07d", i);
-		fd = open(name, O_CREAT | O_EXCL | O_WRONLY, 0644);
+enum { CREATES = 50, STATS = 1000, UNLINKS = 50 };
+
+static void file_name(char *name, int i)
+{
+	sprintf(name, "file-%07d", i);
+}
+
+static double creates(struct side *s, int slice)
+{
+	char name[32];
+	int fd;
+
+	for (int i = 0; i < CREATES; i++) {
+		file_name(name, slice * CREATES + i);
+		fd = openat(s->dir, name, O_CREAT | O_EXCL | O_WRONLY, 0644);
 		must(fd >= 0, "create");
 		close(fd);
 	}
-	said("create", files, start);
-
-	/* Twice each, in an order that is not that of creation. */
-	start = now();
-	for (int i = 0; i < 2 * files; i++) {
-		snprintf(name, sizeof(name), "file-%07d", (int)((uint64_t)i * 7919 % files));
-		must(!stat(name, &st), "stat");
-	}
-	said("stat", 2 * files, start);
-
-	start = now();
-	rounds = 5;
-	for (int i = 0; i < rounds; i++) {
-		found = 0;
-		dir = opendir(".");
-		must(dir != NULL, "opendir");
-		while ((entry = readdir(dir)))
-			found += entry->d_name[0] == 'f';
-		closedir(dir);
-		must(found == files, "readdir: number of entries");
-	}
-	said("readdir", (double)rounds * files, start);
-
-	start = now();
-	for (int i = 0; i < files; i++) {
-		snprintf(name, sizeof(name), "file-%07d", i);
-		must(!unlink(name), "unlink");
-	}
-	said("unlink", files, start);
-	must(!chdir("..") && !rmdir("bench"), "bench");
+	return CREATES;
 }
 
-static void sequential(const char *label, int mib, int flags, char *buf)
+static double stats(struct side *s, int slice)
 {
-	char name[64];
-	double start;
-	int fd;
+	struct stat st;
+	char name[32];
 
-	fd = open("data", O_CREAT | O_TRUNC | O_WRONLY | flags, 0644);
-	must(fd >= 0, "data");
-	start = now();
-	for (int i = 0; i < mib; i++)
-		must(write(fd, buf, MIB) == MIB, "write");
-	must(!fsync(fd), "fsync");
-	snprintf(name, sizeof(name), "sequential-write-%s", label);
-	said(name, mib, start);
-	close(fd);
-
-	drop_caches();
-	fd = open("data", O_RDONLY | flags);
-	must(fd >= 0, "data");
-	start = now();
-	for (int i = 0; i < mib; i++)
-		must(read(fd, buf, MIB) == MIB, "read");
-	snprintf(name, sizeof(name), "sequential-read-%s", label);
-	said(name, mib, start);
-	close(fd);
+	/* Not in the order of creation. */
+	for (int i = 0; i < STATS; i++) {
+		file_name(name, (int)((uint64_t)(slice * STATS + i) * 7919 % files));
+		must(!fstatat(s->dir, name, &st, 0), "stat");
+	}
+	return STATS;
 }
 
-static void random_access(const char *label, int mib, int flags, char *buf, int count)
+static double readdirs(struct side *s, int slice)
 {
-	uint64_t slots = (uint64_t)mib * MIB / SMALL, state = 1;
-	char name[64];
-	double start;
-	int fd;
+	struct dirent *entry;
+	int found = 0;
+	DIR *dir = fdopendir(openat(s->dir, ".", O_RDONLY | O_DIRECTORY));
 
-	fd = open("data", O_RDWR | flags);
-	must(fd >= 0, "data");
-	start = now();
-	for (int i = 0; i < count; i++) {
-		state = state * 6364136223846793005ull + 1442695040888963407ull;
-		must(pread(fd, buf, SMALL, (state >> 33) % slots * SMALL) == SMALL, "pread");
-	}
-	snprintf(name, sizeof(name), "random-read-%s", label);
-	said(name, count, start);
+	(void)slice;
+	must(dir != NULL, "opendir");
+	while ((entry = readdir(dir)))
+		found += entry->d_name[0] == 'f';
+	closedir(dir);
+	must(found == files, "number of entries");
+	return found;
+}
 
-	start = now();
-	for (int i = 0; i < count; i++) {
-		state = state * 6364136223846793005ull + 1442695040888963407ull;
-		must(pwrite(fd, buf, SMALL, (state >> 33) % slots * SMALL) == SMALL, "pwrite");
+static double unlinks(struct side *s, int slice)
+{
+	char name[32];
+
+	for (int i = 0; i < UNLINKS; i++) {
+		file_name(name, slice * UNLINKS + i);
+		must(!unlinkat(s->dir, name, 0), "unlink");
 	}
-	must(!fsync(fd), "fsync");
-	snprintf(name, sizeof(name), "random-write-%s", label);
-	said(name, count, start);
-	close(fd);
+	return UNLINKS;
+}
+
+static void meta(void)
+{
+	files -= files % CREATES;
+	measure("create", files / CREATES, creates);
+	measure("stat", files * 3 / STATS, stats);
+	measure("readdir", 30, readdirs);
+	measure("unlink", files / UNLINKS, unlinks);
+}
+
+/* ---- data */
+
+enum { SLICE_MIB = 4, CACHED = 500, DIRECT = 25, DURABLE_SLICES = 4 };
+
+static double write_slice(struct side *s, int slice)
+{
+	for (int i = 0; i < SLICE_MIB; i++)
+		must(write(s->fd, buf, MIB) == MIB, "write");
+	if (slice % DURABLE_SLICES == DURABLE_SLICES - 1)
+		must(!fsync(s->fd), "fsync");
+	return SLICE_MIB;
+}
+
+static double read_slice(struct side *s, int slice)
+{
+	(void)slice;
+	for (int i = 0; i < SLICE_MIB; i++)
+		must(read(s->fd, buf, MIB) == MIB, "read");
+	return SLICE_MIB;
+}
+
+static off_t draw(struct side *s)
+{
+	s->random = s->random * 6364136223846793005ull + 1442695040888963407ull;
+	return (off_t)((s->random >> 33) % ((uint64_t)mib * MIB / SMALL) * SMALL);
+}
+
+static double read_small(struct side *s, int count)
+{
+	for (int i = 0; i < count; i++)
+		must(pread(s->fd, buf, SMALL, draw(s)) == SMALL, "pread");
+	return count;
+}
+
+static double write_small(struct side *s, int count, bool durable)
+{
+	for (int i = 0; i < count; i++)
+		must(pwrite(s->fd, buf, SMALL, draw(s)) == SMALL, "pwrite");
+	if (durable)
+		must(!fsync(s->fd), "fsync");
+	return count;
+}
+
+static double read_cached(struct side *s, int slice)
+{
+	(void)slice;
+	return read_small(s, CACHED);
+}
+
+static double write_cached(struct side *s, int slice)
+{
+	return write_small(s, CACHED, slice % 8 == 7);
+}
+
+static double read_direct(struct side *s, int slice)
+{
+	(void)slice;
+	return read_small(s, DIRECT);
+}
+
+static double write_direct(struct side *s, int slice)
+{
+	return write_small(s, DIRECT, slice % 16 == 15);
+}
+
+static void open_all(int flags)
+{
+	for (int n = 0; n < 2; n++) {
+		if (sides[n].fd >= 0)
+			close(sides[n].fd);
+		sides[n].fd = openat(sides[n].dir, "data", flags, 0644);
+		must(sides[n].fd >= 0, "open");
+	}
+}
+
+static void data(void)
+{
+	mib -= mib % (SLICE_MIB * DURABLE_SLICES);
+	for (int direct = 0; direct < 2; direct++) {
+		int flags = direct ? O_DIRECT : 0;
+
+		open_all(O_CREAT | O_TRUNC | O_WRONLY | flags);
+		measure(direct ? "sequential-write-direct" : "sequential-write-cached", mib / SLICE_MIB, write_slice);
+		open_all(O_RDONLY | flags);
+		drop_caches();
+		measure(direct ? "sequential-read-direct" : "sequential-read-cached", mib / SLICE_MIB, read_slice);
+		/* Through the cache everything is in memory by now: what is timed is the way there. */
+		open_all(O_RDWR | flags);
+		measure(direct ? "random-read-direct" : "random-read-cached", direct ? 80 : 200, direct ? read_direct : read_cached);
+		measure(direct ? "random-write-direct" : "random-write-cached", direct ? 64 : 64, direct ? write_direct : write_cached);
+	}
 }
 
 int main(int argc, char **argv)
 {
-	void *buf;
-	int n;
+	bool is_meta = argc == 5 && !strcmp(argv[1], "meta");
+	void *memory;
 
-	if (argc != 4 || chdir(argv[2]) || (n = atoi(argv[3])) < 1 || posix_memalign(&buf, SMALL, MIB)) {
-		fprintf(stderr, "usage: %s meta|data DIRECTORY FILES|MIB\n", argv[0]);
+	if (argc != 5 || (!is_meta && strcmp(argv[1], "data")) || posix_memalign(&memory, SMALL, MIB)) {
+		fprintf(stderr, "usage: %s meta|data DIRECTORY-A DIRECTORY-B FILES|MIB\n", argv[0]);
 		return 2;
 	}
-	sync();
-	if (!strcmp(argv[1], "meta")) {
-		meta(n);
-		return 0;
-	}
+	buf = memory;
 	memset(buf, 0x5a, MIB);
-	sequential("cached", n, 0, buf);
-	/* All of it is in memory now: what is timed is the way there. */
-	random_access("cached", n, 0, buf, 20000);
-	sequential("direct", n, O_DIRECT, buf);
-	random_access("direct", n, O_DIRECT, buf, 1500);
-	must(!unlink("data"), "unlink");
+	files = mib = atoi(argv[4]);
+	for (int n = 0; n < 2; n++) {
+		char name[4096];
+
+		snprintf(name, sizeof(name), "%s/bench", argv[2 + n]);
+		must(!mkdir(name, 0755), name);
+		sides[n] = (struct side){ .place = argv[2 + n], .dir = open(name, O_RDONLY | O_DIRECTORY), .fd = -1 };
+		must(sides[n].dir >= 0, name);
+	}
+	sync();
+	if (is_meta)
+		meta();
+	else
+		data();
+	for (int n = 0; n < 2; n++) {
+		char name[4096];
+
+		unlinkat(sides[n].dir, "data", 0);
+		snprintf(name, sizeof(name), "%s/bench", sides[n].place);
+		must(!rmdir(name), name);
+	}
 	return 0;
 }

@@ -2,7 +2,8 @@
 """`lab bench`: speed against plain XFS in the same boot.
 
 node1 owns the volume, node2 has it mounted and does nothing. Plain XFS is on a second disk of the same target, so both go the same
-way; rounds alternate, and a ratio is the median of the rounds' own ratios: what slows the machine for a while slows both.
+way. tests/bench/fsbench goes from one to the other every few milliseconds, so that what slows the machine slows both; a ratio is
+the median of the rounds' own ratios.
 Not part of the timed tests: the numbers are of this machine.
 """
 
@@ -100,28 +101,21 @@ def _unmounted(stage: Stage) -> None:
     stage.umount(stage.n1)
 
 
-def _results(out: str) -> dict[str, float]:
-    return {name: float(value) for name, value in re.findall(r"^(\S+) ([\d.]+)$", out, re.M)}
-
-
-def _against_xfs(stage: Stage, rounds: int, command: str, target: float, unit: str) -> list[Line]:
+def _against_xfs(stage: Stage, rounds: int, what: str, amount: int, target: float, unit: str) -> list[Line]:
     _mounted(stage)
     node, pairs = stage.n1, {}
     changes = stage.status(node)["attaches"]
     for round_ in range(rounds + 1):
-        results = {}
-        # Who goes first changes too.
-        for place in ((PLACE, PLAIN), (PLAIN, PLACE))[round_ % 2]:
-            results[place] = _results(node.run(f"/run/fsbench {command.format(place)}", timeout=300).out)
+        out = node.run(f"/run/fsbench {what} {PLACE} {PLAIN} {amount}", timeout=300).out
         if round_ == 0:
-            continue  # both warm up: caches, allocation, the target's sparse file
-        for name, mine in results[PLACE].items():
-            pairs.setdefault(name, []).append((mine, results[PLAIN][name]))
+            continue  # both warm up: caches, allocation, the target's sparse files
+        for name, mine, theirs in re.findall(r"^(\S+) ([\d.]+) ([\d.]+)$", out, re.M):
+            pairs.setdefault(name, []).append((float(mine), float(theirs)))
     if stage.status(node)["attaches"] != changes:
         raise CheckFailed("ownership changed during the bench: node2 was not idle")
     _unmounted(stage)
     if not pairs:
-        raise CheckFailed(f"'{command}' said nothing")
+        raise CheckFailed(f"fsbench {what} said nothing")
     lines = []
     for name, values in pairs.items():
         ratio = statistics.median(mine / theirs for mine, theirs in values)
@@ -133,12 +127,12 @@ def _against_xfs(stage: Stage, rounds: int, command: str, target: float, unit: s
 
 def meta(stage: Stage, rounds: int) -> list[Line]:
     """Create, stat, readdir and unlink on the owner while another node has the volume mounted."""
-    return _against_xfs(stage, rounds, f"meta {{}} {FILES}", METADATA_RATIO, "/s")
+    return _against_xfs(stage, rounds, "meta", FILES, METADATA_RATIO, "/s")
 
 
 def data(stage: Stage, rounds: int) -> list[Line]:
     """Sequential and random reading and writing on the owner, through the cache and with O_DIRECT."""
-    return _against_xfs(stage, rounds, f"data {{}} {MIB}", DATA_RATIO, "MiB/s or /s")
+    return _against_xfs(stage, rounds, "data", MIB, DATA_RATIO, "MiB/s or /s")
 
 
 def change(stage: Stage, rounds: int) -> list[Line]:
