@@ -42,6 +42,7 @@
 #include <linux/list.h>
 #include <linux/mount.h>
 #include <linux/mutex.h>
+#include <linux/pagemap.h>
 #include <linux/pid.h>
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
@@ -321,6 +322,7 @@ void mxfs_set_lower(struct inode *inode, struct dentry *lower);
 void mxfs_copy_attr(struct inode *inode, const struct inode *lower);
 void mxfs_copy_written(struct inode *inode, const struct inode *lower);
 int mxfs_refresh_attr(struct inode *inode);
+int mxfs_remember(struct inode *inode, struct dentry *lower);
 void mxfs_evict_inode(struct inode *inode);
 int mxfs_permission(struct mnt_idmap *idmap, struct inode *inode, int mask);
 int mxfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat, u32 mask,
@@ -358,7 +360,14 @@ void mxfs_file_cache_destroy(void);
 /* mxfs_cache.c: the page cache of mapped files */
 extern const struct address_space_operations mxfs_aops;
 int mxfs_mmap(struct file *file, struct vm_area_struct *vma);
-int mxfs_cache_flush(struct inode *inode, loff_t start, loff_t end);
+/* Write back what was stored through maps. Inside a gate; @end inclusive. */
+static inline int mxfs_cache_flush(struct inode *inode, loff_t start, loff_t end)
+{
+	if (likely(!inode->i_mapping->nrpages))
+		return 0;
+	return filemap_write_and_wait_range(inode->i_mapping, start, end);
+}
+
 int mxfs_cache_drop_locked(struct inode *inode, loff_t start, loff_t end);
 void mxfs_cache_unmap_all(struct mxfs_sb *sbi);
 int mxfs_cache_flush_all(struct mxfs_sb *sbi);

@@ -290,13 +290,11 @@ static void mxfs_drop_lower_files(struct mxfs_sb *sbi)
 		open = list_first_entry(&sbi->lower_files, struct mxfs_open, lower_entry);
 		list_del_init(&open->lower_entry);
 		lower = open->lower;
-		open->lower = NULL;
-		/*
-		 * A write-back error must not go with the lower file: the next fsync above reports
-		 * it.
-		 */
+		/* A write-back error must not go with the lower file: the next fsync above reports it. */
 		if (errseq_check(&lower->f_mapping->wb_err, lower->f_wb_err))
 			mapping_set_error(open->inode->i_mapping, -EIO);
+		/* Last: whoever sees NULL may free it (mxfs_close_lower()). */
+		smp_store_release(&open->lower, NULL);
 		spin_unlock(&sbi->lower_lock);
 		/* fput() would close it later, from task work, and keep XFS busy until then. */
 		__fput_sync(lower);
@@ -315,6 +313,7 @@ static void mxfs_drop_lower_inodes(struct mxfs_sb *sbi)
 		mi = list_first_entry(&sbi->lower_inodes, struct mxfs_inode, lower_entry);
 		list_del_init(&mi->lower_entry);
 		lower = mi->lower;
+		mxfs_remember(&mi->vfs_inode, lower);
 		mi->lower = NULL;
 		spin_unlock(&sbi->lower_lock);
 		dput(lower);

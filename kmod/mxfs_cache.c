@@ -183,14 +183,6 @@ const struct address_space_operations mxfs_aops = {
 	.migrate_folio = filemap_migrate_folio,
 };
 
-/* Write back what was stored through maps. Inside a gate; @end inclusive. */
-int mxfs_cache_flush(struct inode *inode, loff_t start, loff_t end)
-{
-	if (likely(!inode->i_mapping->nrpages))
-		return 0;
-	return filemap_write_and_wait_range(inode->i_mapping, start, end);
-}
-
 /**
  * mxfs_cache_drop_locked - no page of a range is above any more, and none is mapped
  * @inode: whose

@@ -155,49 +155,92 @@ static int mxfs_make_lower(struct dentry *lower_dir, struct dentry **lower,
 	}
 }
 
-static int mxfs_make(struct inode *dir, struct dentry *dentry, const struct mxfs_new *new)
+/* Inside the operation gate. A dentry that is being looked up gets its inode, too. */
+static int mxfs_make_inside(struct inode *dir, struct dentry *dentry, const struct mxfs_new *new)
 {
-	struct mxfs_sb *sbi = MXFS_ISB(dir);
 	struct dentry *lower_dir, *lower;
 	struct inode *inode;
-	int idx, err;
+	int err;
 
-	idx = mxfs_enter(sbi);
-	if (idx < 0)
-		return idx;
 	lower_dir = mxfs_lower(dir);
-	if (IS_ERR(lower_dir)) {
-		err = PTR_ERR(lower_dir);
-		goto out;
-	}
+	if (IS_ERR(lower_dir))
+		return PTR_ERR(lower_dir);
 	/* Another node may have made the name between the look-up above and now: -EEXIST. */
 	lower = mxfs_begin_create(lower_dir, dentry->d_name.name, dentry->d_name.len);
-	if (IS_ERR(lower)) {
-		err = PTR_ERR(lower);
-		goto out;
-	}
+	if (IS_ERR(lower))
+		return PTR_ERR(lower);
 	err = mxfs_make_lower(lower_dir, &lower, new);
 	if (err)
-		goto out_end;
+		goto out;
 	if (d_really_is_negative(lower)) {
 		/* mkdir may instantiate another dentry (fs/namei.c: vfs_mkdir()); XFS does not. */
 		d_drop(dentry);
-		goto out_end;
+		goto out;
 	}
 	inode = mxfs_iget(dir->i_sb, lower);
 	if (IS_ERR(inode)) {
 		err = PTR_ERR(inode);
 		d_drop(dentry);
-		goto out_end;
+		goto out;
 	}
 	mxfs_copy_attr(dir, d_inode(lower_dir));
 	mxfs_stamp(dentry);
-	d_instantiate(dentry, inode);
-out_end:
-	mxfs_end_change(lower_dir, lower);
+	if (d_in_lookup(dentry))
+		d_add(dentry, inode);
+	else
+		d_instantiate(dentry, inode);
 out:
+	mxfs_end_change(lower_dir, lower);
+	return err;
+}
+
+static int mxfs_make(struct inode *dir, struct dentry *dentry, const struct mxfs_new *new)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(dir);
+	int idx, err;
+
+	idx = mxfs_enter(sbi);
+	if (idx < 0)
+		return idx;
+	err = mxfs_make_inside(dir, dentry, new);
 	mxfs_leave(sbi, idx);
 	return err;
+}
+
+/*
+ * open(2) of a name that is not cached. With O_CREAT the file is made at once, which looks its name up
+ * below once instead of twice; what exists already is left to the VFS, as without O_CREAT.
+ */
+static int mxfs_atomic_open(struct inode *dir, struct dentry *dentry, struct file *file,
+			    unsigned int open_flag, umode_t mode)
+{
+	struct mxfs_new new = { .mode = (mode & S_IALLUGO) | S_IFREG };
+	struct dentry *found = NULL;
+	int err;
+
+	if (open_flag & O_CREAT) {
+		err = mxfs_make(dir, dentry, &new);
+		if (!err) {
+			file->f_mode |= FMODE_CREATED;
+			return finish_open(file, dentry, NULL);
+		}
+		/* A negative dentry of before is wrong now: the VFS looks again (ESTALE). */
+		if (err == -EEXIST && !d_in_lookup(dentry) && !(open_flag & O_EXCL))
+			return -ESTALE;
+		if (err != -EEXIST || (open_flag & O_EXCL))
+			return err;
+	}
+	if (d_in_lookup(dentry)) {
+		found = mxfs_lookup(dir, dentry, 0);
+		if (IS_ERR(found))
+			return PTR_ERR(found);
+		/* It was there a moment ago: let the VFS begin again, which may make it then. */
+		if ((open_flag & O_CREAT) && d_is_negative(found ? found : dentry)) {
+			dput(found);
+			return -ESTALE;
+		}
+	}
+	return finish_no_open(file, found);
 }
 
 #ifdef MXFS_HAVE_CREATE_NO_EXCL
@@ -251,25 +294,27 @@ static int mxfs_remove(struct inode *dir, struct dentry *dentry, bool is_dir)
 {
 	struct mxfs_sb *sbi = MXFS_ISB(dir);
 	struct inode *inode = d_inode(dentry);
-	struct dentry *lower_dir, *lower;
+	struct dentry *lower_dir, *known, *lower;
 	int idx, err;
 
 	idx = mxfs_enter(sbi);
 	if (idx < 0)
 		return idx;
 	lower_dir = mxfs_lower(dir);
-	if (IS_ERR(lower_dir)) {
-		err = PTR_ERR(lower_dir);
+	/* Known below before its name goes: it may be open here, and must be found again then. */
+	known = mxfs_lower(inode);
+	if (IS_ERR(lower_dir) || IS_ERR(known)) {
+		err = PTR_ERR(IS_ERR(lower_dir) ? lower_dir : known);
 		goto out;
 	}
-	/* A detached inode must be known below before its name goes: it may be open here. */
 	if (!is_dir) {
-		lower = mxfs_lower(inode);
-		err = IS_ERR(lower) ? PTR_ERR(lower) : mxfs_orphan_prepare(inode);
+		err = mxfs_orphan_prepare(inode);
 		if (err)
 			goto out;
 	}
-	lower = mxfs_begin_remove(lower_dir, dentry->d_name.name, dentry->d_name.len);
+	lower = mxfs_begin_remove_known(lower_dir, &dentry->d_name, known);
+	if (IS_ERR(lower)) /* another name of it, or found by handle */
+		lower = mxfs_begin_remove(lower_dir, dentry->d_name.name, dentry->d_name.len);
 	if (IS_ERR(lower)) {
 		err = PTR_ERR(lower) == -ENOENT ? -ESTALE : PTR_ERR(lower);
 	} else {
@@ -284,9 +329,7 @@ static int mxfs_remove(struct inode *dir, struct dentry *dentry, bool is_dir)
 	mxfs_copy_attr(dir, d_inode(lower_dir));
 	if (err && !is_dir)
 		mxfs_orphan_abort(inode);
-	lower = mxfs_lower(inode);
-	if (!IS_ERR(lower))
-		mxfs_copy_attr(inode, d_inode(lower));
+	mxfs_copy_attr(inode, d_inode(known));
 	if (!err) {
 		if (is_dir)
 			clear_nlink(inode);
@@ -498,6 +541,7 @@ out:
 const struct inode_operations mxfs_dir_iops = {
 	.lookup = mxfs_lookup,
 	.create = mxfs_create,
+	.atomic_open = mxfs_atomic_open,
 	.link = mxfs_link,
 	.unlink = mxfs_unlink,
 	.symlink = mxfs_symlink,

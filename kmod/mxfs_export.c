@@ -13,8 +13,20 @@
 static int mxfs_encode_fh(struct inode *inode, u32 *fh, int *max_words, struct inode *parent)
 {
 	struct mxfs_inode *mi = MXFS_I(inode);
-	int words = 1 + mi->fh_words;
+	struct dentry *lower;
+	int words, idx, err;
 
+	if (!READ_ONCE(mi->fh_words)) {
+		idx = mxfs_enter(MXFS_ISB(inode));
+		if (idx < 0)
+			return FILEID_INVALID;
+		lower = mxfs_lower(inode);
+		err = IS_ERR(lower) ? PTR_ERR(lower) : mxfs_remember(inode, lower);
+		mxfs_leave(MXFS_ISB(inode), idx);
+		if (err)
+			return FILEID_INVALID;
+	}
+	words = 1 + mi->fh_words;
 	/* No parent inside: connecting goes by ->get_parent and the directories' contents. */
 	if (*max_words < words) {
 		*max_words = words;

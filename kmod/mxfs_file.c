@@ -146,6 +146,9 @@ void mxfs_close_lower(struct mxfs_open *open)
 	struct mxfs_sb *sbi = MXFS_ISB(open->inode);
 	struct file *lower;
 
+	/* Pairs with smp_store_release() in mxfs_drop_lower_files(). */
+	if (!smp_load_acquire(&open->lower))
+		return;
 	spin_lock(&sbi->lower_lock);
 	lower = open->lower;
 	open->lower = NULL;
@@ -287,9 +290,13 @@ static bool mxfs_may_aio(struct kiocb *iocb)
 static ssize_t mxfs_rw_nofault(struct kiocb *iocb, struct iov_iter *iter, struct file *lower,
 			       bool write)
 {
-	struct iov_iter saved = *iter;
+	bool direct = iocb->ki_flags & IOCB_DIRECT;
+	struct iov_iter saved;
 	struct kiocb kiocb;
 	ssize_t ret;
+
+	if (direct)
+		saved = *iter;
 
 	mxfs_clone_iocb(&kiocb, iocb, lower);
 	iter->nofault = true;
@@ -298,7 +305,7 @@ static ssize_t mxfs_rw_nofault(struct kiocb *iocb, struct iov_iter *iter, struct
 	pagefault_enable();
 	iter->nofault = false;
 	/* Direct I/O advanced it and failed as a whole; to repeat it is harmless. */
-	if (ret == -EFAULT && (iocb->ki_flags & IOCB_DIRECT))
+	if (ret == -EFAULT && direct)
 		*iter = saved;
 	iocb->ki_pos = kiocb.ki_pos;
 	return ret;

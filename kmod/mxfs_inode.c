@@ -203,27 +203,17 @@ struct inode *mxfs_iget(struct super_block *sb, struct dentry *lower)
 {
 	struct inode *linode = d_inode(lower);
 	struct mxfs_iget_key key = { .ino = linode->i_ino, .gen = linode->i_generation };
-	struct mxfs_inode *mi;
 	struct inode *inode;
-	int words = MXFS_FH_WORDS, type;
 
 	inode = iget5_locked(sb, linode->i_ino, mxfs_iget_test, mxfs_iget_set, &key);
 	if (!inode)
 		return ERR_PTR(-ENOMEM);
-	mi = MXFS_I(inode);
 	if (!mxfs_is_new_inode(inode)) {
 		mxfs_set_lower(inode, lower);
 		mxfs_copy_attr(inode, linode);
 		return inode;
 	}
 
-	type = exportfs_encode_inode_fh(linode, (struct fid *)mi->fh, &words, NULL, 0);
-	if (type < 0 || type == FILEID_INVALID) {
-		iget_failed(inode);
-		return ERR_PTR(-EOVERFLOW);
-	}
-	mi->fh_type = type;
-	mi->fh_words = words;
 	mxfs_set_lower(inode, lower);
 	mxfs_copy_attr(inode, linode);
 	switch (inode->i_mode & S_IFMT) {
@@ -246,6 +236,34 @@ struct inode *mxfs_iget(struct super_block *sb, struct dentry *lower)
 	}
 	unlock_new_inode(inode);
 	return inode;
+}
+
+/**
+ * mxfs_remember - note how to find an inode again
+ * @inode: upper
+ * @lower: its lower dentry, inside a gate
+ *
+ * Called when the lower inode is about to go, and when somebody wants a file handle; most inodes
+ * never need either.
+ *
+ * Return: 0, or -EOVERFLOW when XFS has no handle for it.
+ */
+int mxfs_remember(struct inode *inode, struct dentry *lower)
+{
+	struct mxfs_inode *mi = MXFS_I(inode);
+	int words = MXFS_FH_WORDS, type;
+	u32 fh[MXFS_FH_WORDS] = {};
+
+	if (mi->fh_words)
+		return 0;
+	type = exportfs_encode_inode_fh(d_inode(lower), (struct fid *)fh, &words, NULL, 0);
+	if (type < 0 || type == FILEID_INVALID)
+		return -EOVERFLOW;
+	/* Who races with us writes the same. */
+	memcpy(mi->fh, fh, sizeof(fh));
+	mi->fh_type = type;
+	WRITE_ONCE(mi->fh_words, words);
+	return 0;
 }
 
 static struct dentry *mxfs_find_lower(struct inode *inode)
@@ -354,8 +372,10 @@ int mxfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat 
 		goto out;
 	}
 	err = mxfs_refresh_attr(inode);
+	/* What vfs_getattr_nosec() prepares has been prepared for the upper inode. */
 	if (!err)
-		err = vfs_getattr_nosec(&lpath, stat, mask, flags);
+		err = d_inode(lpath.dentry)->i_op->getattr(&nop_mnt_idmap, &lpath, stat, mask,
+							   flags);
 	if (err)
 		goto out;
 	stat->dev = inode->i_sb->s_dev;
