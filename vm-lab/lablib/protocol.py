@@ -301,14 +301,21 @@ class Stage:
     # TEST UNIT READY takes the unit attentions that registering and releasing leave behind (SPC-4 5.13).
     _READY = f"sg_turs -n 4 {DEVICE} >/dev/null 2>&1; "
 
+    def _reservations(self, node: Node, arguments: str) -> str:
+        """sg_persist, asked again for each change that another node's leaving left behind meanwhile: one unit attention fails one command."""
+        for _ in range(8):
+            done = node.run(f"{self._READY}sg_persist -n {arguments} {DEVICE}", timeout=20, check=False)
+            if done.rc != 6:  # sg3_utils(8): 6 is a unit attention
+                break
+        self.check(done.rc == 0, f"{node.name}: sg_persist {arguments} ended with status {done.rc}:\n{done.out}{done.err}")
+        return done.out
+
     def keys(self, node: Node) -> list[str]:
         """The registered reservation keys, as the array tells them."""
-        out = node.run(f"{self._READY}sg_persist -n -i -k {DEVICE}", timeout=20).out
-        return re.findall(r"^\s+0x([0-9a-f]+)$", out, re.M)
+        return re.findall(r"^\s+0x([0-9a-f]+)$", self._reservations(node, "-i -k"), re.M)
 
     def holder(self, node: Node) -> str | None:
-        out = node.run(f"{self._READY}sg_persist -n -i -r {DEVICE}", timeout=20).out
-        match = re.search(r"Key=0x([0-9a-f]+)", out)
+        match = re.search(r"Key=0x([0-9a-f]+)", self._reservations(node, "-i -r"))
         return match[1] if match else None
 
     def clear_keys(self) -> None:
