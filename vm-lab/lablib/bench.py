@@ -22,6 +22,19 @@ SOURCES = host.CHECKOUT / "tests" / "bench"
 PLAIN_DEVICE = "/dev/sdb"
 PLAIN = "/mnt/plain"
 
+# sd probes disks side by side, so which one is called sda is a matter of luck at each boot. The nodes in /dev are made to
+# follow the LUNs: /dev/sda is the same disk on every node then.
+ORDER_DISKS = """
+set -e
+first=$(ls /sys/class/scsi_disk/*:0:0:0/device/block)
+if [ "$first" != sda ]; then
+	mv /dev/sda /dev/sd.swap
+	mv "/dev/$first" /dev/sda
+	mv /dev/sd.swap "/dev/$first"
+fi
+test "$(stat -c %Hr:%Lr /dev/sda)" = "$(cat /sys/block/$first/dev)"
+"""
+
 METADATA_RATIO = 0.85
 DATA_RATIO = 0.95
 CHANGE_MS = 300
@@ -73,6 +86,7 @@ def run(chosen: list[str], rounds: int = 3, tree: Path | None = None) -> list[Li
         for node in lab.nodes:
             node.push(programs / "fsbench", "/run/fsbench")
             node.run("chmod 755 /run/fsbench")
+            node.run(ORDER_DISKS)
         stage.mkfs()
         stage.n1.run(f"mkfs.xfs -q -f {PLAIN_DEVICE} && mkdir -p {PLAIN} && mount -t xfs {PLAIN_DEVICE} {PLAIN}")
         try:
