@@ -298,30 +298,23 @@ class Stage:
 
     # ---- the shared disk
 
-    # TEST UNIT READY takes the unit attentions that registering and releasing leave behind (SPC-4 5.13).
-    _READY = f"sg_turs -n 4 {DEVICE} >/dev/null 2>&1; "
-
-    def _reservations(self, node: Node, arguments: str) -> str:
-        """sg_persist, asked again for each change that another node's leaving left behind meanwhile: one unit attention fails one command."""
-        for _ in range(8):
-            done = node.run(f"{self._READY}sg_persist -n {arguments} {DEVICE}", timeout=20, check=False)
-            if done.rc != 6:  # sg3_utils(8): 6 is a unit attention
-                break
-        self.check(done.rc == 0, f"{node.name}: sg_persist {arguments} ended with status {done.rc}:\n{done.out}{done.err}")
-        return done.out
+    def persist(self, node: Node, arguments: str) -> str:
+        """sg_persist on a node. A unit attention (status 6) says that the command was not done and why: once for each, then it goes on."""
+        command = f"sg_persist -n {arguments} {DEVICE}"
+        return node.run(f"for i in 1 2 3 4 5; do {command}; rc=$?; test $rc = 6 || exit $rc; done; exit $rc", timeout=30).out
 
     def keys(self, node: Node) -> list[str]:
         """The registered reservation keys, as the array tells them."""
-        return re.findall(r"^\s+0x([0-9a-f]+)$", self._reservations(node, "-i -k"), re.M)
+        return re.findall(r"^\s+0x([0-9a-f]+)$", self.persist(node, "-i -k"), re.M)
 
     def holder(self, node: Node) -> str | None:
-        match = re.search(r"Key=0x([0-9a-f]+)", self._reservations(node, "-i -r"))
+        match = re.search(r"Key=0x([0-9a-f]+)", self.persist(node, "-i -r"))
         return match[1] if match else None
 
     def clear_keys(self) -> None:
         """All registrations and the reservation away, by a key of our own: for nodes that were powered off."""
-        self.n1.run(f"{self._READY}sg_persist -n -o --register-ignore --param-sark=0x1ab {DEVICE} >/dev/null; "
-                    f"sg_persist -n -o --clear --param-rk=0x1ab {DEVICE} >/dev/null", timeout=20)
+        self.persist(self.n1, "-o --register-ignore --param-sark=0x1ab")
+        self.persist(self.n1, "-o --clear --param-rk=0x1ab")
 
     def mkfs(self, node: Node | None = None, options: str = "") -> None:
         (node or self.n1).run(f"mkfs.xfs -q -f {options} {DEVICE}")

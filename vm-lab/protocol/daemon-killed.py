@@ -61,6 +61,8 @@ def run(stage):
     a.close()
     b.close()
 
+    _killed_too_often(stage, n1, n2)
+
     # An umount right after the kill has no daemon to ask, or a new one: it ends in bounded time either way.
     n2.run(f"kill -9 {stage.daemon_pid(n2)}; umount {PLACE}", timeout=60)
     stage.same(stage.leftovers(n2), [], "after kill and umount")
@@ -68,3 +70,29 @@ def run(stage):
     stage.until(lambda: not stage.keys(n1), 20, "all keys to be gone")
     stage.repair()
     stage.marker("SELFTEST: daemon killed ok")
+
+
+def _killed_too_often(stage, n1, n2):
+    """A daemon that keeps dying ends in a shutdown of this mount; umount works, and the next mount is a new start.
+
+    The other node owns the volume and does not notice. (Where the one that is shut down owned it, the others wait until it mounts again.)
+    """
+    n1.run(f"echo n1 >{PLACE}/other")
+    stage.same(stage.owner(), n1, "the owner")
+    mark, last = stage.mark(n2), None
+    for _ in range(12):
+        if "died too often" in stage.kernel_log(n2, mark):
+            break
+        pid = stage.until(lambda: stage.daemon_pid(n2) not in (None, last) and stage.daemon_pid(n2)
+                          or "died too often" in stage.kernel_log(n2, mark) and -1, 60, f"a new daemon on {n2.name}")
+        if pid > 0:
+            n2.run(f"kill -9 {pid}", check=False)
+            last = pid
+    stage.matches("shutting down: the daemon died too often; unmount it and mount it again", stage.kernel_log(n2, mark), "the kernel log")
+    done = n2.run(f"cat {PLACE}/f", check=False, timeout=30)
+    stage.check(done.rc != 0 and "Input/output error" in done.err, f"reading a mount that was shut down: status {done.rc}, {done.err}")
+    stage.same(n1.run(f"echo on >{PLACE}/other; cat {PLACE}/other", timeout=60).out, "on\n", "the other node")
+    stage.umount(n2)
+    stage.mount(n2)
+    stage.same(n2.run(f"cat {PLACE}/other", timeout=60).out, "on\n", "after umount and mount")
+    stage.same(len(stage.keys(n1)), 2, "registered keys after umount and mount")

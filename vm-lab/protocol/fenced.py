@@ -4,7 +4,7 @@ durable is there."""
 
 import time
 
-from lablib.protocol import DEVICE, PLACE
+from lablib.protocol import PLACE
 
 LIMIT = 180
 MARKERS = ["SELFTEST: fenced node stops ok"]
@@ -29,7 +29,7 @@ def run(stage):
     mark = stage.mark(n1)
 
     began = time.monotonic()
-    n2.run(f"sg_turs -n 4 {DEVICE}; sg_persist -n -o --preempt --param-rk=0x{theirs} --param-sark=0x{mine} --prout-type=5 {DEVICE}")
+    stage.persist(n2, f"-o --preempt --param-rk=0x{theirs} --param-sark=0x{mine} --prout-type=5")
     stage.until(lambda: stage.status(n1)["state"] == "dead", 30, "the fenced node to stop")
     stage.note(f"stopped {time.monotonic() - began:.1f} s after it was fenced")
     # Reads are refused too: they would be stale.
