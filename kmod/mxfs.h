@@ -321,6 +321,7 @@ struct dentry *mxfs_lower(struct inode *inode);
 void mxfs_set_lower(struct inode *inode, struct dentry *lower);
 void mxfs_copy_attr(struct inode *inode, const struct inode *lower);
 void mxfs_copy_written(struct inode *inode, const struct inode *lower);
+void mxfs_copy_links(struct inode *inode, const struct inode *lower);
 int mxfs_refresh_attr(struct inode *inode);
 int mxfs_remember(struct inode *inode, struct dentry *lower);
 void mxfs_evict_inode(struct inode *inode);

@@ -183,7 +183,7 @@ static int mxfs_make_inside(struct inode *dir, struct dentry *dentry, const stru
 		d_drop(dentry);
 		goto out;
 	}
-	mxfs_copy_attr(dir, d_inode(lower_dir));
+	mxfs_copy_links(dir, d_inode(lower_dir));
 	mxfs_stamp(dentry);
 	if (d_in_lookup(dentry))
 		d_add(dentry, inode);
@@ -326,10 +326,10 @@ static int mxfs_remove(struct inode *dir, struct dentry *dentry, bool is_dir)
 			err = vfs_unlink(&nop_mnt_idmap, d_inode(lower_dir), lower, NULL);
 		mxfs_end_change(lower_dir, lower);
 	}
-	mxfs_copy_attr(dir, d_inode(lower_dir));
+	mxfs_copy_links(dir, d_inode(lower_dir));
 	if (err && !is_dir)
 		mxfs_orphan_abort(inode);
-	mxfs_copy_attr(inode, d_inode(known));
+	mxfs_copy_links(inode, d_inode(known));
 	if (!err) {
 		if (is_dir)
 			clear_nlink(inode);

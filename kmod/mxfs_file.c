@@ -36,7 +36,7 @@ struct mxfs_aio {
 
 int mxfs_file_cache_create(void)
 {
-	mxfs_open_cachep = KMEM_CACHE(mxfs_open, SLAB_ACCOUNT);
+	mxfs_open_cachep = KMEM_CACHE(mxfs_open, 0);
 	if (!mxfs_open_cachep)
 		return -ENOMEM;
 	mxfs_aio_cachep = KMEM_CACHE(mxfs_aio, 0);
@@ -291,23 +291,30 @@ static ssize_t mxfs_rw_nofault(struct kiocb *iocb, struct iov_iter *iter, struct
 			       bool write)
 {
 	bool direct = iocb->ki_flags & IOCB_DIRECT;
+	struct file *upper = iocb->ki_filp;
 	struct iov_iter saved;
 	struct kiocb kiocb;
 	ssize_t ret;
 
 	if (direct)
 		saved = *iter;
-
-	mxfs_clone_iocb(&kiocb, iocb, lower);
 	iter->nofault = true;
 	pagefault_disable();
-	ret = mxfs_call_lower(&kiocb, iter, write);
+	if (is_sync_kiocb(iocb)) {
+		/* Nobody but us sees the request before it is done: it is lent, not copied. */
+		iocb->ki_filp = lower;
+		ret = mxfs_call_lower(iocb, iter, write);
+		iocb->ki_filp = upper;
+	} else {
+		mxfs_clone_iocb(&kiocb, iocb, lower);
+		ret = mxfs_call_lower(&kiocb, iter, write);
+		iocb->ki_pos = kiocb.ki_pos;
+	}
 	pagefault_enable();
 	iter->nofault = false;
 	/* Direct I/O advanced it and failed as a whole; to repeat it is harmless. */
 	if (ret == -EFAULT && direct)
 		*iter = saved;
-	iocb->ki_pos = kiocb.ki_pos;
 	return ret;
 }
 

@@ -147,6 +147,18 @@ void mxfs_copy_written(struct inode *inode, const struct inode *lower)
 	mxfs_copy_size(inode, lower);
 }
 
+/* What making or removing a name changes in the directory and in the inode that has the name. */
+void mxfs_copy_links(struct inode *inode, const struct inode *lower)
+{
+	unsigned int nlink = READ_ONCE(lower->i_nlink);
+
+	if (unlikely(READ_ONCE(MXFS_I(inode)->orphan)) && nlink)
+		nlink--;
+	if (inode->i_nlink != nlink)
+		set_nlink(inode, nlink);
+	mxfs_copy_written(inode, lower);
+}
+
 /*
  * Remember the lower dentry until the next detach. Inside a gate, or while the mount is being set
  * up.
