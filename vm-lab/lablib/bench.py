@@ -115,7 +115,7 @@ def _unmounted(stage: Stage) -> None:
     stage.umount(stage.n1)
 
 
-def _against_xfs(stage: Stage, rounds: int, what: str, amount: int, target: float, unit: str) -> list[Line]:
+def _against_xfs(stage: Stage, rounds: int, what: str, amount: int, target: float) -> list[Line]:
     _mounted(stage)
     node, pairs = stage.n1, {}
     changes = stage.status(node)["attaches"]
@@ -134,19 +134,20 @@ def _against_xfs(stage: Stage, rounds: int, what: str, amount: int, target: floa
     for name, values in pairs.items():
         ratio = statistics.median(mine / theirs for mine, theirs in values)
         lines.append(Line(name, ratio, "x XFS", target, True,
-                          f"mxfs {statistics.median(mine for mine, _ in values):.0f}, XFS {statistics.median(x for _, x in values):.0f} {unit}; "
+                          f"mxfs {statistics.median(mine for mine, _ in values):.0f}, XFS {statistics.median(x for _, x in values):.0f} "
+                          f"{'MiB' if name.startswith('sequential') else 'operations'}/s; "
                           "rounds " + " ".join(f"{mine / theirs:.2f}" for mine, theirs in values)))
     return lines
 
 
 def meta(stage: Stage, rounds: int) -> list[Line]:
     """Create, stat, readdir and unlink on the owner while another node has the volume mounted."""
-    return _against_xfs(stage, rounds, "meta", FILES, METADATA_RATIO, "/s")
+    return _against_xfs(stage, rounds, "meta", FILES, METADATA_RATIO)
 
 
 def data(stage: Stage, rounds: int) -> list[Line]:
     """Sequential and random reading and writing on the owner, through the cache and with O_DIRECT."""
-    return _against_xfs(stage, rounds, "data", MIB, DATA_RATIO, "MiB/s or /s")
+    return _against_xfs(stage, rounds, "data", MIB, DATA_RATIO)
 
 
 def change(stage: Stage, rounds: int) -> list[Line]:
@@ -198,7 +199,7 @@ BENCHES: dict[str, Callable[[Stage, int], list[Line]]] = {"meta": meta, "data": 
 
 def _row(line: Line) -> str:
     sign = ">=" if line.at_least else "<="
-    digits = 2 if line.at_least else 0
+    digits = 3 if line.at_least else 0
     return (f"{line.name:<24} {line.value:>8.{digits}f} {line.unit:<6} {sign} {line.target:<6g} {'met' if line.met else 'NOT MET':<8} "
             f"{line.detail}")
 
