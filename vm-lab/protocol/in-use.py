@@ -4,7 +4,7 @@ nor mkfs nor another program gets it, on the owner as on a member."""
 
 from lablib.protocol import DEVICE
 
-LIMIT = 90
+LIMIT = 150
 MARKERS = ["SELFTEST: device in use ok"]
 EXPECTED = []
 

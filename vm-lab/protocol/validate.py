@@ -4,7 +4,7 @@ daemon is started, no key registered, not one byte written."""
 
 from lablib.protocol import DEVICE
 
-LIMIT = 60
+LIMIT = 120
 MARKERS = ["SELFTEST: validate ok"]
 EXPECTED = []
 START = f"dd if={DEVICE} bs=1M count=64 iflag=direct status=none | sha256sum"
