@@ -100,8 +100,9 @@ static void mxfs_mark_cached(struct inode *inode)
 
 /*
  * Reads come from faults, which hold the fault gate, and from madvise and readahead(2), which hold
- * nothing: the write-back gate is the one that is sure to be open while anything above may be in
- * the page cache.
+ * nothing: the write-back gate is the one to look at. Not the fault gate again: a fault that is inside
+ * while detaching closes it must be served, or its process gets a SIGBUS for a file that is fine. Detaching
+ * drops the pages after the write-back gate is closed.
  */
 static int mxfs_read_folio(struct file *file, struct folio *folio)
 {
@@ -110,7 +111,7 @@ static int mxfs_read_folio(struct file *file, struct folio *folio)
 	int idx = mxfs_gate_lock(&sbi->wb_gate), err = -EIO;
 
 	mxfs_mark_cached(inode);
-	if (READ_ONCE(sbi->wb_open) && READ_ONCE(sbi->fault_open))
+	if (READ_ONCE(sbi->wb_open))
 		err = mxfs_fill_folio(inode, folio);
 	folio_end_read(folio, !err);
 	mxfs_gate_unlock(&sbi->wb_gate, idx);
@@ -126,8 +127,7 @@ static void mxfs_readahead(struct readahead_control *rac)
 
 	mxfs_mark_cached(inode);
 	/* Folios that are left alone are dropped by the caller. */
-	while (READ_ONCE(sbi->wb_open) && READ_ONCE(sbi->fault_open) &&
-	       (folio = readahead_folio(rac)))
+	while (READ_ONCE(sbi->wb_open) && (folio = readahead_folio(rac)))
 		folio_end_read(folio, !mxfs_fill_folio(inode, folio));
 	mxfs_gate_unlock(&sbi->wb_gate, idx);
 }
