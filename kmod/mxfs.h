@@ -3,10 +3,10 @@
  * mxfs: what the module's rooms share.
  *
  * The failure model in one paragraph. At most one node of a cluster has the volume's XFS mounted.
- *This module mounts ("attaches") it when the daemon says that the storage array made this node the
- *owner, and unmounts ("detaches") it when the daemon asks for it. Between the two, everything above
- *(inodes, dentries, open files, maps) stays, and everything below (lower inodes, dentries, files)
- *is gone; an operation that arrives then asks the daemon for ownership and waits, killable.
+ * This module mounts ("attaches") it when the daemon says that the storage array made this node the
+ * owner, and unmounts ("detaches") it when the daemon asks for it. Between the two, everything above
+ * (inodes, dentries, open files, maps) stays, and everything below (lower inodes, dentries, files)
+ * is gone; an operation that arrives then asks the daemon for ownership and waits, killable.
  *
  * Three gates keep operations and detaching apart, closed in this order and opened in the other:
  *
@@ -15,20 +15,20 @@
  *	wb_gate		write-back of mapped pages
  *
  * Each is an SRCU read section around "look at the state, then work": a reader that sees an open
- *gate is waited for, one that does not never touches the lower file system. A reader is never
- *blocked by the gate itself, may sleep, and may be nested (an operation faults on a map, a map is
- *written back), and closing costs microseconds; a percpu_rw_semaphore costs an RCU grace period a
- *gate, blocks readers uninterruptibly and deadlocks when nested.
+ * gate is waited for, one that does not never touches the lower file system. A reader is never
+ * blocked by the gate itself, may sleep, and may be nested (an operation faults on a map, a map is
+ * written back), and closing costs microseconds; a percpu_rw_semaphore costs an RCU grace period a
+ * gate, blocks readers uninterruptibly and deadlocks when nested.
  *
  * Locks, outermost first. What the VFS holds when it calls (i_rwsem, f_pos_lock,
- *s_vfs_rename_mutex, s_umount, mmap_lock) comes before every gate, so nothing inside a gate takes
- *an upper lock of those kinds.
+ * s_vfs_rename_mutex, s_umount, mmap_lock) comes before every gate, so nothing inside a gate takes
+ * an upper lock of those kinds.
  *
  *	upper i_rwsem > op_gate > invalidate_lock (upper) > lower i_rwsem ...
  *	mmap_lock > fault_gate > invalidate_lock (upper) > folio lock > wb_gate > lower i_rwsem ...
  *
- * User memory is never touched with a lower lock held: it may be a map of this very volume
- *(mxfs_file.c).
+ * File data is never copied to or from user memory with a page fault under a lower lock: the memory may
+ * be a map of this very volume (mxfs_file.c).
  */
 #ifndef _MXFS_H
 #define _MXFS_H
@@ -138,7 +138,6 @@ struct mxfs_sb {
 	atomic_t draining; /* evictions, releases and async I/O that still hold something lower */
 	wait_queue_head_t drained;
 	struct list_head cached_inodes; /* inodes that have been mapped; under lower_lock */
-	int attach_err; /* why the last attach failed */
 	u64 attach_fails;
 
 	/* orphans: files unlinked while open here (mxfs_orphan.c) */
@@ -203,7 +202,7 @@ struct mxfs_open {
 /**
  * struct mxfs_inode - an inode that outlives its lower inode
  * @lower:	lower dentry, or NULL; set and cleared under sbi->lower_lock, and never cleared
- *while a gate is held that keeps detaching away
+ * while a gate is held that keeps detaching away
  * @fh:		how to find it again after the next attach (exportfs)
  * @attr_seq:	attach_seq of the last copy of the attributes
  * @opens:	open files here; under vfs_inode.i_lock

@@ -227,7 +227,6 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 		err = PTR_ERR(mnt);
 		if (sbi->state == MXFS_STATE_ATTACHING)
 			mxfs_set_state(sbi, MXFS_STATE_DETACHED);
-		sbi->attach_err = err;
 		WRITE_ONCE(sbi->attach_fails, sbi->attach_fails + 1);
 		WRITE_ONCE(sbi->last_want, 0);
 		mutex_unlock(&sbi->state_lock);

@@ -3,19 +3,23 @@
  * mxfs: mapped files.
  *
  * A map must survive a change of owner, so its pages cannot be XFS's: a lower file in vm_file would
- *keep XFS busy until munmap. Mapped files have a page cache of their own above. It is filled from,
- *and written back to, the lower file's page cache; read(2) and write(2) go to the lower file
- *always, after the pages above have been written back or dropped. This works for every file XFS has
- *(reflinked and realtime ones too, which exportfs block maps refuse), and a file may become
- *reflinked while it is mapped.
+ * keep XFS busy until munmap. Mapped files have a page cache of their own above. It is filled from,
+ * and written back to, the lower file's page cache; read(2) and write(2) go to the lower file
+ * always, after the pages above have been written back or dropped. This works for every file XFS has
+ * (reflinked and realtime ones too, which exportfs block maps refuse), and a file may become
+ * reflinked while it is mapped.
  *
  * Coherence:
- *	write(2), truncate, fallocate, clone hold invalidate_lock exclusively from dropping the
- *pages to the end of the change; faults and page_mkwrite hold it shared; a page is made writable
- *only after its content was written below once, which reserves the space (so that a full file
- *system is a SIGBUS at the store, as on XFS, and not a lost page at write-back) and updates mtime;
+ *
+ *	write(2), truncate, fallocate and clone hold invalidate_lock exclusively from dropping the
+ *	pages to the end of the change; faults and page_mkwrite hold it shared;
+ *
+ *	a page is made writable only after its content was written below once, which reserves the
+ *	space (so that a full file system is a SIGBUS at the store, as on XFS, and not a lost page
+ *	at write-back) and updates mtime;
+ *
  *	write-back never extends the file: it is bounded by the size above, which changes only
- *together with the one below.
+ *	together with the one below.
  */
 #include <linux/backing-dev.h>
 #include <linux/bvec.h>

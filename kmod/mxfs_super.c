@@ -3,8 +3,9 @@
  * mxfs: mounting and unmounting.
  *
  *	mount	claim the device > validate > probe with XFS > start the daemon, which decides with
- *the storage array who owns, and attaches XFS if that is this node > READY umount	sync > evict
- *every inode > reap > detach XFS > the daemon leaves > give the device back
+ *		the storage array who owns, and attaches XFS if that is this node > READY
+ *	umount	sync > evict every inode > reap > detach XFS > the daemon leaves > give the device
+ *		back
  */
 #include <linux/backing-dev.h>
 #include <linux/blkdev.h>
@@ -183,14 +184,6 @@ static struct mxfs_sb *mxfs_sb_alloc(void)
 	return sbi;
 }
 
-static void mxfs_put_super(struct super_block *sb)
-{
-	/*
-	 * Eviction is over; what is below goes in mxfs_kill_sb(), after the VFS has let go of
-	 * everything.
-	 */
-}
-
 static int mxfs_sync_fs(struct super_block *sb, int wait)
 {
 	struct mxfs_sb *sbi = MXFS_SB(sb);
@@ -259,7 +252,6 @@ static const struct super_operations mxfs_sops = {
 	.alloc_inode = mxfs_alloc_inode,
 	.free_inode = mxfs_free_inode,
 	.evict_inode = mxfs_evict_inode,
-	.put_super = mxfs_put_super,
 	.sync_fs = mxfs_sync_fs,
 	.statfs = mxfs_statfs,
 	.show_options = mxfs_show_options,

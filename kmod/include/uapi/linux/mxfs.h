@@ -102,7 +102,7 @@ enum mxfs_attr {
 };
 
 enum mxfs_flags {
-	MXFS_FLAG_RDONLY	= 1 << 0,	/* ro: never owns; see docs/kernel.md */
+	MXFS_FLAG_RDONLY	= 1 << 0,	/* ro: XFS is attached read-only; see docs/kernel.md */
 	MXFS_FLAG_DEBUG		= 1 << 1,
 	MXFS_FLAG_RESTART	= 1 << 2,	/* HELLO reply: an earlier daemon of this mount died */
 	MXFS_FLAG_WANT		= 1 << 3,	/* HELLO reply: operations already wait for ownership */
