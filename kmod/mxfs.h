@@ -14,11 +14,9 @@
  *	fault_gate	page faults of mapped files
  *	wb_gate		write-back of mapped pages
  *
- * Each is an SRCU read section around "look at the state, then work": a reader that sees an open
- * gate is waited for, one that does not never touches the lower file system. A reader is never
- * blocked by the gate itself, may sleep, and may be nested (an operation faults on a map, a map is
- * written back), and closing costs microseconds; a percpu_rw_semaphore costs an RCU grace period a
- * gate, blocks readers uninterruptibly and deadlocks when nested.
+ * Who finds a gate open is counted, and closing waits until the count is 0; who finds it closed
+ * never touches the lower file system. A gate itself blocks nobody, may be passed asleep and more
+ * than once (an operation faults on a map, a map is written back). See struct mxfs_gate for the cost.
  *
  * Locks, outermost first. What the VFS holds when it calls (i_rwsem, f_pos_lock,
  * s_vfs_rename_mutex, s_umount, mmap_lock) comes before every gate, so nothing inside a gate takes
@@ -43,10 +41,11 @@
 #include <linux/mount.h>
 #include <linux/mutex.h>
 #include <linux/pagemap.h>
+#include <linux/percpu.h>
 #include <linux/pid.h>
+#include <linux/preempt.h>
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
-#include <linux/srcu.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 #include <uapi/linux/mxfs.h>
@@ -89,6 +88,24 @@ struct mxfs_geometry {
 	u32 sectsize;
 };
 
+/**
+ * struct mxfs_gate - what may be passed while it is open, and is closed by waiting for all inside
+ * @open: set with release and read with acquire: who is inside sees what opening came after
+ * @inside: who entered less who left, on this processor; only the sum means something
+ * @emptied: closing waits here
+ *
+ * Passing costs two additions to a counter of this processor and no memory barrier, because a gate is
+ * passed in every operation and closed once in a change of owner. Closing pays for it with an
+ * expedited RCU grace period, after which nobody can still be between looking at @open and counting.
+ * (percpu_rw_semaphore has the same fast path, but blocks who comes in uninterruptibly, waits for
+ * slow grace periods and deadlocks when passed twice; SRCU has a full barrier on each way.)
+ */
+struct mxfs_gate {
+	bool open;
+	unsigned int __percpu *inside;
+	wait_queue_head_t emptied;
+};
+
 enum mxfs_cmd_kind {
 	MXFS_DO_NOTHING,
 	MXFS_DO_ATTACH,
@@ -98,9 +115,8 @@ enum mxfs_cmd_kind {
 /**
  * struct mxfs_sb - one mounted volume on this node
  *
- * @state, @frozen and @fault_open/@wb_open are what the gates look at. They change only under
- * @state_lock, and every change that closes a gate is followed by a synchronize_srcu_expedited() of
- * that gate.
+ * @state, @frozen and @lease_end say whether something new may start; they change only under
+ * @state_lock. What has started is inside a gate.
  */
 struct mxfs_sb {
 	struct super_block *sb;
@@ -115,13 +131,11 @@ struct mxfs_sb {
 	const struct cred *cred; /* for what the module does on its own account */
 
 	/* gates */
-	struct srcu_struct op_gate;
-	struct srcu_struct fault_gate;
-	struct srcu_struct wb_gate;
+	struct mxfs_gate op_gate;
+	struct mxfs_gate fault_gate;
+	struct mxfs_gate wb_gate;
 	enum mxfs_state state;
 	bool frozen; /* the daemon is gone; nothing starts until a new one is ready */
-	bool fault_open;
-	bool wb_open;
 	unsigned long lease_end; /* jiffies; nothing starts past it */
 	struct mutex state_lock;
 	wait_queue_head_t wait; /* state, frozen, lease */
@@ -243,19 +257,36 @@ static inline struct mxfs_sb *MXFS_ISB(const struct inode *inode)
 
 /* mxfs_gate.c: who may touch the lower file system, and waiting to be allowed */
 
-/* Sparse cannot follow a lock that a function returns with in one case and without in another. */
-static inline int mxfs_gate_lock(struct srcu_struct *gate)
-{
-	int idx = srcu_read_lock(gate);
+void mxfs_gate_open(struct mxfs_gate *gate);
+void mxfs_gate_close(struct mxfs_gate *gate);
+void mxfs_gate_left_closed(struct mxfs_gate *gate);
 
-	__release(gate);
-	return idx;
+/* Return: whether the caller is inside, and has to leave. */
+static inline bool mxfs_gate_enter(struct mxfs_gate *gate)
+{
+	bool open;
+
+	/* Closing waits for this section to end (synchronize_rcu_expedited()). */
+	preempt_disable();
+	/* Pairs with smp_store_release() in mxfs_gate_open(). */
+	open = smp_load_acquire(&gate->open);
+	if (likely(open))
+		this_cpu_inc(*gate->inside);
+	preempt_enable();
+	return open;
 }
 
-static inline void mxfs_gate_unlock(struct srcu_struct *gate, int idx)
+static inline void mxfs_gate_leave(struct mxfs_gate *gate)
 {
-	__acquire(gate);
-	srcu_read_unlock(gate, idx);
+	bool open;
+
+	preempt_disable();
+	open = READ_ONCE(gate->open);
+	if (likely(open))
+		this_cpu_dec(*gate->inside);
+	preempt_enable();
+	if (unlikely(!open))
+		mxfs_gate_left_closed(gate);
 }
 
 static inline bool mxfs_may_run(struct mxfs_sb *sbi)
@@ -270,32 +301,44 @@ int mxfs_gates_init(struct mxfs_sb *sbi);
 void mxfs_gates_destroy(struct mxfs_sb *sbi);
 int mxfs_wait_owner(struct mxfs_sb *sbi);
 
+/* An owner with no operation for some time gives the volume up at once. */
+static inline void mxfs_note_op(struct mxfs_sb *sbi)
+{
+	unsigned long now = jiffies;
+
+	if (READ_ONCE(sbi->last_op) != now)
+		WRITE_ONCE(sbi->last_op, now);
+}
+
+/* Begin an operation if that needs no waiting. Return: whether the caller has to leave. */
+static inline bool mxfs_try_enter(struct mxfs_sb *sbi)
+{
+	if (unlikely(!mxfs_gate_enter(&sbi->op_gate)))
+		return false;
+	if (likely(mxfs_may_run(sbi)))
+		return true;
+	mxfs_gate_leave(&sbi->op_gate);
+	return false;
+}
+
 /**
  * mxfs_enter - begin an operation on the lower file system
  * @sbi: the mount
  *
  * Takes ownership of the volume first where this node does not have it.
  *
- * Return: a token for mxfs_leave(), or -EINTR when killed while waiting, -EIO when the mount is
+ * Return: 0, and mxfs_leave() has to follow; -EINTR when killed while waiting, -EIO when the mount is
  * dead.
  */
 static inline int mxfs_enter(struct mxfs_sb *sbi)
 {
-	int idx = mxfs_gate_lock(&sbi->op_gate);
-
-	if (likely(mxfs_may_run(sbi)))
-		return idx;
-	mxfs_gate_unlock(&sbi->op_gate, idx);
-	return mxfs_enter_slow(sbi);
+	return likely(mxfs_try_enter(sbi)) ? 0 : mxfs_enter_slow(sbi);
 }
 
-static inline void mxfs_leave(struct mxfs_sb *sbi, int idx)
+static inline void mxfs_leave(struct mxfs_sb *sbi)
 {
-	unsigned long now = jiffies;
-
-	if (READ_ONCE(sbi->last_op) != now)
-		WRITE_ONCE(sbi->last_op, now);
-	mxfs_gate_unlock(&sbi->op_gate, idx);
+	mxfs_note_op(sbi);
+	mxfs_gate_leave(&sbi->op_gate);
 }
 
 /* mxfs_attach.c: the lower file system comes and goes */
@@ -315,7 +358,7 @@ void mxfs_drain_put(struct mxfs_sb *sbi);
 /* mxfs_inode.c */
 extern const struct inode_operations mxfs_file_iops, mxfs_dir_iops, mxfs_symlink_iops,
 	mxfs_special_iops;
-struct inode *mxfs_iget(struct super_block *sb, struct dentry *lower);
+struct inode *mxfs_iget(struct super_block *sb, struct dentry *lower, bool created);
 struct dentry *mxfs_lower(struct inode *inode);
 void mxfs_set_lower(struct inode *inode, struct dentry *lower);
 void mxfs_copy_attr(struct inode *inode, const struct inode *lower);
@@ -348,14 +391,27 @@ struct dentry *mxfs_connected_lower(struct inode *dir);
 extern const struct file_operations mxfs_file_fops;
 int mxfs_open(struct inode *inode, struct file *file);
 int mxfs_release(struct inode *inode, struct file *file);
-struct file *mxfs_lower_file(struct file *file);
 struct file *mxfs_open_lower(struct mxfs_open *open, int flags, const struct cred *cred);
+struct file *mxfs_find_lower_file(struct file *file);
 void mxfs_close_lower(struct mxfs_open *open);
 loff_t mxfs_llseek(struct file *file, loff_t offset, int whence);
 int mxfs_fsync(struct file *file, loff_t start, loff_t end, int datasync);
 long mxfs_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 int mxfs_file_cache_create(void);
 void mxfs_file_cache_destroy(void);
+
+/* As mxfs_open_lower(), for an open file. */
+static inline struct file *mxfs_lower_file(struct file *file)
+{
+	struct mxfs_open *open = READ_ONCE(file->private_data);
+	struct file *lower;
+
+	if (unlikely(!open))
+		return mxfs_find_lower_file(file);
+	/* Pairs with smp_store_release() in mxfs_open_lower(). */
+	lower = smp_load_acquire(&open->lower);
+	return likely(lower) ? lower : mxfs_find_lower_file(file);
+}
 
 /* mxfs_cache.c: the page cache of mapped files */
 extern const struct address_space_operations mxfs_aops;

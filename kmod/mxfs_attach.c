@@ -29,7 +29,8 @@ void mxfs_drain_get(struct mxfs_sb *sbi)
 
 void mxfs_drain_put(struct mxfs_sb *sbi)
 {
-	if (atomic_dec_and_test(&sbi->draining))
+	/* The atomic operation is the barrier that waitqueue_active() needs. */
+	if (atomic_dec_and_test(&sbi->draining) && waitqueue_active(&sbi->drained))
 		wake_up_all(&sbi->drained);
 }
 
@@ -157,7 +158,7 @@ int mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc)
 	sb->s_stack_depth = mnt->mnt_sb->s_stack_depth + 1;
 	err = -ENOMEM;
 	{
-		struct inode *inode = mxfs_iget(sb, mnt->mnt_root);
+		struct inode *inode = mxfs_iget(sb, mnt->mnt_root, false);
 
 		if (IS_ERR(inode)) {
 			err = PTR_ERR(inode);
@@ -249,8 +250,8 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 	sbi->epoch = epoch;
 	sbi->attached_at = jiffies;
 	sbi->last_op = jiffies;
-	sbi->wb_open = true;
-	sbi->fault_open = true;
+	mxfs_gate_open(&sbi->wb_gate);
+	mxfs_gate_open(&sbi->fault_gate);
 	mxfs_record_change(sbi);
 	WRITE_ONCE(sbi->last_want, 0);
 	WRITE_ONCE(sbi->attach_seq, sbi->attach_seq + 1);
@@ -259,6 +260,7 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 	sbi->stats.attaches++;
 	sbi->stats.last_attach_nanos = nanos;
 	spin_unlock(&sbi->stats_lock);
+	mxfs_gate_open(&sbi->op_gate);
 	/* Everything above is seen by whoever sees ATTACHED. */
 	smp_wmb();
 	mxfs_set_state(sbi, MXFS_STATE_ATTACHED);
@@ -331,10 +333,8 @@ static int mxfs_detach_gates(struct mxfs_sb *sbi)
 	struct vfsmount *mnt = sbi->lower;
 	int err;
 
-	synchronize_srcu_expedited(&sbi->op_gate);
-
-	WRITE_ONCE(sbi->fault_open, false);
-	synchronize_srcu_expedited(&sbi->fault_gate);
+	mxfs_gate_close(&sbi->op_gate);
+	mxfs_gate_close(&sbi->fault_gate);
 	mxfs_cache_unmap_all(sbi);
 	err = mxfs_cache_flush_all(sbi);
 	if (err)
@@ -342,8 +342,7 @@ static int mxfs_detach_gates(struct mxfs_sb *sbi)
 			sbi,
 			"mapped pages could not be written back (%pe); fsync and msync report it",
 			ERR_PTR(err));
-	WRITE_ONCE(sbi->wb_open, false);
-	synchronize_srcu_expedited(&sbi->wb_gate);
+	mxfs_gate_close(&sbi->wb_gate);
 	/* Only now: readahead(2) and madvise(2) fill pages without the fault gate. */
 	err = mxfs_cache_drop_all(sbi);
 	if (err)
@@ -542,7 +541,6 @@ void mxfs_dead_workfn(struct work_struct *work)
 void mxfs_shutdown(struct mxfs_sb *sbi, const char *why)
 {
 	struct vfsmount *mnt;
-	int idx;
 
 	mutex_lock(&sbi->state_lock);
 	if (sbi->state == MXFS_STATE_DEAD) {
@@ -554,11 +552,12 @@ void mxfs_shutdown(struct mxfs_sb *sbi, const char *why)
 	mutex_unlock(&sbi->state_lock);
 
 	/* The innermost gate keeps ->lower from going away under us; it is closed last. */
-	idx = mxfs_gate_lock(&sbi->wb_gate);
-	mnt = READ_ONCE(sbi->wb_open) ? sbi->lower : NULL;
-	if (mnt && mnt->mnt_sb->s_op->shutdown)
-		mnt->mnt_sb->s_op->shutdown(mnt->mnt_sb);
-	mxfs_gate_unlock(&sbi->wb_gate, idx);
+	if (mxfs_gate_enter(&sbi->wb_gate)) {
+		mnt = sbi->lower;
+		if (mnt->mnt_sb->s_op->shutdown)
+			mnt->mnt_sb->s_op->shutdown(mnt->mnt_sb);
+		mxfs_gate_leave(&sbi->wb_gate);
+	}
 
 	queue_work(sbi->wq, &sbi->dead_work);
 }

@@ -112,13 +112,14 @@ static int mxfs_read_folio(struct file *file, struct folio *folio)
 {
 	struct inode *inode = folio->mapping->host;
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
-	int idx = mxfs_gate_lock(&sbi->wb_gate), err = -EIO;
+	int err = -EIO;
 
-	mxfs_mark_cached(inode);
-	if (READ_ONCE(sbi->wb_open))
+	if (mxfs_gate_enter(&sbi->wb_gate)) {
+		mxfs_mark_cached(inode);
 		err = mxfs_fill_folio(inode, folio);
+		mxfs_gate_leave(&sbi->wb_gate);
+	}
 	folio_end_read(folio, !err);
-	mxfs_gate_unlock(&sbi->wb_gate, idx);
 	return err;
 }
 
@@ -126,14 +127,15 @@ static void mxfs_readahead(struct readahead_control *rac)
 {
 	struct inode *inode = rac->mapping->host;
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
-	int idx = mxfs_gate_lock(&sbi->wb_gate);
 	struct folio *folio;
 
-	mxfs_mark_cached(inode);
 	/* Folios that are left alone are dropped by the caller. */
-	while (READ_ONCE(sbi->wb_open) && (folio = readahead_folio(rac)))
+	if (!mxfs_gate_enter(&sbi->wb_gate))
+		return;
+	mxfs_mark_cached(inode);
+	while ((folio = readahead_folio(rac)))
 		folio_end_read(folio, !mxfs_fill_folio(inode, folio));
-	mxfs_gate_unlock(&sbi->wb_gate, idx);
+	mxfs_gate_leave(&sbi->wb_gate);
 }
 
 static int mxfs_write_folio(struct inode *inode, struct folio *folio)
@@ -160,14 +162,11 @@ static int mxfs_writepages(struct address_space *mapping, struct writeback_contr
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	struct folio *folio = NULL;
 	unsigned int throttle;
-	int idx, error = 0;
+	int error = 0;
 
-	idx = mxfs_gate_lock(&sbi->wb_gate);
 	/* Detaching leaves nothing dirty; what a dead mount still has cannot go anywhere. */
-	if (!READ_ONCE(sbi->wb_open)) {
-		mxfs_gate_unlock(&sbi->wb_gate, idx);
+	if (!mxfs_gate_enter(&sbi->wb_gate))
 		return 0;
-	}
 	/* XFS's dirty limit must not stop the one who cleans (as in drivers/block/loop.c). */
 	throttle = current->flags & PF_LOCAL_THROTTLE;
 	current->flags |= PF_LOCAL_THROTTLE;
@@ -175,7 +174,7 @@ static int mxfs_writepages(struct address_space *mapping, struct writeback_contr
 		error = mxfs_write_folio(inode, folio);
 	if (!throttle)
 		current->flags &= ~PF_LOCAL_THROTTLE;
-	mxfs_gate_unlock(&sbi->wb_gate, idx);
+	mxfs_gate_leave(&sbi->wb_gate);
 	return error;
 }
 
@@ -279,60 +278,58 @@ int mxfs_cache_drop_all(struct mxfs_sb *sbi)
 /* As mxfs_may_run(), for faults: these go on while operations are already closed and drain. */
 static bool mxfs_may_fault(struct mxfs_sb *sbi)
 {
-	return READ_ONCE(sbi->fault_open) && READ_ONCE(sbi->state) != MXFS_STATE_DEAD &&
-	       !READ_ONCE(sbi->frozen) && time_before(jiffies, READ_ONCE(sbi->lease_end));
+	return READ_ONCE(sbi->state) != MXFS_STATE_DEAD && !READ_ONCE(sbi->frozen) &&
+	       time_before(jiffies, READ_ONCE(sbi->lease_end));
+}
+
+static void mxfs_fault_leave(struct mxfs_sb *sbi)
+{
+	mxfs_note_op(sbi);
+	mxfs_gate_leave(&sbi->fault_gate);
+}
+
+static bool mxfs_fault_try_enter(struct mxfs_sb *sbi)
+{
+	if (!mxfs_gate_enter(&sbi->fault_gate))
+		return false;
+	if (likely(mxfs_may_fault(sbi)))
+		return true;
+	mxfs_gate_leave(&sbi->fault_gate);
+	return false;
 }
 
 /*
  * Enter the fault gate, or wait for ownership without the lock that the fault came with: another
  * thread of this process may be inside an operation that detaching waits for, and want that lock.
  *
- * Return: a token >= 0; or -1 with what to return from the fault in *ret.
+ * Return: 0 when inside; else what to return from the fault.
  */
-static int mxfs_fault_enter(struct mxfs_sb *sbi, struct vm_fault *vmf, vm_fault_t *ret)
+static vm_fault_t mxfs_fault_enter(struct mxfs_sb *sbi, struct vm_fault *vmf)
 {
 	struct file *pin;
-	int idx, err;
+	int err;
 
-	for (;;) {
-		idx = mxfs_gate_lock(&sbi->fault_gate);
-		if (likely(mxfs_may_fault(sbi)))
-			return idx;
-		mxfs_gate_unlock(&sbi->fault_gate, idx);
-
-		if (READ_ONCE(sbi->state) == MXFS_STATE_DEAD) {
-			*ret = VM_FAULT_SIGBUS;
-			return -1;
-		}
+	while (unlikely(!mxfs_fault_try_enter(sbi))) {
+		if (READ_ONCE(sbi->state) == MXFS_STATE_DEAD)
+			return VM_FAULT_SIGBUS;
 		if (fault_flag_allow_retry_first(vmf->flags)) {
-			*ret = VM_FAULT_RETRY;
 			if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
-				return -1;
+				return VM_FAULT_RETRY;
 			pin = get_file(vmf->vma->vm_file);
 			release_fault_lock(vmf);
 			atomic_inc(&sbi->waiters);
 			mxfs_wait_owner(sbi); /* an error is met again by the retry */
 			atomic_dec(&sbi->waiters);
 			fput(pin);
-			return -1;
+			return VM_FAULT_RETRY;
 		}
 		atomic_inc(&sbi->waiters);
 		err = mxfs_wait_owner(sbi);
 		atomic_dec(&sbi->waiters);
-		if (err) {
-			*ret = VM_FAULT_SIGBUS;
-			return -1;
-		}
+		if (err)
+			return VM_FAULT_SIGBUS;
 	}
-}
-
-static void mxfs_fault_leave(struct mxfs_sb *sbi, int idx)
-{
-	unsigned long now = jiffies;
-
-	if (READ_ONCE(sbi->last_op) != now)
-		WRITE_ONCE(sbi->last_op, now);
-	mxfs_gate_unlock(&sbi->fault_gate, idx);
+	return 0;
 }
 
 /* Another node may have changed the size since it was copied. */
@@ -346,15 +343,14 @@ static vm_fault_t mxfs_fault(struct vm_fault *vmf)
 	struct inode *inode = file_inode(vmf->vma->vm_file);
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	vm_fault_t ret;
-	int idx;
 
-	idx = mxfs_fault_enter(sbi, vmf, &ret);
-	if (idx < 0)
+	ret = mxfs_fault_enter(sbi, vmf);
+	if (ret)
 		return ret;
 	ret = mxfs_fault_refresh(inode);
 	if (!ret)
 		ret = filemap_fault(vmf);
-	mxfs_fault_leave(sbi, idx);
+	mxfs_fault_leave(sbi);
 	return ret;
 }
 
@@ -367,17 +363,14 @@ static vm_fault_t mxfs_page_mkwrite(struct vm_fault *vmf)
 	vm_fault_t ret = VM_FAULT_NOPAGE;
 	ssize_t written;
 	size_t bytes;
-	int idx;
 
 	sb_start_pagefault(inode->i_sb);
-	idx = mxfs_gate_lock(&sbi->fault_gate);
 	/*
 	 * Not ours at the moment: let the store fault again. The page is gone by then, and ->fault
 	 * waits, which may drop the lock; this handler must not (mm/memory.c: do_page_mkwrite()
 	 * expects the page to be kept).
 	 */
-	if (!mxfs_may_fault(sbi)) {
-		mxfs_gate_unlock(&sbi->fault_gate, idx);
+	if (!mxfs_fault_try_enter(sbi)) {
 		if (READ_ONCE(sbi->state) == MXFS_STATE_DEAD)
 			ret = VM_FAULT_SIGBUS;
 		else if (mxfs_wait_owner(sbi) == -EIO)
@@ -409,7 +402,7 @@ static vm_fault_t mxfs_page_mkwrite(struct vm_fault *vmf)
 	folio_mark_dirty(folio);
 	folio_wait_stable(folio);
 	filemap_invalidate_unlock_shared(mapping);
-	mxfs_fault_leave(sbi, idx);
+	mxfs_fault_leave(sbi);
 	sb_end_pagefault(inode->i_sb);
 	return VM_FAULT_LOCKED;
 
@@ -417,7 +410,7 @@ out_unlock:
 	folio_unlock(folio);
 out_invalidate:
 	filemap_invalidate_unlock_shared(mapping);
-	mxfs_fault_leave(sbi, idx);
+	mxfs_fault_leave(sbi);
 out:
 	sb_end_pagefault(inode->i_sb);
 	return ret;

@@ -29,19 +29,19 @@ static bool mxfs_is_same(const struct dentry *dentry, const struct dentry *lower
 	return linode->i_ino == MXFS_I(inode)->ino && linode->i_generation == inode->i_generation;
 }
 
-static int mxfs_d_revalidate_slow(struct dentry *dentry)
+static noinline int mxfs_d_revalidate_slow(struct dentry *dentry)
 {
 	struct mxfs_sb *sbi = MXFS_SB(dentry->d_sb);
 	struct inode *inode = d_inode(dentry);
 	struct dentry *parent, *lower_dir, *lower;
 	struct name_snapshot name;
-	int idx, ret;
+	int ret;
 
 	if (IS_ROOT(dentry))
 		return 1;
-	idx = mxfs_enter(sbi);
-	if (idx < 0)
-		return idx;
+	ret = mxfs_enter(sbi);
+	if (ret)
+		return ret;
 	parent = dget_parent(dentry);
 	take_dentry_name_snapshot(&name, dentry);
 	lower_dir = mxfs_lower(d_inode(parent));
@@ -65,7 +65,7 @@ static int mxfs_d_revalidate_slow(struct dentry *dentry)
 out:
 	release_dentry_name_snapshot(&name);
 	dput(parent);
-	mxfs_leave(sbi, idx);
+	mxfs_leave(sbi);
 	return ret;
 }
 
@@ -95,13 +95,13 @@ static struct dentry *mxfs_lookup(struct inode *dir, struct dentry *dentry, unsi
 	struct mxfs_sb *sbi = MXFS_ISB(dir);
 	struct dentry *lower_dir, *lower, *ret;
 	struct inode *inode = NULL;
-	int idx;
+	int err;
 
 	if (dentry->d_name.len > NAME_MAX)
 		return ERR_PTR(-ENAMETOOLONG);
-	idx = mxfs_enter(sbi);
-	if (idx < 0)
-		return ERR_PTR(idx);
+	err = mxfs_enter(sbi);
+	if (err)
+		return ERR_PTR(err);
 	lower_dir = mxfs_lower(dir);
 	if (IS_ERR(lower_dir)) {
 		ret = lower_dir;
@@ -113,14 +113,14 @@ static struct dentry *mxfs_lookup(struct inode *dir, struct dentry *dentry, unsi
 		goto out;
 	}
 	if (d_really_is_positive(lower))
-		inode = mxfs_iget(dir->i_sb, lower);
+		inode = mxfs_iget(dir->i_sb, lower, false);
 	dput(lower);
 	mxfs_stamp(dentry);
 	ret = d_splice_alias(inode, dentry);
 	if (!IS_ERR_OR_NULL(ret))
 		mxfs_stamp(ret);
 out:
-	mxfs_leave(sbi, idx);
+	mxfs_leave(sbi);
 	return ret;
 }
 
@@ -177,7 +177,7 @@ static int mxfs_make_inside(struct inode *dir, struct dentry *dentry, const stru
 		d_drop(dentry);
 		goto out;
 	}
-	inode = mxfs_iget(dir->i_sb, lower);
+	inode = mxfs_iget(dir->i_sb, lower, !new->existing);
 	if (IS_ERR(inode)) {
 		err = PTR_ERR(inode);
 		d_drop(dentry);
@@ -197,13 +197,13 @@ out:
 static int mxfs_make(struct inode *dir, struct dentry *dentry, const struct mxfs_new *new)
 {
 	struct mxfs_sb *sbi = MXFS_ISB(dir);
-	int idx, err;
+	int err;
 
-	idx = mxfs_enter(sbi);
-	if (idx < 0)
-		return idx;
+	err = mxfs_enter(sbi);
+	if (err)
+		return err;
 	err = mxfs_make_inside(dir, dentry, new);
-	mxfs_leave(sbi, idx);
+	mxfs_leave(sbi);
 	return err;
 }
 
@@ -295,11 +295,11 @@ static int mxfs_remove(struct inode *dir, struct dentry *dentry, bool is_dir)
 	struct mxfs_sb *sbi = MXFS_ISB(dir);
 	struct inode *inode = d_inode(dentry);
 	struct dentry *lower_dir, *known, *lower;
-	int idx, err;
+	int err;
 
-	idx = mxfs_enter(sbi);
-	if (idx < 0)
-		return idx;
+	err = mxfs_enter(sbi);
+	if (err)
+		return err;
 	lower_dir = mxfs_lower(dir);
 	/* Known below before its name goes: it may be open here, and must be found again then. */
 	known = mxfs_lower(inode);
@@ -337,7 +337,7 @@ static int mxfs_remove(struct inode *dir, struct dentry *dentry, bool is_dir)
 		mxfs_stamp(dentry);
 	}
 out:
-	mxfs_leave(sbi, idx);
+	mxfs_leave(sbi);
 	return err;
 }
 
@@ -405,13 +405,13 @@ static int mxfs_rename(struct mnt_idmap *idmap, struct inode *old_dir, struct de
 	struct inode *victim = flags & RENAME_EXCHANGE ? NULL : d_inode(new_dentry);
 	struct dentry *lower_old_dir, *lower_new_dir, *lower;
 	struct mxfs_renaming r = { .flags = flags };
-	int idx, err;
+	int err;
 
 	if (victim && S_ISDIR(victim->i_mode))
 		victim = NULL;
-	idx = mxfs_enter(sbi);
-	if (idx < 0)
-		return idx;
+	err = mxfs_enter(sbi);
+	if (err)
+		return err;
 	if (old_dir == new_dir) {
 		lower_old_dir = mxfs_lower(old_dir);
 		lower_new_dir = lower_old_dir;
@@ -461,7 +461,7 @@ out_victim:
 		}
 	}
 out:
-	mxfs_leave(sbi, idx);
+	mxfs_leave(sbi);
 	return err;
 }
 
@@ -475,11 +475,11 @@ static int mxfs_tmpfile(struct mnt_idmap *idmap, struct inode *dir, struct file 
 	struct path lpath;
 	struct file *lower_file;
 	struct inode *inode;
-	int idx, err;
+	int err;
 
-	idx = mxfs_enter(sbi);
-	if (idx < 0)
-		return idx;
+	err = mxfs_enter(sbi);
+	if (err)
+		return err;
 	lpath.mnt = sbi->lower;
 	lpath.dentry = mxfs_lower(dir);
 	if (IS_ERR(lpath.dentry)) {
@@ -494,7 +494,7 @@ static int mxfs_tmpfile(struct mnt_idmap *idmap, struct inode *dir, struct file 
 		err = PTR_ERR(lower_file);
 		goto out;
 	}
-	inode = mxfs_iget(dir->i_sb, lower_file->f_path.dentry);
+	inode = mxfs_iget(dir->i_sb, lower_file->f_path.dentry, true);
 	if (IS_ERR(inode)) {
 		err = PTR_ERR(inode);
 		goto out_fput;
@@ -510,7 +510,7 @@ static int mxfs_tmpfile(struct mnt_idmap *idmap, struct inode *dir, struct file 
 out_fput:
 	__fput_sync(lower_file);
 out:
-	mxfs_leave(sbi, idx);
+	mxfs_leave(sbi);
 	return finish_open_simple(file, err);
 }
 
@@ -519,11 +519,11 @@ static int mxfs_iterate(struct file *file, struct dir_context *ctx)
 	struct inode *inode = file_inode(file);
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	struct file *lower;
-	int idx, err;
+	int err;
 
-	idx = mxfs_enter(sbi);
-	if (idx < 0)
-		return idx;
+	err = mxfs_enter(sbi);
+	if (err)
+		return err;
 	lower = mxfs_lower_file(file);
 	if (IS_ERR(lower)) {
 		err = PTR_ERR(lower);
@@ -534,7 +534,7 @@ static int mxfs_iterate(struct file *file, struct dir_context *ctx)
 	err = iterate_dir(lower, ctx);
 	lower->f_pos = ctx->pos;
 out:
-	mxfs_leave(sbi, idx);
+	mxfs_leave(sbi);
 	return err;
 }
 

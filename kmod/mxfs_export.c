@@ -14,15 +14,15 @@ static int mxfs_encode_fh(struct inode *inode, u32 *fh, int *max_words, struct i
 {
 	struct mxfs_inode *mi = MXFS_I(inode);
 	struct dentry *lower;
-	int words, idx, err;
+	int words, err;
 
 	if (!READ_ONCE(mi->fh_words)) {
-		idx = mxfs_enter(MXFS_ISB(inode));
-		if (idx < 0)
+		err = mxfs_enter(MXFS_ISB(inode));
+		if (err)
 			return FILEID_INVALID;
 		lower = mxfs_lower(inode);
 		err = IS_ERR(lower) ? PTR_ERR(lower) : mxfs_remember(inode, lower);
-		mxfs_leave(MXFS_ISB(inode), idx);
+		mxfs_leave(MXFS_ISB(inode));
 		if (err)
 			return FILEID_INVALID;
 	}
@@ -44,22 +44,22 @@ static struct dentry *mxfs_fh_to_dentry(struct super_block *sb, struct fid *fid,
 	struct mxfs_sb *sbi = MXFS_SB(sb);
 	struct inode *inode;
 	struct dentry *lower;
-	int idx;
+	int err;
 
 	if (type != MXFS_FILEID_TYPE || words < 2 || words > 1 + MXFS_FH_WORDS)
 		return ERR_PTR(-ESTALE);
-	idx = mxfs_enter(sbi);
-	if (idx < 0)
-		return ERR_PTR(idx);
+	err = mxfs_enter(sbi);
+	if (err)
+		return ERR_PTR(err);
 	lower = exportfs_decode_fh_raw(sbi->lower, (struct fid *)(fid->raw + 1), words - 1,
 				       fid->raw[0], 0, NULL, NULL);
 	if (IS_ERR_OR_NULL(lower)) {
 		inode = lower ? ERR_CAST(lower) : ERR_PTR(-ESTALE);
 	} else {
-		inode = mxfs_iget(sb, lower);
+		inode = mxfs_iget(sb, lower, false);
 		dput(lower);
 	}
-	mxfs_leave(sbi, idx);
+	mxfs_leave(sbi);
 	return d_obtain_alias(inode);
 }
 
@@ -68,20 +68,20 @@ static struct dentry *mxfs_get_parent(struct dentry *child)
 	struct mxfs_sb *sbi = MXFS_SB(child->d_sb);
 	struct dentry *lower, *parent;
 	struct inode *inode;
-	int idx;
+	int err;
 
-	idx = mxfs_enter(sbi);
-	if (idx < 0)
-		return ERR_PTR(idx);
+	err = mxfs_enter(sbi);
+	if (err)
+		return ERR_PTR(err);
 	lower = mxfs_lower(d_inode(child));
 	parent = IS_ERR(lower) ? lower : lower->d_sb->s_export_op->get_parent(lower);
 	if (IS_ERR_OR_NULL(parent)) {
 		inode = parent ? ERR_CAST(parent) : ERR_PTR(-ESTALE);
 	} else {
-		inode = mxfs_iget(child->d_sb, parent);
+		inode = mxfs_iget(child->d_sb, parent, false);
 		dput(parent);
 	}
-	mxfs_leave(sbi, idx);
+	mxfs_leave(sbi);
 	return d_obtain_alias(inode);
 }
 

@@ -56,14 +56,7 @@ void mxfs_file_cache_destroy(void)
 int mxfs_open(struct inode *inode, struct file *file)
 {
 	struct mxfs_inode *mi = MXFS_I(inode);
-	struct mxfs_open *open;
 	bool unlinked;
-
-	open = kmem_cache_zalloc(mxfs_open_cachep, GFP_KERNEL);
-	if (!open)
-		return -ENOMEM;
-	INIT_LIST_HEAD(&open->lower_entry);
-	open->inode = inode;
 
 	/*
 	 * The other half of mxfs_orphan_prepare(): the name may have gone since it was looked up.
@@ -73,11 +66,10 @@ int mxfs_open(struct inode *inode, struct file *file)
 	if (!unlinked)
 		mi->opens++;
 	spin_unlock(&inode->i_lock);
-	if (unlinked) {
-		kmem_cache_free(mxfs_open_cachep, open);
+	if (unlinked)
 		return -ESTALE;
-	}
-	file->private_data = open;
+	/* Many files are opened for nothing but their creation or their attributes. */
+	file->private_data = NULL;
 	if (S_ISREG(inode->i_mode))
 		file->f_mode |= FMODE_CAN_ODIRECT;
 	return 0;
@@ -89,8 +81,10 @@ int mxfs_release(struct inode *inode, struct file *file)
 	struct mxfs_open *open = file->private_data;
 	bool last;
 
-	mxfs_close_lower(open);
-	kmem_cache_free(mxfs_open_cachep, open);
+	if (open) {
+		mxfs_close_lower(open);
+		kmem_cache_free(mxfs_open_cachep, open);
+	}
 	spin_lock(&inode->i_lock);
 	last = !--mi->opens;
 	spin_unlock(&inode->i_lock);
@@ -162,16 +156,32 @@ void mxfs_close_lower(struct mxfs_open *open)
 	}
 }
 
-struct file *mxfs_lower_file(struct file *file)
+static struct mxfs_open *mxfs_get_open(struct file *file)
 {
-	struct mxfs_open *open = file->private_data;
-	struct file *lower;
+	struct mxfs_open *open = READ_ONCE(file->private_data), *other;
+
+	if (open)
+		return open;
+	open = kmem_cache_zalloc(mxfs_open_cachep, GFP_KERNEL);
+	if (!open)
+		return NULL;
+	INIT_LIST_HEAD(&open->lower_entry);
+	open->inode = file_inode(file);
+	/* Two threads may come here with one open file. */
+	other = cmpxchg(&file->private_data, NULL, open);
+	if (!other)
+		return open;
+	kmem_cache_free(mxfs_open_cachep, open);
+	return other;
+}
+
+struct file *mxfs_find_lower_file(struct file *file)
+{
+	struct mxfs_open *open = mxfs_get_open(file);
 	int flags;
 
-	/* Pairs with smp_store_release() in mxfs_open_lower(). */
-	lower = smp_load_acquire(&open->lower);
-	if (likely(lower))
-		return lower;
+	if (!open)
+		return ERR_PTR(-ENOMEM);
 	flags = file->f_flags &
 		~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_TMPFILE | O_DIRECT | FASYNC);
 	if (S_ISDIR(file_inode(file)->i_mode))
@@ -186,7 +196,8 @@ struct file *mxfs_lower_file(struct file *file)
  * Straight to XFS: rw_verify_area() and fsnotify have been and will be called for the upper file. The
  * caller of a write that is queued (-EIOCBQUEUED) ends it with kiocb_end_write().
  */
-static ssize_t mxfs_call_lower(struct kiocb *iocb, struct iov_iter *iter, bool write)
+static __always_inline ssize_t mxfs_call_lower(struct kiocb *iocb, struct iov_iter *iter,
+					       bool write)
 {
 	const struct file_operations *fops = iocb->ki_filp->f_op;
 	ssize_t ret;
@@ -283,38 +294,45 @@ static bool mxfs_may_aio(struct kiocb *iocb)
 	       !mxfs_any_mapped(MXFS_ISB(file_inode(iocb->ki_filp)));
 }
 
+/* A request that its caller meant to be asynchronous, done at once. */
+static noinline ssize_t mxfs_rw_cloned(struct kiocb *iocb, struct iov_iter *iter, struct file *lower,
+				       bool write)
+{
+	struct kiocb kiocb;
+	ssize_t ret;
+
+	mxfs_clone_iocb(&kiocb, iocb, lower);
+	ret = mxfs_call_lower(&kiocb, iter, write);
+	iocb->ki_pos = kiocb.ki_pos;
+	return ret;
+}
+
 /*
  * One attempt that takes no page fault. Return: bytes, or -EFAULT when the first byte was not in
  * memory.
  */
-static ssize_t mxfs_rw_nofault(struct kiocb *iocb, struct iov_iter *iter, struct file *lower,
-			       bool write)
+static __always_inline ssize_t mxfs_rw_nofault(struct kiocb *iocb, struct iov_iter *iter,
+					       struct file *lower, bool write)
 {
-	bool direct = iocb->ki_flags & IOCB_DIRECT;
+	size_t count = iov_iter_count(iter);
 	struct file *upper = iocb->ki_filp;
-	struct iov_iter saved;
-	struct kiocb kiocb;
 	ssize_t ret;
 
-	if (direct)
-		saved = *iter;
 	iter->nofault = true;
 	pagefault_disable();
-	if (is_sync_kiocb(iocb)) {
+	if (likely(is_sync_kiocb(iocb))) {
 		/* Nobody but us sees the request before it is done: it is lent, not copied. */
 		iocb->ki_filp = lower;
 		ret = mxfs_call_lower(iocb, iter, write);
 		iocb->ki_filp = upper;
 	} else {
-		mxfs_clone_iocb(&kiocb, iocb, lower);
-		ret = mxfs_call_lower(&kiocb, iter, write);
-		iocb->ki_pos = kiocb.ki_pos;
+		ret = mxfs_rw_cloned(iocb, iter, lower, write);
 	}
 	pagefault_enable();
 	iter->nofault = false;
 	/* Direct I/O advanced it and failed as a whole; to repeat it is harmless. */
-	if (ret == -EFAULT && direct)
-		*iter = saved;
+	if (unlikely(ret == -EFAULT) && (iocb->ki_flags & IOCB_DIRECT))
+		iov_iter_revert(iter, count - iov_iter_count(iter));
 	return ret;
 }
 
@@ -325,13 +343,13 @@ static ssize_t mxfs_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	size_t count = iov_iter_count(to), chunk;
 	ssize_t ret, total = 0;
 	struct file *lower;
-	int idx;
+	int err;
 
 	if (!count)
 		return 0;
-	idx = mxfs_enter(sbi);
-	if (idx < 0)
-		return idx;
+	err = mxfs_enter(sbi);
+	if (err)
+		return err;
 	lower = mxfs_lower_file(iocb->ki_filp);
 	if (IS_ERR(lower)) {
 		total = PTR_ERR(lower);
@@ -373,7 +391,7 @@ static ssize_t mxfs_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	if (total > 0)
 		this_cpu_add(*sbi->bytes_read, total);
 out:
-	mxfs_leave(sbi, idx);
+	mxfs_leave(sbi);
 	return total;
 }
 
@@ -445,15 +463,15 @@ static ssize_t mxfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	ssize_t ret, total = 0;
 	struct file *lower;
 	size_t chunk;
-	int idx;
+	int err;
 
 	if (!iov_iter_count(from))
 		return 0;
 	inode_lock(inode);
-	idx = mxfs_enter(sbi);
-	if (idx < 0) {
+	err = mxfs_enter(sbi);
+	if (err) {
 		inode_unlock(inode);
-		return idx;
+		return err;
 	}
 	lower = mxfs_lower_file(iocb->ki_filp);
 	if (IS_ERR(lower)) {
@@ -486,7 +504,7 @@ static ssize_t mxfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	if (total > 0)
 		this_cpu_add(*sbi->bytes_written, total);
 out:
-	mxfs_leave(sbi, idx);
+	mxfs_leave(sbi);
 	inode_unlock(inode);
 	return total;
 }
@@ -497,13 +515,12 @@ loff_t mxfs_llseek(struct file *file, loff_t offset, int whence)
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	struct file *lower;
 	loff_t ret;
-	int idx;
 
 	if (whence == SEEK_SET || whence == SEEK_CUR)
 		return generic_file_llseek(file, offset, whence);
-	idx = mxfs_enter(sbi);
-	if (idx < 0)
-		return idx;
+	ret = mxfs_enter(sbi);
+	if (ret)
+		return ret;
 	lower = mxfs_lower_file(file);
 	if (IS_ERR(lower)) {
 		ret = PTR_ERR(lower);
@@ -517,7 +534,7 @@ loff_t mxfs_llseek(struct file *file, loff_t offset, int whence)
 	if (ret >= 0)
 		ret = vfs_setpos(file, ret, inode->i_sb->s_maxbytes);
 out:
-	mxfs_leave(sbi, idx);
+	mxfs_leave(sbi);
 	return ret;
 }
 
@@ -526,18 +543,18 @@ int mxfs_fsync(struct file *file, loff_t start, loff_t end, int datasync)
 	struct inode *inode = file_inode(file);
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	struct file *lower;
-	int idx, err = 0;
+	int err;
 
 	/*
 	 * On a node that does not own the volume there is nothing to do: detaching unmounted XFS,
 	 * and all that was written here is on disk. What went wrong then was noted in the upper
 	 * mapping.
 	 */
-	idx = mxfs_enter_attached(sbi);
-	if (idx == -ENOTCONN)
+	err = mxfs_enter_attached(sbi);
+	if (err == -ENOTCONN)
 		return file_check_and_advance_wb_err(file);
-	if (idx < 0)
-		return idx;
+	if (err)
+		return err;
 	if (S_ISREG(inode->i_mode))
 		err = file_write_and_wait_range(file, start, end);
 	lower = mxfs_lower_file(file);
@@ -545,7 +562,7 @@ int mxfs_fsync(struct file *file, loff_t start, loff_t end, int datasync)
 		err = err ?: PTR_ERR(lower);
 	else
 		err = vfs_fsync_range(lower, start, end, datasync) ?: err;
-	mxfs_leave(sbi, idx);
+	mxfs_leave(sbi);
 	return err;
 }
 
@@ -554,14 +571,13 @@ static long mxfs_fallocate(struct file *file, int mode, loff_t offset, loff_t le
 	struct inode *inode = file_inode(file);
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	struct file *lower;
-	int idx;
 	long err;
 
 	inode_lock(inode);
-	idx = mxfs_enter(sbi);
-	if (idx < 0) {
+	err = mxfs_enter(sbi);
+	if (err) {
 		inode_unlock(inode);
-		return idx;
+		return err;
 	}
 	lower = mxfs_lower_file(file);
 	if (IS_ERR(lower)) {
@@ -576,7 +592,7 @@ static long mxfs_fallocate(struct file *file, int mode, loff_t offset, loff_t le
 	mxfs_copy_attr(inode, file_inode(lower));
 	filemap_invalidate_unlock(inode->i_mapping);
 out:
-	mxfs_leave(sbi, idx);
+	mxfs_leave(sbi);
 	inode_unlock(inode);
 	return err;
 }
@@ -591,14 +607,11 @@ static loff_t mxfs_transfer(struct file *in, loff_t pos_in, struct file *out, lo
 	struct mxfs_sb *sbi = MXFS_ISB(inode_out);
 	struct file *lower_in, *lower_out;
 	loff_t ret;
-	int idx;
 
 	lock_two_nondirectories(inode_in, inode_out);
-	idx = mxfs_enter(sbi);
-	if (idx < 0) {
-		ret = idx;
+	ret = mxfs_enter(sbi);
+	if (ret)
 		goto out_unlock;
-	}
 	lower_in = mxfs_lower_file(in);
 	lower_out = mxfs_lower_file(out);
 	if (IS_ERR(lower_in) || IS_ERR(lower_out)) {
@@ -626,7 +639,7 @@ static loff_t mxfs_transfer(struct file *in, loff_t pos_in, struct file *out, lo
 out_caches:
 	filemap_invalidate_unlock_two(inode_in->i_mapping, inode_out->i_mapping);
 out:
-	mxfs_leave(sbi, idx);
+	mxfs_leave(sbi);
 out_unlock:
 	unlock_two_nondirectories(inode_in, inode_out);
 	return ret;
@@ -658,7 +671,6 @@ long mxfs_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	struct mxfs_sb *sbi = MXFS_ISB(file_inode(file));
 	struct file *lower;
 	long ret;
-	int idx;
 
 	switch (cmd) {
 	case FITRIM:
@@ -668,15 +680,15 @@ long mxfs_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	default:
 		return -ENOTTY;
 	}
-	idx = mxfs_enter(sbi);
-	if (idx < 0)
-		return idx;
+	ret = mxfs_enter(sbi);
+	if (ret)
+		return ret;
 	lower = mxfs_lower_file(file);
 	if (IS_ERR(lower))
 		ret = PTR_ERR(lower);
 	else
 		ret = lower->f_op->unlocked_ioctl(lower, cmd, arg);
-	mxfs_leave(sbi, idx);
+	mxfs_leave(sbi);
 	return ret == -ENOIOCTLCMD ? -ENOTTY : ret;
 }
 

@@ -2,39 +2,77 @@
 /*
  * mxfs: entering the lower file system, and waiting for ownership.
  *
- * The fast path (mxfs_enter() in mxfs.h) is an SRCU read lock and three loads. Everything else is
- * here.
+ * The fast paths (mxfs_enter(), mxfs_gate_enter()) are in mxfs.h; everything else is here.
  */
+#include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include "mxfs.h"
 
+static int mxfs_gate_init(struct mxfs_gate *gate)
+{
+	gate->open = false;
+	init_waitqueue_head(&gate->emptied);
+	gate->inside = alloc_percpu(unsigned int);
+	return gate->inside ? 0 : -ENOMEM;
+}
+
 int mxfs_gates_init(struct mxfs_sb *sbi)
 {
-	int err;
-
-	err = init_srcu_struct(&sbi->op_gate);
-	if (err)
-		return err;
-	err = init_srcu_struct(&sbi->fault_gate);
-	if (err)
-		goto err_op;
-	err = init_srcu_struct(&sbi->wb_gate);
-	if (err)
-		goto err_fault;
+	if (mxfs_gate_init(&sbi->op_gate) || mxfs_gate_init(&sbi->fault_gate) ||
+	    mxfs_gate_init(&sbi->wb_gate)) {
+		mxfs_gates_destroy(sbi);
+		return -ENOMEM;
+	}
 	return 0;
-
-err_fault:
-	cleanup_srcu_struct(&sbi->fault_gate);
-err_op:
-	cleanup_srcu_struct(&sbi->op_gate);
-	return err;
 }
 
 void mxfs_gates_destroy(struct mxfs_sb *sbi)
 {
-	cleanup_srcu_struct(&sbi->wb_gate);
-	cleanup_srcu_struct(&sbi->fault_gate);
-	cleanup_srcu_struct(&sbi->op_gate);
+	free_percpu(sbi->wb_gate.inside);
+	free_percpu(sbi->fault_gate.inside);
+	free_percpu(sbi->op_gate.inside);
+}
+
+void mxfs_gate_open(struct mxfs_gate *gate)
+{
+	/* Pairs with smp_load_acquire() in mxfs_gate_enter(). */
+	smp_store_release(&gate->open, true);
+}
+
+static unsigned int mxfs_gate_inside(const struct mxfs_gate *gate)
+{
+	unsigned int sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(*per_cpu_ptr(gate->inside, cpu));
+	return sum;
+}
+
+/**
+ * mxfs_gate_close - let nobody in, and wait until all are out
+ * @gate: open, or closed already
+ *
+ * After the grace period whoever saw the gate open has counted, and whoever leaves from then on sees
+ * it closed: the counters only go down. So a sum of 0 is true, although it is read one counter after
+ * the other.
+ */
+void mxfs_gate_close(struct mxfs_gate *gate)
+{
+	WRITE_ONCE(gate->open, false);
+	synchronize_rcu_expedited();
+	wait_event(gate->emptied, !mxfs_gate_inside(gate));
+	/* Pairs with the barrier in mxfs_gate_left_closed(): what was done inside is done. */
+	smp_mb();
+}
+
+/* Somebody may be waiting for the last one. */
+void mxfs_gate_left_closed(struct mxfs_gate *gate)
+{
+	/* Pairs with the barrier in mxfs_gate_close(). */
+	smp_mb();
+	this_cpu_dec(*gate->inside);
+	wake_up_all(&gate->emptied);
 }
 
 static void mxfs_account_wait(struct mxfs_sb *sbi, ktime_t start)
@@ -82,28 +120,20 @@ int mxfs_wait_owner(struct mxfs_sb *sbi)
 int mxfs_enter_slow(struct mxfs_sb *sbi)
 {
 	ktime_t start = ktime_get();
-	int idx, err;
+	int err;
 
 	/*
 	 * A waiter is counted until it is inside: an owner is not idle while somebody it was
 	 * attached for has not been scheduled yet (mxfs_idle()).
 	 */
 	atomic_inc(&sbi->waiters);
-	for (;;) {
+	do {
 		err = mxfs_wait_owner(sbi);
-		if (err) {
-			idx = err;
-			break;
-		}
-		idx = mxfs_gate_lock(&sbi->op_gate);
-		if (mxfs_may_run(sbi))
-			break;
-		mxfs_gate_unlock(&sbi->op_gate, idx);
-	}
+	} while (!err && !mxfs_try_enter(sbi));
 	atomic_dec(&sbi->waiters);
-	if (idx >= 0)
+	if (!err)
 		mxfs_account_wait(sbi, start);
-	return idx;
+	return err;
 }
 
 /**
@@ -113,17 +143,13 @@ int mxfs_enter_slow(struct mxfs_sb *sbi)
  * For what has nothing to do on a node that does not own the volume: detaching has made everything
  * durable already. Waits for a detach in progress.
  *
- * Return: a token for mxfs_leave(), -ENOTCONN when not attached, -EINTR, -EIO.
+ * Return: 0, and mxfs_leave() has to follow; -ENOTCONN when not attached, -EINTR, -EIO.
  */
 int mxfs_enter_attached(struct mxfs_sb *sbi)
 {
-	int idx, err;
+	int err;
 
-	for (;;) {
-		idx = mxfs_gate_lock(&sbi->op_gate);
-		if (mxfs_may_run(sbi))
-			return idx;
-		mxfs_gate_unlock(&sbi->op_gate, idx);
+	while (!mxfs_try_enter(sbi)) {
 		switch (READ_ONCE(sbi->state)) {
 		case MXFS_STATE_DEAD:
 			return -EIO;
@@ -143,4 +169,5 @@ int mxfs_enter_attached(struct mxfs_sb *sbi)
 		if (err < 0)
 			return -EINTR;
 	}
+	return 0;
 }

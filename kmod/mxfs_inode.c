@@ -81,12 +81,14 @@ void mxfs_evict_inode(struct inode *inode)
 	 * go.
 	 */
 	spin_lock(&sbi->lower_lock);
-	list_del_init(&mi->cached_entry);
+	if (!list_empty(&mi->cached_entry))
+		list_del_init(&mi->cached_entry);
 	lower = mi->lower;
-	mi->lower = NULL;
-	list_del_init(&mi->lower_entry);
-	if (lower)
+	if (lower) {
+		mi->lower = NULL;
+		list_del_init(&mi->lower_entry);
 		mxfs_drain_get(sbi);
+	}
 	spin_unlock(&sbi->lower_lock);
 	if (lower) {
 		dput(lower);
@@ -204,30 +206,44 @@ static int mxfs_iget_set(struct inode *inode, void *data)
 	return 0;
 }
 
+/* What iget5_locked() does, with one search less: nobody has seen this inode number before. */
+static struct inode *mxfs_iget_created(struct super_block *sb, struct mxfs_iget_key *key)
+{
+	struct inode *inode = new_inode(sb), *found;
+
+	if (!inode)
+		return NULL;
+	found = inode_insert5(inode, key->ino, mxfs_iget_test, mxfs_iget_set, key);
+	if (unlikely(found != inode))
+		iput(inode);
+	return found;
+}
+
 /**
  * mxfs_iget - the mxfs inode of a lower dentry
  * @sb: the upper superblock
  * @lower: a positive lower dentry
+ * @created: it was made a moment ago
  *
  * Return: the inode with a reference, attributes copied; or an ERR_PTR.
  */
-struct inode *mxfs_iget(struct super_block *sb, struct dentry *lower)
+struct inode *mxfs_iget(struct super_block *sb, struct dentry *lower, bool created)
 {
 	struct inode *linode = d_inode(lower);
 	struct mxfs_iget_key key = { .ino = linode->i_ino, .gen = linode->i_generation };
 	struct inode *inode;
 
-	inode = iget5_locked(sb, linode->i_ino, mxfs_iget_test, mxfs_iget_set, &key);
+	if (created)
+		inode = mxfs_iget_created(sb, &key);
+	else
+		inode = iget5_locked(sb, key.ino, mxfs_iget_test, mxfs_iget_set, &key);
 	if (!inode)
 		return ERR_PTR(-ENOMEM);
-	if (!mxfs_is_new_inode(inode)) {
-		mxfs_set_lower(inode, lower);
-		mxfs_copy_attr(inode, linode);
-		return inode;
-	}
-
 	mxfs_set_lower(inode, lower);
 	mxfs_copy_attr(inode, linode);
+	if (!mxfs_is_new_inode(inode))
+		return inode;
+
 	switch (inode->i_mode & S_IFMT) {
 	case S_IFREG:
 		inode->i_op = &mxfs_file_iops;
@@ -346,20 +362,29 @@ int mxfs_refresh_attr(struct inode *inode)
 	return 0;
 }
 
+static noinline int mxfs_enter_refresh(struct inode *inode)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	int err;
+
+	err = mxfs_enter(sbi);
+	if (err)
+		return err;
+	err = mxfs_refresh_attr(inode);
+	mxfs_leave(sbi);
+	return err;
+}
+
 int mxfs_permission(struct mnt_idmap *idmap, struct inode *inode, int mask)
 {
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
-	int idx, err;
+	int err;
 
 	if (unlikely(READ_ONCE(sbi->state) != MXFS_STATE_ATTACHED ||
 		     READ_ONCE(MXFS_I(inode)->attr_seq) != READ_ONCE(sbi->attach_seq))) {
 		if (mask & MAY_NOT_BLOCK)
 			return -ECHILD;
-		idx = mxfs_enter(sbi);
-		if (idx < 0)
-			return idx;
-		err = mxfs_refresh_attr(inode);
-		mxfs_leave(sbi, idx);
+		err = mxfs_enter_refresh(inode);
 		if (err)
 			return err;
 	}
@@ -372,11 +397,11 @@ int mxfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat 
 	struct inode *inode = d_inode(path->dentry);
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	struct path lpath;
-	int idx, err;
+	int err;
 
-	idx = mxfs_enter(sbi);
-	if (idx < 0)
-		return idx;
+	err = mxfs_enter(sbi);
+	if (err)
+		return err;
 	lpath.mnt = sbi->lower;
 	lpath.dentry = mxfs_lower(inode);
 	if (IS_ERR(lpath.dentry)) {
@@ -394,7 +419,7 @@ int mxfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat 
 	if (unlikely(READ_ONCE(MXFS_I(inode)->orphan)) && stat->nlink)
 		stat->nlink--;
 out:
-	mxfs_leave(sbi, idx);
+	mxfs_leave(sbi);
 	return err;
 }
 
@@ -406,11 +431,11 @@ int mxfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *a
 	struct dentry *lower;
 	struct inode *linode;
 	bool resize = attr->ia_valid & ATTR_SIZE;
-	int idx, err;
+	int err;
 
-	idx = mxfs_enter(sbi);
-	if (idx < 0)
-		return idx;
+	err = mxfs_enter(sbi);
+	if (err)
+		return err;
 	lower = mxfs_lower(inode);
 	if (IS_ERR(lower)) {
 		err = PTR_ERR(lower);
@@ -459,7 +484,7 @@ out_unlock:
 	if (resize)
 		filemap_invalidate_unlock(inode->i_mapping);
 out:
-	mxfs_leave(sbi, idx);
+	mxfs_leave(sbi);
 	return err;
 }
 
@@ -475,13 +500,13 @@ static const char *mxfs_get_link(struct dentry *dentry, struct inode *inode,
 	DEFINE_DELAYED_CALL(lower_done);
 	struct dentry *lower;
 	const char *link;
-	int idx;
+	int err;
 
 	if (!dentry)
 		return ERR_PTR(-ECHILD);
-	idx = mxfs_enter(sbi);
-	if (idx < 0)
-		return ERR_PTR(idx);
+	err = mxfs_enter(sbi);
+	if (err)
+		return ERR_PTR(err);
 	lower = mxfs_lower(inode);
 	if (IS_ERR(lower)) {
 		link = ERR_CAST(lower);
@@ -501,7 +526,7 @@ static const char *mxfs_get_link(struct dentry *dentry, struct inode *inode,
 			set_delayed_call(done, mxfs_free_link, copy);
 	}
 out:
-	mxfs_leave(sbi, idx);
+	mxfs_leave(sbi);
 	return link;
 }
 
@@ -511,14 +536,13 @@ ssize_t mxfs_listxattr(struct dentry *dentry, char *list, size_t size)
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	struct dentry *lower;
 	ssize_t ret;
-	int idx;
 
-	idx = mxfs_enter(sbi);
-	if (idx < 0)
-		return idx;
+	ret = mxfs_enter(sbi);
+	if (ret)
+		return ret;
 	lower = mxfs_lower(inode);
 	ret = IS_ERR(lower) ? PTR_ERR(lower) : vfs_listxattr(lower, list, size);
-	mxfs_leave(sbi, idx);
+	mxfs_leave(sbi);
 	return ret;
 }
 
@@ -527,15 +551,15 @@ static int mxfs_xattr_get(const struct xattr_handler *handler, struct dentry *de
 {
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	struct dentry *lower;
-	int idx, ret;
+	int ret;
 
-	idx = mxfs_enter(sbi);
-	if (idx < 0)
-		return idx;
+	ret = mxfs_enter(sbi);
+	if (ret)
+		return ret;
 	lower = mxfs_lower(inode);
 	ret = IS_ERR(lower) ? PTR_ERR(lower) :
 			      vfs_getxattr(&nop_mnt_idmap, lower, name, value, size);
-	mxfs_leave(sbi, idx);
+	mxfs_leave(sbi);
 	return ret;
 }
 
@@ -545,11 +569,11 @@ static int mxfs_xattr_set(const struct xattr_handler *handler, struct mnt_idmap 
 {
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	struct dentry *lower;
-	int idx, err;
+	int err;
 
-	idx = mxfs_enter(sbi);
-	if (idx < 0)
-		return idx;
+	err = mxfs_enter(sbi);
+	if (err)
+		return err;
 	lower = mxfs_lower(inode);
 	if (IS_ERR(lower)) {
 		err = PTR_ERR(lower);
@@ -561,7 +585,7 @@ static int mxfs_xattr_set(const struct xattr_handler *handler, struct mnt_idmap 
 		err = vfs_removexattr(&nop_mnt_idmap, lower, name);
 	mxfs_copy_attr(inode, d_inode(lower));
 out:
-	mxfs_leave(sbi, idx);
+	mxfs_leave(sbi);
 	return err;
 }
 
@@ -578,16 +602,16 @@ struct posix_acl *mxfs_get_inode_acl(struct inode *inode, int type, bool rcu)
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	struct posix_acl *acl;
 	struct dentry *lower;
-	int idx;
+	int err;
 
 	if (rcu)
 		return ERR_PTR(-ECHILD);
-	idx = mxfs_enter(sbi);
-	if (idx < 0)
-		return ERR_PTR(idx);
+	err = mxfs_enter(sbi);
+	if (err)
+		return ERR_PTR(err);
 	lower = mxfs_lower(inode);
 	acl = IS_ERR(lower) ? ERR_CAST(lower) : get_inode_acl(d_inode(lower), type);
-	mxfs_leave(sbi, idx);
+	mxfs_leave(sbi);
 	return acl;
 }
 
@@ -597,11 +621,11 @@ int mxfs_set_acl(struct mnt_idmap *idmap, struct dentry *dentry, struct posix_ac
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	const char *name = posix_acl_xattr_name(type);
 	struct dentry *lower;
-	int idx, err;
+	int err;
 
-	idx = mxfs_enter(sbi);
-	if (idx < 0)
-		return idx;
+	err = mxfs_enter(sbi);
+	if (err)
+		return err;
 	lower = mxfs_lower(inode);
 	if (IS_ERR(lower)) {
 		err = PTR_ERR(lower);
@@ -614,7 +638,7 @@ int mxfs_set_acl(struct mnt_idmap *idmap, struct dentry *dentry, struct posix_ac
 	forget_all_cached_acls(inode);
 	mxfs_copy_attr(inode, d_inode(lower));
 out:
-	mxfs_leave(sbi, idx);
+	mxfs_leave(sbi);
 	return err;
 }
 
@@ -623,14 +647,14 @@ int mxfs_fileattr_get(struct dentry *dentry, struct mxfs_fileattr *fa)
 	struct inode *inode = d_inode(dentry);
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	struct dentry *lower;
-	int idx, err;
+	int err;
 
-	idx = mxfs_enter(sbi);
-	if (idx < 0)
-		return idx;
+	err = mxfs_enter(sbi);
+	if (err)
+		return err;
 	lower = mxfs_lower(inode);
 	err = IS_ERR(lower) ? PTR_ERR(lower) : vfs_fileattr_get(lower, fa);
-	mxfs_leave(sbi, idx);
+	mxfs_leave(sbi);
 	return err;
 }
 
@@ -639,11 +663,11 @@ int mxfs_fileattr_set(struct mnt_idmap *idmap, struct dentry *dentry, struct mxf
 	struct inode *inode = d_inode(dentry);
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	struct dentry *lower;
-	int idx, err;
+	int err;
 
-	idx = mxfs_enter(sbi);
-	if (idx < 0)
-		return idx;
+	err = mxfs_enter(sbi);
+	if (err)
+		return err;
 	lower = mxfs_lower(inode);
 	if (IS_ERR(lower)) {
 		err = PTR_ERR(lower);
@@ -651,7 +675,7 @@ int mxfs_fileattr_set(struct mnt_idmap *idmap, struct dentry *dentry, struct mxf
 		err = vfs_fileattr_set(&nop_mnt_idmap, lower, fa);
 		mxfs_copy_attr(inode, d_inode(lower));
 	}
-	mxfs_leave(sbi, idx);
+	mxfs_leave(sbi);
 	return err;
 }
 
@@ -659,11 +683,11 @@ static int mxfs_fiemap(struct inode *inode, struct fiemap_extent_info *info, u64
 {
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	struct dentry *lower;
-	int idx, err;
+	int err;
 
-	idx = mxfs_enter(sbi);
-	if (idx < 0)
-		return idx;
+	err = mxfs_enter(sbi);
+	if (err)
+		return err;
 	lower = mxfs_lower(inode);
 	if (IS_ERR(lower)) {
 		err = PTR_ERR(lower);
@@ -677,7 +701,7 @@ static int mxfs_fiemap(struct inode *inode, struct fiemap_extent_info *info, u64
 	if (!err)
 		err = d_inode(lower)->i_op->fiemap(d_inode(lower), info, start, len);
 out:
-	mxfs_leave(sbi, idx);
+	mxfs_leave(sbi);
 	return err;
 }
 

@@ -210,7 +210,6 @@ void mxfs_orphan_closed(struct inode *inode)
 	struct mxfs_inode *mi = MXFS_I(inode);
 	struct mxfs_orphan *orphan;
 	bool queue = false;
-	int idx;
 
 	mutex_lock(&sbi->orphan_lock);
 	spin_lock(&inode->i_lock);
@@ -228,10 +227,10 @@ void mxfs_orphan_closed(struct inode *inode)
 	if (!queue)
 		return;
 	/* At once where that needs no waiting; else mxfs_attach() sees to it. */
-	idx = mxfs_gate_lock(&sbi->op_gate);
-	if (mxfs_may_run(sbi))
+	if (mxfs_try_enter(sbi)) {
 		mxfs_reap(sbi);
-	mxfs_gate_unlock(&sbi->op_gate, idx);
+		mxfs_leave(sbi);
+	}
 }
 
 struct mxfs_stale {
@@ -319,17 +318,17 @@ out:
 void mxfs_reap_workfn(struct work_struct *work)
 {
 	struct mxfs_sb *sbi = container_of(work, struct mxfs_sb, reap_work);
-	int idx;
+	int err;
 
-	idx = mxfs_enter_attached(sbi);
-	if (idx < 0)
+	err = mxfs_enter_attached(sbi);
+	if (err)
 		return;
 	if (!sbi->stale_reaped && !sb_rdonly(sbi->sb)) {
 		sbi->stale_reaped = true;
 		mxfs_reap_stale(sbi);
 	}
 	mxfs_reap(sbi);
-	mxfs_leave(sbi, idx);
+	mxfs_leave(sbi);
 }
 
 /*
@@ -339,7 +338,7 @@ void mxfs_reap_workfn(struct work_struct *work)
 void mxfs_reap_all(struct mxfs_sb *sbi)
 {
 	struct mxfs_orphan *orphan, *next;
-	int idx;
+	int err;
 
 	flush_work(&sbi->reap_work);
 	if (!list_empty(&sbi->reap) && READ_ONCE(sbi->state) != MXFS_STATE_DEAD) {
@@ -347,10 +346,10 @@ void mxfs_reap_all(struct mxfs_sb *sbi)
 			mxfs_send_want(sbi);
 			wait_event_timeout(sbi->wait, mxfs_may_run(sbi), 10 * HZ);
 		}
-		idx = mxfs_enter_attached(sbi);
-		if (idx >= 0) {
+		err = mxfs_enter_attached(sbi);
+		if (!err) {
 			mxfs_reap(sbi);
-			mxfs_leave(sbi, idx);
+			mxfs_leave(sbi);
 		}
 	}
 	if (!list_empty(&sbi->reap))

@@ -188,21 +188,21 @@ static int mxfs_sync_fs(struct super_block *sb, int wait)
 {
 	struct mxfs_sb *sbi = MXFS_SB(sb);
 	struct super_block *lower;
-	int idx, err = 0;
+	int err;
 
 	if (!wait)
 		return 0;
 	/* On a node that does not own the volume everything is on disk. */
-	idx = mxfs_enter_attached(sbi);
-	if (idx == -ENOTCONN)
+	err = mxfs_enter_attached(sbi);
+	if (err == -ENOTCONN)
 		return 0;
-	if (idx < 0)
-		return idx;
+	if (err)
+		return err;
 	lower = sbi->lower->mnt_sb;
 	down_read(&lower->s_umount);
 	err = sync_filesystem(lower);
 	up_read(&lower->s_umount);
-	mxfs_leave(sbi, idx);
+	mxfs_leave(sbi);
 	return err;
 }
 
@@ -210,17 +210,17 @@ static int mxfs_statfs(struct dentry *dentry, struct kstatfs *buf)
 {
 	struct mxfs_sb *sbi = MXFS_SB(dentry->d_sb);
 	struct path path;
-	int idx, err;
+	int err;
 
-	idx = mxfs_enter(sbi);
-	if (idx < 0)
-		return idx;
+	err = mxfs_enter(sbi);
+	if (err)
+		return err;
 	path.mnt = sbi->lower;
 	path.dentry = mxfs_lower(d_inode(dentry));
 	err = IS_ERR(path.dentry) ? PTR_ERR(path.dentry) : vfs_statfs(&path, buf);
 	if (!err)
 		buf->f_type = MXFS_SUPER_MAGIC;
-	mxfs_leave(sbi, idx);
+	mxfs_leave(sbi);
 	return err;
 }
 
