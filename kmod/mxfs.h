@@ -159,7 +159,17 @@ struct mxfs_sb {
 	struct list_head reap; /* closed, to be removed at the next chance */
 	u32 orphan_seq, orphan_first;
 	bool stale_reaped;
+	bool sweep; /* .mxfs/orphans has files that nobody may have open any more */
 	struct work_struct reap_work;
+
+	/* files open on the nodes (mxfs_opens.c) */
+	struct list_head told; /* those in this node's list on disk; under lower_lock */
+	bool told_changed; /* since it was written; under lower_lock */
+	u32 told_count; /* in the list on disk */
+	struct mutex others_lock;
+	struct mxfs_file_id *others; /* the other nodes' lists, sorted, as of others_seq */
+	u32 others_count;
+	u64 others_seq;
 
 	/* daemon (mxfs_daemon.c, mxfs_netlink.c) */
 	struct pid *daemon_pid;
@@ -200,6 +210,12 @@ struct mxfs_sb {
 	struct dentry *debugfs;
 };
 
+/* A file, as long as it exists: XFS counts the generation up when it uses an inode again. */
+struct mxfs_file_id {
+	u64 ino;
+	u32 gen;
+};
+
 /* A file unlinked while open on this node keeps one link under .mxfs/orphans; see mxfs_orphan.c. */
 struct mxfs_orphan {
 	struct list_head entry; /* sbi->reap, once the last open file is closed */
@@ -222,6 +238,8 @@ struct mxfs_open {
  * @opens:	open files here; under vfs_inode.i_lock
  * @unlinked:	the last link went away while nothing had it open; under vfs_inode.i_lock
  * @orphan:	its extra link in .mxfs/orphans, or NULL; set once, under sbi->orphan_lock
+ * @shared:	it has an extra link there that is for every node that has it open
+ * @told_entry:	sbi->told while it is in this node's list of open files
  * @wb:		the lower file that the page cache of maps reads and writes through
  */
 struct mxfs_inode {
@@ -236,6 +254,8 @@ struct mxfs_inode {
 	unsigned int opens;
 	bool unlinked;
 	struct mxfs_orphan *orphan;
+	bool shared;
+	struct list_head told_entry;
 	struct list_head cached_entry;
 	struct mxfs_open wb;
 };
@@ -253,6 +273,18 @@ static inline struct mxfs_inode *MXFS_I(const struct inode *inode)
 static inline struct mxfs_sb *MXFS_ISB(const struct inode *inode)
 {
 	return MXFS_SB(inode->i_sb);
+}
+
+/* Links in .mxfs/orphans, which keep a file and are no names of it. */
+static inline unsigned int mxfs_extra_links(const struct mxfs_inode *mi)
+{
+	return !!READ_ONCE(mi->orphan) + READ_ONCE(mi->shared);
+}
+
+/* The links that a program may see. */
+static inline unsigned int mxfs_seen_links(const struct mxfs_inode *mi, unsigned int nlink)
+{
+	return nlink - min(nlink, mxfs_extra_links(mi));
 }
 
 /* mxfs_gate.c: who may touch the lower file system, and waiting to be allowed */
@@ -430,7 +462,19 @@ int mxfs_cache_flush_all(struct mxfs_sb *sbi);
 int mxfs_cache_drop_all(struct mxfs_sb *sbi);
 bool mxfs_any_mapped(struct mxfs_sb *sbi);
 
+struct inode *mxfs_known(struct super_block *sb, struct mxfs_file_id *id);
+
+/* mxfs_opens.c */
+void mxfs_opens_note(struct mxfs_sb *sbi, struct mxfs_inode *mi);
+void mxfs_opens_forget(struct mxfs_sb *sbi, struct mxfs_inode *mi);
+void mxfs_opens_tell(struct mxfs_sb *sbi);
+void mxfs_opens_begin(struct mxfs_sb *sbi);
+bool mxfs_open_elsewhere(struct mxfs_sb *sbi, const struct mxfs_file_id *id);
+
 /* mxfs_orphan.c */
+struct dentry *mxfs_own_dir(struct mxfs_sb *sbi, const char *name, bool create);
+int mxfs_own_unlink(struct dentry *dir, const char *name);
+void mxfs_orphans_begin(struct mxfs_sb *sbi);
 int mxfs_orphan_prepare(struct inode *inode);
 void mxfs_orphan_abort(struct inode *inode);
 int mxfs_orphan_keep(struct inode *inode);

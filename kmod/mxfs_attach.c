@@ -223,6 +223,11 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 	mutex_unlock(&sbi->state_lock);
 
 	mnt = mxfs_lower_mount(sbi, false);
+	if (!IS_ERR(mnt)) {
+		/* Only this workqueue looks at it while the gates are closed. */
+		sbi->lower = mnt;
+		mxfs_orphans_begin(sbi);
+	}
 	mutex_lock(&sbi->state_lock);
 	if (IS_ERR(mnt)) {
 		err = PTR_ERR(mnt);
@@ -238,6 +243,7 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 		return;
 	}
 	if (sbi->state != MXFS_STATE_ATTACHING) { /* shut down meanwhile */
+		sbi->lower = NULL;
 		mutex_unlock(&sbi->state_lock);
 		if (mnt->mnt_sb->s_op->shutdown)
 			mnt->mnt_sb->s_op->shutdown(mnt->mnt_sb);
@@ -246,7 +252,6 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 		mxfs_send_result(sbi, MXFS_EV_ATTACHED, epoch, -EIO, 0, "the mount was shut down");
 		return;
 	}
-	sbi->lower = mnt;
 	sbi->epoch = epoch;
 	sbi->attached_at = jiffies;
 	sbi->last_op = jiffies;
@@ -268,7 +273,7 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 
 	mxfs_debug(sbi, "attached, epoch %llu, %llu us", epoch, nanos / 1000);
 	mxfs_send_result(sbi, MXFS_EV_ATTACHED, epoch, 0, nanos, NULL);
-	if (!list_empty(&sbi->reap) || !sbi->stale_reaped)
+	if (!list_empty(&sbi->reap) || !sbi->stale_reaped || READ_ONCE(sbi->sweep))
 		queue_work(system_unbound_wq, &sbi->reap_work);
 }
 
@@ -316,6 +321,7 @@ static void mxfs_drop_lower_inodes(struct mxfs_sb *sbi)
 		lower = mi->lower;
 		mxfs_remember(&mi->vfs_inode, lower);
 		mi->lower = NULL;
+		mxfs_opens_note(sbi, mi);
 		spin_unlock(&sbi->lower_lock);
 		dput(lower);
 		cond_resched();
@@ -357,6 +363,7 @@ static int mxfs_detach_gates(struct mxfs_sb *sbi)
 	mxfs_drop_lower_inodes(sbi);
 	/* Evictions and releases that took something off the lists before us. */
 	wait_event(sbi->drained, !atomic_read(&sbi->draining));
+	mxfs_opens_tell(sbi);
 
 	sbi->lower = NULL;
 	mxfs_kernel_unmount(mnt);

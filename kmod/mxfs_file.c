@@ -55,19 +55,31 @@ void mxfs_file_cache_destroy(void)
 
 int mxfs_open(struct inode *inode, struct file *file)
 {
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	struct mxfs_inode *mi = MXFS_I(inode);
-	bool unlinked;
+	struct dentry *lower;
+	int err;
 
 	/*
-	 * The other half of mxfs_orphan_prepare(): the name may have gone since it was looked up.
+	 * The name may have gone since it was looked up: here, which mxfs_orphan_prepare() tells, or on
+	 * another node. Inside the gate, a file that is there is counted before this node writes
+	 * down what it has open (mxfs_opens.c).
 	 */
+	err = mxfs_enter(sbi);
+	if (err)
+		return err;
+	lower = mxfs_lower(inode);
+	if (IS_ERR(lower) && S_ISREG(inode->i_mode))
+		err = PTR_ERR(lower);
 	spin_lock(&inode->i_lock);
-	unlinked = mi->unlinked;
-	if (!unlinked)
+	if (mi->unlinked)
+		err = -ESTALE;
+	if (!err)
 		mi->opens++;
 	spin_unlock(&inode->i_lock);
-	if (unlinked)
-		return -ESTALE;
+	mxfs_leave(sbi);
+	if (err)
+		return err;
 	/* Many files are opened for nothing but their creation or their attributes. */
 	file->private_data = NULL;
 	if (S_ISREG(inode->i_mode))
@@ -88,7 +100,7 @@ int mxfs_release(struct inode *inode, struct file *file)
 	spin_lock(&inode->i_lock);
 	last = !--mi->opens;
 	spin_unlock(&inode->i_lock);
-	if (last && READ_ONCE(mi->orphan))
+	if (last && mxfs_extra_links(mi))
 		mxfs_orphan_closed(inode);
 	return 0;
 }

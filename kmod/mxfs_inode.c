@@ -58,6 +58,8 @@ struct inode *mxfs_alloc_inode(struct super_block *sb)
 	mi->opens = 0;
 	mi->unlinked = false;
 	mi->orphan = NULL;
+	mi->shared = false;
+	INIT_LIST_HEAD(&mi->told_entry);
 	return &mi->vfs_inode;
 }
 
@@ -83,6 +85,7 @@ void mxfs_evict_inode(struct inode *inode)
 	spin_lock(&sbi->lower_lock);
 	if (!list_empty(&mi->cached_entry))
 		list_del_init(&mi->cached_entry);
+	mxfs_opens_forget(sbi, mi);
 	lower = mi->lower;
 	if (lower) {
 		mi->lower = NULL;
@@ -113,19 +116,16 @@ static void mxfs_copy_size(struct inode *inode, const struct inode *lower)
  * @inode: upper
  * @lower: lower
  *
- * An orphan has one more link below than a program may see: the one that keeps it.
+ * An orphan has more links below than a program may see: those that keep it.
  */
 void mxfs_copy_attr(struct inode *inode, const struct inode *lower)
 {
 	struct mxfs_inode *mi = MXFS_I(inode);
-	unsigned int nlink = READ_ONCE(lower->i_nlink);
 
-	if (unlikely(READ_ONCE(mi->orphan)) && nlink)
-		nlink--;
 	inode->i_mode = lower->i_mode;
 	inode->i_uid = lower->i_uid;
 	inode->i_gid = lower->i_gid;
-	set_nlink(inode, nlink);
+	set_nlink(inode, mxfs_seen_links(mi, READ_ONCE(lower->i_nlink)));
 	inode_set_atime_to_ts(inode, inode_get_atime(lower));
 	inode_set_mtime_to_ts(inode, inode_get_mtime(lower));
 	inode_set_ctime_to_ts(inode, inode_get_ctime(lower));
@@ -152,10 +152,8 @@ void mxfs_copy_written(struct inode *inode, const struct inode *lower)
 /* What making or removing a name changes in the directory and in the inode that has the name. */
 void mxfs_copy_links(struct inode *inode, const struct inode *lower)
 {
-	unsigned int nlink = READ_ONCE(lower->i_nlink);
+	unsigned int nlink = mxfs_seen_links(MXFS_I(inode), READ_ONCE(lower->i_nlink));
 
-	if (unlikely(READ_ONCE(MXFS_I(inode)->orphan)) && nlink)
-		nlink--;
 	if (inode->i_nlink != nlink)
 		set_nlink(inode, nlink);
 	mxfs_copy_written(inode, lower);
@@ -184,21 +182,16 @@ void mxfs_set_lower(struct inode *inode, struct dentry *lower)
 	dput(lower);
 }
 
-struct mxfs_iget_key {
-	u64 ino;
-	u32 gen;
-};
-
 static int mxfs_iget_test(struct inode *inode, void *data)
 {
-	struct mxfs_iget_key *key = data;
+	struct mxfs_file_id *key = data;
 
 	return MXFS_I(inode)->ino == key->ino && inode->i_generation == key->gen;
 }
 
 static int mxfs_iget_set(struct inode *inode, void *data)
 {
-	struct mxfs_iget_key *key = data;
+	struct mxfs_file_id *key = data;
 
 	MXFS_I(inode)->ino = key->ino;
 	inode->i_ino = key->ino;
@@ -207,7 +200,7 @@ static int mxfs_iget_set(struct inode *inode, void *data)
 }
 
 /* What iget5_locked() does, with one search less: nobody has seen this inode number before. */
-static struct inode *mxfs_iget_created(struct super_block *sb, struct mxfs_iget_key *key)
+static struct inode *mxfs_iget_created(struct super_block *sb, struct mxfs_file_id *key)
 {
 	struct inode *inode = new_inode(sb), *found;
 
@@ -230,7 +223,7 @@ static struct inode *mxfs_iget_created(struct super_block *sb, struct mxfs_iget_
 struct inode *mxfs_iget(struct super_block *sb, struct dentry *lower, bool created)
 {
 	struct inode *linode = d_inode(lower);
-	struct mxfs_iget_key key = { .ino = linode->i_ino, .gen = linode->i_generation };
+	struct mxfs_file_id key = { .ino = linode->i_ino, .gen = linode->i_generation };
 	struct inode *inode;
 
 	if (created)
@@ -264,6 +257,12 @@ struct inode *mxfs_iget(struct super_block *sb, struct dentry *lower, bool creat
 	}
 	unlock_new_inode(inode);
 	return inode;
+}
+
+/* The inode of a file that is known here already, with a reference; or NULL. */
+struct inode *mxfs_known(struct super_block *sb, struct mxfs_file_id *id)
+{
+	return ilookup5(sb, id->ino, mxfs_iget_test, id);
 }
 
 /**
@@ -416,8 +415,7 @@ int mxfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat 
 	if (err)
 		goto out;
 	stat->dev = inode->i_sb->s_dev;
-	if (unlikely(READ_ONCE(MXFS_I(inode)->orphan)) && stat->nlink)
-		stat->nlink--;
+	stat->nlink = mxfs_seen_links(MXFS_I(inode), stat->nlink);
 out:
 	mxfs_leave(sbi);
 	return err;

@@ -126,6 +126,7 @@ void mxfs_sb_put(struct mxfs_sb *sbi)
 	if (sbi->wq)
 		destroy_workqueue(sbi->wq);
 	mxfs_gates_destroy(sbi);
+	kvfree(sbi->others);
 	free_percpu(sbi->bytes_read);
 	free_percpu(sbi->bytes_written);
 	if (sbi->cred)
@@ -159,6 +160,8 @@ static struct mxfs_sb *mxfs_sb_alloc(void)
 	INIT_LIST_HEAD(&sbi->cached_inodes);
 	init_waitqueue_head(&sbi->drained);
 	mutex_init(&sbi->orphan_lock);
+	mutex_init(&sbi->others_lock);
+	INIT_LIST_HEAD(&sbi->told);
 	INIT_LIST_HEAD(&sbi->reap);
 	sbi->orphan_first = (u32)ktime_get_real_seconds();
 	sbi->orphan_seq = sbi->orphan_first;

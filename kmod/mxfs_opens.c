@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * mxfs: what is open on the other nodes.
+ *
+ * A file whose last name goes away lives on for as long as any node has it open. The node that removes
+ * the name is the owner; the others are detached, and what they have open they have written down
+ * before they let the volume go: .mxfs/open/<node id> is a list of (inode number, generation). It is
+ * in nobody's memory but the file system's own, so it is as durable and as consistent between nodes
+ * as the names themselves, and costs no message.
+ *
+ * A list is written only when it changed, and read when the first last name goes after an attach. A node
+ * that died leaves its list behind until it mounts the volume again; the price is space, never data.
+ */
+#include <linux/bsearch.h>
+#include <linux/file.h>
+#include <linux/slab.h>
+#include <linux/sort.h>
+#include "mxfs.h"
+
+#define MXFS_OPENS_MAGIC 0x6e65706f /* "open" */
+#define MXFS_OPENS_MAX 65536 /* files a node: what is open beyond it is ESTALE when another node removes it */
+#define MXFS_OPENS_NAME_LEN 8
+
+/* The list on disk, little endian. */
+struct mxfs_opens_header {
+	__le32 magic;
+	__le32 count;
+	__le64 reserved;
+};
+
+struct mxfs_opens_entry {
+	__le64 ino;
+	__le32 gen;
+	__le32 reserved;
+};
+
+static_assert(sizeof(struct mxfs_opens_header) == 16);
+static_assert(sizeof(struct mxfs_opens_entry) == 16);
+
+static void mxfs_opens_name(struct mxfs_sb *sbi, char *name)
+{
+	snprintf(name, MXFS_OPENS_NAME_LEN + 1, "%08x", (u32)(sbi->key >> 32));
+}
+
+/* Lists are for nodes that share the volume and may write to it. */
+static bool mxfs_opens_wanted(struct mxfs_sb *sbi)
+{
+	return sbi->clustered && !sbi->rdonly;
+}
+
+/* A file that has a link in .mxfs/orphans for this node alone needs no other node's care. */
+static bool mxfs_opens_counts(struct mxfs_inode *mi)
+{
+	return READ_ONCE(mi->opens) && !READ_ONCE(mi->orphan) && S_ISREG(mi->vfs_inode.i_mode);
+}
+
+/**
+ * mxfs_opens_note - see whether an inode that lets its lower one go belongs into this node's list
+ * @sbi: the mount, detaching
+ * @mi: the inode
+ *
+ * Under lower_lock. Opening passes the operation gate, so what is open was counted before it closed.
+ */
+void mxfs_opens_note(struct mxfs_sb *sbi, struct mxfs_inode *mi)
+{
+	if (!mxfs_opens_counts(mi) || !list_empty(&mi->told_entry))
+		return;
+	list_add_tail(&mi->told_entry, &sbi->told);
+	sbi->told_changed = true;
+}
+
+/* Under lower_lock. */
+void mxfs_opens_forget(struct mxfs_sb *sbi, struct mxfs_inode *mi)
+{
+	if (list_empty(&mi->told_entry))
+		return;
+	list_del_init(&mi->told_entry);
+	sbi->told_changed = true;
+}
+
+/* What was closed since goes from the list. Return: how much is left to write. */
+static u32 mxfs_opens_prune(struct mxfs_sb *sbi)
+{
+	struct mxfs_inode *mi, *next;
+	u32 count = 0;
+
+	spin_lock(&sbi->lower_lock);
+	list_for_each_entry_safe(mi, next, &sbi->told, told_entry) {
+		if (!mxfs_opens_counts(mi))
+			mxfs_opens_forget(sbi, mi);
+		else if (count < MXFS_OPENS_MAX)
+			count++;
+	}
+	spin_unlock(&sbi->lower_lock);
+	return count;
+}
+
+/* The list as it is written; it may have become shorter than @room. */
+static void mxfs_opens_fill(struct mxfs_sb *sbi, struct mxfs_opens_header *header, u32 room)
+{
+	struct mxfs_opens_entry *entries = (void *)(header + 1);
+	struct mxfs_inode *mi;
+	u32 count = 0;
+
+	spin_lock(&sbi->lower_lock);
+	list_for_each_entry(mi, &sbi->told, told_entry) {
+		if (count == room)
+			break;
+		entries[count].ino = cpu_to_le64(mi->ino);
+		entries[count].gen = cpu_to_le32(mi->vfs_inode.i_generation);
+		count++;
+	}
+	sbi->told_changed = false;
+	spin_unlock(&sbi->lower_lock);
+	header->magic = cpu_to_le32(MXFS_OPENS_MAGIC);
+	header->count = cpu_to_le32(count);
+}
+
+/* A file of .mxfs/open. Only who is the owner is here, so nothing has it open already. */
+static struct file *mxfs_opens_file(struct mxfs_sb *sbi, struct dentry *dir, const char *name, int flags)
+{
+	struct path path = { .mnt = sbi->lower };
+	struct file *file;
+	int err;
+
+	path.dentry = mxfs_lookup_lower(dir, name, strlen(name));
+	if (!IS_ERR(path.dentry) && d_really_is_negative(path.dentry) && flags & O_CREAT) {
+		dput(path.dentry);
+		path.dentry = mxfs_begin_create(dir, name, strlen(name));
+		if (IS_ERR(path.dentry))
+			return ERR_CAST(path.dentry);
+		err = mxfs_vfs_create(dir, path.dentry, S_IFREG | 0600);
+		if (!err)
+			dget(path.dentry);
+		mxfs_end_change(dir, path.dentry);
+		if (err)
+			return ERR_PTR(err);
+	}
+	if (IS_ERR(path.dentry))
+		return ERR_CAST(path.dentry);
+	file = d_really_is_negative(path.dentry) ?
+		       ERR_PTR(-ENOENT) :
+		       dentry_open(&path, (flags & ~O_CREAT) | O_LARGEFILE, sbi->cred);
+	dput(path.dentry);
+	return file;
+}
+
+static int mxfs_opens_write(struct mxfs_sb *sbi, const void *data, size_t size)
+{
+	char name[MXFS_OPENS_NAME_LEN + 1];
+	struct dentry *dir;
+	struct file *file;
+	loff_t pos = 0;
+	ssize_t done;
+
+	mxfs_opens_name(sbi, name);
+	dir = mxfs_own_dir(sbi, "open", true);
+	if (IS_ERR(dir))
+		return PTR_ERR(dir);
+	/* In place: the same blocks each time, and the header says how much of them counts. */
+	file = mxfs_opens_file(sbi, dir, name, O_RDWR | O_CREAT);
+	dput(dir);
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	done = kernel_write(file, data, size, &pos);
+	__fput_sync(file);
+	return done < 0 ? done : done < size ? -ENOSPC : 0;
+}
+
+/**
+ * mxfs_opens_tell - write down what is open here, for who owns the volume next
+ * @sbi: the mount, detaching: every gate is closed, and XFS is still mounted
+ *
+ * A list that cannot be written costs no more than it is for: what another node removes is ESTALE here.
+ */
+void mxfs_opens_tell(struct mxfs_sb *sbi)
+{
+	struct mxfs_opens_header *header;
+	const struct cred *old_cred;
+	size_t size;
+	u32 room;
+	int err;
+
+	if (!mxfs_opens_wanted(sbi) || READ_ONCE(sbi->state) == MXFS_STATE_DEAD)
+		return;
+	room = mxfs_opens_prune(sbi);
+	if (!sbi->told_changed)
+		return;
+	size = sizeof(*header) + room * sizeof(struct mxfs_opens_entry);
+	header = kvzalloc(size, GFP_KERNEL);
+	if (!header) {
+		err = -ENOMEM;
+	} else {
+		mxfs_opens_fill(sbi, header, room);
+		old_cred = override_creds(sbi->cred);
+		err = mxfs_opens_write(sbi, header, size);
+		revert_creds(old_cred);
+		if (!err)
+			sbi->told_count = le32_to_cpu(header->count);
+	}
+	kvfree(header);
+	if (!err)
+		return;
+	sbi->told_changed = true; /* the next detach tries again */
+	mxfs_warn(
+		sbi,
+		"the list of files open here cannot be written (%pe): what another node removes is lost to who has it open here",
+		ERR_PTR(err));
+}
+
+/**
+ * mxfs_opens_begin - take back what an earlier mount of this node left
+ * @sbi: the mount, attaching for the first time
+ */
+void mxfs_opens_begin(struct mxfs_sb *sbi)
+{
+	const struct cred *old_cred = override_creds(sbi->cred);
+	char name[MXFS_OPENS_NAME_LEN + 1];
+	struct dentry *dir;
+	int err;
+
+	mxfs_opens_name(sbi, name);
+	dir = mxfs_own_dir(sbi, "open", false);
+	if (!IS_ERR(dir)) {
+		err = mxfs_own_unlink(dir, name);
+		if (err && err != -ENOENT)
+			mxfs_warn(sbi, ".mxfs/open/%s cannot be removed (%pe)", name, ERR_PTR(err));
+		dput(dir);
+	}
+	revert_creds(old_cred);
+}
+
+static int mxfs_opens_compare(const void *a, const void *b)
+{
+	const struct mxfs_file_id *x = a, *y = b;
+
+	if (x->ino != y->ino)
+		return x->ino < y->ino ? -1 : 1;
+	return x->gen == y->gen ? 0 : x->gen < y->gen ? -1 : 1;
+}
+
+struct mxfs_opens_names {
+	struct dir_context ctx;
+	char own[MXFS_OPENS_NAME_LEN + 1];
+	unsigned int count;
+	char names[64][MXFS_OPENS_NAME_LEN + 1];
+};
+
+static bool mxfs_opens_actor(struct dir_context *ctx, const char *name, int len, loff_t pos, u64 ino,
+			     unsigned int type)
+{
+	struct mxfs_opens_names *found = container_of(ctx, struct mxfs_opens_names, ctx);
+
+	if (len != MXFS_OPENS_NAME_LEN || !memcmp(name, found->own, len))
+		return true;
+	if (found->count == ARRAY_SIZE(found->names))
+		return false;
+	memcpy(found->names[found->count], name, len);
+	found->names[found->count++][len] = '\0';
+	return true;
+}
+
+/* Adds one node's list to what is known. */
+static int mxfs_opens_read(struct mxfs_sb *sbi, struct dentry *dir, const char *name)
+{
+	struct mxfs_opens_header header;
+	struct mxfs_opens_entry *entries = NULL;
+	struct mxfs_file_id *ids;
+	struct file *file;
+	loff_t pos = 0;
+	ssize_t got;
+	u32 count, i;
+	int err = 0;
+
+	file = mxfs_opens_file(sbi, dir, name, O_RDONLY);
+	if (IS_ERR(file))
+		return PTR_ERR(file) == -ENOENT ? 0 : PTR_ERR(file);
+	if (kernel_read(file, &header, sizeof(header), &pos) != sizeof(header) ||
+	    le32_to_cpu(header.magic) != MXFS_OPENS_MAGIC || le32_to_cpu(header.count) > MXFS_OPENS_MAX) {
+		/* A node that died while it wrote its first one. */
+		mxfs_warn(sbi, ".mxfs/open/%s is no list of open files and is ignored", name);
+		goto out;
+	}
+	count = le32_to_cpu(header.count);
+	if (!count)
+		goto out;
+	entries = kvmalloc_array(count, sizeof(*entries), GFP_KERNEL);
+	ids = kvmalloc_array(sbi->others_count + count, sizeof(*ids), GFP_KERNEL);
+	if (!entries || !ids) {
+		kvfree(ids);
+		err = -ENOMEM;
+		goto out;
+	}
+	got = kernel_read(file, entries, count * sizeof(*entries), &pos);
+	if (got < 0) {
+		kvfree(ids);
+		err = got;
+		goto out;
+	}
+	count = got / sizeof(*entries);
+	if (sbi->others_count)
+		memcpy(ids, sbi->others, sbi->others_count * sizeof(*ids));
+	for (i = 0; i < count; i++)
+		ids[sbi->others_count + i] = (struct mxfs_file_id){
+			.ino = le64_to_cpu(entries[i].ino),
+			.gen = le32_to_cpu(entries[i].gen),
+		};
+	kvfree(sbi->others);
+	sbi->others = ids;
+	sbi->others_count += count;
+out:
+	kvfree(entries);
+	__fput_sync(file);
+	return err;
+}
+
+/* Inside the operation gate or while attaching, with sbi->cred, under others_lock. */
+static int mxfs_opens_load(struct mxfs_sb *sbi)
+{
+	struct mxfs_opens_names *found;
+	struct path path = { .mnt = sbi->lower };
+	struct file *file;
+	unsigned int i;
+	int err;
+
+	sbi->others_count = 0;
+	path.dentry = mxfs_own_dir(sbi, "open", false);
+	if (IS_ERR(path.dentry))
+		return PTR_ERR(path.dentry) == -ENOENT ? 0 : PTR_ERR(path.dentry);
+	found = kzalloc(sizeof(*found), GFP_KERNEL);
+	if (!found) {
+		err = -ENOMEM;
+		goto out;
+	}
+	found->ctx.actor = mxfs_opens_actor;
+	mxfs_opens_name(sbi, found->own);
+	file = dentry_open(&path, O_RDONLY | O_DIRECTORY, sbi->cred);
+	if (IS_ERR(file)) {
+		err = PTR_ERR(file);
+		goto out;
+	}
+	err = iterate_dir(file, &found->ctx);
+	__fput_sync(file);
+	for (i = 0; !err && i < found->count; i++)
+		err = mxfs_opens_read(sbi, path.dentry, found->names[i]);
+	if (!err && sbi->others_count)
+		sort(sbi->others, sbi->others_count, sizeof(*sbi->others), mxfs_opens_compare, NULL);
+out:
+	kfree(found);
+	dput(path.dentry);
+	return err;
+}
+
+/**
+ * mxfs_open_elsewhere - does another node have this file open?
+ * @sbi: the mount, attached: inside the operation gate, or attaching
+ * @id: the file
+ *
+ * Return: whether it does, as far as is known: yes when the lists cannot be read.
+ */
+bool mxfs_open_elsewhere(struct mxfs_sb *sbi, const struct mxfs_file_id *id)
+{
+	const struct cred *old_cred;
+	bool open;
+	int err;
+
+	if (!mxfs_opens_wanted(sbi))
+		return false;
+	/* Pairs with smp_store_release() below. */
+	if (smp_load_acquire(&sbi->others_seq) == READ_ONCE(sbi->attach_seq) && !READ_ONCE(sbi->others_count))
+		return false;
+	mutex_lock(&sbi->others_lock);
+	if (sbi->others_seq != sbi->attach_seq) {
+		old_cred = override_creds(sbi->cred);
+		err = mxfs_opens_load(sbi);
+		revert_creds(old_cred);
+		if (err) {
+			mutex_unlock(&sbi->others_lock);
+			mxfs_warn(sbi, "the lists of files open on other nodes cannot be read (%pe)", ERR_PTR(err));
+			return true;
+		}
+		/* Pairs with smp_load_acquire() above. */
+		smp_store_release(&sbi->others_seq, sbi->attach_seq);
+	}
+	open = sbi->others_count && bsearch(id, sbi->others, sbi->others_count, sizeof(*id), mxfs_opens_compare);
+	mutex_unlock(&sbi->others_lock);
+	return open;
+}
