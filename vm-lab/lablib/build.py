@@ -329,18 +329,17 @@ def daemon_tree() -> Path:
     return result
 
 
-SCSI_TOOL = host.CHECKOUT / "scsi/src/test/java/org/mxfs/scsi/tool"
+SCSI_TOOL = host.CHECKOUT / "scsi/src/test/java/org/mxfs/scsi/tool/ScsiCommandLine.java"
 
 
 def scsi_tool(tree: Path) -> Path:
     """The test program that sends SCSI commands as it is told, compiled against the run time of an install tree; a class path."""
     from . import jdk
-    sources = sorted(SCSI_TOOL.glob("*.java"))
-    result = host.cache() / "scsitool" / host.digest(Path(__file__), tree.name, *sources)
+    result = host.cache() / "scsitool" / host.digest(Path(__file__), tree.name, SCSI_TOOL)
     if not result.exists():
         new = _new(result)
         host.call([str(jdk.find() / "bin/javac"), "--system", str(tree / "usr/lib/mxfs"), "--add-modules", "org.mxfs.scsi",
-                   "-proc:none", "-d", str(new), *[str(path) for path in sources if path.name != "package-info.java"]],
+                   "-proc:none", "-d", str(new), str(SCSI_TOOL)],
                   "compiling the SCSI test program")
         _publish(new, result)
     _keep_newest(host.cache() / "scsitool", result)

@@ -20,7 +20,7 @@ JAVA = ("/usr/lib/mxfs/bin/java -XX:+UseSerialGC {options} -Xmx128m -XX:-UsePerf
 
 
 class Tool:
-    """The library's test program on a node (scsi/src/test/.../tool)."""
+    """The library's test program on a node: scsi/src/test/java/org/mxfs/scsi/tool/ScsiCommandLine.java."""
 
     def __init__(self, stage: Stage, node: Node, options: str = "-XX:TieredStopAtLevel=1"):
         node.push(build.scsi_tool(build.install_tree()), CLASSES)
@@ -33,25 +33,43 @@ class Tool:
         return self.program.line(limit)
 
 
+class Shell:
+    """A shell on a node that stays: a connection for each of hundreds of short commands would cost more than they do."""
+
+    END = "==end=="
+
+    def __init__(self, stage: Stage, node: Node):
+        self.program: Program = stage.start(node, "bash")
+
+    def run(self, command: str, limit: float = 60) -> tuple[int, str]:
+        """Exit status, and all that was printed."""
+        self.program.process.stdin.write(f"{{ {command}; }} </dev/null 2>&1; s=$?; echo; echo {self.END} $s\n".encode())
+        self.program.process.stdin.flush()
+        lines = []
+        while not (line := self.program.line(limit)).startswith(self.END):
+            lines.append(line)
+        return int(line.removeprefix(self.END)), "\n".join(lines)
+
+
 @dataclass(frozen=True)
 class Seat:
     """One I_T nexus, for the library and for sg3-utils."""
 
     tool: Tool
-    node: Node
+    shell: Shell
     device: str
 
     def say(self, command: str) -> str:
         return self.tool.say(f"{self.device} {command}")
 
-    def sg(self, command: str):
-        """A program of sg3-utils at this seat."""
+    def sg(self, command: str) -> tuple[int, str]:
+        """A program of sg3-utils at this seat: exit status, and what it said."""
         program, _, options = command.partition(" ")
-        return self.node.run(f"{program} {self.device} {options}", check=False, timeout=30)
+        return self.shell.run(f"{program} {self.device} {options}")
 
     def page(self, page: int) -> bytes:
         """A VPD page as sg3-utils received it."""
-        return bytes.fromhex(self.node.run(f"sg_vpd -r -p {page:#x} {self.device} | od -An -v -tx1", timeout=30).out)
+        return bytes.fromhex(self.shell.run(f"sg_vpd -r -p {page:#x} {self.device} | od -An -v -tx1")[1])
 
 
 # ---- the same step, two ways
@@ -77,10 +95,10 @@ _SG_OUTCOME = {0: "good", 24: "conflict", 5: "illegal request", 9: "illegal requ
 def by_sg(seat: Seat, step: str) -> tuple[str, list[str]]:
     attentions = []
     for _ in range(16):
-        done = seat.sg("sg_raw 00 00 00 00 00 00")  # TEST UNIT READY
-        if done.rc == 0:
+        status, said = seat.sg("sg_raw 00 00 00 00 00 00")  # TEST UNIT READY
+        if status == 0:
             break
-        attentions += [text.strip().lower() for text in re.findall(r"Additional sense: (.*)", done.out + done.err)]
+        attentions += [text.strip().lower() for text in re.findall(r"Additional sense: (.*)", said)]
     action, *arguments = step.split()
     if action == "move":
         key, new, port, identity = arguments
@@ -88,8 +106,8 @@ def by_sg(seat: Seat, step: str) -> tuple[str, list[str]]:
                    f"--transport-id={','.join(re.findall('..', identity))}")
     else:
         options = _SG_ACTION[action].format(*arguments)
-    done = seat.sg(f"sg_persist -n -o {options}")
-    return _SG_OUTCOME.get(done.rc, f"status {done.rc}: {done.out}{done.err}"), attentions
+    status, said = seat.sg(f"sg_persist -n -o {options}")
+    return _SG_OUTCOME.get(status, f"status {status}: {said}"), attentions
 
 
 @dataclass(frozen=True)
@@ -117,10 +135,10 @@ def state_by_sg(seat: Seat) -> State:
     """Unit attentions (status 6) are told once each."""
     def read(option: str) -> str:
         for _ in range(8):
-            done = seat.sg(f"sg_persist -n -i {option}")
-            if done.rc != 6:
+            status, said = seat.sg(f"sg_persist -n -i {option}")
+            if status != 6:
                 break
-        return done.out
+        return said
     keys, reservation = read("-k"), read("-r")
     generation = int(re.search(r"PR generation=0x([0-9a-f]+)", keys)[1], 16)
     held = re.search(r"Key=0x([0-9a-f]+)\s+scope: LU_SCOPE,\s+type: (.*)", reservation)

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The SCSI library against LIO, a second and different target: every reservation action as sg_persist does it, READ FULL STATUS, APTPL,
-REGISTER AND MOVE, PREEMPT AND ABORT, COMPARE AND WRITE; the block layer's requests; two paths to one unit, with and without
-device-mapper multipath."""
+REGISTER AND MOVE, COMPARE AND WRITE; the block layer's requests; two paths to one unit, with and without device-mapper multipath.
+
+PREEMPT AND ABORT is left out: through tcm_loop it hangs Linux 6.12 for good. The command runs on the device's submission queue, and
+core_tmr_lun_reset() waits for that very queue to be empty (flush_work of the work item it is called from)."""
 
 import json
 import re
 
 from lablib.protocol import DEVICE
-from lablib.scsi import Lio, Multipath, Seat, Tool, compare
+from lablib.scsi import Lio, Multipath, Seat, Shell, Tool, compare
 
 LIMIT = 300
 MARKERS = ["SELFTEST: scsi reservations on LIO ok", "SELFTEST: scsi block layer requests ok", "SELFTEST: scsi paths ok"]
@@ -18,7 +20,7 @@ STEPS = [
     "a reserve a1 5", "a reserve a1 5", "a reserve a1 1", "b reserve b1 5", "b reserve a1 5", "b release b1 5", "a release a1 1",
     "b preempt b1 a1 5", "a reserve a1 5", "b preempt b1 a1 5",
     "a register 0 a1", "b preempt b1 a1 5", "a release a1 5",
-    "a register 0 a1", "b abort b1 a1 5", "a register 0 a1", "a abort a1 b1 5", "b register-aptpl 0 b1",
+    "a register 0 a1", "b register-aptpl b1 b1",
     "b register b1 0", "a release a1 5", "b ignore b1",
     *[f"a {step}" for kind in (1, 3, 5, 6, 7, 8) for step in (f"reserve a1 {kind}", f"release a1 {kind}")],
     "a reserve a1 5", "a register a1 0", "b clear b1",
@@ -30,7 +32,8 @@ def run(stage):
     lio = Lio(stage, node)
     try:
         tool = Tool(stage, node)
-        seats = {name: Seat(tool, node, device) for name, device in zip("ab", lio.devices)}
+        shell = Shell(stage, node)
+        seats = {name: Seat(tool, shell, device) for name, device in zip("ab", lio.devices)}
         for line in compare(stage, seats, STEPS, "b"):
             stage.note(line)
         full_status_and_move(stage, seats)
@@ -55,14 +58,14 @@ def full_status_and_move(stage, seats):
     stage.matches(": GOOD", a.say("reserve a1 5"), "RESERVE")
     said = a.say("full")
     found = dict(re.findall(r"key 0*(a1|b1)(.*?transport id [0-9a-f]+)", said))
-    theirs = b.sg("sg_persist -n -i -s").out
+    theirs = b.sg("sg_persist -n -i -s")[1]
     for key, holds in (("a1", True), ("b1", False)):
         address = re.search(rf"Key=0x{key}\n(?:.*\n)*?\s+SAS address: 0x([0-9a-f]+)", theirs)[1]
         stage.check(address in found[key], f"the transport id of {key}: {said}, sg_persist: {theirs}")
         stage.same("holds WRITE_EXCLUSIVE_REGISTRANTS_ONLY" in found[key], holds, f"the holder: {said}")
     port = re.search(r"target port (\d+)", found["b1"])[1]
     identity = re.search(r"transport id ([0-9a-f]+)", found["b1"])[1]
-    steps = [f"a ignore a1", "b ignore b1", "a reserve a1 5", f"b move b1 b2 {port} {identity}", f"a move a1 b2 {port} {identity}", "b release b2 5"]
+    steps = ["a ignore a1", "b ignore b1", "a reserve a1 5", f"b move b1 b2 {port} {identity}", f"a move a1 b2 {port} {identity}", "b release b2 5"]
     for line in compare(stage, seats, steps, "b"):
         stage.note(line)
 
@@ -81,10 +84,6 @@ def block_requests(stage, seats, lio):
     expect(b.say("reservation"), "held by key 0+a1, WRITE_EXCLUSIVE_REGISTRANTS_ONLY")
     expect(b.say("reserve b1"), "RESERVATION CONFLICT")
     expect(pr("preempt a1 b1"), r"PREEMPT to .*: GOOD, DONE \| UNKNOWN")
-    b.say("ready")
-    expect(b.say("keys"), r"keys \[0+a1\]")
-    expect(b.say("ignore b1"), ": GOOD")
-    expect(pr("abort a1 b1"), r"PREEMPT AND ABORT to .*: GOOD, DONE \| UNKNOWN")
     b.say("ready")
     expect(b.say("keys"), r"keys \[0+a1\]")
     expect(pr("keys"), "ENOTTY")
@@ -122,12 +121,12 @@ def paths(stage, tool, lio):
 
 def proven(stage, node, device, paths):
     """mxfsctl scsi check has a second path to fence, and everything it can prove is proven."""
-    done = node.run(f"mxfsctl scsi check --json {device}", check=False)
+    done = node.run(f"mxfsctl scsi check --json --no-abort {device}", check=False)
     stage.same(done.rc, 0, f"mxfsctl scsi check {device}: {done.out}{done.err}")
     report = json.loads(done.out)
     stage.same(report["paths"], paths, "its paths")
     found = {step["id"]: step["outcome"] for step in report["steps"]}
-    for step in ("aptpl", "register", "reserve", "key-checked", "preempt-known", "preempt-abort-known", "exclusive", "fence-member",
-                 "fenced", "preempt-once", "fence-owner", "fence-owner-told", "fence-abort", "cleanup"):
+    for step in ("aptpl", "register", "reserve", "key-checked", "preempt-known", "exclusive", "fence-member",
+                 "fenced", "preempt-once", "fence-owner", "fence-owner-told", "cleanup"):
         stage.same(found.get(step), "proven", f"step {step} of {found}")
     stage.matches("there are NO registered", node.run(f"sg_persist -n -i -k {paths[0]}", check=False).out, "the keys afterwards")

@@ -57,6 +57,7 @@ final class ScsiCheck {
   private final List<PathUnderCheck> paths;
   private final List<Step> steps = new ArrayList<>();
   private final List<String> attentions = new ArrayList<>();
+  private final boolean mayAbort;
   private final long keyA;
   private final long keyB;
   private final long nobodysKey;
@@ -64,9 +65,16 @@ final class ScsiCheck {
   private boolean registered;
   private volatile boolean interrupted;
 
-  ScsiCheck(String device, List<PathUnderCheck> paths, RandomGenerator random) {
+  /**
+   * A check, not begun.
+   *
+   * @param mayAbort whether to send PREEMPT AND ABORT
+   * @param random for keys that no other check has
+   */
+  ScsiCheck(String device, List<PathUnderCheck> paths, boolean mayAbort, RandomGenerator random) {
     this.device = device;
     this.paths = List.copyOf(paths);
+    this.mayAbort = mayAbort;
     long low = random.nextLong(1, 1L << 30) * 4;
     keyA = KEY_PREFIX | low;
     keyB = KEY_PREFIX | (low + 1);
@@ -196,7 +204,11 @@ final class ScsiCheck {
 
     checkOldKey();
     preemptNobody(false);
-    preemptNobody(true);
+    if (mayAbort) {
+      preemptNobody(true);
+    } else {
+      note(Outcome.NOT_TRIED, "preempt-abort-known", "PREEMPT AND ABORT", "by --no-abort");
+    }
   }
 
   /** With APTPL where the device takes it: mxfs does the same. */
@@ -294,13 +306,9 @@ final class ScsiCheck {
     fence("fence-owner", "PREEMPT of the holder: the reservation changes hands", b, keyB, a, keyA);
     expectKeys("fence-owner", "all paths of the fenced node are out", List.of(keyB));
 
-    for (PathUnderCheck path : paths) {
-      if (!path.equals(b)) {
-        ready(path);
-        must("return", path.name() + " registers anew", path.device().register(0, keyA, options));
-      }
+    if (mayAbort) {
+      fenceAndAbort(a, b);
     }
-    fenceAndAbort(a, b);
   }
 
   private void fence(
@@ -323,6 +331,12 @@ final class ScsiCheck {
   private void fenceAndAbort(PathUnderCheck a, PathUnderCheck b) throws Stop {
     String id = "fence-abort";
     String what = "PREEMPT AND ABORT of the holder";
+    for (PathUnderCheck path : paths) {
+      if (!path.equals(b)) {
+        ready(path);
+        must("return", path.name() + " registers anew", path.device().register(0, keyA, options));
+      }
+    }
     Preemption p = preempt(a, keyA, keyB, true);
     if (p.verdict() == Preemption.Verdict.GONE_AND_HELD) {
       note(Outcome.PROVEN, id, what, "");

@@ -64,6 +64,14 @@ final class ScsiCheckCommand implements Callable<Integer> {
   @Option(names = "--json", description = "print the result as JSON")
   boolean json;
 
+  @Option(
+      names = "--no-abort",
+      description = {
+        "do not send PREEMPT AND ABORT: Linux' own target as a local disk (tcm_loop) never answers"
+            + " it"
+      })
+  boolean noAbort;
+
   // picocli fills it in.
   @SuppressWarnings("NullAway.Init")
   ScsiCheckCommand() {}
@@ -136,7 +144,7 @@ final class ScsiCheckCommand implements Callable<Integer> {
       for (Path node : nodes) {
         paths.add(new PathUnderCheck(node.toString(), ScsiDevice.open(node)));
       }
-      ScsiCheck check = new ScsiCheck(device.toString(), paths, new SecureRandom());
+      ScsiCheck check = new ScsiCheck(device.toString(), paths, !noAbort, new SecureRandom());
       endOnSignal(check);
       return check.run();
     } finally {
