@@ -22,7 +22,7 @@ JAVA = ("/usr/lib/mxfs/bin/java -XX:+UseSerialGC {options} -Xmx128m -XX:-UsePerf
 class Tool:
     """The library's test program on a node: scsi/src/test/java/org/mxfs/scsi/tool/ScsiCommandLine.java."""
 
-    def __init__(self, stage: Stage, node: Node, options: str = "-XX:TieredStopAtLevel=1"):
+    def __init__(self, stage: Stage, node: Node, options: str = "-Xint"):
         node.push(build.scsi_tool(build.install_tree()), CLASSES)
         self.program: Program = stage.start(node, JAVA.format(options=options))
         stage.same(self.program.line(90), "ready", "the SCSI test program")
@@ -78,7 +78,8 @@ def by_library(seat: Seat, step: str) -> tuple[str, list[str]]:
     """Outcome of a step, and the unit attentions that were on the device before it."""
     attentions = re.findall(r"UNIT_ATTENTION [0-9A-F/]+ \(([^)]*)\)", seat.say("ready"))
     said = seat.say(step).split(" | ")[0]
-    for word, outcome in ((": GOOD", "good"), (": RESERVATION CONFLICT", "conflict"), ("ILLEGAL_REQUEST", "illegal request")):
+    for word, outcome in ((": GOOD", "good"), (": RESERVATION CONFLICT", "conflict"), ("ILLEGAL_REQUEST", "illegal request"),
+                          ("NOT_READY", "not ready")):
         if word in said:
             return outcome, attentions
     return said, attentions
@@ -89,7 +90,7 @@ _SG_ACTION = {"register": "--register --param-rk=0x{0} --param-sark=0x{1}", "ign
               "reserve": "--reserve --param-rk=0x{0} --prout-type={1}", "release": "--release --param-rk=0x{0} --prout-type={1}",
               "clear": "--clear --param-rk=0x{0}", "preempt": "--preempt --param-rk=0x{0} --param-sark=0x{1} --prout-type={2}",
               "abort": "--preempt-abort --param-rk=0x{0} --param-sark=0x{1} --prout-type={2}"}
-_SG_OUTCOME = {0: "good", 24: "conflict", 5: "illegal request", 9: "illegal request"}
+_SG_OUTCOME = {0: "good", 2: "not ready", 24: "conflict", 5: "illegal request", 9: "illegal request"}
 
 
 def by_sg(seat: Seat, step: str) -> tuple[str, list[str]]:

@@ -6,7 +6,7 @@ import json
 
 from lablib.protocol import DEVICE, PLACE
 
-LIMIT = 240
+LIMIT = 400
 MARKERS = ["SELFTEST: scsi check ok"]
 EXPECTED = [r"reservation conflict"]
 CHECK = "mxfsctl scsi check"

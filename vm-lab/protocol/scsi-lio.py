@@ -11,7 +11,7 @@ import re
 from lablib.protocol import DEVICE
 from lablib.scsi import Lio, Multipath, Seat, Shell, Tool, compare
 
-LIMIT = 300
+LIMIT = 400
 MARKERS = ["SELFTEST: scsi reservations on LIO ok", "SELFTEST: scsi block layer requests ok", "SELFTEST: scsi paths ok"]
 EXPECTED = [r"reservation conflict"]
 
@@ -22,7 +22,7 @@ STEPS = [
     "a register 0 a1", "b preempt b1 a1 5", "a release a1 5",
     "a register 0 a1", "b register-aptpl b1 b1",
     "b register b1 0", "a release a1 5", "b ignore b1",
-    *[f"a {step}" for kind in (1, 3, 5, 6, 7, 8) for step in (f"reserve a1 {kind}", f"release a1 {kind}")],
+    "a release a1 5", *[f"a {step}" for kind in (1, 3, 5, 6, 7, 8) for step in (f"reserve a1 {kind}", f"release a1 {kind}")],
     "a reserve a1 5", "a register a1 0", "b clear b1",
 ]
 

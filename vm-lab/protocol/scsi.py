@@ -7,7 +7,7 @@ import re
 from lablib.protocol import DEVICE
 from lablib.scsi import Seat, Shell, Tool, compare
 
-LIMIT = 240
+LIMIT = 400
 MARKERS = ["SELFTEST: scsi data ok", "SELFTEST: scsi reservations ok"]
 EXPECTED = [r"reservation conflict"]
 
@@ -23,7 +23,7 @@ STEPS = [
     "a register 0 a1", "b register b1 0", "a reserve a1 5", "b register 0 b1",
     "b abort b1 a1 5", "a ignore a1",
     *[f"b {step}" for step in ("ignore b1", "reserve b1 5", "release b1 5")],
-    *[f"a {step}" for kind in (1, 3, 5, 6, 7, 8) for step in (f"reserve a1 {kind}", f"release a1 {kind}")],
+    "a release a1 5", *[f"a {step}" for kind in (1, 3, 5, 6, 7, 8) for step in (f"reserve a1 {kind}", f"release a1 {kind}")],
     "a reserve a1 5", "b clear b1", "a release a1 5", "a clear a1",
 ]
 
