@@ -104,7 +104,7 @@ def by_sg(seat: Seat, step: str) -> tuple[str, list[str]]:
     if action == "move":
         key, new, port, identity = arguments
         options = (f"--register-move --param-rk=0x{key} --param-sark=0x{new} --relative-target-port={port} "
-                   f"--transport-id={','.join(re.findall('..', identity))}")
+                   f"--transport-id=sas,{identity[8:24]}")
     else:
         options = _SG_ACTION[action].format(*arguments)
     status, said = seat.sg(f"sg_persist -n -o {options}")
@@ -194,6 +194,7 @@ for i in 1 2; do
 	tpg=loopback/naa.600140500000000$i/tpgt_1
 	mkdir -p $tpg
 	echo naa.600140500000001$i >$tpg/nexus
+	echo $i >$tpg/rtpi
 	mkdir $tpg/lun/lun_0
 	ln -s {CONFIG}/core/fileio_0/disk $tpg/lun/lun_0/virtual
 done

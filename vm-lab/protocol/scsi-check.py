@@ -77,9 +77,9 @@ def in_use(stage, node):
 
 
 def signals(stage, node, other):
-    """Each command takes a tenth of a second more, so that the signal comes while keys are registered."""
+    """Each command takes 0.4 s more, so that the signal comes while keys are registered."""
     for signal, status in (("INT", 130), ("TERM", 143)):
-        program = stage.start(node, "strace -f -qq -o /run/trace -e trace=ioctl -e inject=ioctl:delay_enter=100000 "
+        program = stage.start(node, "strace -f -qq -o /run/trace -e trace=ioctl -e inject=ioctl:delay_enter=400000 "
                                     f"sh -c 'echo $$; exec {CHECK} {DEVICE}'; echo status $?")
         pid = program.line(30)
         stage.until(lambda: stage.keys(other), 60, "the check to register")

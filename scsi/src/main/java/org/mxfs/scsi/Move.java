@@ -6,8 +6,7 @@ package org.mxfs.scsi;
  * Where REGISTER AND MOVE moves a reservation to: the I_T nexus of this initiator port with this
  * target port.
  *
- * @param relativeTargetPort relative target port identifier, 1 to 65535; LIO's loopback numbers
- *     from 0
+ * @param relativeTargetPort relative target port identifier, 1 to 65535
  * @param transportId the initiator port as {@link Registrant#transportId} has it (SPC-4 7.6.4): at
  *     least 24 bytes, a multiple of 4
  */
