@@ -90,7 +90,7 @@ _SG_ACTION = {"register": "--register --param-rk=0x{0} --param-sark=0x{1}", "ign
               "reserve": "--reserve --param-rk=0x{0} --prout-type={1}", "release": "--release --param-rk=0x{0} --prout-type={1}",
               "clear": "--clear --param-rk=0x{0}", "preempt": "--preempt --param-rk=0x{0} --param-sark=0x{1} --prout-type={2}",
               "abort": "--preempt-abort --param-rk=0x{0} --param-sark=0x{1} --prout-type={2}"}
-_SG_OUTCOME = {0: "good", 2: "not ready", 24: "conflict", 5: "illegal request", 9: "illegal request"}
+_SG_OUTCOME = {0: "good", 2: "not ready", 24: "conflict", 5: "illegal request", 9: "illegal request", 19: "illegal request"}  # 19: a parameter is wrong
 
 
 def by_sg(seat: Seat, step: str) -> tuple[str, list[str]]:

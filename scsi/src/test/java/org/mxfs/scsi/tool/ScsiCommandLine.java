@@ -112,7 +112,7 @@ public final class ScsiCommandLine {
               filled(number(w, 3), word(w, 4)),
               filled(number(w, 3), word(w, 5)),
               number(w, 3),
-              true);
+              w.length > 6);
       case "flush" -> d.synchronizeCache(key(w, 2), number(w, 3));
       case "bench" -> bench(d, number(w, 2));
       default -> throw new IllegalArgumentException("unknown command " + w[1]);
