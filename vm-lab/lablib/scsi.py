@@ -190,6 +190,7 @@ cd {CONFIG}
 mkdir -p core/fileio_0/disk
 echo fd_dev_name=/run/lio.img,fd_dev_size=67108864 >core/fileio_0/disk/control
 echo 1 >core/fileio_0/disk/enable
+echo 5ca1ab1e0ddba11 >core/fileio_0/disk/wwn/vpd_unit_serial
 for i in 1 2; do
 	tpg=loopback/naa.600140500000000$i/tpgt_1
 	mkdir -p $tpg

@@ -34,7 +34,8 @@ import org.mxfs.bindings.linux.pr_reservation;
  *   <li>Registrations always ask for APTPL on SCSI (drivers/scsi/sd.c, {@code sd_pr_register}):
  *       {@link RegisterOptions} cannot change that, and targets without it refuse them.
  *   <li>Reading came with Linux 7.0; before, {@link #readKeys} and {@link #readReservation} end
- *       with {@code ENOTTY}, and a {@link Preemption} with {@code UNKNOWN}. Read by a path then.
+ *       with {@code ENOTTY} (SCSI disks: {@code EINVAL}), and a {@link Preemption} with {@code
+ *       UNKNOWN}. Read by a path then.
  * </ul>
  *
  * <p>Thread-safe; one command at a time. Calls block in the kernel: use platform threads.
