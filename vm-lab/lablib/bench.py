@@ -45,7 +45,7 @@ SCSI_RATIO = 1.1
 
 SCSI_COMMANDS = 200  # a turn
 SCSI_TURNS = 20      # a round
-SCSI_WARM_UP = 20    # turns until Java's code is compiled
+SCSI_WARM_UP = 80    # turns until Java's code is compiled: 16,000 commands, beyond the last tier's threshold
 FILES = 4000
 MIB = 96
 CHANGES = 40
