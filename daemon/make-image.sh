@@ -1,13 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Makes the daemon's install tree from the jars of the Maven build (mvn package), without downloading anything.
+# Makes the install tree of the daemon and of mxfsctl from the jars of the Maven build (mvn package), without downloading anything.
 #
 #   daemon/make-image.sh JAVA_HOME OUTDIR
 #
 #   OUTDIR/usr/lib/mxfs/        a Java run time with just the modules the daemon needs, and the daemon
 #   OUTDIR/usr/lib/mxfs/train   makes the AOT cache, on the machine that is to use it (caches are bound to the CPU)
 #   OUTDIR/usr/sbin/mxfsd       what the kernel starts
+#   OUTDIR/usr/sbin/mxfsctl     the command line tool, by the same run time
 set -eu
 
 die() { echo "make-image.sh: $*" >&2; exit 1; }
@@ -32,22 +33,23 @@ jar_of() {
 }
 
 modules=
-for module in bindings netlink scsi daemon; do
+for module in bindings netlink scsi daemon ctl; do
 	jar=$(jar_of "$module")
 	modules=$modules${modules:+:}$jar
 done
 # The Maven build leaves the libraries here.
-libraries=$top/daemon/target/lib
-set -- "$libraries"/slf4j-api-*.jar
-[ -f "$1" ] || die "$libraries has no slf4j-api: run 'mvn -DskipTests package' first"
-modules=$modules:$1
+for library in daemon/target/lib/slf4j-api ctl/target/lib/picocli; do
+	set -- "$top/$library"-*.jar
+	[ -f "$1" ] || die "there is no $1: run 'mvn -DskipTests package' first"
+	modules=$modules:$1
+done
 
 lib=$out/usr/lib/mxfs
 rm -rf "$lib.new"
 mkdir -p "$out/usr/lib" "$out/usr/sbin"
 path=$modules
 [ -d "$java_home/jmods" ] && path=$path:$java_home/jmods
-"$java_home/bin/jlink" --module-path "$path" --add-modules org.mxfs.daemon --output "$lib.new" \
+"$java_home/bin/jlink" --module-path "$path" --add-modules org.mxfs.daemon,org.mxfs.ctl --output "$lib.new" \
 	--strip-debug --no-header-files --no-man-pages --vm server >"$lib.log" 2>&1 || {
 	cat "$lib.log" >&2
 	die "jlink failed"
@@ -66,3 +68,5 @@ mv "$lib.new" "$lib"
 install -m 0755 "$top/daemon/src/main/launcher/mxfsd" "$out/usr/sbin/mxfsd"
 install -m 0755 "$top/daemon/src/main/launcher/train" "$lib/train"
 install -m 0644 "$top/daemon/src/main/launcher/options" "$lib/options"
+install -m 0755 "$top/ctl/src/main/launcher/mxfsctl" "$out/usr/sbin/mxfsctl"
+install -m 0644 "$top/ctl/src/main/launcher/options" "$lib/ctl-options"

@@ -41,6 +41,11 @@ CHANGE_MS = 300
 MOUNT_MS = 6000
 RSS_MIB = 100
 
+SCSI_RATIO = 1.1
+
+SCSI_COMMANDS = 200  # a turn
+SCSI_TURNS = 20      # a round
+SCSI_WARM_UP = 80    # turns until Java's code is compiled: 16,000 commands, beyond the last tier's threshold
 FILES = 4000
 MIB = 96
 CHANGES = 40
@@ -194,12 +199,40 @@ def rss(stage: Stage, rounds: int) -> list[Line]:
     return found
 
 
-BENCHES: dict[str, Callable[[Stage, int], list[Line]]] = {"meta": meta, "data": data, "change": change, "mount": mount, "rss": rss}
+def scsi(stage: Stage, rounds: int) -> list[Line]:
+    """TEST UNIT READY by SG_IO from Java beside the same from C, in turns of a few hundred."""
+    from .scsi import Tool
+    node = stage.n1
+    node.push(build.c_tests(SOURCES) / "sgbench", "/run/sgbench")
+    twin = stage.start(node, f"chmod 755 /run/sgbench && exec /run/sgbench {DEVICE}")
+    tool = Tool(stage, node, "-XX:+TieredCompilation")
+
+    def c() -> int:
+        twin.process.stdin.write(f"{SCSI_COMMANDS}\n".encode())
+        twin.process.stdin.flush()
+        return int(twin.line(120))
+
+    java = lambda: int(tool.say(f"{DEVICE} bench {SCSI_COMMANDS}", 120))
+    pairs = []
+    for number in range(SCSI_WARM_UP + rounds * SCSI_TURNS):
+        # Who goes first changes: a machine that gets slower or faster favours neither.
+        pair = (java(), c()) if number % 2 else (c(), java())[::-1]
+        if number >= SCSI_WARM_UP:
+            pairs.append(pair)
+    ratio = statistics.median(mine / theirs for mine, theirs in pairs)
+    per_command = lambda total: total / SCSI_COMMANDS / 1000
+    return [Line("scsi-test-unit-ready", ratio, "x C", SCSI_RATIO, False,
+                 f"Java {per_command(statistics.median(mine for mine, _ in pairs)):.0f}, "
+                 f"C {per_command(statistics.median(theirs for _, theirs in pairs)):.0f} us a command; {len(pairs)} turns of "
+                 f"{SCSI_COMMANDS}, quartiles " + " ".join(f"{q:.2f}" for q in statistics.quantiles([m / t for m, t in pairs])))]
+
+
+BENCHES: dict[str, Callable[[Stage, int], list[Line]]] = {"meta": meta, "data": data, "change": change, "mount": mount, "rss": rss, "scsi": scsi}
 
 
 def _row(line: Line) -> str:
     sign = ">=" if line.at_least else "<="
-    digits = 3 if line.at_least else 0
+    digits = 3 if line.unit.startswith("x") else 0
     return (f"{line.name:<24} {line.value:>8.{digits}f} {line.unit:<6} {sign} {line.target:<6g} {'met' if line.met else 'NOT MET':<8} "
             f"{line.detail}")
 

@@ -210,7 +210,7 @@ def c_tests(folder: Path = C_TESTS) -> Path:
 # ---- the install tree
 
 # What the daemon is made of; anything else in the checkout does not change it.
-JAVA_MODULES = ("bindings", "netlink", "scsi", "blockio", "daemon")
+JAVA_MODULES = ("bindings", "netlink", "scsi", "blockio", "daemon", "ctl")
 DAEMON_FOLDER = host.CHECKOUT / "daemon"
 
 
@@ -314,7 +314,7 @@ def daemon_tree() -> Path:
     result = host.cache() / "daemon" / key
     if not result.exists():
         with progress.step(f"mvn package with {home.name}"):
-            done = maven(["-Dmaven.test.skip=true", "-pl", "daemon", "-am", "package"], home)
+            done = maven(["-Dmaven.test.skip=true", "-pl", "daemon,ctl", "-am", "package"], home)
             if done.returncode:
                 raise BuildFailed(f"mvn package ended with status {done.returncode}:\n{_last(done.stdout, 40)}",
                                   "mend the sources, or look at the network: Maven fetches from Maven Central")
@@ -326,6 +326,23 @@ def daemon_tree() -> Path:
             raise BuildFailed(f"daemon/make-image.sh left no {new}/usr/sbin/mxfsd", "see its output")
         _publish(new, result)
     _keep_newest(host.cache() / "daemon", result)
+    return result
+
+
+SCSI_TOOL = host.CHECKOUT / "scsi/src/test/java/org/mxfs/scsi/tool/ScsiCommandLine.java"
+
+
+def scsi_tool(tree: Path) -> Path:
+    """The test program that sends SCSI commands as it is told, compiled against the run time of an install tree; a class path."""
+    from . import jdk
+    result = host.cache() / "scsitool" / host.digest(Path(__file__), tree.name, SCSI_TOOL)
+    if not result.exists():
+        new = _new(result)
+        host.call([str(jdk.find() / "bin/javac"), "--system", str(tree / "usr/lib/mxfs"), "--add-modules", "org.mxfs.scsi",
+                   "-proc:none", "-d", str(new), str(SCSI_TOOL)],
+                  "compiling the SCSI test program")
+        _publish(new, result)
+    _keep_newest(host.cache() / "scsitool", result)
     return result
 
 

@@ -23,13 +23,21 @@ final class PersistentReserve {
   static final int PREEMPT = 0x04;
   static final int PREEMPT_AND_ABORT = 0x05;
   static final int REGISTER_AND_IGNORE_EXISTING_KEY = 0x06;
+  static final int REGISTER_AND_MOVE = 0x07;
 
-  static final int OUT_LENGTH = 24;
+  private static final int OUT_LENGTH = 24;
 
   private static final int HEADER = 8;
   private static final int FULL_STATUS_DESCRIPTOR = 24;
   private static final int ALL_TG_PT = 1 << 2;
   private static final int APTPL = 1;
+  private static final int UNREG = 1 << 1;
+
+  /** Before the transport id of REGISTER AND MOVE. */
+  private static final int MOVE_HEADER = 24;
+
+  /** TransportIDs are padded to a multiple of 4 bytes, and none is shorter (SPC-4 7.6.4). */
+  private static final int SHORTEST_TRANSPORT_ID = 24;
 
   private PersistentReserve() {}
 
@@ -42,12 +50,12 @@ final class PersistentReserve {
   }
 
   /** Scope is always the logical unit (0): SPC-4 has no other. */
-  static byte[] outCdb(int action, int type) {
+  static byte[] outCdb(int action, int type, int length) {
     return ByteBuffer.allocate(10)
         .put(0, (byte) 0x5f)
         .put(1, (byte) action)
         .put(2, (byte) type)
-        .putInt(5, OUT_LENGTH)
+        .putInt(5, length)
         .array();
   }
 
@@ -59,6 +67,24 @@ final class PersistentReserve {
         .putLong(0, key)
         .putLong(8, serviceActionKey)
         .put(20, (byte) flags)
+        .array();
+  }
+
+  /** The parameter list of REGISTER AND MOVE, SPC-4 6.16.4. */
+  static byte[] moveParameters(
+      long key, long newKey, Move move, boolean unregister, boolean persistThroughPowerLoss) {
+    byte[] id = move.transportId();
+    if (id.length < SHORTEST_TRANSPORT_ID || id.length % 4 != 0 || id.length > 0xffff) {
+      throw new IllegalArgumentException("a transport id of " + id.length + " bytes");
+    }
+    int flags = (unregister ? UNREG : 0) | (persistThroughPowerLoss ? APTPL : 0);
+    return ByteBuffer.allocate(MOVE_HEADER + id.length)
+        .putLong(0, key)
+        .putLong(8, newKey)
+        .put(17, (byte) flags)
+        .putShort(18, (short) move.relativeTargetPort())
+        .putInt(20, id.length)
+        .put(MOVE_HEADER, id)
         .array();
   }
 

@@ -36,6 +36,14 @@ public record Preemption(
     UNKNOWN
   }
 
+  /** Preempting nobody, or oneself, is a mistake of the caller. */
+  static void check(String command, long key, long victim) {
+    if (victim == 0 || victim == key) {
+      throw new IllegalArgumentException(
+          "%s of key %016x by key %016x".formatted(command, victim, key));
+    }
+  }
+
   static Preemption judge(
       long key,
       long victim,

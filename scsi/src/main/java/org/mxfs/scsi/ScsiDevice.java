@@ -2,11 +2,10 @@
 
 package org.mxfs.scsi;
 
-import java.io.Closeable;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import org.mxfs.bindings.ErrnoException;
 
@@ -16,17 +15,21 @@ import org.mxfs.bindings.ErrnoException;
  * <p>Unit attentions. A device that has something to tell answers the next command with a unit
  * attention and does not start that command (SAM-5 5.14). Such a command is sent again, at most
  * {@link Options#unitAttentions} times, with every unit attention listed in the result. One
- * exception: a PERSISTENT RESERVE OUT that meets 2A/03, 2A/04 or 2A/05 (reservations or
- * registrations preempted or released) is not sent again, because the state it was decided on is
- * gone; the caller gets that CHECK CONDITION and decides anew. {@link #testUnitReady} is the way to
- * take all of them off the device first.
+ * exception: a command that changes something reservations may guard (PERSISTENT RESERVE OUT,
+ * WRITE, COMPARE AND WRITE) and meets 2A/03, 2A/04 or 2A/05 (reservations or registrations
+ * preempted or released) is not sent again, because the state it was decided on is gone; the caller
+ * gets that CHECK CONDITION and decides anew. {@link #testUnitReady} is the way to take all of them
+ * off the device first.
  *
  * <p>Nothing else is ever sent twice. {@link #preempt} is verified by reading instead.
  *
  * <p>Thread-safe; one command at a time. Calls block in the kernel for up to {@link
  * Options#timeout} (and while the kernel recovers the path): use platform threads.
  */
-public final class ScsiDevice implements Closeable {
+public final class ScsiDevice implements PersistentReservations {
+  /** Bytes that one command can move: 1 MiB. */
+  public static final int MAX_TRANSFER = SgIo.MAX_DATA_LENGTH;
+
   /**
    * How commands are sent.
    *
@@ -45,31 +48,17 @@ public final class ScsiDevice implements Closeable {
     }
   }
 
-  private static final int GOOD = 0x00;
-  private static final int CHECK_CONDITION = 0x02;
-  private static final int CONDITION_MET = 0x04;
-  private static final int RESERVATION_CONFLICT = 0x18;
-
-  /** Set next to sense data by kernels before 5.14; says nothing of its own. */
-  private static final int DRIVER_SENSE = 0x08;
-
   private static final int MAX_ALLOCATION = 0xfff8;
-  private static final byte[] NONE = new byte[0];
-
-  /** Turns received data into a value. */
-  private interface Decoder<T> {
-    T decode(byte[] data) throws ScsiFormatException;
-  }
 
   private final String name;
   private final CommandTransport transport;
-  private final Options options;
+  private final CommandRunner runner;
 
   /** A device behind another transport. {@code name} is for texts. */
   public ScsiDevice(String name, CommandTransport transport, Options options) {
     this.name = name;
     this.transport = transport;
-    this.options = options;
+    this.runner = new CommandRunner(name, transport, options);
   }
 
   /**
@@ -83,7 +72,9 @@ public final class ScsiDevice implements Closeable {
   /**
    * Opens a disk or its generic node. Nothing is sent yet.
    *
-   * @throws ErrnoException if it cannot be opened for writing, or takes no SCSI commands
+   * @throws ErrnoException if it cannot be opened for writing, or takes no SCSI commands, or is a
+   *     device-mapper device: the kernel would send a command by any of its paths; see {@link
+   *     DevicePaths}
    */
   public static ScsiDevice open(Path device, Options options) throws ErrnoException {
     return new ScsiDevice(device.toString(), SgIo.open(device), options);
@@ -93,12 +84,12 @@ public final class ScsiDevice implements Closeable {
 
   /** TEST UNIT READY; also takes all pending unit attentions off the device, and reports them. */
   public ScsiResult<Done> testUnitReady() {
-    return run("TEST UNIT READY", new byte[6], NONE, 0, false, data -> Done.DONE);
+    return runner.run(Command.plain("TEST UNIT READY", new byte[6]));
   }
 
   /** INQUIRY, standard data. */
   public ScsiResult<Inquiry> inquiry() {
-    return run("INQUIRY", inquiryCdb(false, 0, 96), NONE, 96, false, Vpd::inquiry);
+    return runner.run(Command.in("INQUIRY", inquiryCdb(false, 0, 96), 96, Vpd::inquiry));
   }
 
   /** INQUIRY, VPD page 0x00: the pages it has. */
@@ -116,15 +107,19 @@ public final class ScsiDevice implements Closeable {
     return vpd(Vpd.DEVICE_IDENTIFICATION, Vpd::designators);
   }
 
-  private <T> ScsiResult<T> vpd(int page, Decoder<T> decoder) {
+  /** INQUIRY, VPD page 0xB0: how large transfers may be, and which commands there are. */
+  public ScsiResult<BlockLimits> blockLimits() {
+    return vpd(Vpd.BLOCK_LIMITS, Vpd::blockLimits);
+  }
+
+  private <T> ScsiResult<T> vpd(int page, Command.Decoder<T> decoder) {
     int allocation = 4096;
-    return run(
-        "INQUIRY, VPD page 0x%02x".formatted(page),
-        inquiryCdb(true, page, allocation),
-        NONE,
-        allocation,
-        false,
-        decoder);
+    return runner.run(
+        Command.in(
+            "INQUIRY, VPD page 0x%02x".formatted(page),
+            inquiryCdb(true, page, allocation),
+            allocation,
+            decoder));
   }
 
   private static byte[] inquiryCdb(boolean vpd, int page, int allocation) {
@@ -140,17 +135,123 @@ public final class ScsiDevice implements Closeable {
   public ScsiResult<Capacity> readCapacity() {
     byte[] cdb =
         ByteBuffer.allocate(16).put(0, (byte) 0x9e).put(1, (byte) 0x10).putInt(10, 32).array();
-    return run("READ CAPACITY(16)", cdb, NONE, 32, false, Vpd::capacity);
+    return runner.run(Command.in("READ CAPACITY(16)", cdb, 32, Vpd::capacity));
+  }
+
+  // ---- data ----
+
+  /**
+   * READ(16).
+   *
+   * @param block number of the first logical block; unsigned
+   * @param blocks how many, at least 1; see {@link BlockLimits#maximumTransfer}
+   * @param blockSize bytes of a logical block, from {@link #readCapacity}
+   * @param forceUnitAccess FUA: from the medium, past any volatile cache
+   * @return {@code blocks * blockSize} bytes; fewer are a {@link ScsiResult.BadAnswer}
+   * @throws IllegalArgumentException if that is more than {@link #MAX_TRANSFER}
+   */
+  public ScsiResult<byte[]> read(long block, int blocks, int blockSize, boolean forceUnitAccess) {
+    int length = transferLength(blocks, blockSize);
+    return runner.run(
+        Command.in(
+            "READ(16)",
+            BlockCommands.read(block, blocks, forceUnitAccess),
+            length,
+            data -> exactly(data, length)));
+  }
+
+  private static byte[] exactly(byte[] data, int length) throws ScsiFormatException {
+    if (data.length != length) {
+      throw new ScsiFormatException("%d bytes came of %d".formatted(data.length, length));
+    }
+    return data;
+  }
+
+  /**
+   * WRITE(16). Not sent again after a unit attention that says that reservations changed, as
+   * reservations may be what made it right to write.
+   *
+   * @param block number of the first logical block; unsigned
+   * @param data a whole number of logical blocks, at least one
+   * @param blockSize bytes of a logical block, from {@link #readCapacity}
+   * @param forceUnitAccess FUA: done only when it is on the medium
+   * @throws IllegalArgumentException if the data is no whole number of blocks, or is more than
+   *     {@link #MAX_TRANSFER}
+   */
+  public ScsiResult<Done> write(long block, byte[] data, int blockSize, boolean forceUnitAccess) {
+    int blocks = wholeBlocks(data, blockSize);
+    return runner.run(
+        Command.out("WRITE(16)", BlockCommands.write(block, blocks, forceUnitAccess), data));
+  }
+
+  /**
+   * COMPARE AND WRITE: writes if, and only if, the blocks there hold {@code expected}, in one step.
+   * Where they hold something else the result is a {@link ScsiResult.CheckCondition} with {@link
+   * Sense#isMiscompare}, and nothing was written. Not sent again after a unit attention that says
+   * that reservations changed.
+   *
+   * @param block number of the first logical block; unsigned
+   * @param expected a whole number of logical blocks, at most {@link
+   *     BlockLimits#compareAndWriteBlocks}
+   * @param data what to write, as long as {@code expected}
+   * @param blockSize bytes of a logical block
+   * @param forceUnitAccess FUA: done only when it is on the medium
+   * @throws IllegalArgumentException if the lengths do not fit
+   */
+  public ScsiResult<Done> compareAndWrite(
+      long block, byte[] expected, byte[] data, int blockSize, boolean forceUnitAccess) {
+    int blocks = wholeBlocks(expected, blockSize);
+    if (expected.length != data.length || blocks > BlockCommands.MAX_COMPARED_BLOCKS) {
+      throw new IllegalArgumentException(
+          "COMPARE AND WRITE of %d with %d bytes".formatted(expected.length, data.length));
+    }
+    byte[] both = Arrays.copyOf(expected, 2 * expected.length);
+    System.arraycopy(data, 0, both, expected.length, data.length);
+    return runner.run(
+        Command.out(
+            "COMPARE AND WRITE",
+            BlockCommands.compareAndWrite(block, blocks, forceUnitAccess),
+            both));
+  }
+
+  /**
+   * SYNCHRONIZE CACHE(16): done when these blocks, written before, are on the medium.
+   *
+   * @param block number of the first logical block; unsigned
+   * @param blocks how many; 0 for all to the end of the device
+   */
+  public ScsiResult<Done> synchronizeCache(long block, int blocks) {
+    return runner.run(
+        Command.plain("SYNCHRONIZE CACHE(16)", BlockCommands.synchronizeCache(block, blocks)));
+  }
+
+  private static int wholeBlocks(byte[] data, int blockSize) {
+    int blocks = data.length / blockSize;
+    if (transferLength(blocks, blockSize) != data.length) {
+      throw new IllegalArgumentException(
+          "%d bytes are no whole number of blocks of %d".formatted(data.length, blockSize));
+    }
+    return blocks;
+  }
+
+  private static int transferLength(int blocks, int blockSize) {
+    long length = (long) blocks * blockSize;
+    if (blocks < 1 || blockSize < 1 || length > MAX_TRANSFER) {
+      throw new IllegalArgumentException(
+          "a transfer of %d blocks of %d bytes; 1 to %d bytes are possible"
+              .formatted(blocks, blockSize, MAX_TRANSFER));
+    }
+    return (int) length;
   }
 
   // ---- PERSISTENT RESERVE IN ----
 
-  /** READ KEYS: who is registered, and PRGENERATION. */
+  @Override
   public ScsiResult<Keys> readKeys() {
     return list("READ KEYS", PersistentReserve.READ_KEYS, PersistentReserve::keys);
   }
 
-  /** READ RESERVATION: who holds the reservation. */
+  @Override
   public ScsiResult<Reservation> readReservation() {
     return list(
         "READ RESERVATION", PersistentReserve.READ_RESERVATION, PersistentReserve::reservation);
@@ -158,13 +259,12 @@ public final class ScsiDevice implements Closeable {
 
   /** REPORT CAPABILITIES. Devices before SPC-3 refuse it with ILLEGAL REQUEST. */
   public ScsiResult<Capabilities> reportCapabilities() {
-    return run(
-        "REPORT CAPABILITIES",
-        PersistentReserve.inCdb(PersistentReserve.REPORT_CAPABILITIES, 8),
-        NONE,
-        8,
-        false,
-        PersistentReserve::capabilities);
+    return runner.run(
+        Command.in(
+            "REPORT CAPABILITIES",
+            PersistentReserve.inCdb(PersistentReserve.REPORT_CAPABILITIES, 8),
+            8,
+            PersistentReserve::capabilities));
   }
 
   /** READ FULL STATUS: every registration with its initiator port. */
@@ -177,16 +277,12 @@ public final class ScsiDevice implements Closeable {
    * Asks with room for 127 keys; where the device has more, once more with all the room there can
    * be.
    */
-  private <T> ScsiResult<T> list(String command, int action, Decoder<T> decoder) {
+  private <T> ScsiResult<T> list(String command, int action, Command.Decoder<T> decoder) {
     int allocation = 1024;
     ScsiResult<byte[]> first =
-        run(
-            command,
-            PersistentReserve.inCdb(action, allocation),
-            NONE,
-            allocation,
-            false,
-            data -> data);
+        runner.run(
+            Command.in(
+                command, PersistentReserve.inCdb(action, allocation), allocation, data -> data));
     List<Sense> seen = first.unitAttentions();
     if (first instanceof ScsiResult.Good<byte[]> good) {
       try {
@@ -196,36 +292,26 @@ public final class ScsiDevice implements Closeable {
       } catch (ScsiFormatException e) {
         return new ScsiResult.BadAnswer<>(first.command(), String.valueOf(e.getMessage()), seen);
       }
-      return withEarlier(
-          run(
-              command,
-              PersistentReserve.inCdb(action, MAX_ALLOCATION),
-              NONE,
-              MAX_ALLOCATION,
-              false,
-              decoder),
+      return CommandRunner.withEarlier(
+          runner.run(
+              Command.in(
+                  command,
+                  PersistentReserve.inCdb(action, MAX_ALLOCATION),
+                  MAX_ALLOCATION,
+                  decoder)),
           seen);
     }
-    return retyped(first);
+    return CommandRunner.retyped(first);
   }
 
   // ---- PERSISTENT RESERVE OUT ----
 
-  /**
-   * REGISTER: replaces this initiator's key.
-   *
-   * @param oldKey the key it has; 0 if it has none. Another than it has ends in a conflict.
-   * @param newKey the key to have; 0 unregisters, and releases the reservation if this initiator
-   *     holds it
-   */
+  @Override
   public ScsiResult<Done> register(long oldKey, long newKey, RegisterOptions options) {
     return out("REGISTER", PersistentReserve.REGISTER, 0, oldKey, newKey, options);
   }
 
-  /**
-   * REGISTER AND IGNORE EXISTING KEY: as {@link #register}, whatever key there was. Safe to do
-   * again.
-   */
+  @Override
   public ScsiResult<Done> registerAndIgnoreExistingKey(long newKey, RegisterOptions options) {
     return out(
         "REGISTER AND IGNORE EXISTING KEY",
@@ -237,51 +323,58 @@ public final class ScsiDevice implements Closeable {
   }
 
   /**
-   * RESERVE. A conflict means that another holds the reservation, or that {@code key} is not this
-   * initiator's.
+   * REGISTER AND MOVE: registers another I_T nexus and gives it the reservation that this one
+   * holds, in one step. Conflict if this initiator does not hold it, or the other nexus does not
+   * exist.
+   *
+   * @param key this initiator's own
+   * @param newKey the key for the other nexus, not 0
+   * @param to the other nexus
+   * @param unregister whether this initiator's registration ends with it
+   * @param persistThroughPowerLoss APTPL, as for {@link RegisterOptions}
    */
+  public ScsiResult<Done> registerAndMove(
+      long key, long newKey, Move to, boolean unregister, boolean persistThroughPowerLoss) {
+    if (newKey == 0) {
+      throw new IllegalArgumentException("REGISTER AND MOVE to key 0");
+    }
+    byte[] parameters =
+        PersistentReserve.moveParameters(key, newKey, to, unregister, persistThroughPowerLoss);
+    return runner.run(
+        Command.out(
+            "REGISTER AND MOVE",
+            PersistentReserve.outCdb(PersistentReserve.REGISTER_AND_MOVE, 0, parameters.length),
+            parameters));
+  }
+
+  @Override
   public ScsiResult<Done> reserve(long key, ReservationType type) {
     return out("RESERVE", PersistentReserve.RESERVE, type.code(), key, 0, RegisterOptions.PLAIN);
   }
 
-  /** RELEASE. Good also when this initiator is registered and holds nothing. */
+  @Override
   public ScsiResult<Done> release(long key, ReservationType type) {
     return out("RELEASE", PersistentReserve.RELEASE, type.code(), key, 0, RegisterOptions.PLAIN);
   }
 
-  /** CLEAR: removes the reservation and every registration of everybody. */
+  @Override
   public ScsiResult<Done> clear(long key) {
     return out("CLEAR", PersistentReserve.CLEAR, 0, key, 0, RegisterOptions.PLAIN);
   }
 
-  /**
-   * PREEMPT: removes the victim's registrations and, where it held the reservation, takes that
-   * over, in one step. Sent once and then verified with READ KEYS and READ RESERVATION, whatever it
-   * returned.
-   *
-   * @param key this initiator's own
-   * @param victim the key to remove; another than {@code key}, not 0
-   * @param type that of the reservation there is
-   */
+  @Override
   public Preemption preempt(long key, long victim, ReservationType type) {
     return preempt("PREEMPT", PersistentReserve.PREEMPT, key, victim, type);
   }
 
-  /**
-   * PREEMPT AND ABORT: as {@link #preempt}, and aborts the commands that the victim had under way.
-   * Where a target does not know it (ILLEGAL REQUEST), the victim's commands sent earlier may still
-   * take effect after a plain PREEMPT.
-   */
+  @Override
   public Preemption preemptAndAbort(long key, long victim, ReservationType type) {
     return preempt("PREEMPT AND ABORT", PersistentReserve.PREEMPT_AND_ABORT, key, victim, type);
   }
 
   private Preemption preempt(
       String command, int action, long key, long victim, ReservationType type) {
-    if (victim == 0 || victim == key) {
-      throw new IllegalArgumentException(
-          "%s of key %016x by key %016x".formatted(command, victim, key));
-    }
+    Preemption.check(command, key, victim);
     ScsiResult<Done> result = out(command, action, type.code(), key, victim, RegisterOptions.PLAIN);
     return Preemption.judge(key, victim, result, readKeys(), readReservation());
   }
@@ -293,107 +386,12 @@ public final class ScsiDevice implements Closeable {
       long key,
       long serviceActionKey,
       RegisterOptions registerOptions) {
-    return run(
-        command,
-        PersistentReserve.outCdb(action, type),
-        PersistentReserve.outParameters(key, serviceActionKey, registerOptions),
-        0,
-        true,
-        data -> Done.DONE);
+    byte[] parameters = PersistentReserve.outParameters(key, serviceActionKey, registerOptions);
+    return runner.run(
+        Command.out(
+            command, PersistentReserve.outCdb(action, type, parameters.length), parameters));
   }
 
-  // ---- sending ----
-
-  private <T> ScsiResult<T> run(
-      String command,
-      byte[] cdb,
-      byte[] out,
-      int inLength,
-      boolean dependsOnReservations,
-      Decoder<T> decoder) {
-    String what = command + " to " + name;
-    List<Sense> seen = new ArrayList<>();
-    while (true) {
-      CommandTransport.Completion c = transport.execute(cdb, out, inLength, options.timeout);
-      if (c.errno() != 0) {
-        return new ScsiResult.TransportError<>(what, c.errno(), 0, 0, List.copyOf(seen));
-      }
-      if (c.status() == CHECK_CONDITION && c.sense().length > 0) {
-        Sense sense;
-        try {
-          sense = Sense.decode(c.sense());
-        } catch (ScsiFormatException e) {
-          return new ScsiResult.BadAnswer<>(
-              what, String.valueOf(e.getMessage()), List.copyOf(seen));
-        }
-        if (sense.isUnitAttention()
-            && seen.size() < options.unitAttentions
-            && !(dependsOnReservations && sense.isReservationLost())) {
-          seen.add(sense);
-          continue;
-        }
-        // A recovered error is a warning about work that was done.
-        if (sense.key() != SenseKey.RECOVERED_ERROR && sense.key() != SenseKey.NO_SENSE) {
-          return new ScsiResult.CheckCondition<>(what, sense, List.copyOf(seen));
-        }
-      } else if (c.status() == RESERVATION_CONFLICT) {
-        return new ScsiResult.ReservationConflict<>(what, List.copyOf(seen));
-      } else if (c.hostStatus() != 0
-          || (c.driverStatus() & 0xf & ~DRIVER_SENSE) != 0
-          || c.status() == CHECK_CONDITION) {
-        return new ScsiResult.TransportError<>(
-            what, 0, c.hostStatus(), c.driverStatus(), List.copyOf(seen));
-      } else if (c.status() != GOOD && c.status() != CONDITION_MET) {
-        return new ScsiResult.OtherStatus<>(what, c.status(), List.copyOf(seen));
-      }
-      try {
-        return new ScsiResult.Good<>(what, decoder.decode(c.data()), List.copyOf(seen));
-      } catch (ScsiFormatException e) {
-        return new ScsiResult.BadAnswer<>(what, String.valueOf(e.getMessage()), List.copyOf(seen));
-      }
-    }
-  }
-
-  private static <A, B> ScsiResult<B> retyped(ScsiResult<A> result) {
-    return switch (result) {
-      case ScsiResult.Good<A> r ->
-          throw new IllegalStateException("a good result has a type: " + r);
-      case ScsiResult.ReservationConflict<A>(String c, List<Sense> s) ->
-          new ScsiResult.ReservationConflict<>(c, s);
-      case ScsiResult.CheckCondition<A>(String c, Sense e, List<Sense> s) ->
-          new ScsiResult.CheckCondition<>(c, e, s);
-      case ScsiResult.OtherStatus<A>(String c, int o, List<Sense> s) ->
-          new ScsiResult.OtherStatus<>(c, o, s);
-      case ScsiResult.TransportError<A>(String c, int e, int h, int d, List<Sense> s) ->
-          new ScsiResult.TransportError<>(c, e, h, d, s);
-      case ScsiResult.BadAnswer<A>(String c, String w, List<Sense> s) ->
-          new ScsiResult.BadAnswer<>(c, w, s);
-    };
-  }
-
-  private static <T> ScsiResult<T> withEarlier(ScsiResult<T> result, List<Sense> earlier) {
-    if (earlier.isEmpty()) {
-      return result;
-    }
-    List<Sense> all = new ArrayList<>(earlier);
-    all.addAll(result.unitAttentions());
-    List<Sense> seen = List.copyOf(all);
-    return switch (result) {
-      case ScsiResult.Good<T>(String c, T v, List<Sense> s) -> new ScsiResult.Good<>(c, v, seen);
-      case ScsiResult.ReservationConflict<T>(String c, List<Sense> s) ->
-          new ScsiResult.ReservationConflict<>(c, seen);
-      case ScsiResult.CheckCondition<T>(String c, Sense e, List<Sense> s) ->
-          new ScsiResult.CheckCondition<>(c, e, seen);
-      case ScsiResult.OtherStatus<T>(String c, int o, List<Sense> s) ->
-          new ScsiResult.OtherStatus<>(c, o, seen);
-      case ScsiResult.TransportError<T>(String c, int e, int h, int d, List<Sense> s) ->
-          new ScsiResult.TransportError<>(c, e, h, d, seen);
-      case ScsiResult.BadAnswer<T>(String c, String w, List<Sense> s) ->
-          new ScsiResult.BadAnswer<>(c, w, seen);
-    };
-  }
-
-  /** Waits for the command under way and closes the device. Registrations stay. */
   @Override
   public void close() {
     transport.close();

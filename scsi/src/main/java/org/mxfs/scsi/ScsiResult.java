@@ -74,7 +74,7 @@ public sealed interface ScsiResult<T> {
    * The device did not answer: time-out, lost path, reset, or the kernel refused the request. What
    * became of the command is not known.
    *
-   * @param errno of the {@code SG_IO} call, or 0 if it returned
+   * @param errno of the {@code SG_IO} or {@code IOC_PR_*} call, or 0 if it returned
    * @param hostStatus {@code DID_*} of the host adapter, or 0
    * @param driverStatus of the driver, or 0
    */
@@ -84,7 +84,10 @@ public sealed interface ScsiResult<T> {
     @Override
     public String toString() {
       if (errno != 0) {
-        return command + ": SG_IO failed, " + Errno.describe(errno) + seen(unitAttentions);
+        return command
+            + ": the system call failed, "
+            + Errno.describe(errno)
+            + seen(unitAttentions);
       }
       String host =
           switch (hostStatus) {

@@ -2,6 +2,8 @@
 
 package org.mxfs.scsi;
 
+import java.util.OptionalLong;
+
 /**
  * What a device says about a CHECK CONDITION (SPC-4 4.5), from the fixed or the descriptor format.
  *
@@ -9,8 +11,11 @@ package org.mxfs.scsi;
  * @param asc additional sense code
  * @param ascq its qualifier
  * @param deferred whether it is about an earlier command; the one it came with was not carried out
+ * @param information what the command defines: the first bad logical block, or after COMPARE AND
+ *     WRITE the offset in bytes of the first difference; unsigned, empty where the device does not
+ *     say
  */
-public record Sense(SenseKey key, int asc, int ascq, boolean deferred) {
+public record Sense(SenseKey key, int asc, int ascq, boolean deferred, OptionalLong information) {
   /** Reservations preempted: another initiator removed this one's reservation. */
   public static final int RESERVATIONS_PREEMPTED = 0x2a03;
 
@@ -19,6 +24,9 @@ public record Sense(SenseKey key, int asc, int ascq, boolean deferred) {
 
   /** Registrations preempted: another initiator removed this one's registration. */
   public static final int REGISTRATIONS_PREEMPTED = 0x2a05;
+
+  /** Type of the information descriptor. */
+  private static final int INFORMATION = 0x00;
 
   private static final int CURRENT_FIXED = 0x70;
   private static final int DEFERRED_FIXED = 0x71;
@@ -36,13 +44,18 @@ public record Sense(SenseKey key, int asc, int ascq, boolean deferred) {
     return switch (format) {
       case CURRENT_FIXED, DEFERRED_FIXED ->
           new Sense(
-              SenseKey.of(p.u8OrZero(2)), fixed(p, 12), fixed(p, 13), format == DEFERRED_FIXED);
+              SenseKey.of(p.u8OrZero(2)),
+              fixed(p, 12),
+              fixed(p, 13),
+              format == DEFERRED_FIXED,
+              fixedInformation(p));
       case CURRENT_DESCRIPTOR, DEFERRED_DESCRIPTOR ->
           new Sense(
               SenseKey.of(p.u8OrZero(1)),
               p.u8OrZero(2),
               p.u8OrZero(3),
-              format == DEFERRED_DESCRIPTOR);
+              format == DEFERRED_DESCRIPTOR,
+              descriptorInformation(p));
       default ->
           throw new ScsiFormatException("sense data of unknown format 0x%02x".formatted(format));
     };
@@ -51,6 +64,25 @@ public record Sense(SenseKey key, int asc, int ascq, boolean deferred) {
   /** A byte of the fixed format that the additional sense length (byte 7) may exclude. */
   private static int fixed(Parameters p, int at) {
     return at < 8 + p.u8OrZero(7) ? p.u8OrZero(at) : 0;
+  }
+
+  /** Bytes 3 to 6, where the VALID bit says that they count (SPC-4 4.5.3). */
+  private static OptionalLong fixedInformation(Parameters p) throws ScsiFormatException {
+    return p.bit(0, 7) && p.length() >= 7 ? OptionalLong.of(p.u32(3)) : OptionalLong.empty();
+  }
+
+  /** The information descriptor (SPC-4 4.5.2.2); a list that ends early ends the search. */
+  private static OptionalLong descriptorInformation(Parameters p) throws ScsiFormatException {
+    int end = Math.min(p.length(), 8 + p.u8OrZero(7));
+    int at = 8;
+    while (end - at >= 2) {
+      int length = 2 + p.u8(at + 1);
+      if (p.u8(at) == INFORMATION && length == 12 && end - at >= length) {
+        return p.bit(at + 2, 7) ? OptionalLong.of(p.u64(at + 4)) : OptionalLong.empty();
+      }
+      at += length;
+    }
+    return OptionalLong.empty();
   }
 
   /** Both additional codes as one number, {@code asc << 8 | ascq}; see the constants. */
@@ -77,73 +109,27 @@ public record Sense(SenseKey key, int asc, int ascq, boolean deferred) {
             || code() == REGISTRATIONS_PREEMPTED);
   }
 
-  /**
-   * The standard's words for the additional codes; for codes not listed here, a general
-   * description.
-   */
+  /** Whether COMPARE AND WRITE (or a verify) found other data than expected. */
+  public boolean isMiscompare() {
+    return key == SenseKey.MISCOMPARE;
+  }
+
+  /** The meaning of the additional codes, in the words of {@link AdditionalSense}. */
   public String text() {
-    return switch (code()) {
-      case 0x0000 -> "no additional sense information";
-      case 0x0400 -> "not ready, cause not reportable";
-      case 0x0401 -> "becoming ready";
-      case 0x0402 -> "not ready, initializing command required";
-      case 0x0403 -> "not ready, manual intervention required";
-      case 0x0404 -> "not ready, format in progress";
-      case 0x0409 -> "not ready, self-test in progress";
-      case 0x040a -> "not accessible, asymmetric access state transition";
-      case 0x040b -> "not accessible, target port in standby state";
-      case 0x040c -> "not accessible, target port in unavailable state";
-      case 0x0c02 -> "write error, auto reallocation failed";
-      case 0x1100 -> "unrecovered read error";
-      case 0x1400 -> "recorded entity not found";
-      case 0x1a00 -> "parameter list length error";
-      case 0x1d00 -> "miscompare during verify operation";
-      case 0x2000 -> "invalid command operation code";
-      case 0x2100 -> "logical block address out of range";
-      case 0x2400 -> "invalid field in CDB";
-      case 0x2500 -> "logical unit not supported";
-      case 0x2600 -> "invalid field in parameter list";
-      case 0x2601 -> "parameter not supported";
-      case 0x2602 -> "parameter value invalid";
-      case 0x2604 -> "invalid release of persistent reservation";
-      case 0x2700 -> "write protected";
-      case 0x2707 -> "space allocation failed, write protect";
-      case 0x2800 -> "medium may have changed";
-      case 0x2900 -> "power on, reset, or bus device reset occurred";
-      case 0x2901 -> "power on occurred";
-      case 0x2902 -> "SCSI bus reset occurred";
-      case 0x2903 -> "bus device reset function occurred";
-      case 0x2904 -> "device internal reset";
-      case 0x2907 -> "I_T nexus loss occurred";
-      case 0x2a00 -> "parameters changed";
-      case 0x2a01 -> "mode parameters changed";
-      case RESERVATIONS_PREEMPTED -> "reservations preempted";
-      case RESERVATIONS_RELEASED -> "reservations released";
-      case REGISTRATIONS_PREEMPTED -> "registrations preempted";
-      case 0x2a06 -> "asymmetric access state changed";
-      case 0x2a09 -> "capacity data has changed";
-      case 0x2c00 -> "command sequence error";
-      case 0x2f00 -> "commands cleared by another initiator";
-      case 0x3a00 -> "medium not present";
-      case 0x3d00 -> "invalid bits in identify message";
-      case 0x3e01 -> "logical unit failure";
-      case 0x3f03 -> "INQUIRY data has changed";
-      case 0x3f0e -> "REPORTED LUNS data has changed";
-      case 0x4400 -> "internal target failure";
-      case 0x4700 -> "SCSI parity error";
-      case 0x4b00 -> "data phase error";
-      case 0x4e00 -> "overlapped commands attempted";
-      case 0x5504 -> "insufficient registration resources";
-      default ->
-          asc == 0x29
-              ? "power on or reset"
-              : asc == 0x2a ? "parameters changed" : "additional sense";
-    };
+    return AdditionalSense.text(asc, ascq);
   }
 
   @Override
   public String toString() {
-    return "%s %02X/%02X (%s)%s"
-        .formatted(key, asc, ascq, text(), deferred ? ", about an earlier command" : "");
+    return "%s %02X/%02X (%s)%s%s"
+        .formatted(
+            key,
+            asc,
+            ascq,
+            text(),
+            information.isPresent()
+                ? ", information " + Long.toUnsignedString(information.getAsLong())
+                : "",
+            deferred ? ", about an earlier command" : "");
   }
 }

@@ -20,10 +20,13 @@ import org.mxfs.bindings.linux.sg_io_hdr;
  */
 final class SgIo implements CommandTransport {
   /**
-   * The longest answer that the 16 bit allocation length of the commands here allows, in whole
+   * What most commands need: the longest answer that a 16 bit allocation length allows, in whole
    * pages.
    */
   private static final int DATA_LENGTH = 1 << 16;
+
+  /** What READ and WRITE may need. */
+  static final int MAX_DATA_LENGTH = 1 << 20;
 
   private static final int CDB_LENGTH = 16;
 
@@ -37,7 +40,7 @@ final class SgIo implements CommandTransport {
   private final MemorySegment header = arena.allocate(sg_io_hdr.SIZE, sg_io_hdr.ALIGN);
   private final MemorySegment cdb = arena.allocate(CDB_LENGTH, 8);
   private final MemorySegment sense = arena.allocate(SENSE_LENGTH, 8);
-  private final MemorySegment data = arena.allocate(DATA_LENGTH, PAGE);
+  private MemorySegment data = arena.allocate(DATA_LENGTH, PAGE);
   private boolean closed;
 
   private SgIo(int fd) {
@@ -66,6 +69,15 @@ final class SgIo implements CommandTransport {
             "this is no SCSI disk (but a file, a partition of something else, NVMe, virtio-blk or"
                 + " device mapper), so it takes no SG_IO");
       }
+      if (DevicePaths.isDeviceMapper(device)) {
+        Linux.close(fd);
+        throw new ErrnoException(
+            "open",
+            device + ", for SG_IO",
+            Errnos.ENOTTY,
+            "this is a device-mapper device: the kernel would choose one of its paths for each"
+                + " command; open its paths (DevicePaths) or use BlockReservations");
+      }
       return new SgIo(fd);
     }
   }
@@ -77,7 +89,7 @@ final class SgIo implements CommandTransport {
     if (closed) {
       return new Completion(Errnos.EBADF, 0, 0, 0, new byte[0], new byte[0]);
     }
-    if (command.length > CDB_LENGTH || out.length > DATA_LENGTH || inLength > DATA_LENGTH) {
+    if (command.length > CDB_LENGTH || out.length > MAX_DATA_LENGTH || inLength > MAX_DATA_LENGTH) {
       throw new IllegalArgumentException(
           "a command of "
               + command.length
@@ -87,6 +99,9 @@ final class SgIo implements CommandTransport {
     }
     if (out.length > 0 && inLength > 0) {
       throw new IllegalArgumentException("a command goes one way");
+    }
+    if (Math.max(out.length, inLength) > data.byteSize()) {
+      data = arena.allocate(MAX_DATA_LENGTH, PAGE);
     }
     header.fill((byte) 0);
     sense.fill((byte) 0);

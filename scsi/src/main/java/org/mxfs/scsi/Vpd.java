@@ -3,18 +3,23 @@
 package org.mxfs.scsi;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /**
  * Decoders of INQUIRY, its vital product data pages and READ CAPACITY(16), SPC-4 6.6 and 7.8, SBC-3
- * 5.16.
+ * 5.16 and 6.6.3.
  */
 final class Vpd {
   static final int SUPPORTED_PAGES = 0x00;
   static final int SERIAL_NUMBER = 0x80;
   static final int DEVICE_IDENTIFICATION = 0x83;
+  static final int BLOCK_LIMITS = 0xb0;
 
   private static final int HEADER = 4;
+
+  /** Of SBC-3. */
+  private static final int BLOCK_LIMITS_LENGTH = 64;
 
   private Vpd() {}
 
@@ -66,6 +71,29 @@ final class Vpd {
       at += 4 + length;
     }
     return List.copyOf(designators);
+  }
+
+  /** Fields past the end of the page, which grew from SBC to SBC, are zero: no limit stated. */
+  static BlockLimits blockLimits(byte[] data) throws ScsiFormatException {
+    Parameters received = new Parameters("VPD page 0xb0", data);
+    int length = page(received, BLOCK_LIMITS);
+    if (length < 12) {
+      throw new ScsiFormatException("VPD page 0xb0: length " + length);
+    }
+    Parameters p =
+        new Parameters(
+            "VPD page 0xb0",
+            Arrays.copyOf(received.bytes(0, HEADER + length), BLOCK_LIMITS_LENGTH));
+    return new BlockLimits(
+        p.u8(5),
+        p.u16(6),
+        p.u32(8),
+        p.u32(12),
+        p.u32(20),
+        p.u32(24),
+        p.u32(28),
+        p.u64(36),
+        p.bit(4, 0));
   }
 
   static Capacity capacity(byte[] data) throws ScsiFormatException {

@@ -32,7 +32,10 @@ class ParserRobustnessTest {
       List.of(
           new Subject(
               "sense, fixed", Sense::decode, "70 00 06 00000000 0a 00000000 2a 05 00 000000"),
-          new Subject("sense, descriptor", Sense::decode, "72 05 26 04 00000000"),
+          new Subject(
+              "sense, descriptor",
+              Sense::decode,
+              "72 05 26 04 00000014 02 06 000000000000 00 0a 80 00 0000000000000007"),
           new Subject("inquiry", Vpd::inquiry, "0000050200000002" + "41".repeat(28)),
           new Subject("page 00", Vpd::supportedPages, "00 00 0003 00 80 83"),
           new Subject("page 80", Vpd::serialNumber, "00 80 0008 2020202062656166"),
@@ -41,6 +44,11 @@ class ParserRobustnessTest {
               Vpd::designators,
               "00 83 0020 02 01 00 08 4945542020202031 01 03 00 08 6000000000000001 51 94 00 04"
                   + " 00000001"),
+          new Subject(
+              "page b0",
+              Vpd::blockLimits,
+              "00 b0 003c 01 08 0010 00000800 00000400 00000000 ffffffff 00000100 00000008"
+                  + "00".repeat(32)),
           new Subject(
               "capacity",
               Vpd::capacity,
@@ -120,6 +128,9 @@ class ParserRobustnessTest {
               device.designators(),
               device.testUnitReady(),
               device.readCapacity(),
+              device.blockLimits(),
+              device.read(0, 1, 512, false),
+              device.compareAndWrite(0, new byte[512], new byte[512], 512, false),
               device.readKeys(),
               device.readReservation(),
               device.reportCapabilities(),

@@ -4,6 +4,7 @@ package org.mxfs.scsi;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
+import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
 import static org.mxfs.scsi.ScriptedTransport.hex;
 
 import java.util.HexFormat;
@@ -132,7 +133,7 @@ class PersistentReserveTest {
         .isEqualTo("5e030000000000fff800");
     assertThat(
             HexFormat.of()
-                .formatHex(PersistentReserve.outCdb(PersistentReserve.PREEMPT_AND_ABORT, 5)))
+                .formatHex(PersistentReserve.outCdb(PersistentReserve.PREEMPT_AND_ABORT, 5, 24)))
         .isEqualTo("5f050500000000001800");
     assertThat(
             HexFormat.of()
@@ -140,5 +141,25 @@ class PersistentReserveTest {
                     PersistentReserve.outParameters(
                         0x0102030405060708L, 0x1112131415161718L, new RegisterOptions(true, true))))
         .isEqualTo("0102030405060708" + "1112131415161718" + "00000000" + "05" + "000000");
+  }
+
+  @Test
+  void aMoveNamesTheOtherNexus() {
+    byte[] id = hex("06000000 00000000 00000000 00000000 00000000 00000000");
+    assertThat(
+            HexFormat.of()
+                .formatHex(PersistentReserve.moveParameters(0xa, 0xb, new Move(2, id), true, true)))
+        .isEqualTo(
+            "000000000000000a000000000000000b00030002000000180600000000000000"
+                + "00000000000000000000000000000000");
+    assertThat(PersistentReserve.moveParameters(1, 2, new Move(0x1234, id), false, false))
+        .containsSequence(0, 0, 0x12, 0x34, 0, 0, 0, 24, 6);
+    for (int length : new int[] {0, 4, 23, 26, 0x10000}) {
+      assertThatIllegalArgumentException()
+          .isThrownBy(
+              () ->
+                  PersistentReserve.moveParameters(
+                      1, 2, new Move(1, new byte[length]), false, false));
+    }
   }
 }

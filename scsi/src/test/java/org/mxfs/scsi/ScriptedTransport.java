@@ -13,8 +13,8 @@ import java.util.Queue;
 
 /**
  * A logical unit that answers as told: for the answers that no real disk gives on demand (lost
- * paths, floods of unit attentions, garbage). What a real disk answers is tested on one, with
- * {@link ScsiCommandLine}.
+ * paths, floods of unit attentions, garbage). What a real disk answers is tested on one, with the
+ * lab's protocol.
  */
 final class ScriptedTransport implements CommandTransport {
   private final Queue<Completion> answers = new ArrayDeque<>();

@@ -8,6 +8,7 @@ import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException
 
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.HexFormat;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.mxfs.bindings.ErrnoException;
@@ -190,6 +191,77 @@ class ScsiDeviceTest {
 
     assertThat(lun.sent().stream().filter(c -> c.startsWith("5f04") || c.startsWith("5f05")))
         .hasSize(6);
+  }
+
+  @Test
+  void dataCommandsCarryBlockCountAndForcedUnitAccess() throws Exception {
+    byte[] block = new byte[512];
+    block[0] = 0x41;
+    String data = HexFormat.of().formatHex(block);
+    lun.good(data).good("").good("").good("").good("");
+    assertThat(device.read(0x1_0000_0002L, 1, 512, true).orThrow()).isEqualTo(block);
+    device.write(2, block, 512, false).orThrow();
+    device.compareAndWrite(3, block, block, 512, true).orThrow();
+    device.synchronizeCache(4, 8).orThrow();
+    device.synchronizeCache(0, 0).orThrow();
+    assertThat(lun.sent())
+        .containsExactly(
+            "88080000000100000002000000010000",
+            "8a000000000000000002000000010000 " + data,
+            "89080000000000000003000000010000 " + data + data,
+            "91000000000000000004000000080000",
+            "91000000000000000000000000000000");
+  }
+
+  @Test
+  void aShortReadIsNoGoodAnswer() {
+    lun.good("4142");
+    assertThat(device.read(0, 1, 512, false))
+        .isInstanceOf(ScsiResult.BadAnswer.class)
+        .asString()
+        .contains("2 bytes came of 512");
+  }
+
+  @Test
+  void aMiscompareIsToldWithItsOffset() {
+    lun.sense("f0 00 0e 00000010 0a 00000000 1d 00 00 000000");
+    assertThat(device.compareAndWrite(0, new byte[512], new byte[512], 512, false))
+        .isInstanceOfSatisfying(
+            ScsiResult.CheckCondition.class,
+            c -> {
+              assertThat(c.sense().isMiscompare()).isTrue();
+              assertThat(c.sense().information()).hasValue(16);
+            });
+  }
+
+  @Test
+  void aWriteThatMeetsLostReservationsIsNotSentAgainAndAReadIs() {
+    lun.sense(UNIT_ATTENTION, Sense.RESERVATIONS_RELEASED);
+    assertThat(device.write(0, new byte[512], 512, false))
+        .isInstanceOf(ScsiResult.CheckCondition.class);
+    lun.sense(UNIT_ATTENTION, Sense.RESERVATIONS_PREEMPTED);
+    assertThat(device.compareAndWrite(0, new byte[512], new byte[512], 512, false))
+        .isInstanceOf(ScsiResult.CheckCondition.class);
+    lun.sense(UNIT_ATTENTION, Sense.REGISTRATIONS_PREEMPTED).good("00".repeat(512));
+    assertThat(device.read(0, 1, 512, false).isGood()).isTrue();
+    assertThat(lun.sent()).hasSize(4);
+  }
+
+  @Test
+  void transfersThatCannotBeAreRefusedBeforeAnythingIsSent() {
+    byte[] tooLong = new byte[ScsiDevice.MAX_TRANSFER + 512];
+    assertThatIllegalArgumentException().isThrownBy(() -> device.read(0, 0, 512, false));
+    assertThatIllegalArgumentException()
+        .isThrownBy(() -> device.read(0, Integer.MAX_VALUE, 4096, false));
+    assertThatIllegalArgumentException()
+        .isThrownBy(() -> device.write(0, new byte[513], 512, false));
+    assertThatIllegalArgumentException().isThrownBy(() -> device.write(0, tooLong, 512, false));
+    assertThatIllegalArgumentException()
+        .isThrownBy(() -> device.compareAndWrite(0, new byte[512], new byte[1024], 512, false));
+    assertThatIllegalArgumentException()
+        .isThrownBy(
+            () -> device.compareAndWrite(0, new byte[256 * 512], new byte[256 * 512], 512, false));
+    assertThat(lun.sent()).isEmpty();
   }
 
   @Test

@@ -63,7 +63,26 @@ class VpdTest {
   }
 
   @Test
+  void blockLimitsAreDecoded() throws Exception {
+    BlockLimits b =
+        Vpd.blockLimits(
+            hex(
+                "00 b0 003c 01 08 0010 00000800 00000400 00000000 ffffffff 00000100 00000008"
+                    + "00000000 0000000000100000"
+                    + "00".repeat(20)));
+    assertThat(b)
+        .isEqualTo(new BlockLimits(8, 16, 2048, 1024, 0xffffffffL, 256, 8, 0x100000, true));
+    assertThat(Vpd.blockLimits(hex("00 b0 000c 00 00 0001 00000080 00000040")))
+        .as("the short page of SBC-2")
+        .isEqualTo(new BlockLimits(0, 1, 128, 64, 0, 0, 0, 0, false));
+  }
+
+  @Test
   void wrongPagesAndBadLengthsAreRefused() {
+    assertThatExceptionOfType(ScsiFormatException.class)
+        .isThrownBy(() -> Vpd.blockLimits(hex("00 b0 0004 00 00 0001")));
+    assertThatExceptionOfType(ScsiFormatException.class)
+        .isThrownBy(() -> Vpd.blockLimits(hex("00 b0 003c 00 00 0001 00000080 00000040")));
     assertThatExceptionOfType(ScsiFormatException.class)
         .isThrownBy(() -> Vpd.serialNumber(hex("00 83 0000")))
         .withMessageContaining("0x83");

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package org.mxfs.ctl;
+
+import java.util.List;
+import java.util.function.Function;
+import java.util.stream.Collectors;
+
+/** Writes JSON (RFC 8259); there is nothing here to read it. */
+final class Json {
+  private Json() {}
+
+  static String string(String value) {
+    StringBuilder json = new StringBuilder("\"");
+    for (int i = 0; i < value.length(); i++) {
+      char c = value.charAt(i);
+      switch (c) {
+        case '"' -> json.append("\\\"");
+        case '\\' -> json.append("\\\\");
+        default -> {
+          if (c < ' ' || Character.isSurrogate(c)) {
+            json.append("\\u%04x".formatted((int) c));
+          } else {
+            json.append(c);
+          }
+        }
+      }
+    }
+    return json.append('"').toString();
+  }
+
+  static <T> String list(List<T> values, Function<T, String> writer) {
+    return values.stream().map(writer).collect(Collectors.joining(",", "[", "]"));
+  }
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package org.mxfs.ctl;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.util.Arrays;
+import java.util.stream.Collectors;
+import org.junit.jupiter.api.Test;
+import picocli.CommandLine;
+
+/** The command line: help, versions, exit statuses. */
+class MainTest {
+  private final StringWriter said = new StringWriter();
+
+  private int run(String... words) {
+    CommandLine line = Main.commandLine();
+    line.setOut(new PrintWriter(said));
+    line.setErr(new PrintWriter(said));
+    return line.execute(words);
+  }
+
+  @Test
+  void helpNamesEveryExitStatus() {
+    assertThat(run("scsi", "check", "--help")).isZero();
+    String statuses =
+        Arrays.stream(Verdict.values())
+            .map(v -> Integer.toString(v.exitStatus()))
+            .distinct()
+            .collect(Collectors.joining("|"));
+    for (String status : statuses.split("\\|")) {
+      assertThat(said.toString()).containsPattern("(?m)^ +" + status + "\\b");
+    }
+  }
+
+  @Test
+  void wrongUsageIsStatus2() {
+    assertThat(run()).isEqualTo(2);
+    assertThat(run("scsi")).isEqualTo(2);
+    assertThat(run("scsi", "check")).isEqualTo(2);
+    assertThat(run("scsi", "check", "--wrong", "/dev/null")).isEqualTo(2);
+    assertThat(run("nonsense")).isEqualTo(2);
+  }
+
+  @Test
+  void whatIsNoDeviceIsNotChecked() {
+    assertThat(run("scsi", "check", "/dev/null")).isEqualTo(Verdict.UNKNOWN.exitStatus());
+    assertThat(run("scsi", "check", "/missing")).isEqualTo(Verdict.UNKNOWN.exitStatus());
+  }
+}

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package org.mxfs.scsi;
+
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.stream.Stream;
+import org.mxfs.bindings.Errno;
+import org.mxfs.bindings.ErrnoException;
+import org.mxfs.bindings.linux.Errnos;
+import org.mxfs.bindings.linux.Linux;
+import org.mxfs.bindings.linux.statx;
+
+/**
+ * The paths of this machine to the logical unit behind a block device. A registration belongs to a
+ * path (an I_T nexus), not to a machine: what is to keep its access has to be registered on every
+ * one.
+ *
+ * <p>Two sources, taken together: the paths that device-mapper multipath put under the device
+ * ({@code slaves/}), and every other SCSI disk whose VPD page 0x83 (which the kernel keeps in
+ * {@code device/vpd_pg83}) gives the unit the same world-wide name, whether multipath knows it or
+ * not.
+ *
+ * @param name the kernel's name of the device, e.g. {@code sdb} or {@code dm-0}
+ * @param kind what the device is
+ * @param paths device nodes of SCSI disks, in the order of their names; empty unless the device is
+ *     {@link Kind#SCSI_DISK} or {@link Kind#MULTIPATH}
+ */
+public record DevicePaths(String name, Kind kind, List<Path> paths) {
+  /** What a block device is. */
+  public enum Kind {
+    /** One path to a logical unit. */
+    SCSI_DISK,
+    /** A device-mapper multipath device over such paths. */
+    MULTIPATH,
+    /** Part of a disk: reservations are for the whole one. */
+    PARTITION,
+    /** Anything else: NVMe, virtio-blk, a logical volume, md, a loop device. */
+    OTHER
+  }
+
+  private static final String NAME_A_BLOCK_DEVICE = "name a block device, such as /dev/sdb";
+  private static final Path SYS = Path.of("/sys");
+  private static final Path DEV = Path.of("/dev");
+
+  /** What dm-multipath's user space puts before the unit's name (multipath-tools, dmsetup). */
+  private static final String MULTIPATH_UUID = "mpath-";
+
+  /** Copies the paths. */
+  public DevicePaths {
+    paths = List.copyOf(paths);
+  }
+
+  /**
+   * Looks a block device up by its number, as its name may be a link.
+   *
+   * @throws IOException if there is no such device, or sysfs does not have it
+   */
+  public static DevicePaths find(Path device) throws IOException {
+    String number =
+        number(device)
+            .orElseThrow(
+                () ->
+                    new ErrnoException(
+                        "statx", device.toString(), Errnos.ENOTBLK, NAME_A_BLOCK_DEVICE));
+    return find(SYS, DEV, number);
+  }
+
+  /**
+   * As {@link #find(Path)}, in another tree than {@code /sys}.
+   *
+   * @param sys the root of a tree like sysfs
+   * @param dev where the device nodes are
+   * @param number major and minor, e.g. {@code 8:16}
+   */
+  static DevicePaths find(Path sys, Path dev, String number) throws IOException {
+    Path entry = sys.resolve("dev/block").resolve(number);
+    Path dir;
+    try {
+      dir = entry.toRealPath();
+    } catch (NoSuchFileException e) {
+      throw new NoSuchFileException(entry.toString(), null, "no block device " + number);
+    }
+    String name = String.valueOf(dir.getFileName());
+    Kind kind = kind(dir);
+    Set<String> paths = new TreeSet<>(DevicePaths::inOrder);
+    if (kind == Kind.SCSI_DISK) {
+      paths.add(name);
+    } else if (kind == Kind.MULTIPATH) {
+      for (Path slave : list(dir.resolve("slaves"))) {
+        if (isScsiDisk(slave)) {
+          paths.add(String.valueOf(slave.getFileName()));
+        }
+      }
+    }
+    addSameUnit(sys, paths);
+    return new DevicePaths(name, kind, paths.stream().map(dev::resolve).toList());
+  }
+
+  private static Kind kind(Path dir) throws IOException {
+    if (Files.exists(dir.resolve("partition"))) {
+      return Kind.PARTITION;
+    }
+    if (isScsiDisk(dir)) {
+      return Kind.SCSI_DISK;
+    }
+    Path uuid = dir.resolve("dm/uuid");
+    return Files.exists(uuid) && Files.readString(uuid).startsWith(MULTIPATH_UUID)
+        ? Kind.MULTIPATH
+        : Kind.OTHER;
+  }
+
+  private static boolean isScsiDisk(Path dir) {
+    return Files.exists(dir.resolve("device/scsi_level"));
+  }
+
+  private static void addSameUnit(Path sys, Set<String> paths) throws IOException {
+    Set<Designator> unit = new HashSet<>();
+    for (String path : paths) {
+      unit.addAll(unitNames(sys.resolve("block").resolve(path)));
+    }
+    if (unit.isEmpty()) {
+      return;
+    }
+    for (Path disk : list(sys.resolve("block"))) {
+      if (isScsiDisk(disk) && unitNames(disk).stream().anyMatch(unit::contains)) {
+        paths.add(String.valueOf(disk.getFileName()));
+      }
+    }
+  }
+
+  /** The world-wide names of the unit behind a path; none where the device does not tell any. */
+  private static List<Designator> unitNames(Path disk) throws IOException {
+    byte[] page;
+    try {
+      page = Files.readAllBytes(disk.resolve("device/vpd_pg83"));
+    } catch (NoSuchFileException e) {
+      return List.of();
+    }
+    try {
+      return Vpd.designators(page).stream().filter(Designator::isWorldWideUnitName).toList();
+    } catch (ScsiFormatException e) {
+      throw new IOException(disk + "/device/vpd_pg83: " + e.getMessage(), e);
+    }
+  }
+
+  /** sda before sdb before sdaa, as the kernel counts. */
+  private static int inOrder(String a, String b) {
+    return a.length() != b.length() ? Integer.compare(a.length(), b.length()) : a.compareTo(b);
+  }
+
+  private static List<Path> list(Path dir) throws IOException {
+    try (Stream<Path> files = Files.list(dir)) {
+      return files.toList();
+    }
+  }
+
+  static boolean isDeviceMapper(Path device) throws ErrnoException {
+    Optional<String> number = number(device);
+    return number.isPresent()
+        && Files.exists(SYS.resolve("dev/block").resolve(number.get()).resolve("dm"));
+  }
+
+  /** Major and minor, if it is a block device. */
+  private static Optional<String> number(Path device) throws ErrnoException {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment buffer = arena.allocate(statx.SIZE, statx.ALIGN);
+      Errno.check(
+          Linux.statx(
+              org.mxfs.bindings.linux.Files.AT_FDCWD,
+              arena.allocateFrom(device.toString()),
+              0,
+              org.mxfs.bindings.linux.Files.STATX_TYPE,
+              buffer),
+          "statx",
+          device.toString(),
+          NAME_A_BLOCK_DEVICE);
+      boolean block =
+          (statx.stx_mode(buffer, 0) & org.mxfs.bindings.linux.Files.S_IFMT)
+              == org.mxfs.bindings.linux.Files.S_IFBLK;
+      return block
+          ? Optional.of(statx.stx_rdev_major(buffer, 0) + ":" + statx.stx_rdev_minor(buffer, 0))
+          : Optional.empty();
+    }
+  }
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package org.mxfs.scsi;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
+import static org.mxfs.scsi.ScriptedTransport.hex;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.mxfs.bindings.ErrnoException;
+import org.mxfs.scsi.DevicePaths.Kind;
+
+/**
+ * On trees of sysfs' shape, as a machine with two paths to one unit has them; real ones are looked
+ * at in the lab.
+ */
+class DevicePathsTest {
+  private static final Path DEV = Path.of("/dev");
+
+  @TempDir Path sys;
+
+  private Path block(String name, String number) throws IOException {
+    Path dir = Files.createDirectories(sys.resolve("devices").resolve(name));
+    Files.createDirectories(sys.resolve("dev/block"));
+    Files.createDirectories(sys.resolve("block"));
+    Files.createSymbolicLink(sys.resolve("dev/block").resolve(number), dir);
+    Files.createSymbolicLink(sys.resolve("block").resolve(name), dir);
+    return dir;
+  }
+
+  private Path disk(String name, String number) throws IOException {
+    Path dir = block(name, number);
+    Files.createDirectories(dir.resolve("device"));
+    Files.writeString(dir.resolve("device/scsi_level"), "7\n");
+    return dir;
+  }
+
+  private void disk(String name, String number, int unit, int port) throws IOException {
+    // The unit's NAA name, and the relative target port, in which its paths differ.
+    String page = "00 83 0014 01 03 00 08 600140%010x 01 94 00 04 0000%04x".formatted(unit, port);
+    Files.write(disk(name, number).resolve("device/vpd_pg83"), hex(page));
+  }
+
+  private void mapper(String name, String number, String uuid, String... slaves)
+      throws IOException {
+    Path dir = block(name, number);
+    Files.createDirectories(dir.resolve("slaves"));
+    Files.createDirectories(dir.resolve("dm"));
+    Files.writeString(dir.resolve("dm/uuid"), uuid + "\n");
+    for (String slave : slaves) {
+      Files.createSymbolicLink(
+          dir.resolve("slaves").resolve(slave), sys.resolve("block").resolve(slave));
+    }
+  }
+
+  private DevicePaths find(String number) throws IOException {
+    return DevicePaths.find(sys, DEV, number);
+  }
+
+  @Test
+  void aDiskAloneIsItsOnlyPath() throws Exception {
+    disk("sda", "8:0", 1, 1);
+    disk("sdb", "8:16", 2, 1);
+    disk("sdc", "8:32");
+    assertThat(find("8:0"))
+        .isEqualTo(new DevicePaths("sda", Kind.SCSI_DISK, java.util.List.of(DEV.resolve("sda"))));
+    assertThat(find("8:32").paths()).as("a disk that tells no name").hasSize(1);
+  }
+
+  @Test
+  void multipathIsResolvedToItsPathsInTheKernelsOrder() throws Exception {
+    disk("sdb", "8:16", 1, 1);
+    disk("sdaa", "65:160", 1, 2);
+    mapper("dm-0", "253:0", "mpath-3600140", "sdaa", "sdb");
+    DevicePaths found = find("253:0");
+    assertThat(found.kind()).isEqualTo(Kind.MULTIPATH);
+    assertThat(found.paths()).containsExactly(DEV.resolve("sdb"), DEV.resolve("sdaa"));
+  }
+
+  @Test
+  void pathsThatMultipathDoesNotKnowAreFoundByTheUnitsName() throws Exception {
+    disk("sda", "8:0", 7, 1);
+    disk("sdb", "8:16", 7, 2);
+    disk("sdc", "8:32", 7, 3);
+    disk("sdd", "8:48", 8, 1);
+    mapper("dm-0", "253:0", "mpath-3600140", "sda", "sdb");
+    assertThat(find("253:0").paths())
+        .containsExactly(DEV.resolve("sda"), DEV.resolve("sdb"), DEV.resolve("sdc"));
+    assertThat(find("8:16").paths()).hasSize(3);
+  }
+
+  @Test
+  void whatIsNoWholeUnitHasNoPaths() throws Exception {
+    disk("sda", "8:0", 1, 1);
+    Files.writeString(block("sda1", "8:1").resolve("partition"), "1\n");
+    mapper("dm-1", "253:1", "LVM-abc", "sda");
+    mapper("dm-2", "253:2", "part1-mpath-3600140", "sda");
+    block("nvme0n1", "259:0");
+    assertThat(find("8:1")).isEqualTo(new DevicePaths("sda1", Kind.PARTITION, java.util.List.of()));
+    for (String number : new String[] {"253:1", "253:2", "259:0"}) {
+      assertThat(find(number).kind()).isEqualTo(Kind.OTHER);
+      assertThat(find(number).paths()).isEmpty();
+    }
+  }
+
+  @Test
+  void aDeviceThatIsNotThereAndAPageThatIsGarbageAreErrors() throws Exception {
+    assertThatExceptionOfType(NoSuchFileException.class)
+        .isThrownBy(() -> find("8:0"))
+        .withMessageContaining("no block device 8:0");
+    Files.write(disk("sda", "8:0").resolve("device/vpd_pg83"), hex("00 80 0000"));
+    assertThatExceptionOfType(IOException.class)
+        .isThrownBy(() -> find("8:0"))
+        .withMessageContaining("vpd_pg83");
+    assertThatExceptionOfType(ErrnoException.class)
+        .isThrownBy(() -> DevicePaths.find(sys.resolve("missing")))
+        .satisfies(e -> assertThat(e.errnoName()).isEqualTo("ENOENT"));
+    assertThatExceptionOfType(ErrnoException.class)
+        .isThrownBy(() -> DevicePaths.find(Path.of("/dev/null")))
+        .satisfies(e -> assertThat(e.errnoName()).isEqualTo("ENOTBLK"));
+  }
+}

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the scripts about SCSI share: two seats at one logical unit, the library's commands and sg3-utils' at each, and LIO, the
+kernel's own target, as a second kind of array.
+
+A seat is one I_T nexus: a node's /dev/sda, or one of two loopback disks in a node. A sequence of steps is run twice from the same
+state, by the library and by sg_persist; after each step both are asked for the state. The two records must be equal.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Callable
+
+from . import build
+from .node import Node
+from .protocol import PROGRAMS, Program, Stage
+
+CLASSES = "/run/scsi-tool"
+JAVA = ("/usr/lib/mxfs/bin/java -XX:+UseSerialGC {options} -Xmx128m -XX:-UsePerfData -Xlog:disable "
+        f"--enable-native-access=org.mxfs.bindings --add-modules org.mxfs.scsi -cp {CLASSES} org.mxfs.scsi.tool.ScsiCommandLine")
+
+
+class Tool:
+    """The library's test program on a node: scsi/src/test/java/org/mxfs/scsi/tool/ScsiCommandLine.java."""
+
+    def __init__(self, stage: Stage, node: Node, options: str = "-Xint"):
+        node.push(build.scsi_tool(build.install_tree()), CLASSES)
+        self.program: Program = stage.start(node, JAVA.format(options=options))
+        stage.same(self.program.line(90), "ready", "the SCSI test program")
+
+    def say(self, text: str, limit: float = 60) -> str:
+        self.program.process.stdin.write((text + "\n").encode())
+        self.program.process.stdin.flush()
+        return self.program.line(limit)
+
+
+class Shell:
+    """A shell on a node that stays: a connection for each of hundreds of short commands would cost more than they do."""
+
+    END = "==end=="
+
+    def __init__(self, stage: Stage, node: Node):
+        self.program: Program = stage.start(node, "bash")
+
+    def run(self, command: str, limit: float = 60) -> tuple[int, str]:
+        """Exit status, and all that was printed."""
+        self.program.process.stdin.write(f"{{ {command}; }} </dev/null 2>&1; s=$?; echo; echo {self.END} $s\n".encode())
+        self.program.process.stdin.flush()
+        lines = []
+        while not (line := self.program.line(limit)).startswith(self.END):
+            lines.append(line)
+        return int(line.removeprefix(self.END)), "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Seat:
+    """One I_T nexus, for the library and for sg3-utils."""
+
+    tool: Tool
+    shell: Shell
+    device: str
+
+    def say(self, command: str) -> str:
+        return self.tool.say(f"{self.device} {command}")
+
+    def sg(self, command: str) -> tuple[int, str]:
+        """A program of sg3-utils at this seat: exit status, and what it said."""
+        program, _, options = command.partition(" ")
+        return self.shell.run(f"{program} {self.device} {options}")
+
+    def page(self, page: int) -> bytes:
+        """A VPD page as sg3-utils received it."""
+        return bytes.fromhex(self.shell.run(f"sg_vpd -r -p {page:#x} {self.device} | od -An -v -tx1")[1])
+
+
+# ---- the same step, two ways
+
+def by_library(seat: Seat, step: str) -> tuple[str, list[str]]:
+    """Outcome of a step, and the unit attentions that were on the device before it."""
+    attentions = re.findall(r"UNIT_ATTENTION [0-9A-F/]+ \(([^)]*)\)", seat.say("ready"))
+    said = seat.say(step).split(" | ")[0]
+    for word, outcome in ((": GOOD", "good"), (": RESERVATION CONFLICT", "conflict"), ("ILLEGAL_REQUEST", "illegal request"),
+                          ("NOT_READY", "not ready")):
+        if word in said:
+            return outcome, attentions
+    return said, attentions
+
+
+_SG_ACTION = {"register": "--register --param-rk=0x{0} --param-sark=0x{1}", "ignore": "--register-ignore --param-sark=0x{0}",
+              "register-aptpl": "--register --param-aptpl --param-rk=0x{0} --param-sark=0x{1}",
+              "reserve": "--reserve --param-rk=0x{0} --prout-type={1}", "release": "--release --param-rk=0x{0} --prout-type={1}",
+              "clear": "--clear --param-rk=0x{0}", "preempt": "--preempt --param-rk=0x{0} --param-sark=0x{1} --prout-type={2}",
+              "abort": "--preempt-abort --param-rk=0x{0} --param-sark=0x{1} --prout-type={2}"}
+_SG_OUTCOME = {0: "good", 2: "not ready", 24: "conflict", 5: "illegal request", 9: "illegal request", 19: "illegal request"}  # 19: a parameter is wrong
+
+
+def by_sg(seat: Seat, step: str) -> tuple[str, list[str]]:
+    attentions = []
+    for _ in range(16):
+        status, said = seat.sg("sg_raw 00 00 00 00 00 00")  # TEST UNIT READY
+        if status == 0:
+            break
+        attentions += [text.strip().lower() for text in re.findall(r"Additional sense: (.*)", said)]
+    action, *arguments = step.split()
+    if action == "move":
+        key, new, port, identity = arguments
+        options = (f"--register-move --param-rk=0x{key} --param-sark=0x{new} --relative-target-port={port} "
+                   f"--transport-id=sas,{identity[8:24]}")
+    else:
+        options = _SG_ACTION[action].format(*arguments)
+    status, said = seat.sg(f"sg_persist -n -o {options}")
+    return _SG_OUTCOME.get(status, f"status {status}: {said}"), attentions
+
+
+@dataclass(frozen=True)
+class State:
+    generation: int
+    keys: tuple[str, ...]
+    holder: str   # "", or "KEY type N"
+
+
+_TYPES = {"WRITE_EXCLUSIVE": 1, "EXCLUSIVE_ACCESS": 3, "WRITE_EXCLUSIVE_REGISTRANTS_ONLY": 5, "EXCLUSIVE_ACCESS_REGISTRANTS_ONLY": 6,
+          "WRITE_EXCLUSIVE_ALL_REGISTRANTS": 7, "EXCLUSIVE_ACCESS_ALL_REGISTRANTS": 8}
+_SG_TYPES = {"Write Exclusive": 1, "Exclusive Access": 3, "Write Exclusive, registrants only": 5,
+             "Exclusive Access, registrants only": 6, "Write Exclusive, all registrants": 7, "Exclusive Access, all registrants": 8}
+
+
+def state_by_library(seat: Seat) -> State:
+    keys, reservation = seat.say("keys"), seat.say("reservation")
+    generation, listed = re.search(r"GOOD, generation (\d+), keys \[(.*?)\]", keys).groups()
+    held = re.search(r"held by key ([0-9a-f]+), (\w+)", reservation)
+    return State(int(generation), tuple(sorted(f"{int(key, 16):x}" for key in listed.split(", ") if key)),
+                 f"{int(held[1], 16):x} type {_TYPES[held[2]]}" if held else "")
+
+
+def state_by_sg(seat: Seat) -> State:
+    """Unit attentions (status 6) are told once each."""
+    def read(option: str) -> str:
+        for _ in range(8):
+            status, said = seat.sg(f"sg_persist -n -i {option}")
+            if status != 6:
+                break
+        return said
+    keys, reservation = read("-k"), read("-r")
+    generation = int(re.search(r"PR generation=0x([0-9a-f]+)", keys)[1], 16)
+    held = re.search(r"Key=0x([0-9a-f]+)\s+scope: LU_SCOPE,\s+type: (.*)", reservation)
+    return State(generation, tuple(sorted(re.findall(r"^\s+0x([0-9a-f]+)$", keys, re.M))),
+                 f"{held[1]} type {_SG_TYPES[held[2].strip()]}" if held else "")
+
+
+def compare(stage: Stage, seats: dict[str, Seat], steps: list[str], watcher: str) -> list[str]:
+    """Runs `SEAT ACTION ARGUMENT...` steps both ways; the outcomes, which were the same. The state is read at the seat `watcher`."""
+    def record(way: Callable[[Seat, str], tuple[str, list[str]]]) -> list[tuple]:
+        _clear(seats)
+        start, found = state_by_library(seats[watcher]).generation, []
+        stage.same(state_by_library(seats[watcher]), State(start, (), ""), "the state to begin with")
+        for step in steps:
+            seat, action = step.split(" ", 1)
+            outcome = way(seats[seat], action)
+            mine, theirs = state_by_library(seats[watcher]), state_by_sg(seats[watcher])
+            stage.same(mine, theirs, f"after '{step}': READ KEYS and READ RESERVATION by the library and by sg_persist")
+            found.append((step, *outcome, mine.keys, mine.holder, mine.generation - start))
+        return found
+
+    library, sg = record(by_library), record(by_sg)
+    for mine, theirs in zip(library, sg, strict=True):
+        stage.same(mine, theirs, "a step by the library and by sg_persist (step, outcome, unit attentions, keys, holder, generation)")
+    _clear(seats)
+    return [f"{step}: {outcome}{f', told: {told}' if told else ''}" for step, outcome, told, *_ in library]
+
+
+def _clear(seats: dict[str, Seat]) -> None:
+    """No keys, no reservation, no unit attention anywhere."""
+    seat = next(iter(seats.values()))
+    by_sg(seat, "ignore 1ab")
+    by_sg(seat, "clear 1ab")
+    for each in seats.values():
+        each.say("ready")
+
+
+# ---- LIO
+
+CONFIG = "/sys/kernel/config/target"
+LIO_UP = f"""
+set -e
+modprobe -a target_core_mod target_core_file tcm_loop
+mountpoint -q /sys/kernel/config || mount -t configfs configfs /sys/kernel/config
+mkdir -p /var/target/pr
+truncate -s 64M /run/lio.img
+cd {CONFIG}
+mkdir -p core/fileio_0/disk
+echo fd_dev_name=/run/lio.img,fd_dev_size=67108864 >core/fileio_0/disk/control
+echo 1 >core/fileio_0/disk/enable
+echo 5ca1ab1e0ddba11 >core/fileio_0/disk/wwn/vpd_unit_serial
+for i in 1 2; do
+	tpg=loopback/naa.600140500000000$i/tpgt_1
+	mkdir -p $tpg
+	echo naa.600140500000001$i >$tpg/nexus
+	echo $i >$tpg/rtpi
+	mkdir $tpg/lun/lun_0
+	ln -s {CONFIG}/core/fileio_0/disk $tpg/lun/lun_0/virtual
+done
+"""
+LIO_DOWN = f"""
+cd {CONFIG} 2>/dev/null || exit 0
+for tpg in loopback/*/tpgt_1; do
+	rm -f $tpg/lun/lun_0/virtual
+	rmdir $tpg/lun/lun_0 $tpg $(dirname $tpg)
+done
+rmdir loopback core/fileio_0/disk core/fileio_0
+cd /
+rmmod tcm_loop target_core_file
+rm -rf /run/lio.img /var/target/pr
+"""
+
+
+class Lio:
+    """A logical unit of the kernel's own target in a node, by two I_T nexuses: two disks of tcm_loop."""
+
+    def __init__(self, stage: Stage, node: Node):
+        self.node = node
+        before = self._disks()
+        node.run(LIO_UP)
+        self.devices = stage.until(lambda: sorted(self._disks() - before) if len(self._disks() - before) == 2 else None, 20,
+                                   "two loopback disks")
+
+    def _disks(self) -> set[str]:
+        return set(self.node.run("cd /sys/block && for d in sd*; do grep -q LIO-ORG $d/device/vendor && echo /dev/$d; done; true").out.split())
+
+    def close(self) -> None:
+        self.node.run(LIO_DOWN, check=False)
+
+
+class Multipath:
+    """A device-mapper multipath device over disks of a node."""
+
+    NAME = "mpatha"
+
+    def __init__(self, node: Node, devices: list[str]):
+        self.node = node
+        node.run("modprobe -a dm_multipath dm_round_robin")
+        numbers = node.run("cat " + " ".join(f"/sys/block/{device.removeprefix('/dev/')}/dev" for device in devices)).out.split()
+        sectors = node.run(f"blockdev --getsz {devices[0]}").out.strip()
+        self.device = "/dev/" + node.run(f"{PROGRAMS}/dm_multipath create {self.NAME} {sectors} {' '.join(numbers)}").out.strip()
+
+    def close(self) -> None:
+        self.node.run(f"{PROGRAMS}/dm_multipath remove {self.NAME}", check=False)
