@@ -33,12 +33,12 @@ jar_of() {
 }
 
 modules=
-for module in bindings netlink scsi daemon ctl; do
+for module in bindings netlink scsi daemon daemon/ctl; do
 	jar=$(jar_of "$module")
 	modules=$modules${modules:+:}$jar
 done
 # The Maven build leaves the libraries here.
-for library in daemon/target/lib/slf4j-api ctl/target/lib/picocli; do
+for library in daemon/target/lib/slf4j-api daemon/ctl/target/lib/picocli; do
 	set -- "$top/$library"-*.jar
 	[ -f "$1" ] || die "there is no $1: run 'mvn -DskipTests package' first"
 	modules=$modules:$1
@@ -68,5 +68,5 @@ mv "$lib.new" "$lib"
 install -m 0755 "$top/daemon/src/main/launcher/mxfsd" "$out/usr/sbin/mxfsd"
 install -m 0755 "$top/daemon/src/main/launcher/train" "$lib/train"
 install -m 0644 "$top/daemon/src/main/launcher/options" "$lib/options"
-install -m 0755 "$top/ctl/src/main/launcher/mxfsctl" "$out/usr/sbin/mxfsctl"
-install -m 0644 "$top/ctl/src/main/launcher/options" "$lib/ctl-options"
+install -m 0755 "$top/daemon/ctl/src/main/launcher/mxfsctl" "$out/usr/sbin/mxfsctl"
+install -m 0644 "$top/daemon/ctl/src/main/launcher/options" "$lib/ctl-options"

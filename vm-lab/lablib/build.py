@@ -210,7 +210,7 @@ def c_tests(folder: Path = C_TESTS) -> Path:
 # ---- the install tree
 
 # What the daemon is made of; anything else in the checkout does not change it.
-JAVA_MODULES = ("bindings", "netlink", "scsi", "blockio", "daemon", "ctl")
+JAVA_MODULES = ("bindings", "netlink", "scsi", "blockio", "daemon")
 DAEMON_FOLDER = host.CHECKOUT / "daemon"
 
 
@@ -314,7 +314,7 @@ def daemon_tree() -> Path:
     result = host.cache() / "daemon" / key
     if not result.exists():
         with progress.step(f"mvn package with {home.name}"):
-            done = maven(["-Dmaven.test.skip=true", "-pl", "daemon,ctl", "-am", "package"], home)
+            done = maven(["-Dmaven.test.skip=true", "-pl", "daemon,daemon/ctl", "-am", "package"], home)
             if done.returncode:
                 raise BuildFailed(f"mvn package ended with status {done.returncode}:\n{_last(done.stdout, 40)}",
                                   "mend the sources, or look at the network: Maven fetches from Maven Central")

@@ -104,15 +104,14 @@ def java(suite: Suite, _seed) -> None:
     home = jdk.find()
     log = host.cache() / "logs" / "mvn.log"
     log.parent.mkdir(exist_ok=True)
-    reports = list(host.CHECKOUT.glob("*/target/surefire-reports/TEST-*.xml"))
-    for report in reports:
+    for report in _surefire_reports():
         report.unlink()  # of a class that is gone by now, perhaps
     start = time.monotonic()
     with progress.step(f"mvn verify with {home.name}"):
         done = build.maven(["--fail-at-end", "verify"], home, log)
-    for folder in sorted({report.parents[2] for report in host.CHECKOUT.glob("*/target/surefire-reports/TEST-*.xml")}):
+    for folder in sorted({report.parents[2] for report in _surefire_reports()}):
         counts, why = _surefire(folder / "target/surefire-reports")
-        suite.add(folder.name, counts["tests"] - counts["bad"], counts["bad"], why, counts["seconds"])
+        suite.add(str(folder.relative_to(host.CHECKOUT)), counts["tests"] - counts["bad"], counts["bad"], why, counts["seconds"])
     if not suite.passed + suite.failed:
         suite.add("tests", 0, 1, "Maven ran no test at all")
     if done.returncode:
@@ -120,6 +119,11 @@ def java(suite: Suite, _seed) -> None:
                   time.monotonic() - start)
     else:
         suite.add("mvn verify (format, lint, architecture)", 1, seconds=time.monotonic() - start)
+
+
+def _surefire_reports() -> list[Path]:
+    """Of every module; a few stand one folder deeper (daemon/ctl, tests/benchmarks)."""
+    return [report for depth in ("*", "*/*") for report in host.CHECKOUT.glob(f"{depth}/target/surefire-reports/TEST-*.xml")]
 
 
 def _surefire(folder: Path) -> tuple[dict, str]:
