@@ -55,7 +55,7 @@ class BlockDeviceTest {
           BlockDevices.open(file(), options.withBackend(BlockDevices.Backend.SYSTEM_CALLS));
       case MEMORY -> MemoryBlockDevice.create((int) SIZE, 4096, options.bufferBytes());
       case FAULTY ->
-          new FaultyBlockDevice(
+          FaultyBlockDevice.over(
               MemoryBlockDevice.create((int) SIZE, 512, options.bufferBytes()),
               (number, op, offset, length) -> new FaultyBlockDevice.Fault.None());
     };

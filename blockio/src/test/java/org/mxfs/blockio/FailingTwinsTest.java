@@ -69,7 +69,7 @@ class FailingTwinsTest {
   }
 
   private static FaultyBlockDevice failing(FaultyBlockDevice.Script script) {
-    return new FaultyBlockDevice(MemoryBlockDevice.create(64 * BLOCK, BLOCK, 1 << 14), script);
+    return FaultyBlockDevice.over(MemoryBlockDevice.create(64 * BLOCK, BLOCK, 1 << 14), script);
   }
 
   @Test
