@@ -358,10 +358,10 @@ final class UringBlockDevice extends AbstractBlockDevice {
         restoreInterrupt(interrupted);
         return -Errnos.ETIMEDOUT;
       }
-      if (startDriving()) {
+      if (startDrivingFor(slot)) {
         driveOnce(deadline);
         stopDriving();
-      } else {
+      } else if (state.get(slot) == WAITED_FOR) {
         LockSupport.parkNanos(this, left);
       }
       // The request goes on whatever happens to this thread, and its memory with it: an interrupt
@@ -402,10 +402,11 @@ final class UringBlockDevice extends AbstractBlockDevice {
     }
   }
 
-  private boolean startDriving() {
+  /** A request that has ended meanwhile is no reason to drive: nothing might come any more. */
+  private boolean startDrivingFor(int slot) {
     lock.lock();
     try {
-      if (driver != null || broken != null) {
+      if (driver != null || broken != null || state.get(slot) != WAITED_FOR) {
         return false;
       }
       driver = Thread.currentThread();
