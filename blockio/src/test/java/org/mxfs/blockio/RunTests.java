@@ -15,7 +15,9 @@ import org.junit.platform.launcher.core.LauncherFactory;
 import org.junit.platform.launcher.listeners.SummaryGeneratingListener;
 import org.junit.platform.launcher.listeners.TestExecutionSummary;
 
-/** Runs test classes where there is no Maven: a machine with a real disk and just a Java run time. */
+/**
+ * Runs test classes where there is no Maven: a machine with a real disk and just a Java run time.
+ */
 public final class RunTests {
   private RunTests() {}
 

@@ -179,8 +179,8 @@ class UringBlockDeviceTest {
 
   @Test
   void aFreezeAllocatesNothingWhateverTheDeviceDoes() throws Exception {
-    ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
     Duration limit = Duration.ofMillis(50);
+    Duration patience = Duration.ofSeconds(20);
     for (int i = 0; i < 100; i++) { // as in a program that runs: classes loaded, methods compiled
       Hanging warm = new Hanging(4, Duration.ofSeconds(20));
       warm.device.read(0, warm.memory(0), (tag, result) -> {}, 0);
@@ -193,14 +193,14 @@ class UringBlockDeviceTest {
     for (int i = 0; i < 3; i++) {
       h.device.read(0, h.memory(i), (tag, result) -> {}, i);
     }
-    long before = threads.getCurrentThreadAllocatedBytes();
+    long before = Allocations.ofThisThread();
     FreezeReport report = h.device.freeze(limit);
-    long whileHanging = threads.getCurrentThreadAllocatedBytes() - before;
+    long whileHanging = Allocations.ofThisThread() - before;
     assertThat(report.inFlight()).isEqualTo(3);
     h.release(3);
-    before = threads.getCurrentThreadAllocatedBytes();
-    report = h.device.freeze(Duration.ofSeconds(20));
-    long whileDraining = threads.getCurrentThreadAllocatedBytes() - before;
+    before = Allocations.ofThisThread();
+    report = h.device.freeze(patience);
+    long whileDraining = Allocations.ofThisThread() - before;
     assertThat(report.drained()).isTrue();
     assertThat(whileHanging).isZero();
     assertThat(whileDraining).isZero();

@@ -17,6 +17,7 @@ final class Contests {
     List<Contest> all = new ArrayList<>();
     all.addAll(BindingsContests.all());
     all.addAll(NetlinkContests.all());
+    all.addAll(BlockioContests.all(settings));
     return all;
   }
 }
