@@ -7,7 +7,7 @@ import shlex
 from lablib import build
 from lablib.protocol import DEVICE, PROGRAMS
 
-LIMIT = 300
+LIMIT = 600
 MARKERS = ["SELFTEST: blockio tests ok", "SELFTEST: blockio disk ok", "SELFTEST: blockio limits ok"]
 EXPECTED = []
 WORK = "/run/blockio"

@@ -43,8 +43,9 @@ static void start(int i, int64_t now)
 	e->user_data = i;
 }
 
-static double run(double seconds)
+static double run(double seconds, double *cpu_ns)
 {
+	int64_t cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 	int64_t begin = now_ns(), end = begin + (int64_t)(seconds * 1e9), now;
 	int under_way = depth;
 	uint64_t done = 0;
@@ -80,6 +81,7 @@ static double run(double seconds)
 				start(i, now);
 		}
 	}
+	*cpu_ns = (double)(clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu) / done;
 	return done / ((now_ns() - begin) / 1e9);
 }
 
@@ -96,7 +98,7 @@ static double quantile(double q)
 int main(int argc, char **argv)
 {
 	struct iovec buffer;
-	double iops;
+	double iops, cpu_ns;
 	int fd;
 
 	if (argc != 6) {
@@ -122,8 +124,8 @@ int main(int argc, char **argv)
 	if (syscall(SYS_io_uring_register, ring.fd, IORING_REGISTER_FILES, &fd, 1) < 0 ||
 	    syscall(SYS_io_uring_register, ring.fd, IORING_REGISTER_BUFFERS, &buffer, 1) < 0)
 		die("io_uring_register");
-	run(atof(argv[5]));
-	iops = run(atof(argv[5]));
-	printf("iops %.1f\np99us %.2f\n", iops, quantile(0.99));
+	run(atof(argv[5]), &cpu_ns);
+	iops = run(atof(argv[5]), &cpu_ns);
+	printf("iops %.1f\np99us %.2f\ncpuns %.1f\n", iops, quantile(0.99), cpu_ns);
 	return 0;
 }

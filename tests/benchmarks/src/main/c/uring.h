@@ -32,12 +32,17 @@ static inline void die(const char *what)
 	exit(1);
 }
 
-static inline int64_t now_ns(void)
+static inline int64_t clock_ns(clockid_t clock)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(clock, &t);
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static inline int64_t now_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
 }
 
 static inline void uring_open(struct uring *r, unsigned entries)

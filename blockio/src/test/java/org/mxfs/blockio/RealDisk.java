@@ -49,8 +49,7 @@ class RealDisk {
 
   private static void control(String command) throws Exception {
     Process process =
-        new ProcessBuilder(
-                property("dm").toString(), command, property("hanging.name").toString())
+        new ProcessBuilder(property("dm").toString(), command, property("hanging.name").toString())
             .inheritIO()
             .start();
     assertThat(process.waitFor()).as("dm " + command).isZero();

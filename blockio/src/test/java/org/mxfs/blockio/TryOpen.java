@@ -5,7 +5,9 @@ package org.mxfs.blockio;
 import java.io.IOException;
 import java.nio.file.Path;
 
-/** Opens a file, or says why that cannot be; for limits that a running JVM cannot set for itself. */
+/**
+ * Opens a file, or says why that cannot be; for limits that a running JVM cannot set for itself.
+ */
 public final class TryOpen {
   private TryOpen() {}
 

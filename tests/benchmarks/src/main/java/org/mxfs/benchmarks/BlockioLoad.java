@@ -4,6 +4,7 @@ package org.mxfs.benchmarks;
 
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
+import java.lang.management.ManagementFactory;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Arrays;
@@ -30,6 +31,7 @@ public final class BlockioLoad implements BlockDevice.Callback {
   private long end;
   private long done;
   private int underWay;
+  private long processor;
   private volatile boolean over;
   private int failed;
 
@@ -47,7 +49,8 @@ public final class BlockioLoad implements BlockDevice.Callback {
   }
 
   /**
-   * Warms up, then measures for as long; prints {@code iops} and {@code p99us}.
+   * Warms up, then measures for as long; prints {@code iops}, {@code p99us}, and, where all is done
+   * by one thread, {@code cpuns}, its processor time for one request.
    *
    * @param arguments confined, shared or waiting (shared, without callbacks, one request at a
    *     time); file; read, write, randread or randwrite; bytes; queue depth; seconds
@@ -70,10 +73,25 @@ public final class BlockioLoad implements BlockDevice.Callback {
       load.run(form, seconds);
       double iops = load.run(form, seconds);
       System.out.printf(Locale.ROOT, "iops %.1f%np99us %.2f%n", iops, load.latencies.micros(0.99));
+      if (!form.equals("shared")) {
+        System.out.printf(Locale.ROOT, "cpuns %.1f%n", load.processorNanos());
+      }
     }
   }
 
+  /** Nanoseconds of processor time that an operation of the last run cost this thread. */
+  private double processorNanos() {
+    return (double) processor / done;
+  }
+
   private double run(String form, double seconds) throws IOException {
+    long before = ManagementFactory.getThreadMXBean().getCurrentThreadCpuTime();
+    double iops = timed(form, seconds);
+    processor = ManagementFactory.getThreadMXBean().getCurrentThreadCpuTime() - before;
+    return iops;
+  }
+
+  private double timed(String form, double seconds) throws IOException {
     latencies.clear();
     done = 0;
     over = false;
