@@ -355,9 +355,7 @@ final class ConfinedUringBlockDevice extends AbstractBlockDevice implements Conf
   private void giveUp(int slot) {
     boolean callsBack = state[slot] == CALLS_BACK;
     state[slot] = ABANDONED;
-    if (ring.placed() < ring.entries()) {
-      requests.placeCancel(slot);
-    }
+    requests.placeCancel(slot);
     if (callsBack) {
       Callbacks.call(requests.callback[slot], requests.tag[slot], -Errnos.ETIMEDOUT);
     }

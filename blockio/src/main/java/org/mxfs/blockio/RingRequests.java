@@ -96,8 +96,8 @@ final class RingRequests {
       throws ErrnoException {
     this.blockSize = blockSize;
     slots = depth + 1;
-    // Two more, for an entry that ends a wait.
-    ring = Ring.open(arena, ENTRIES_PER_SLOT * slots + 2, sharing);
+    // One more for each slot, for what belongs to none: see placeCancel and placeWakeUp.
+    ring = Ring.open(arena, (ENTRIES_PER_SLOT + 1) * slots, sharing);
     try {
       ring.requireOperations();
       ring.registerFile(fd);
@@ -251,9 +251,24 @@ final class RingRequests {
         mark);
   }
 
-  /** Asks the kernel to end a slot's request early. */
+  /**
+   * Asks the kernel to end a slot's request early. Its answer is of no interest: the request's own
+   * end tells. Left out where there is no room: the request then ends when it ends.
+   */
   void placeCancel(int slot) {
-    ring.place(IoUring.IORING_OP_ASYNC_CANCEL, 0, -1, 0, userData(slot), 0, 0, WAKE_UP);
+    if (hasRoomForExtra()) {
+      ring.place(IoUring.IORING_OP_ASYNC_CANCEL, 0, -1, 0, userData(slot), 0, 0, WAKE_UP);
+    }
+  }
+
+  /** Ends the wait of whoever waits for a completion; {@link #hasRoomForExtra} was asked. */
+  void placeWakeUp() {
+    ring.place(IoUring.IORING_OP_NOP, 0, -1, 0, 0, 0, 0, WAKE_UP);
+  }
+
+  /** Room for an entry that belongs to no slot; what the slots themselves may need stays free. */
+  boolean hasRoomForExtra() {
+    return ring.placed() < ring.entries() - ENTRIES_PER_SLOT * slots;
   }
 
   /**

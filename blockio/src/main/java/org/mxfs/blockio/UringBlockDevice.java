@@ -15,7 +15,6 @@ import org.jspecify.annotations.Nullable;
 import org.mxfs.bindings.Errno;
 import org.mxfs.bindings.ErrnoException;
 import org.mxfs.bindings.linux.Errnos;
-import org.mxfs.bindings.linux.IoUring;
 import org.mxfs.bindings.linux.Linux;
 
 /**
@@ -386,19 +385,12 @@ final class UringBlockDevice extends AbstractBlockDevice {
         return false;
       }
       state.set(slot, ABANDONED);
-      askToEndLocked(slot);
+      requests.placeCancel(slot);
       submitLocked();
       wakeReaperLocked();
       return true;
     } finally {
       lock.unlock();
-    }
-  }
-
-  /** The kernel's answer is of no interest: the request's own end tells. */
-  private void askToEndLocked(int slot) {
-    if (ring.placed() < ring.entries()) {
-      requests.placeCancel(slot);
     }
   }
 
@@ -454,8 +446,14 @@ final class UringBlockDevice extends AbstractBlockDevice {
   /** Makes the driving thread look at the deadlines again if it would sleep past this one. */
   private void wakeDriverLocked(long deadline) {
     boolean asleep = driver != null && !driver.equals(Thread.currentThread());
-    if (asleep && deadline < wakeAt && ring.placed() < ring.entries()) {
-      ring.place(IoUring.IORING_OP_NOP, 0, -1, 0, 0, 0, 0, RingRequests.WAKE_UP);
+    if (!asleep || deadline >= wakeAt) {
+      return;
+    }
+    if (!requests.hasRoomForExtra()) {
+      submitLocked();
+    }
+    if (requests.hasRoomForExtra()) {
+      requests.placeWakeUp();
       submitLocked();
     }
   }
@@ -595,7 +593,7 @@ final class UringBlockDevice extends AbstractBlockDevice {
       if (requests.deadline[slot] <= now) {
         state.set(slot, EXPIRED);
         addToCallLocked(slot);
-        askToEndLocked(slot);
+        requests.placeCancel(slot);
       } else {
         nextDeadline = Math.min(nextDeadline, requests.deadline[slot]);
       }
