@@ -27,18 +27,16 @@ class HotPathTest {
                 new OptionsBuilder()
                     .include("\\.BlockioHotPath\\.")
                     .forks(1)
-                    // The optimising compiler at once: the test is short, and without it the JDK
-                    // makes an object for each system call.
                     .jvmArgs(
-                        "-XX:-TieredCompilation",
-                        "-XX:CompileThreshold=500",
                         "-XX:+UseSerialGC",
                         "--enable-native-access=ALL-UNNAMED",
                         "--sun-misc-unsafe-memory-access=allow")
-                    .warmupIterations(4)
-                    .warmupTime(TimeValue.milliseconds(500))
+                    // Long enough for the optimising compiler on a busy machine: without it the JDK
+                    // makes an object for each system call.
+                    .warmupIterations(8)
+                    .warmupTime(TimeValue.seconds(1))
                     .measurementIterations(2)
-                    .measurementTime(TimeValue.milliseconds(500))
+                    .measurementTime(TimeValue.seconds(1))
                     .addProfiler(GCProfiler.class)
                     .shouldFailOnError(true)
                     .verbosity(VerboseMode.SILENT)
