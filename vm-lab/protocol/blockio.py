@@ -38,9 +38,11 @@ def run(stage):
 
 
 def _devices(stage, node, java):
-    node.run(f"mkdir -p {WORK} && mount -t tmpfs -o size=160m tmpfs {WORK} && truncate -s 64m {WORK}/a {WORK}/b")
+    # tmpfs cannot zero a range; ext4 can, and so can a loop device on it.
+    node.run(f"mkdir -p {WORK} && mount -t tmpfs -o size=200m tmpfs {WORK} && truncate -s 64m {WORK}/b {WORK}/base && "
+             f"mkfs.ext4 -q {WORK}/base && mkdir {WORK}/fs && mount -o loop {WORK}/base {WORK}/fs && truncate -s 16m {WORK}/fs/a")
     try:
-        discarding = node.run(f"losetup -f --show {WORK}/a").out.strip()
+        discarding = node.run(f"losetup -f --show {WORK}/fs/a").out.strip()
         below = node.run(f"losetup -f --show {WORK}/b").out.strip()
         hanging = node.run(f"{PROGRAMS}/dm linear hanging {below}").out.strip()
         done = node.run(java("RunTests RealDisk", f"-Ddisk={DEVICE}", f"-Ddiscarding={discarding}", f"-Dhanging={hanging}",
@@ -50,7 +52,7 @@ def _devices(stage, node, java):
                 stage.note(line)
         stage.marker("SELFTEST: blockio disk ok")
     finally:
-        node.run(f"{PROGRAMS}/dm resume hanging; {PROGRAMS}/dm remove hanging; losetup -D; umount {WORK}", check=False)
+        node.run(f"{PROGRAMS}/dm resume hanging; {PROGRAMS}/dm remove hanging; losetup -D; umount {WORK}/fs; losetup -D; umount {WORK}", check=False)
 
 
 def _limits(stage, node, java):

@@ -112,8 +112,8 @@ public interface BlockDevice extends Closeable {
   void flush() throws IOException;
 
   /**
-   * Gives a range's space back; it reads as zeros where the device promises that (files do, disks
-   * may not: use {@link #zero}). {@code EOPNOTSUPP} where the device cannot.
+   * Gives a range's space back, and makes it read as zeros; {@code EOPNOTSUPP} where the device
+   * cannot do both.
    */
   void discard(long offset, long length) throws IOException;
 

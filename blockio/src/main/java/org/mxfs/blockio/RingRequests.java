@@ -273,8 +273,8 @@ final class RingRequests {
 
   /**
    * IORING_OP_FALLOCATE has the length where others have the address, and the mode where others
-   * have the length. On a block device these are BLKDEV_DISCARD and BLKDEV_ZERO_NOUNMAP ({@code
-   * blkdev_fallocate}).
+   * have the length. On a block device both modes zero; punching a hole refuses to do it by writing
+   * zeros ({@code blkdev_fallocate}).
    */
   private void placeFallocate(int slot, int mode) {
     outstanding[slot] = 1;
