@@ -346,6 +346,29 @@ def scsi_tool(tree: Path) -> Path:
     return result
 
 
+# What the block I/O library's tests need of a Java run time.
+_TEST_MODULES = "java.base,java.instrument,java.logging,java.management,java.xml,jdk.management,jdk.unsupported"
+
+
+def share_blockio_tests(share: Path) -> str:
+    """Builds the block I/O library's tests into a lab's shared folder, with a Java run time; the folder's name there."""
+    from . import jdk
+    home = jdk.find()
+    with progress.step("block I/O tests for a node"):
+        done = maven(["-DskipTests", "-pl", "bindings,blockio", "package"], home)
+        if done.returncode:
+            raise BuildFailed(f"mvn package ended with status {done.returncode}:\n{_last(done.stdout, 40)}", "mend the sources")
+        place = share / "blockio-tests"
+        shutil.rmtree(place, ignore_errors=True)
+        for classes in ("bindings/target/classes", "blockio/target/classes", "blockio/target/test-classes"):
+            shutil.copytree(host.CHECKOUT / classes, place / "classes", dirs_exist_ok=True,
+                            ignore=shutil.ignore_patterns("module-info.class"))
+        shutil.copytree(host.CHECKOUT / "blockio/target/test-lib", place / "lib")
+        host.call([str(home / "bin/jlink"), "--add-modules", _TEST_MODULES, "--strip-debug", "--no-header-files",
+                   "--no-man-pages", "--generate-cds-archive", "--output", str(place / "jre")], "jlink")
+    return place.name
+
+
 def aot_cache(daemon: Path, made: image.Image) -> Path:
     """The daemon's AOT cache, trained in a lab node: such a cache fits only the processor it was trained on.
 

@@ -39,28 +39,33 @@ public final class BlockDevices {
    *     meaning for files
    * @param direct past the page cache ({@code O_DIRECT}); without it a file system that has no
    *     direct I/O can be used in tests
+   * @param registeredBuffers pin the memory for requests once, when opening, instead of on every
+   *     request (io_uring only); counts against the limit of locked memory
    * @param queueDepth how many requests may be under way at once
    * @param bufferBytes memory for requests, see {@link BlockDevice#buffers}
-   * @param timeout how long the waiting form waits for one request, and {@link BlockDevice#close}
-   *     for all
+   * @param timeout how long one request may take, and {@link BlockDevice#close} in all
    */
   public record Options(
       Backend backend,
       boolean readOnly,
       boolean exclusive,
       boolean direct,
+      boolean registeredBuffers,
       int queueDepth,
       long bufferBytes,
       Duration timeout) {
-    /** io_uring, read and write, shared, direct, 64 requests, 4 MiB, 30 s. */
+    /** io_uring, read and write, shared, direct, registered, 64 requests, 4 MiB, 30 s. */
     public static final Options DEFAULT =
-        new Options(Backend.URING, false, false, true, 64, 4 << 20, Duration.ofSeconds(30));
+        new Options(Backend.URING, false, false, true, true, 64, 4 << 20, Duration.ofSeconds(30));
+
+    /** Two entries of a ring for each request, and a ring has 32768 at most. */
+    private static final int MAX_DEPTH = 8192;
 
     /** Checks the limits. */
     public Options {
-      if (queueDepth < 1 || queueDepth > 16_384) {
+      if (queueDepth < 1 || queueDepth > MAX_DEPTH) {
         throw new IllegalArgumentException(
-            "queue depth " + queueDepth + " is not between 1 and 16384");
+            "queue depth " + queueDepth + " is not between 1 and " + MAX_DEPTH);
       }
       if (bufferBytes < 4096 || bufferBytes > 1L << 30) {
         throw new IllegalArgumentException(
@@ -73,32 +78,50 @@ public final class BlockDevices {
 
     /** The same with another backend. */
     public Options withBackend(Backend other) {
-      return new Options(other, readOnly, exclusive, direct, queueDepth, bufferBytes, timeout);
+      return new Options(
+          other, readOnly, exclusive, direct, registeredBuffers, queueDepth, bufferBytes, timeout);
     }
 
     /** The same for reading only. */
     public Options asReadOnly() {
-      return new Options(backend, true, exclusive, direct, queueDepth, bufferBytes, timeout);
+      return new Options(
+          backend, true, exclusive, direct, registeredBuffers, queueDepth, bufferBytes, timeout);
+    }
+
+    /** The same, refusing a device that is in use. */
+    public Options asExclusive() {
+      return new Options(
+          backend, readOnly, true, direct, registeredBuffers, queueDepth, bufferBytes, timeout);
     }
 
     /** The same with another queue depth. */
     public Options withQueueDepth(int other) {
-      return new Options(backend, readOnly, exclusive, direct, other, bufferBytes, timeout);
+      return new Options(
+          backend, readOnly, exclusive, direct, registeredBuffers, other, bufferBytes, timeout);
     }
 
     /** The same with another amount of memory. */
     public Options withBufferBytes(long other) {
-      return new Options(backend, readOnly, exclusive, direct, queueDepth, other, timeout);
+      return new Options(
+          backend, readOnly, exclusive, direct, registeredBuffers, queueDepth, other, timeout);
     }
 
     /** The same with another time-out. */
     public Options withTimeout(Duration other) {
-      return new Options(backend, readOnly, exclusive, direct, queueDepth, bufferBytes, other);
+      return new Options(
+          backend, readOnly, exclusive, direct, registeredBuffers, queueDepth, bufferBytes, other);
     }
 
     /** The same through the page cache. */
     public Options asBuffered() {
-      return new Options(backend, readOnly, exclusive, false, queueDepth, bufferBytes, timeout);
+      return new Options(
+          backend, readOnly, exclusive, false, registeredBuffers, queueDepth, bufferBytes, timeout);
+    }
+
+    /** The same with memory that is pinned on every request: slower, and no limit applies. */
+    public Options withUnregisteredBuffers() {
+      return new Options(
+          backend, readOnly, exclusive, direct, false, queueDepth, bufferBytes, timeout);
     }
   }
 
@@ -119,27 +142,58 @@ public final class BlockDevices {
   }
 
   /**
-   * Opens a block device, or a regular file of a fixed size.
+   * Opens a block device, or a regular file of a fixed size, for any number of threads.
    *
    * @throws ErrnoException if it cannot be opened that way; the text says what to change
    */
   public static BlockDevice open(Path path, Options options) throws ErrnoException {
-    int fd;
-    try (Arena arena = Arena.ofConfined()) {
-      int flags =
-          Files.O_CLOEXEC
-              | (options.readOnly ? Files.O_RDONLY : Files.O_RDWR)
-              | (options.exclusive ? Files.O_EXCL : 0)
-              | (options.direct ? Files.O_DIRECT : 0);
-      fd = Linux.openat(Files.AT_FDCWD, arena.allocateFrom(path.toString()), flags, 0);
-      if (fd < 0) {
-        throw new ErrnoException(
-            "open", path + ", flags 0x" + Integer.toHexString(flags), -fd, openHint(-fd, options));
-      }
+    return open(
+        path,
+        options,
+        (fd, g, arena, buffers) ->
+            switch (options.backend) {
+              case URING ->
+                  new UringBlockDevice(
+                          path.toString(), fd, g.size, g.blockSize, arena, buffers, options)
+                      .started();
+              case SYSTEM_CALLS ->
+                  new SystemCallBlockDevice(
+                          path.toString(), fd, g.size, g.blockSize, arena, buffers, options)
+                      .started();
+            });
+  }
+
+  /**
+   * Opens a block device, or a regular file of a fixed size, on an io_uring for the calling thread
+   * alone.
+   *
+   * @throws IllegalArgumentException for another backend than {@link Backend#URING}
+   * @throws ErrnoException if it cannot be opened that way; the text says what to change
+   */
+  public static ConfinedBlockDevice openConfined(Path path, Options options) throws ErrnoException {
+    if (options.backend != Backend.URING) {
+      throw new IllegalArgumentException("a confined device is on an io_uring: " + options);
     }
+    return open(
+        path,
+        options,
+        (fd, g, arena, buffers) ->
+            new ConfinedUringBlockDevice(
+                path.toString(), fd, g.size, g.blockSize, arena, buffers, options));
+  }
+
+  /** Makes a device of what {@link #open} has prepared. */
+  @FunctionalInterface
+  private interface Maker<T extends BlockDevice> {
+    T make(int fd, Geometry geometry, Arena arena, MemorySegment buffers) throws ErrnoException;
+  }
+
+  private static <T extends BlockDevice> T open(Path path, Options options, Maker<T> maker)
+      throws ErrnoException {
+    int fd = openFile(path, options);
     Arena arena = Arena.ofShared();
     try {
-      Geometry g = geometry(path, fd, options);
+      Geometry geometry = geometry(path, fd, options);
       MemorySegment buffers =
           Mapping.map(
               arena,
@@ -148,27 +202,27 @@ public final class BlockDevices {
               options.bufferBytes,
               Memory.PROT_READ | Memory.PROT_WRITE,
               Memory.MAP_PRIVATE | Memory.MAP_ANONYMOUS | Memory.MAP_POPULATE);
-      String name = path.toString();
-      return switch (options.backend) {
-        case URING ->
-            new UringBlockDevice(
-                    name,
-                    fd,
-                    g.size,
-                    g.blockSize,
-                    arena,
-                    buffers,
-                    options.queueDepth,
-                    options.timeout)
-                .started();
-        case SYSTEM_CALLS ->
-            new SystemCallBlockDevice(
-                name, fd, g.size, g.blockSize, arena, buffers, options.queueDepth, options.timeout);
-      };
+      return maker.make(fd, geometry, arena, buffers);
     } catch (ErrnoException | RuntimeException e) {
       arena.close();
       Linux.close(fd);
       throw e;
+    }
+  }
+
+  private static int openFile(Path path, Options options) throws ErrnoException {
+    try (Arena arena = Arena.ofConfined()) {
+      int flags =
+          Files.O_CLOEXEC
+              | (options.readOnly ? Files.O_RDONLY : Files.O_RDWR)
+              | (options.exclusive ? Files.O_EXCL : 0)
+              | (options.direct ? Files.O_DIRECT : 0);
+      int fd = Linux.openat(Files.AT_FDCWD, arena.allocateFrom(path.toString()), flags, 0);
+      if (fd < 0) {
+        throw new ErrnoException(
+            "open", path + ", flags 0x" + Integer.toHexString(flags), -fd, openHint(-fd, options));
+      }
+      return fd;
     }
   }
 

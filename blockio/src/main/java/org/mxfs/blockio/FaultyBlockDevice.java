@@ -7,12 +7,17 @@ import java.lang.foreign.MemorySegment;
 import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.Queue;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
 import org.mxfs.bindings.ErrnoException;
 import org.mxfs.bindings.linux.Errnos;
 
 /**
  * A device in front of another that fails as its {@link Script} says: errors, torn, lost and
- * misdirected writes, requests that hang. For tests.
+ * misdirected writes, requests that are late or hang. For tests.
+ *
+ * <p>A request of the callback form that is late or hangs is told of by another thread; all others
+ * by the caller's.
  */
 public final class FaultyBlockDevice extends AbstractBlockDevice {
   /** What happens to a request. */
@@ -29,8 +34,17 @@ public final class FaultyBlockDevice extends AbstractBlockDevice {
     /** Only its first {@code blocks} blocks are written; then it fails. */
     record Torn(int blocks, int errno) implements Fault {}
 
+    /**
+     * Only its first {@code blocks} blocks are written, and it is reported as good: what a disk
+     * does that lies about its cache.
+     */
+    record SilentlyTorn(int blocks) implements Fault {}
+
     /** It is carried out at another offset, and reported as good. */
     record Misdirected(long offset) implements Fault {}
+
+    /** It is carried out after a while. */
+    record Delayed(Duration by) implements Fault {}
 
     /** It hangs until {@link FaultyBlockDevice#release}, and is carried out then. */
     record Hangs() implements Fault {}
@@ -47,12 +61,21 @@ public final class FaultyBlockDevice extends AbstractBlockDevice {
     Fault decide(long number, Operation operation, long offset, long length);
   }
 
-  private record Held(
-      Operation operation, long offset, long address, long length, Callback callback, long tag) {}
+  private record Request(
+      Operation operation,
+      long offset,
+      long address,
+      long length,
+      MemorySegment @Nullable [] parts) {}
 
-  private final BlockDevice inner;
+  private record Held(Request request, Callback callback, long tag) {}
+
+  private static final Request FLUSH = new Request(Operation.FLUSH, 0, 0, 0, null);
+
+  private final AbstractBlockDevice inner;
   private final Script script;
   private final InFlight gate;
+  private final Flusher flusher;
 
   /** Guards everything below; waited on by requests that hang. */
   private final Object monitor = new Object();
@@ -61,12 +84,26 @@ public final class FaultyBlockDevice extends AbstractBlockDevice {
   private long next;
   private long releases;
 
-  /** Takes over {@code inner}, its memory included, and closes it when it is closed itself. */
-  public FaultyBlockDevice(BlockDevice inner, Script script) {
-    super("faulty " + inner, inner.size(), inner.blockSize(), inner.buffers());
+  /**
+   * Takes over {@code inner}, its memory included, and closes it when it is closed itself.
+   *
+   * @param inner a device of this package
+   */
+  public static FaultyBlockDevice over(BlockDevice inner, Script script) {
+    if (!(inner instanceof AbstractBlockDevice device)) {
+      throw new IllegalArgumentException(inner + " is no device of this package");
+    }
+    FaultyBlockDevice faulty = new FaultyBlockDevice(device, script);
+    faulty.flusher.started();
+    return faulty;
+  }
+
+  private FaultyBlockDevice(AbstractBlockDevice inner, Script script) {
+    super("faulty " + inner, inner.size(), inner.blockSize(), inner.buffers(), inner.timeout());
     this.inner = inner;
     this.script = script;
     this.gate = new InFlight(name, inner.queueDepth());
+    this.flusher = new Flusher(name, gate, this::lastFlush);
   }
 
   /** Carries out every request that hangs. */
@@ -81,48 +118,106 @@ public final class FaultyBlockDevice extends AbstractBlockDevice {
       if (one == null) {
         return;
       }
-      int result = forward(one.operation, one.offset, one.address, one.length);
-      gate.leave();
-      one.callback.completed(one.tag, result);
+      end(one, forward(one.request));
     }
   }
 
-  private Fault decide(Operation op, long offset, long length) {
+  private void end(Held one, int result) {
+    gate.leave();
+    one.callback.completed(one.tag, result);
+  }
+
+  private Fault decide(Request request) {
     long number;
     synchronized (monitor) {
       number = next++;
     }
-    return script.decide(number, op, offset, length);
+    return script.decide(number, request.operation, request.offset, request.length);
   }
 
   @Override
-  void start(Operation op, long offset, long address, long length, Callback callback, long tag)
+  void start(
+      Operation op,
+      long offset,
+      long address,
+      long length,
+      MemorySegment @Nullable [] parts,
+      Callback callback,
+      long tag,
+      long timeoutNanos)
       throws IOException {
     gate.enter();
-    Fault fault = decide(op, offset, length);
-    if (fault instanceof Fault.Hangs) {
-      synchronized (monitor) {
-        held.add(new Held(op, offset, address, length, callback, tag));
+    Request request = new Request(op, offset, address, length, parts);
+    Held one = new Held(request, callback, tag);
+    switch (decide(request)) {
+      case Fault.Hangs() -> {
+        synchronized (monitor) {
+          held.add(one);
+        }
       }
-      return;
+      case Fault.Delayed(Duration by) ->
+          Thread.ofPlatform()
+              .daemon()
+              .name("blockio delay " + name)
+              .start(
+                  () -> {
+                    pause(by);
+                    end(one, forward(request));
+                  });
+      case Fault now -> end(one, apply(now, request));
     }
-    int result = apply(fault, op, offset, address, length);
-    gate.leave();
-    callback.completed(tag, result);
   }
 
   @Override
-  int run(Operation op, long offset, long address, long length) throws IOException {
+  int run(
+      Operation op,
+      long offset,
+      long address,
+      long length,
+      MemorySegment @Nullable [] parts,
+      long timeoutNanos)
+      throws IOException {
     gate.enter();
     try {
-      Fault fault = decide(op, offset, length);
-      if (fault instanceof Fault.Hangs) {
-        hang();
-        return forward(op, offset, address, length);
-      }
-      return apply(fault, op, offset, address, length);
+      return carryOut(new Request(op, offset, address, length, parts));
     } finally {
       gate.leave();
+    }
+  }
+
+  /** The flush of a freeze is a request like any other: the script decides about it. */
+  private int lastFlush() {
+    return carryOut(FLUSH);
+  }
+
+  private int carryOut(Request request) {
+    return switch (decide(request)) {
+      case Fault.Hangs() -> {
+        hang();
+        yield forward(request);
+      }
+      case Fault.Delayed(Duration by) -> {
+        pause(by);
+        yield forward(request);
+      }
+      case Fault now -> apply(now, request);
+    };
+  }
+
+  private static void pause(Duration by) {
+    long end = System.nanoTime() + by.toNanos();
+    boolean interrupted = false;
+    long left = by.toNanos();
+    while (left > 0) {
+      try {
+        TimeUnit.NANOSECONDS.sleep(left);
+      } catch (InterruptedException e) {
+        interrupted = true;
+      }
+      left = end - System.nanoTime();
+    }
+    if (interrupted) {
+      Thread.currentThread().interrupt();
     }
   }
 
@@ -143,39 +238,66 @@ public final class FaultyBlockDevice extends AbstractBlockDevice {
     }
   }
 
-  private int apply(Fault fault, Operation op, long offset, long address, long length) {
+  private int apply(Fault fault, Request request) {
     return switch (fault) {
       case Fault.Fails(int errno) -> -errno;
       case Fault.Lost() -> 0;
       case Fault.Torn(int blocks, int errno) -> {
-        long part = Math.min((long) blocks * blockSize(), length);
-        int result = part == 0 ? 0 : forward(op, offset, address, part);
+        int result = forwardFirst(request, blocks);
         yield result < 0 ? result : -errno;
       }
-      case Fault.Misdirected(long elsewhere) -> forward(op, elsewhere, address, length);
-      case Fault.None(), Fault.Hangs() -> forward(op, offset, address, length);
+      case Fault.SilentlyTorn(int blocks) -> forwardFirst(request, blocks);
+      case Fault.Misdirected(long elsewhere) ->
+          forward(
+              new Request(
+                  request.operation, elsewhere, request.address, request.length, request.parts));
+      case Fault.None(), Fault.Delayed(Duration _), Fault.Hangs() -> forward(request);
     };
   }
 
-  private int forward(Operation op, long offset, long address, long length) {
-    try {
-      MemorySegment memory =
-          op.transfers()
-              ? buffers().asSlice(address - buffers().address(), length)
-              : MemorySegment.NULL;
-      switch (op) {
-        case READ -> inner.read(offset, memory);
-        case WRITE -> inner.write(offset, memory);
-        case WRITE_THROUGH -> inner.writeThrough(offset, memory);
-        case FLUSH -> inner.flush();
-        case DISCARD -> inner.discard(offset, length);
-        case ZERO -> inner.zero(offset, length);
+  /** Carries out the first blocks of a request, piece by piece. */
+  private int forwardFirst(Request request, int blocks) {
+    MemorySegment[] parts =
+        request.parts != null
+            ? request.parts
+            : new MemorySegment[] {
+              request.operation.transfers()
+                  ? memory(request.address, request.length)
+                  : MemorySegment.NULL
+            };
+    long left = Math.min((long) blocks * blockSize(), request.length);
+    if (!request.operation.transfers()) {
+      return left == 0 ? 0 : forward(new Request(request.operation, request.offset, 0, left, null));
+    }
+    long at = request.offset;
+    for (MemorySegment part : parts) {
+      long bytes = Math.min(left, part.byteSize());
+      if (bytes == 0) {
+        return 0;
       }
-      return 0;
+      int result = forward(new Request(request.operation, at, part.address(), bytes, null));
+      if (result < 0) {
+        return result;
+      }
+      at += bytes;
+      left -= bytes;
+    }
+    return 0;
+  }
+
+  private int forward(Request request) {
+    try {
+      return inner.run(
+          request.operation,
+          request.offset,
+          request.address,
+          request.length,
+          request.parts,
+          timeout().toNanos());
     } catch (ErrnoException e) {
       return -e.errno();
     } catch (IOException e) {
-      return -Errnos.EIO;
+      return -Errnos.EIO; // the device below is frozen or closed
     }
   }
 
@@ -204,26 +326,23 @@ public final class FaultyBlockDevice extends AbstractBlockDevice {
     return 0;
   }
 
-  /** The flush is a request like any other: the script decides about it. */
   @Override
   public FreezeReport freeze(Duration deadline) {
-    return gate.freeze(
-        deadline,
-        () -> {
-          Fault fault = decide(Operation.FLUSH, 0, 0);
-          if (fault instanceof Fault.Hangs) {
-            hang();
-          }
-          return apply(fault, Operation.FLUSH, 0, 0, 0);
-        });
+    return gate.freeze(deadline, flusher);
   }
 
   @Override
   public void close() throws IOException {
-    int left = gate.close(Duration.ofSeconds(1));
+    int left = gate.close(System.nanoTime() + TimeUnit.SECONDS.toNanos(1));
     if (left > 0) {
       throw new IOException(name + ": " + left + " requests hang; release() them first");
     }
+    flusher.stop();
     inner.close();
+  }
+
+  @Override
+  public String toString() {
+    return name;
   }
 }

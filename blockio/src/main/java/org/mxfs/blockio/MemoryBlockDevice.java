@@ -5,36 +5,48 @@ package org.mxfs.blockio;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.BitSet;
+import java.util.List;
+import java.util.TreeMap;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.LongToIntFunction;
 import java.util.random.RandomGenerator;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A device in memory, with a volatile write cache: what was not flushed may survive a crash or not,
  * block by block. For tests and simulations.
+ *
+ * <p>Every version that a block had since it was last durable is kept until the next flush: a crash
+ * may leave any of them.
  */
 public final class MemoryBlockDevice extends AbstractBlockDevice {
   private static final int DEPTH = 64;
+  private static final Duration TIMEOUT = Duration.ofSeconds(10);
 
   private final Arena arena;
   private final InFlight gate;
+  private final LongToIntFunction lastFlush;
+  private final AtomicBoolean closed = new AtomicBoolean();
 
   /** Guards the contents. */
   private final Object contents = new Object();
 
   private final byte[] cached;
   private final byte[] durable;
-  private final BitSet dirty = new BitSet();
-  private boolean closed;
+
+  /** The versions of each block since it was last durable, oldest first. */
+  private final TreeMap<Integer, List<byte[]>> unflushed = new TreeMap<>();
 
   private MemoryBlockDevice(byte[] durable, int blockSize, Arena arena, MemorySegment buffers) {
-    super("memory", durable.length, blockSize, buffers);
+    super("memory", durable.length, blockSize, buffers, TIMEOUT);
     this.arena = arena;
     this.durable = durable;
     this.cached = durable.clone();
     this.gate = new InFlight(name, DEPTH);
+    this.lastFlush = end -> flushCache();
   }
 
   /** A device of zeros. */
@@ -55,18 +67,21 @@ public final class MemoryBlockDevice extends AbstractBlockDevice {
 
   /**
    * What would be found after a power loss now: everything durable, and of each block written
-   * since, the newest content or the last durable one.
+   * since, any version that it had, or the last durable one. A write of several blocks may thus be
+   * torn, and writes may be lost in any order.
    *
    * @param chance decides for each such block
    */
   public byte[] afterCrash(RandomGenerator chance) {
     synchronized (contents) {
       byte[] found = durable.clone();
-      for (int block = dirty.nextSetBit(0); block >= 0; block = dirty.nextSetBit(block + 1)) {
-        if (chance.nextBoolean()) {
-          System.arraycopy(cached, block * blockSize(), found, block * blockSize(), blockSize());
-        }
-      }
+      unflushed.forEach(
+          (block, versions) -> {
+            int kept = chance.nextInt(versions.size() + 1);
+            if (kept < versions.size()) {
+              System.arraycopy(versions.get(kept), 0, found, block * blockSize(), blockSize());
+            }
+          });
       return found;
     }
   }
@@ -79,59 +94,93 @@ public final class MemoryBlockDevice extends AbstractBlockDevice {
   }
 
   @Override
-  void start(Operation op, long offset, long address, long length, Callback callback, long tag)
+  void start(
+      Operation op,
+      long offset,
+      long address,
+      long length,
+      MemorySegment @Nullable [] parts,
+      Callback callback,
+      long tag,
+      long timeoutNanos)
       throws IOException {
-    callback.completed(tag, run(op, offset, address, length));
+    callback.completed(tag, run(op, offset, address, length, parts, timeoutNanos));
   }
 
   @Override
-  int run(Operation op, long offset, long address, long length) throws IOException {
+  int run(
+      Operation op,
+      long offset,
+      long address,
+      long length,
+      MemorySegment @Nullable [] parts,
+      long timeoutNanos)
+      throws IOException {
     gate.enter();
     try {
       synchronized (contents) {
-        int at = (int) offset;
-        int bytes = (int) length;
-        switch (op) {
-          case READ ->
-              MemorySegment.copy(
-                  cached,
-                  at,
-                  buffers(),
-                  ValueLayout.JAVA_BYTE,
-                  address - buffers().address(),
-                  bytes);
-          case WRITE, WRITE_THROUGH -> {
-            MemorySegment.copy(
-                buffers(), ValueLayout.JAVA_BYTE, address - buffers().address(), cached, at, bytes);
-            written(at, bytes, op == Operation.WRITE_THROUGH);
-          }
-          case DISCARD, ZERO -> {
-            Arrays.fill(cached, at, at + bytes, (byte) 0);
-            written(at, bytes, false);
-          }
-          case FLUSH -> {
-            for (int block = dirty.nextSetBit(0); block >= 0; block = dirty.nextSetBit(block + 1)) {
-              System.arraycopy(
-                  cached, block * blockSize(), durable, block * blockSize(), blockSize());
-            }
-            dirty.clear();
-          }
+        if (op.transfers()) {
+          transfer(op, (int) offset, address, length, parts);
         }
-        return 0;
+        if (op == Operation.DISCARD || op == Operation.ZERO) {
+          Arrays.fill(cached, (int) offset, (int) (offset + length), (byte) 0);
+        }
+        settle(op, (int) offset, (int) length);
       }
+      return 0;
     } finally {
       gate.leave();
     }
   }
 
-  private void written(int at, int bytes, boolean through) {
-    int first = at / blockSize();
-    int end = (at + bytes) / blockSize();
-    if (through) {
-      System.arraycopy(cached, at, durable, at, bytes);
-      dirty.clear(first, end);
+  private void transfer(
+      Operation op, int offset, long address, long length, MemorySegment @Nullable [] parts) {
+    if (parts == null) {
+      copy(op, memory(address, length), offset);
+      return;
+    }
+    int at = offset;
+    for (MemorySegment part : parts) {
+      copy(op, part, at);
+      at += (int) part.byteSize();
+    }
+  }
+
+  private void copy(Operation op, MemorySegment memory, int at) {
+    MemorySegment disk = MemorySegment.ofArray(cached).asSlice(at, memory.byteSize());
+    if (op == Operation.READ) {
+      memory.copyFrom(disk);
     } else {
-      dirty.set(first, end);
+      disk.copyFrom(memory);
+    }
+  }
+
+  /** What became durable, and what became volatile. */
+  private void settle(Operation op, int at, int length) {
+    switch (op) {
+      case READ -> {}
+      case WRITE, DISCARD, ZERO -> remember(at, length);
+      case WRITE_THROUGH -> {
+        System.arraycopy(cached, at, durable, at, length);
+        unflushed.subMap(at / blockSize(), (at + length) / blockSize()).clear();
+      }
+      case WRITE_THEN_FLUSH, FLUSH -> flushCache();
+    }
+  }
+
+  private void remember(int at, int length) {
+    for (int from = at; from < at + length; from += blockSize()) {
+      unflushed
+          .computeIfAbsent(from / blockSize(), block -> new ArrayList<>())
+          .add(Arrays.copyOfRange(cached, from, from + blockSize()));
+    }
+  }
+
+  private int flushCache() {
+    synchronized (contents) {
+      System.arraycopy(cached, 0, durable, 0, cached.length);
+      unflushed.clear();
+      return 0;
     }
   }
 
@@ -158,29 +207,24 @@ public final class MemoryBlockDevice extends AbstractBlockDevice {
 
   @Override
   public FreezeReport freeze(Duration deadline) {
-    return gate.freeze(
-        deadline,
-        () -> {
-          synchronized (contents) {
-            System.arraycopy(cached, 0, durable, 0, cached.length);
-            dirty.clear();
-          }
-          return 0;
-        });
+    return gate.freeze(deadline, lastFlush);
   }
 
   /** What was not flushed is gone: closing is no flush. */
   @Override
   public void close() throws IOException {
-    synchronized (contents) {
-      if (closed) {
-        return;
-      }
-      closed = true;
+    if (closed.getAndSet(true)) {
+      return;
     }
-    if (gate.close(Duration.ofSeconds(10)) > 0) {
-      throw new IOException(name + ": requests are still under way");
+    int left = gate.close(after(System.nanoTime(), timeout()));
+    if (left > 0) {
+      throw new IOException(Callbacks.notEnded(name, left));
     }
     arena.close();
+  }
+
+  @Override
+  public String toString() {
+    return name + " of " + size() + " bytes, blocks of " + blockSize();
   }
 }

@@ -7,12 +7,18 @@ public enum Operation {
   READ,
   WRITE,
   WRITE_THROUGH,
+  WRITE_THEN_FLUSH,
   FLUSH,
   DISCARD,
   ZERO;
 
   /** Whether it moves data between the device and memory. */
-  boolean transfers() {
-    return this == READ || this == WRITE || this == WRITE_THROUGH;
+  public boolean transfers() {
+    return this == READ || writes();
+  }
+
+  /** Whether it moves data from memory to the device. */
+  public boolean writes() {
+    return this == WRITE || this == WRITE_THROUGH || this == WRITE_THEN_FLUSH;
   }
 }

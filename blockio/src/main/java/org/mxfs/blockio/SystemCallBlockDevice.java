@@ -5,8 +5,9 @@ package org.mxfs.blockio;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.time.Duration;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.jspecify.annotations.Nullable;
 import org.mxfs.bindings.Errno;
 import org.mxfs.bindings.linux.Errnos;
 import org.mxfs.bindings.linux.Files;
@@ -22,8 +23,8 @@ final class SystemCallBlockDevice extends AbstractBlockDevice {
   private final int fd;
   private final Arena arena;
   private final InFlight gate;
-  private final Duration timeout;
-  private boolean closed;
+  private final Flusher flusher;
+  private final AtomicBoolean closed = new AtomicBoolean();
 
   SystemCallBlockDevice(
       String name,
@@ -32,49 +33,101 @@ final class SystemCallBlockDevice extends AbstractBlockDevice {
       int blockSize,
       Arena arena,
       MemorySegment buffers,
-      int depth,
-      Duration timeout) {
-    super(name, size, blockSize, buffers);
+      BlockDevices.Options options) {
+    super(name, size, blockSize, buffers, options.timeout());
     this.fd = fd;
     this.arena = arena;
-    this.timeout = timeout;
-    this.gate = new InFlight(name, depth);
+    this.gate = new InFlight(name, options.queueDepth());
+    this.flusher = new Flusher(name, gate, () -> Linux.fdatasync(fd));
+  }
+
+  SystemCallBlockDevice started() {
+    flusher.started();
+    return this;
   }
 
   @Override
-  void start(Operation op, long offset, long address, long length, Callback callback, long tag)
+  void start(
+      Operation op,
+      long offset,
+      long address,
+      long length,
+      MemorySegment @Nullable [] parts,
+      Callback callback,
+      long tag,
+      long timeoutNanos)
       throws IOException {
-    callback.completed(tag, run(op, offset, address, length));
+    callback.completed(tag, run(op, offset, address, length, parts, timeoutNanos));
   }
 
   @Override
-  int run(Operation op, long offset, long address, long length) throws IOException {
+  int run(
+      Operation op,
+      long offset,
+      long address,
+      long length,
+      MemorySegment @Nullable [] parts,
+      long timeoutNanos)
+      throws IOException {
     gate.enter();
     try {
       return switch (op) {
-        case READ, WRITE, WRITE_THROUGH -> transfer(op, offset, address, length);
-        case FLUSH -> Linux.fdatasync(fd);
-        case DISCARD ->
-            Linux.fallocate(
-                fd, Files.FALLOC_FL_PUNCH_HOLE | Files.FALLOC_FL_KEEP_SIZE, offset, length);
-        case ZERO ->
-            Linux.fallocate(
-                fd, Files.FALLOC_FL_ZERO_RANGE | Files.FALLOC_FL_KEEP_SIZE, offset, length);
+        case READ, WRITE, WRITE_THROUGH -> transferAll(op, offset, address, length, parts);
+        case WRITE_THEN_FLUSH -> {
+          int written = transferAll(Operation.WRITE, offset, address, length, parts);
+          yield written < 0 ? written : flush(fd);
+        }
+        case FLUSH -> flush(fd);
+        case DISCARD -> fallocate(Files.FALLOC_FL_PUNCH_HOLE, offset, length);
+        case ZERO -> fallocate(Files.FALLOC_FL_ZERO_RANGE, offset, length);
       };
     } finally {
       gate.leave();
     }
   }
 
+  private static int flush(int fd) {
+    int result;
+    do {
+      result = Linux.fdatasync(fd);
+    } while (result == -Errnos.EINTR);
+    return result;
+  }
+
+  private int fallocate(int mode, long offset, long length) {
+    int result;
+    do {
+      result = Linux.fallocate(fd, mode | Files.FALLOC_FL_KEEP_SIZE, offset, length);
+    } while (result == -Errnos.EINTR);
+    return result;
+  }
+
+  /** One call for each piece of memory: this backend is for where speed is not the question. */
+  private int transferAll(
+      Operation op, long offset, long address, long length, MemorySegment @Nullable [] parts) {
+    if (parts == null) {
+      return transfer(op, offset, address, length);
+    }
+    long at = offset;
+    for (MemorySegment part : parts) {
+      int result = transfer(op, at, part.address(), part.byteSize());
+      if (result < 0) {
+        return result;
+      }
+      at += part.byteSize();
+    }
+    return 0;
+  }
+
   private int transfer(Operation op, long offset, long address, long length) {
     long done = 0;
     while (done < length) {
-      MemorySegment part = buffers().asSlice(address + done - buffers().address(), length - done);
+      MemorySegment rest = memory(address + done, length - done);
       long got =
           switch (op) {
-            case READ -> Linux.pread64(fd, part, part.byteSize(), offset + done);
-            case WRITE -> Linux.pwrite64(fd, part, part.byteSize(), offset + done);
-            default -> writeThrough(part, offset + done);
+            case READ -> Linux.pread64(fd, rest, rest.byteSize(), offset + done);
+            case WRITE -> Linux.pwrite64(fd, rest, rest.byteSize(), offset + done);
+            default -> writeThrough(rest, offset + done);
           };
       if (got == -Errnos.EINTR) {
         continue;
@@ -91,11 +144,11 @@ final class SystemCallBlockDevice extends AbstractBlockDevice {
   }
 
   /** RWF_DSYNC: the kernel sets FUA where the device has it, and flushes where not. */
-  private long writeThrough(MemorySegment part, long offset) {
+  private long writeThrough(MemorySegment memory, long offset) {
     try (Arena call = Arena.ofConfined()) {
       MemorySegment vector = call.allocate(iovec.SIZE, iovec.ALIGN);
-      vector.set(ValueLayout.JAVA_LONG, iovec.OFFSET_iov_base, part.address());
-      iovec.iov_len(vector, 0, part.byteSize());
+      iovec.iov_base(vector, 0, memory.address());
+      iovec.iov_len(vector, 0, memory.byteSize());
       return Linux.pwritev2(fd, vector, 1, offset, 0, Files.RWF_DSYNC);
     }
   }
@@ -123,27 +176,19 @@ final class SystemCallBlockDevice extends AbstractBlockDevice {
 
   @Override
   public FreezeReport freeze(Duration deadline) {
-    // The flush gets a thread of its own, so that a device which never answers cannot hold the
-    // caller.
-    return gate.freeze(deadline, () -> Linux.fdatasync(fd));
+    return gate.freeze(deadline, flusher);
   }
 
   @Override
   public void close() throws IOException {
-    synchronized (this) {
-      if (closed) {
-        return;
-      }
-      closed = true;
+    if (closed.getAndSet(true)) {
+      return;
     }
-    int left = gate.close(timeout);
+    int left = gate.close(after(System.nanoTime(), timeout()));
     if (left > 0) {
-      throw new IOException(
-          name
-              + ": "
-              + left
-              + " requests have not ended; the device stays open and its memory is kept");
+      throw new IOException(Callbacks.notEnded(name, left));
     }
+    flusher.stop();
     arena.close();
     Errno.check(Linux.close(fd), "close", name, "an earlier write may have failed");
   }

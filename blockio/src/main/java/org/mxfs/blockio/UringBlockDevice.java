@@ -15,91 +15,97 @@ import org.jspecify.annotations.Nullable;
 import org.mxfs.bindings.Errno;
 import org.mxfs.bindings.ErrnoException;
 import org.mxfs.bindings.linux.Errnos;
-import org.mxfs.bindings.linux.Files;
-import org.mxfs.bindings.linux.IoUring;
 import org.mxfs.bindings.linux.Linux;
 
 /**
- * A device on an io_uring.
+ * A device on an io_uring that any thread may use.
  *
- * <p>Each request has a slot from before it is submitted until its callback has returned (or its
- * waiting thread has taken the result); slots are arrays made when the device is opened, so a
- * request allocates nothing. There is one more slot than the queue is deep, kept for the flush of
- * {@link #freeze}. A slot has at most one entry in the rings, so neither ring can be full when one
- * is placed.
+ * <p><b>Who does what.</b> Submitting threads share the submission ring under {@link #lock}. The
+ * completion ring belongs to whoever <em>drives</em>: the thread that waits in the kernel for
+ * completions. A thread that waits for its own request drives if nobody else does, so that a single
+ * user pays for no second thread; else the device's own thread, the reaper, drives. Callbacks run
+ * on the reaper only, because they may need locks that a thread with a request of its own holds: a
+ * driving thread that meets the end of such a request hands it over.
  *
- * <p>Submitting threads share the submission ring under {@link #lock}. One platform thread reads
- * the completion ring, sends the rest of a short transfer, and calls back.
- *
- * <p>The user data of an entry is its slot in the low half and the slot's generation in the high
- * half: a completion that does not match would be a kernel's or our bug, and is not taken for
- * another request's.
+ * <p><b>Life of a slot</b>, {@link #state}: changed under the lock; what is in the slot belongs to
+ * whoever took it until it is placed in the ring, then to the driving thread.
  */
 final class UringBlockDevice extends AbstractBlockDevice {
-  private static final long WAKE_UP = -1;
-
-  /**
-   * How often one request is sent again after EINTR, EAGAIN or a short transfer, before it fails
-   * with what it met.
-   */
-  private static final int MAX_SENDS = 64;
-
   private static final int FREE = 0;
+
+  /** In the kernel; its callback will be told. */
   private static final int CALLS_BACK = 1;
+
+  /** In the kernel; a thread waits. */
   private static final int WAITED_FOR = 2;
+
+  /** In the kernel; whoever wanted it has given up. */
   private static final int ABANDONED = 3;
+
+  /** Ended; the waiting thread has not looked yet. */
   private static final int ENDED = 4;
 
-  private static final Callback NOBODY = (tag, result) -> {};
+  /** Ended; the callback waits for the reaper. */
+  private static final int TO_CALL = 5;
+
+  /** In the kernel, past its deadline; the callback waits for the reaper. */
+  private static final int EXPIRED = 6;
+
+  /** As {@link #EXPIRED}, and then it ended. */
+  private static final int EXPIRED_AND_ENDED = 7;
+
+  /**
+   * How long {@link #freeze} leaves between two tries for the lock. Queueing for it would allocate.
+   */
+  private static final long LOCK_PAUSE_NANOS = 50_000;
 
   private final int fd;
   private final Arena arena;
+  private final RingRequests requests;
   private final Ring ring;
-  private final boolean fixedFile;
-  private final boolean fixedBuffer;
-  private final long timeoutNanos;
   private final int depth;
   private final Thread reaper;
   private final FreezeReport report = new FreezeReport();
 
-  /**
-   * Guards the submission ring and everything below it up to the slots. Callbacks are called
-   * without it.
-   */
+  /** Guards the submission ring and everything below. Callbacks are called without it. */
   private final ReentrantLock lock = new ReentrantLock();
 
   private final Condition slotFreed = lock.newCondition();
   private final Condition drained = lock.newCondition();
+  private final AtomicIntegerArray state;
+  private final @Nullable Thread[] waiter;
   private final int[] free;
   private int freeCount;
+
+  /** Requests whose end was not told yet. */
   private int inFlight;
+
+  /** Requests that the kernel has not ended. */
+  private int underWay;
+
   private int plugged;
+
+  /** Slots whose callbacks wait for the reaper, oldest first: a ring buffer. */
+  private final int[] toCall;
+
+  private int firstToCall;
+  private int toCallCount;
+  private @Nullable Thread driver;
+  private boolean reaperParked;
+
+  /** No request with a callback has an earlier deadline. */
+  private long nextDeadline = RingRequests.NO_DEADLINE;
+
+  /** When the driving thread will come back by itself. */
+  private long wakeAt;
+
   private volatile boolean frozen;
   private boolean closed;
-  private final int[] refused;
-  private int refusedCount;
-  private boolean delivering;
+  private boolean stopping;
+  private @Nullable Thread freezer;
   private @Nullable IOException broken;
 
-  // The slots. A slot's fields belong to whoever took it until it is placed in the ring, then to
-  // the reaper.
-  private final Operation[] operation;
-  private final long[] offset;
-  private final long[] address;
-  private final long[] length;
-  private final long[] done;
-  private final int[] sends;
-  private final int[] generation;
-  private final Callback[] callback;
-  private final long[] tag;
-  private final int[] result;
-  private final @Nullable Thread[] waiter;
-  private final AtomicIntegerArray state;
-
-  /**
-   * The slot whose callback is running, which that callback may use again; touched by the reaper
-   * only.
-   */
+  /** The slot whose callback is running, which that callback may use again; the reaper's own. */
   private int spare = -1;
 
   UringBlockDevice(
@@ -109,75 +115,41 @@ final class UringBlockDevice extends AbstractBlockDevice {
       int blockSize,
       Arena arena,
       MemorySegment buffers,
-      int depth,
-      Duration timeout)
+      BlockDevices.Options options)
       throws ErrnoException {
-    super(name, size, blockSize, buffers);
+    super(name, size, blockSize, buffers, options.timeout());
     this.fd = fd;
     this.arena = arena;
-    this.depth = depth;
-    this.timeoutNanos = timeout.toNanos();
-    int slots = depth + 1;
-    // One entry more for the wake-up at the end.
-    ring = Ring.open(arena, slots + 1);
-    try {
-      if (ring.entries() < slots + 1) {
-        throw new ErrnoException(
-            "io_uring_setup",
-            "entries=" + (slots + 1),
-            Errnos.EINVAL,
-            "the kernel allows " + ring.entries() + "; ask for a smaller queue depth");
-      }
-      if (!ring.supports(
-          IoUring.IORING_OP_READ,
-          IoUring.IORING_OP_WRITE,
-          IoUring.IORING_OP_READ_FIXED,
-          IoUring.IORING_OP_WRITE_FIXED,
-          IoUring.IORING_OP_FSYNC,
-          IoUring.IORING_OP_FALLOCATE)) {
-        throw new ErrnoException(
-            "io_uring_register",
-            "IORING_REGISTER_PROBE",
-            Errnos.EOPNOTSUPP,
-            "the kernel is older than 5.6");
-      }
-      fixedFile = ring.registerFile(fd) >= 0;
-      // Without it (limit of locked memory) every request pins its pages itself: slower, not
-      // different; see toString().
-      fixedBuffer = ring.registerBuffer(buffers) >= 0;
-    } catch (ErrnoException | RuntimeException e) {
-      ring.close();
-      throw e;
-    }
-    operation = new Operation[slots];
-    offset = new long[slots];
-    address = new long[slots];
-    length = new long[slots];
-    done = new long[slots];
-    sends = new int[slots];
-    generation = new int[slots];
-    callback = new Callback[slots];
-    tag = new long[slots];
-    result = new int[slots];
-    waiter = new Thread[slots];
-    state = new AtomicIntegerArray(slots);
+    depth = options.queueDepth();
+    requests =
+        new RingRequests(
+            arena,
+            Ring.Sharing.THREADS,
+            fd,
+            blockSize,
+            buffers,
+            depth,
+            options.registeredBuffers());
+    ring = requests.ring;
+    state = new AtomicIntegerArray(requests.slots);
+    waiter = new Thread[requests.slots];
+    toCall = new int[requests.slots];
     free = new int[depth];
-    refused = new int[slots];
     for (int i = 0; i < depth; i++) {
       free[i] = depth - 1 - i;
-      callback[i] = NOBODY;
-      operation[i] = Operation.FLUSH;
     }
-    callback[depth] = NOBODY;
-    operation[depth] = Operation.FLUSH;
     freeCount = depth;
     reaper = Thread.ofPlatform().daemon().name("blockio " + name).unstarted(this::reap);
   }
 
-  /** Starts the thread that reads completions. */
+  /** Starts the thread that calls back. */
   UringBlockDevice started() {
     reaper.start();
     return this;
+  }
+
+  private boolean isReaper() {
+    return reaper.equals(Thread.currentThread());
   }
 
   @Override
@@ -195,110 +167,124 @@ final class UringBlockDevice extends AbstractBlockDevice {
     }
   }
 
-  // ---- submission ----
+  // ---- submission
 
   @Override
-  void start(Operation op, long at, long memory, long bytes, Callback whom, long mark)
+  void start(
+      Operation op,
+      long at,
+      long memory,
+      long bytes,
+      MemorySegment @Nullable [] parts,
+      Callback whom,
+      long mark,
+      long timeoutNanos)
       throws IOException {
+    long deadline = System.nanoTime() + timeoutNanos;
     lock.lock();
     try {
-      int slot = takeSlotLocked();
-      callback[slot] = whom;
-      tag[slot] = mark;
-      fillLocked(slot, CALLS_BACK, op, at, memory, bytes);
+      int slot = takeSlotLocked(deadline);
+      requests.callback[slot] = whom;
+      requests.tag[slot] = mark;
+      requests.deadline[slot] = deadline;
+      beginLocked(slot, CALLS_BACK, op, at, memory, bytes, parts);
+      if (deadline < nextDeadline) {
+        nextDeadline = deadline;
+        wakeDriverLocked(deadline);
+      }
       if (plugged == 0 || freeCount == 0) {
         submitLocked();
       }
+      wakeReaperLocked();
     } finally {
       lock.unlock();
     }
-    deliverRefused();
   }
 
   @Override
-  int run(Operation op, long at, long memory, long bytes) throws IOException {
-    if (Thread.currentThread().equals(reaper)) {
-      throw new IllegalStateException(
-          name + ": a callback must not wait for a request, which only its own thread could end");
-    }
+  int run(
+      Operation op,
+      long at,
+      long memory,
+      long bytes,
+      MemorySegment @Nullable [] parts,
+      long timeoutNanos)
+      throws IOException {
+    requireNotReaper("wait for a request");
+    long deadline = System.nanoTime() + timeoutNanos;
     int slot;
     lock.lock();
     try {
-      slot = takeSlotLocked();
+      slot = takeSlotLocked(deadline);
       waiter[slot] = Thread.currentThread();
-      fillLocked(slot, WAITED_FOR, op, at, memory, bytes);
+      beginLocked(slot, WAITED_FOR, op, at, memory, bytes, parts);
       submitLocked();
     } finally {
       lock.unlock();
     }
-    deliverRefused();
-    return waitFor(slot, timeoutNanos);
+    return waitFor(slot, deadline);
   }
 
-  /**
-   * Waits for the end of a slot's request and gives the slot back; on a time-out the reaper will.
-   */
-  private int waitFor(int slot, long nanos) {
-    long deadline = System.nanoTime() + nanos;
-    boolean interrupted = false;
-    while (state.get(slot) == WAITED_FOR) {
-      long left = deadline - System.nanoTime();
-      if (left <= 0 && state.compareAndSet(slot, WAITED_FOR, ABANDONED)) {
-        restoreInterrupt(interrupted);
-        return -Errnos.ETIMEDOUT;
+  private void requireNotReaper(String what) {
+    if (isReaper()) {
+      throw new IllegalStateException(
+          name + ": a callback must not " + what + ": only its own thread could end that");
+    }
+  }
+
+  private int takeSlotLocked(long deadline) throws IOException {
+    requireUsableLocked();
+    if (isReaper()) {
+      return takeSlotInCallbackLocked();
+    }
+    while (freeCount == 0) {
+      if (ring.placed() > 0) {
+        submitLocked(); // what is plugged would otherwise wait for us, and we for it
+        wakeReaperLocked();
       }
-      LockSupport.parkNanos(this, left);
-      // The request goes on whatever happens to this thread, and its memory with it: an interrupt
-      // waits.
-      interrupted |= Thread.interrupted();
+      awaitFreeSlotLocked(deadline);
+      requireUsableLocked();
     }
-    int ended = result[slot];
-    lock.lock();
+    return free[--freeCount];
+  }
+
+  private int takeSlotInCallbackLocked() {
+    if (spare >= 0) {
+      int slot = spare;
+      spare = -1;
+      return slot;
+    }
+    if (freeCount == 0) {
+      throw new IllegalStateException(
+          name + ": the queue is full, and a callback may start only one request more");
+    }
+    return free[--freeCount];
+  }
+
+  private void awaitFreeSlotLocked(long deadline) throws ErrnoException {
+    boolean interrupted = false;
+    long left = deadline - System.nanoTime();
     try {
-      releaseLocked(slot);
+      while (freeCount == 0 && !frozen && broken == null) {
+        if (left <= 0) {
+          throw Callbacks.queueStaysFull(name, depth);
+        }
+        try {
+          left = slotFreed.awaitNanos(left);
+        } catch (InterruptedException e) {
+          interrupted = true;
+          left = deadline - System.nanoTime();
+        }
+      }
     } finally {
-      lock.unlock();
+      restoreInterrupt(interrupted);
     }
-    restoreInterrupt(interrupted);
-    return ended;
   }
 
   private static void restoreInterrupt(boolean interrupted) {
     if (interrupted) {
       Thread.currentThread().interrupt();
     }
-  }
-
-  private int takeSlotLocked() throws IOException {
-    requireUsableLocked();
-    if (Thread.currentThread().equals(reaper)) {
-      if (spare >= 0) {
-        int slot = spare;
-        spare = -1;
-        return slot;
-      }
-      if (freeCount == 0) {
-        throw new IllegalStateException(
-            name + ": the queue is full, and a callback may start only one request more");
-      }
-    }
-    while (freeCount == 0) {
-      if (ring.placed() > 0) {
-        submitLocked(); // what is plugged would otherwise wait for us, and we for it
-      }
-      if (refusedCount > 0) {
-        lock.unlock();
-        try {
-          deliverRefused();
-        } finally {
-          lock.lock();
-        }
-      } else {
-        slotFreed.awaitUninterruptibly();
-      }
-      requireUsableLocked();
-    }
-    return free[--freeCount];
   }
 
   private void requireUsableLocked() throws IOException {
@@ -310,79 +296,19 @@ final class UringBlockDevice extends AbstractBlockDevice {
     }
   }
 
-  private void fillLocked(int slot, int newState, Operation op, long at, long memory, long bytes) {
-    operation[slot] = op;
-    offset[slot] = at;
-    address[slot] = memory;
-    length[slot] = bytes;
-    done[slot] = 0;
-    sends[slot] = 0;
-    generation[slot]++;
-    state.set(slot, newState); // publishes the slot: the reaper reads this first
+  private void beginLocked(
+      int slot,
+      int newState,
+      Operation op,
+      long at,
+      long memory,
+      long bytes,
+      MemorySegment @Nullable [] parts) {
+    requests.fill(slot, op, at, memory, bytes, parts);
+    state.set(slot, newState);
     inFlight++;
-    placeLocked(slot);
-  }
-
-  private static long userData(int slot, int generation) {
-    return (long) generation << 32 | slot;
-  }
-
-  private void placeLocked(int slot) {
-    sends[slot]++;
-    Operation op = operation[slot];
-    int flags = fixedFile ? IoUring.IOSQE_FIXED_FILE : 0;
-    int file = fixedFile ? 0 : fd;
-    long mark = userData(slot, generation[slot]);
-    long from = offset[slot] + done[slot];
-    long memory = address[slot] + done[slot];
-    int left = (int) (length[slot] - done[slot]);
-    switch (op) {
-      case READ ->
-          ring.place(
-              fixedBuffer ? IoUring.IORING_OP_READ_FIXED : IoUring.IORING_OP_READ,
-              flags,
-              file,
-              from,
-              memory,
-              left,
-              0,
-              mark);
-      case WRITE, WRITE_THROUGH ->
-          ring.place(
-              fixedBuffer ? IoUring.IORING_OP_WRITE_FIXED : IoUring.IORING_OP_WRITE,
-              flags,
-              file,
-              from,
-              memory,
-              left,
-              op == Operation.WRITE ? 0 : Files.RWF_DSYNC,
-              mark);
-      case FLUSH ->
-          ring.place(
-              IoUring.IORING_OP_FSYNC, flags, file, 0, 0, 0, IoUring.IORING_FSYNC_DATASYNC, mark);
-      // IORING_OP_FALLOCATE has the length where others have the address, and the mode where others
-      // have the length.
-      case DISCARD ->
-          ring.place(
-              IoUring.IORING_OP_FALLOCATE,
-              flags,
-              file,
-              from,
-              length[slot],
-              Files.FALLOC_FL_PUNCH_HOLE | Files.FALLOC_FL_KEEP_SIZE,
-              0,
-              mark);
-      case ZERO ->
-          ring.place(
-              IoUring.IORING_OP_FALLOCATE,
-              flags,
-              file,
-              from,
-              length[slot],
-              Files.FALLOC_FL_ZERO_RANGE | Files.FALLOC_FL_KEEP_SIZE,
-              0,
-              mark);
-    }
+    underWay++;
+    requests.place(slot);
   }
 
   private void submitLocked() {
@@ -391,228 +317,234 @@ final class UringBlockDevice extends AbstractBlockDevice {
       if (taken == -Errnos.EINTR) {
         continue; // nothing was taken
       }
-      if (taken == -Errnos.EAGAIN && inFlightInKernelLocked()) {
-        return; // short of memory for requests: the reaper sends them when one has ended
+      boolean busy = taken == -Errnos.EAGAIN || taken == -Errnos.EBUSY;
+      if (busy && underWay > ring.placed()) {
+        return; // short of memory for requests: the driving thread sends them when one has ended
       }
       if (taken <= 0) {
-        failPlacedLocked(taken == 0 ? -Errnos.EIO : taken);
+        failPlacedLocked(Callbacks.refusal(taken));
         return;
       }
     }
-  }
-
-  private boolean inFlightInKernelLocked() {
-    return inFlight > ring.placed();
   }
 
   /** The kernel refuses to take anything: what is placed ends with its error. */
   private void failPlacedLocked(int error) {
     while (ring.placed() > 0) {
       long mark = ring.takeBack();
-      if (mark == WAKE_UP) {
+      if (mark == RingRequests.WAKE_UP) {
         continue;
       }
-      int slot = (int) mark;
-      result[slot] = error;
-      if (state.get(slot) == CALLS_BACK) {
-        refused[refusedCount++] = slot;
-      } else {
-        inFlightEndedLocked();
-        if (!endWaited(slot)) {
-          releaseLocked(slot);
-        }
+      int ended = requests.completed(mark, error);
+      if (ended != RingRequests.PENDING) {
+        endLocked(RingRequests.slotOf(mark), ended);
       }
     }
+    wakeReaperLocked();
   }
+
+  // ---- driving
 
   /**
-   * Calls back for the refused requests, without the lock. Only one thread does so at a time: a
-   * callback that starts a request which is refused as well comes back here, and leaves it to the
-   * loop it was called from.
+   * Waits for the end of a slot's request and gives the slot back; past the deadline, that is left
+   * to the driving thread.
    */
-  private void deliverRefused() {
-    while (true) {
-      Callback whom;
-      long mark;
-      int error;
-      lock.lock();
-      try {
-        if (refusedCount == 0 || delivering) {
-          return;
-        }
-        int slot = refused[--refusedCount];
-        whom = callback[slot];
-        mark = tag[slot];
-        error = result[slot];
-        releaseLocked(slot);
-        delivering = true;
-      } finally {
-        lock.unlock();
+  private int waitFor(int slot, long deadline) {
+    boolean interrupted = false;
+    while (state.get(slot) == WAITED_FOR) {
+      long left = deadline - System.nanoTime();
+      if (left <= 0 && abandon(slot)) {
+        restoreInterrupt(interrupted);
+        return -Errnos.ETIMEDOUT;
       }
-      call(whom, mark, error);
-      lock.lock();
-      try {
-        delivering = false;
-        inFlightEndedLocked();
-      } finally {
-        lock.unlock();
+      if (startDrivingFor(slot)) {
+        driveOnce(deadline);
+        stopDriving();
+      } else if (state.get(slot) == WAITED_FOR) {
+        LockSupport.parkNanos(this, left);
       }
+      // The request goes on whatever happens to this thread, and its memory with it: an interrupt
+      // waits.
+      interrupted |= Thread.interrupted();
     }
-  }
-
-  // ---- completion ----
-
-  private void reap() {
-    try {
-      boolean goOn = true;
-      while (goOn) {
-        int ready = ring.await();
-        if (ready < 0 && ready != -Errnos.EINTR) {
-          throw new ErrnoException("io_uring_enter", name + ", IORING_ENTER_GETEVENTS", -ready, "");
-        }
-        goOn = drainCompletions();
-      }
-    } catch (ErrnoException | RuntimeException | Error e) {
-      breakDown(new IOException("the completion reader stopped: " + e, e));
-    }
-  }
-
-  /** Returns whether to go on. */
-  private boolean drainCompletions() {
-    boolean goOn = true;
-    int head = ring.completionHead();
-    try {
-      while (true) {
-        int end = ring.completionTail();
-        if (head == end) {
-          break;
-        }
-        for (; head != end; head++) {
-          long mark = ring.completionUserData(head);
-          if (mark == WAKE_UP) {
-            goOn = false;
-          } else {
-            complete(mark, ring.completionResult(head));
-          }
-        }
-      }
-    } finally {
-      ring.releaseCompletions(head);
-    }
+    int ended = requests.result[slot];
     lock.lock();
     try {
-      if (plugged == 0) {
-        submitLocked(); // the rest of short transfers, and what EAGAIN left behind
-      }
+      releaseLocked(slot);
     } finally {
       lock.unlock();
     }
-    deliverRefused();
-    return goOn;
+    restoreInterrupt(interrupted);
+    return ended;
+  }
+
+  private boolean abandon(int slot) {
+    lock.lock();
+    try {
+      if (state.get(slot) != WAITED_FOR) {
+        return false;
+      }
+      state.set(slot, ABANDONED);
+      requests.placeCancel(slot);
+      submitLocked();
+      wakeReaperLocked();
+      return true;
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** A request that has ended meanwhile is no reason to drive: nothing might come any more. */
+  private boolean startDrivingFor(int slot) {
+    lock.lock();
+    try {
+      if (driver != null || broken != null || state.get(slot) != WAITED_FOR) {
+        return false;
+      }
+      driver = Thread.currentThread();
+      return true;
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  private void stopDriving() {
+    lock.lock();
+    try {
+      driver = null;
+      wakeReaperLocked();
+      signalDrainedLocked();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** Waits in the kernel until something ends, or until {@code until}, and takes in what ended. */
+  private void driveOnce(long until) {
+    try {
+      long end;
+      lock.lock();
+      try {
+        end = Math.min(until, nextDeadline);
+        wakeAt = end;
+      } finally {
+        lock.unlock();
+      }
+      long limit =
+          end == RingRequests.NO_DEADLINE ? Ring.FOR_EVER : Math.max(0, end - System.nanoTime());
+      int got = ring.await(1, limit);
+      if (got < 0 && got != -Errnos.EINTR && got != -Errnos.ETIME && got != -Errnos.EBUSY) {
+        throw new ErrnoException("io_uring_enter", name + ", IORING_ENTER_GETEVENTS", -got, "");
+      }
+      takeCompletions();
+      sendRestAndExpire();
+    } catch (ErrnoException | RuntimeException | Error e) {
+      breakDown(new IOException("reading completions failed: " + e, e));
+    }
+  }
+
+  /** Makes the driving thread look at the deadlines again if it would sleep past this one. */
+  private void wakeDriverLocked(long deadline) {
+    boolean asleep = driver != null && !driver.equals(Thread.currentThread());
+    if (!asleep || deadline >= wakeAt) {
+      return;
+    }
+    if (!requests.hasRoomForExtra()) {
+      submitLocked();
+    }
+    if (requests.hasRoomForExtra()) {
+      requests.placeWakeUp();
+      submitLocked();
+    }
+  }
+
+  private void takeCompletions() {
+    int head = ring.completionHead();
+    while (true) {
+      int end = ring.completionTail();
+      if (head == end) {
+        if (!ring.overflowed()) {
+          return;
+        }
+        ring.await(0, 0); // brings in what found the ring full
+        continue;
+      }
+      while (head != end) {
+        long mark = ring.completionUserData(head);
+        int got = ring.completionResult(head);
+        head++;
+        ring.releaseCompletions(head);
+        complete(mark, got);
+      }
+    }
   }
 
   private void complete(long mark, int got) {
-    int slot = (int) mark;
-    if (slot < 0
-        || slot > depth
-        || state.get(slot) == FREE
-        || mark != userData(slot, generation[slot])) {
+    if (mark == RingRequests.WAKE_UP) {
+      return;
+    }
+    int slot = RingRequests.slotOf(mark);
+    if (!requests.isCurrent(mark) || state.get(slot) == FREE) {
       throw new IllegalStateException(
           name + ": a completion with user data 0x" + Long.toHexString(mark) + " is nobody's");
     }
-    int ended = outcome(slot, got);
-    if (ended > 0) {
-      lock.lock();
-      try {
-        placeLocked(slot);
-      } finally {
-        lock.unlock();
-      }
-      return;
-    }
-    finish(slot, ended);
-  }
-
-  /** The request's result, or 1 if it must be sent again. */
-  private int outcome(int slot, int got) {
-    if (got == -Errnos.EINTR || got == -Errnos.EAGAIN) {
-      return sends[slot] < MAX_SENDS ? 1 : got;
-    }
-    if (got < 0 || !operation[slot].transfers()) {
-      return Math.min(got, 0);
-    }
-    done[slot] += got;
-    if (done[slot] == length[slot]) {
-      return 0;
-    }
-    // A transfer that stops within a block, or makes no progress, has met the end of something: an
-    // error, not a short transfer.
-    if (got == 0 || (got & (blockSize() - 1)) != 0 || sends[slot] >= MAX_SENDS) {
-      return -Errnos.EIO;
-    }
-    return 1;
-  }
-
-  private void finish(int slot, int ended) {
-    result[slot] = ended;
-    if (state.get(slot) == CALLS_BACK) {
-      Callback whom = callback[slot];
-      long mark = tag[slot];
-      callback[slot] = NOBODY;
-      state.set(slot, FREE);
-      spare = slot == depth ? -1 : slot;
-      call(whom, mark, ended);
-      lock.lock();
-      try {
-        if (spare >= 0) {
-          releaseLocked(spare);
-          spare = -1;
-        }
-        inFlightEndedLocked();
-      } finally {
-        lock.unlock();
-      }
-      return;
-    }
+    boolean callBackNow;
     lock.lock();
     try {
-      inFlightEndedLocked(); // before the waiting thread goes on and looks
+      int ended = requests.completed(mark, got);
+      if (ended == RingRequests.PENDING) {
+        return;
+      }
+      if (ended == RingRequests.AGAIN) {
+        requests.place(slot);
+        return;
+      }
+      callBackNow = isReaper() && state.get(slot) == CALLS_BACK && toCallCount == 0;
+      if (callBackNow) {
+        requests.result[slot] = ended;
+        underWay--;
+      } else {
+        endLocked(slot, ended);
+      }
     } finally {
       lock.unlock();
     }
-    if (!endWaited(slot)) {
-      lock.lock();
-      try {
+    if (callBackNow) {
+      callBack(slot);
+    }
+  }
+
+  /** A request has ended; whoever wants to know is told. */
+  private void endLocked(int slot, int ended) {
+    requests.result[slot] = ended;
+    underWay--;
+    switch (state.get(slot)) {
+      case CALLS_BACK -> {
+        state.set(slot, TO_CALL);
+        addToCallLocked(slot);
+      }
+      case WAITED_FOR -> {
+        Thread thread = waiter[slot];
+        toldLocked(); // before the waiting thread goes on and looks
+        state.set(slot, ENDED);
+        LockSupport.unpark(thread);
+      }
+      case EXPIRED -> state.set(slot, EXPIRED_AND_ENDED);
+      default -> {
+        toldLocked();
         releaseLocked(slot);
-      } finally {
-        lock.unlock();
       }
     }
   }
 
-  /** Wakes the waiting thread; false if it has given up. */
-  private boolean endWaited(int slot) {
-    Thread thread = waiter[slot];
-    if (!state.compareAndSet(slot, WAITED_FOR, ENDED)) {
-      return false;
-    }
-    LockSupport.unpark(thread);
-    return true;
-  }
-
-  private static void call(Callback whom, long mark, int ended) {
-    try {
-      whom.completed(mark, ended);
-    } catch (RuntimeException | Error e) {
-      // A callback's bug must not stop the others' completions; it is reported where a thread's
-      // death would be.
-      Thread thread = Thread.currentThread();
-      thread.getUncaughtExceptionHandler().uncaughtException(thread, e);
-    }
+  private void addToCallLocked(int slot) {
+    toCall[(firstToCall + toCallCount) % toCall.length] = slot;
+    toCallCount++;
   }
 
   private void releaseLocked(int slot) {
-    callback[slot] = NOBODY;
+    requests.callback[slot] = RingRequests.NOBODY;
+    requests.deadline[slot] = RingRequests.NO_DEADLINE;
     waiter[slot] = null;
     state.set(slot, FREE);
     if (slot < depth) {
@@ -621,9 +553,50 @@ final class UringBlockDevice extends AbstractBlockDevice {
     }
   }
 
-  private void inFlightEndedLocked() {
-    if (--inFlight == 0) {
+  private void toldLocked() {
+    inFlight--;
+    signalDrainedLocked();
+  }
+
+  private void signalDrainedLocked() {
+    if (inFlight == 0) {
       drained.signalAll();
+      LockSupport.unpark(freezer);
+    }
+  }
+
+  /** The rest of short transfers, what EAGAIN left behind, and the requests past their deadline. */
+  private void sendRestAndExpire() {
+    lock.lock();
+    try {
+      if (nextDeadline != RingRequests.NO_DEADLINE) {
+        expireLocked(System.nanoTime());
+      }
+      if (plugged == 0) {
+        submitLocked();
+      }
+      wakeReaperLocked();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  private void expireLocked(long now) {
+    if (now < nextDeadline) {
+      return;
+    }
+    nextDeadline = RingRequests.NO_DEADLINE;
+    for (int slot = 0; slot < depth; slot++) {
+      if (state.get(slot) != CALLS_BACK) {
+        continue;
+      }
+      if (requests.deadline[slot] <= now) {
+        state.set(slot, EXPIRED);
+        addToCallLocked(slot);
+        requests.placeCancel(slot);
+      } else {
+        nextDeadline = Math.min(nextDeadline, requests.deadline[slot]);
+      }
     }
   }
 
@@ -636,12 +609,134 @@ final class UringBlockDevice extends AbstractBlockDevice {
     try {
       broken = why;
       slotFreed.signalAll();
+      drained.signalAll();
+      LockSupport.unpark(freezer);
     } finally {
       lock.unlock();
     }
   }
 
-  // ---- batches, cancellation, end ----
+  // ---- the device's own thread
+
+  private void reap() {
+    while (awaitWork()) {
+      deliver();
+      if (startDrivingForOthers()) {
+        driveOnce(RingRequests.NO_DEADLINE);
+        stopDriving();
+      }
+    }
+  }
+
+  /** Returns false when the device was closed. */
+  private boolean awaitWork() {
+    lock.lock();
+    try {
+      while (!stopping) {
+        if (toCallCount > 0 || mustDriveLocked()) {
+          if (plugged == 0) {
+            submitLocked();
+          }
+          return true;
+        }
+        // Not a condition: waiting on one allocates, and this is once per request of a slow user.
+        reaperParked = true;
+        lock.unlock();
+        try {
+          LockSupport.park(this);
+        } finally {
+          lock.lock();
+        }
+        reaperParked = false;
+      }
+      return false;
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  private boolean mustDriveLocked() {
+    return driver == null && underWay > 0 && broken == null;
+  }
+
+  private void wakeReaperLocked() {
+    if (reaperParked && (stopping || toCallCount > 0 || mustDriveLocked())) {
+      reaperParked = false;
+      LockSupport.unpark(reaper);
+    }
+  }
+
+  private boolean startDrivingForOthers() {
+    lock.lock();
+    try {
+      if (!mustDriveLocked()) {
+        return false;
+      }
+      driver = Thread.currentThread();
+      return true;
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  private void deliver() {
+    while (true) {
+      int slot;
+      lock.lock();
+      try {
+        if (toCallCount == 0) {
+          return;
+        }
+        slot = toCall[firstToCall];
+        firstToCall = (firstToCall + 1) % toCall.length;
+        toCallCount--;
+      } finally {
+        lock.unlock();
+      }
+      if (state.get(slot) == TO_CALL) {
+        callBack(slot);
+      } else {
+        callBackExpired(slot);
+      }
+    }
+  }
+
+  private void callBack(int slot) {
+    Callback whom = requests.callback[slot];
+    long mark = requests.tag[slot];
+    spare = slot;
+    Callbacks.call(whom, mark, requests.result[slot]);
+    lock.lock();
+    try {
+      if (spare >= 0) {
+        releaseLocked(spare);
+        spare = -1;
+      }
+      toldLocked();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /**
+   * The slot stays taken until the kernel ends the request: its memory may be written until then.
+   */
+  private void callBackExpired(int slot) {
+    Callbacks.call(requests.callback[slot], requests.tag[slot], -Errnos.ETIMEDOUT);
+    lock.lock();
+    try {
+      if (state.get(slot) == EXPIRED_AND_ENDED) {
+        toldLocked();
+        releaseLocked(slot);
+      } else {
+        state.set(slot, ABANDONED);
+      }
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  // ---- batches, cancellation, end
 
   @Override
   public void plug() {
@@ -662,33 +757,29 @@ final class UringBlockDevice extends AbstractBlockDevice {
       }
       if (--plugged == 0) {
         submitLocked();
+        wakeReaperLocked();
       }
     } finally {
       lock.unlock();
     }
-    deliverRefused();
   }
 
   @Override
   public int cancel(long mark) {
     int told = 0;
     for (int slot = 0; slot < depth; slot++) {
-      long userData = 0;
+      long userData;
       lock.lock();
       try {
-        boolean match = state.get(slot) == CALLS_BACK && tag[slot] == mark;
-        if (match) {
-          submitLocked(); // only what the kernel has can be cancelled there
-          userData = userData(slot, generation[slot]);
-        }
-        if (!match) {
+        if (state.get(slot) != CALLS_BACK || requests.tag[slot] != mark) {
           continue;
         }
+        submitLocked(); // only what the kernel has can be cancelled there
+        userData = requests.userData(slot);
       } finally {
         lock.unlock();
       }
-      int answer = ring.cancel(userData);
-      if (answer >= 0 || answer == -Errnos.EALREADY || answer == -Errnos.ETIME) {
+      if (Callbacks.wasToldToEnd(ring.cancel(userData))) {
         told++;
       }
     }
@@ -697,72 +788,110 @@ final class UringBlockDevice extends AbstractBlockDevice {
 
   @Override
   public FreezeReport freeze(Duration deadline) {
-    long end = System.nanoTime() + deadline.toNanos();
+    long end = after(System.nanoTime(), deadline);
     frozen = true;
-    boolean locked = tryLock(end);
-    if (!locked) {
+    if (!tryLock(end)) {
       // Someone sits in the kernel with the lock: the number may be one off, the verdict is not.
       return report.set(false, Math.max(1, inFlight), false, false);
     }
-    boolean flush = false;
     try {
+      if (closed) {
+        return report.set(inFlight == 0, inFlight, false, false);
+      }
       slotFreed.signalAll();
       plugged = 0;
       submitLocked();
+      wakeReaperLocked();
       awaitDrainedLocked(end);
-      if (inFlight == 0 && broken == null && state.get(depth) == FREE) {
-        waiter[depth] = Thread.currentThread();
-        fillLocked(depth, WAITED_FOR, Operation.FLUSH, 0, 0, 0);
-        submitLocked();
-        flush = true;
-      }
-      if (!flush) {
+      if (inFlight > 0 || broken != null || state.get(depth) != FREE) {
         return report.set(inFlight == 0, inFlight, false, false);
       }
+      waiter[depth] = Thread.currentThread();
+      beginLocked(depth, WAITED_FOR, Operation.FLUSH, 0, 0, 0, null);
+      wakeReaperLocked(); // which sends it: this thread enters the kernel for nothing it could hang
+      // in
     } finally {
       lock.unlock();
     }
-    boolean flushed = waitFor(depth, end - System.nanoTime()) == 0;
+    boolean flushed = waitForFlush(end) == 0;
     return report.set(true, 0, true, flushed);
   }
 
-  private boolean tryLock(long end) {
+  /** {@link #waitFor} for a thread that must not enter the ring itself. */
+  private int waitForFlush(long end) {
     boolean interrupted = false;
-    boolean locked = lock.tryLock();
-    while (!locked) {
+    while (state.get(depth) == WAITED_FOR) {
       long left = end - System.nanoTime();
       if (left <= 0) {
-        break;
+        if (!tryLock(end)) {
+          break;
+        }
+        try {
+          if (state.get(depth) == WAITED_FOR) {
+            state.set(depth, ABANDONED);
+            break;
+          }
+        } finally {
+          lock.unlock();
+        }
+      } else {
+        LockSupport.parkNanos(this, left);
+        interrupted |= Thread.interrupted();
       }
+    }
+    int ended = -Errnos.ETIMEDOUT;
+    if (state.get(depth) == ENDED && tryLock(end)) {
       try {
-        locked = lock.tryLock(left, TimeUnit.NANOSECONDS);
-      } catch (InterruptedException e) {
-        interrupted = true;
+        ended = requests.result[depth];
+        releaseLocked(depth);
+      } finally {
+        lock.unlock();
       }
+    }
+    restoreInterrupt(interrupted);
+    return ended;
+  }
+
+  private boolean tryLock(long end) {
+    boolean locked = lock.tryLock();
+    boolean interrupted = false;
+    while (!locked && System.nanoTime() < end) {
+      LockSupport.parkNanos(this, LOCK_PAUSE_NANOS);
+      interrupted |= Thread.interrupted();
+      locked = lock.tryLock();
     }
     restoreInterrupt(interrupted);
     return locked;
   }
 
+  /** Waits without a condition's queue node: nothing is allocated. */
   private void awaitDrainedLocked(long end) {
     boolean interrupted = false;
     long left = end - System.nanoTime();
     while (inFlight > 0 && left > 0 && broken == null) {
-      try {
-        left = drained.awaitNanos(left);
-      } catch (InterruptedException e) {
-        interrupted = true;
-        left = end - System.nanoTime();
+      // A second thread that freezes at the same time is not woken; it looks again soon.
+      boolean woken = freezer == null || freezer.equals(Thread.currentThread());
+      if (woken) {
+        freezer = Thread.currentThread();
       }
+      lock.unlock();
+      try {
+        LockSupport.parkNanos(this, woken ? left : Math.min(left, LOCK_PAUSE_NANOS));
+        interrupted |= Thread.interrupted();
+      } finally {
+        lock.lock();
+      }
+      left = end - System.nanoTime();
+    }
+    if (Thread.currentThread().equals(freezer)) {
+      freezer = null;
     }
     restoreInterrupt(interrupted);
   }
 
   @Override
   public void close() throws IOException {
-    if (Thread.currentThread().equals(reaper)) {
-      throw new IllegalStateException(name + ": a callback must not close its own device");
-    }
+    requireNotReaper("close its own device");
     frozen = true;
     lock.lock();
     try {
@@ -773,33 +902,46 @@ final class UringBlockDevice extends AbstractBlockDevice {
       slotFreed.signalAll();
       plugged = 0;
       submitLocked();
-      awaitDrainedLocked(System.nanoTime() + timeoutNanos);
+      wakeReaperLocked();
+      awaitIdleLocked(after(System.nanoTime(), timeout()));
       if (inFlight > 0) {
-        throw new IOException(
-            name
-                + ": "
-                + inFlight
-                + " requests have not ended; the device stays open and its memory is kept, because"
-                + " it may still be written to");
+        throw new IOException(Callbacks.notEnded(name, inFlight));
       }
-      ring.place(IoUring.IORING_OP_NOP, 0, -1, 0, 0, 0, 0, WAKE_UP);
-      submitLocked();
+      stopping = true;
+      wakeReaperLocked();
     } finally {
       lock.unlock();
     }
+    joinReaper();
+    ring.close();
+    arena.close();
+    Errno.check(Linux.close(fd), "close", name, "an earlier write may have failed");
+  }
+
+  private void awaitIdleLocked(long end) {
     boolean interrupted = false;
-    while (true) {
+    long left = end - System.nanoTime();
+    while ((inFlight > 0 || driver != null) && left > 0 && broken == null) {
       try {
-        reaper.join();
-        break;
+        left = drained.awaitNanos(left);
+      } catch (InterruptedException e) {
+        interrupted = true;
+        left = end - System.nanoTime();
+      }
+    }
+    restoreInterrupt(interrupted);
+  }
+
+  private void joinReaper() {
+    boolean interrupted = false;
+    while (reaper.isAlive()) {
+      try {
+        TimeUnit.NANOSECONDS.timedJoin(reaper, timeout().toNanos());
       } catch (InterruptedException e) {
         interrupted = true;
       }
     }
     restoreInterrupt(interrupted);
-    ring.close();
-    arena.close();
-    Errno.check(Linux.close(fd), "close", name, "an earlier write may have failed");
   }
 
   @Override
@@ -807,8 +949,8 @@ final class UringBlockDevice extends AbstractBlockDevice {
     return name
         + ": io_uring, queue depth "
         + depth
-        + (fixedFile ? ", registered file" : "")
-        + (fixedBuffer ? ", registered buffers" : ", buffers not registered (see ulimit -l)")
+        + ", "
+        + requests
         + ", in flight "
         + inFlight();
   }

@@ -16,6 +16,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -55,7 +56,7 @@ class BlockDeviceTest {
           BlockDevices.open(file(), options.withBackend(BlockDevices.Backend.SYSTEM_CALLS));
       case MEMORY -> MemoryBlockDevice.create((int) SIZE, 4096, options.bufferBytes());
       case FAULTY ->
-          new FaultyBlockDevice(
+          FaultyBlockDevice.over(
               MemoryBlockDevice.create((int) SIZE, 512, options.bufferBytes()),
               (number, op, offset, length) -> new FaultyBlockDevice.Fault.None());
     };
@@ -88,6 +89,102 @@ class BlockDeviceTest {
       }
       d.flush();
       assertThat(d.inFlight()).isZero();
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource
+  void severalPiecesOfMemoryFollowEachOtherOnTheDevice(Kind kind) throws Exception {
+    try (BlockDevice d = open(kind)) {
+      int block = d.blockSize();
+      MemorySegment[] parts = {
+        d.buffers().asSlice(9L * block, block),
+        d.buffers().asSlice(0, 3L * block),
+        d.buffers().asSlice(20L * block, 2L * block),
+        d.buffers().asSlice(6L * block, block)
+      };
+      MemorySegment in = d.buffers().asSlice(64L * block, 7L * block);
+      for (int version = 0; version < 4; version++) {
+        long at = 2L * block;
+        for (MemorySegment part : parts) {
+          Pattern.fill(part, at, version);
+          at += part.byteSize();
+        }
+        switch (version) {
+          case 0 -> d.write(2L * block, parts);
+          case 1 -> d.writeThrough(2L * block, parts);
+          case 2 -> d.writeThenFlush(2L * block, parts);
+          default -> {
+            CompletableFuture<Integer> ended = new CompletableFuture<>();
+            d.write(2L * block, parts, (tag, result) -> ended.complete(result), 1);
+            assertThat(ended.get(20, TimeUnit.SECONDS)).isZero();
+          }
+        }
+        d.read(2L * block, in);
+        assertThat(Pattern.matches(in, 2L * block, version)).isTrue();
+      }
+      for (MemorySegment part : parts) {
+        part.fill((byte) 0);
+      }
+      d.read(2L * block, parts);
+      long at = 2L * block;
+      for (MemorySegment part : parts) {
+        assertThat(Pattern.matches(part, at, 3)).isTrue();
+        at += part.byteSize();
+      }
+      assertThatIllegalArgumentException()
+          .isThrownBy(() -> d.read(0, new MemorySegment[0]))
+          .withMessageContaining("between 1 and 64");
+      assertThatIllegalArgumentException()
+          .isThrownBy(() -> d.read(SIZE - block, parts))
+          .withMessageContaining("passes the end");
+    }
+  }
+
+  /** Random requests against a plain array; the seed is in the failure's text. */
+  @ParameterizedTest
+  @EnumSource
+  void anySequenceOfRequestsLeavesWhatAnArrayWouldHold(Kind kind) throws IOException {
+    for (long seed = 1; seed <= 4; seed++) {
+      try (BlockDevice d = open(kind)) {
+        new Model(d, seed).run(120);
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource
+  void aWriteThatIsFlushedInOneRequestIsReadBack(Kind kind) throws Exception {
+    try (BlockDevice d = open(kind)) {
+      MemorySegment memory = d.buffers().asSlice(0, 2L * d.blockSize());
+      Pattern.fill(memory, 0, 5);
+      d.writeThenFlush(0, memory);
+      CompletableFuture<Integer> ended = new CompletableFuture<>();
+      Pattern.fill(memory, 2L * d.blockSize(), 5);
+      d.writeThenFlush(2L * d.blockSize(), memory, (tag, result) -> ended.complete(result), 1);
+      assertThat(ended.get(20, TimeUnit.SECONDS)).isZero();
+      MemorySegment in = d.buffers().asSlice(1 << 20, 4L * d.blockSize());
+      d.read(0, in);
+      assertThat(Pattern.matches(in, 0, 5)).isTrue();
+      while (d.inFlight() > 0) { // a callback still counts until it has returned
+        Thread.onSpinWait();
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"SYSTEM_CALLS", "MEMORY", "FAULTY"})
+  void aFreezeAllocatesNothing(Kind kind) throws IOException {
+    Duration limit = Duration.ofSeconds(20);
+    try (BlockDevice warm = open(kind)) {
+      warm.freeze(limit); // loads classes
+    }
+    try (BlockDevice d = open(kind)) {
+      long before = Allocations.ofThisThread();
+      FreezeReport report = d.freeze(limit);
+      long allocated = Allocations.ofThisThread() - before;
+      assertThat(report.flushCompleted()).isTrue();
+      assertThat(allocated).isZero();
     }
   }
 

@@ -68,8 +68,123 @@ class FailingTwinsTest {
     }
   }
 
+  @Test
+  void aCrashMayLeaveAnyVersionSinceTheLastFlush() throws IOException {
+    try (MemoryBlockDevice d = MemoryBlockDevice.create(8 * BLOCK, BLOCK, 1 << 14)) {
+      write(d, 0, 1, 1, true);
+      for (int version = 2; version <= 4; version++) {
+        write(d, 0, 1, version, false);
+      }
+      Set<Integer> left = new HashSet<>();
+      for (int seed = 0; seed < 100; seed++) {
+        byte[] found = d.afterCrash(new SplittableRandom(seed));
+        try (MemoryBlockDevice after = MemoryBlockDevice.withContents(found, BLOCK, 1 << 14)) {
+          for (int version = 1; version <= 4; version++) {
+            if (holds(after, 0, version)) {
+              left.add(version);
+            }
+          }
+        }
+      }
+      assertThat(left).containsExactlyInAnyOrder(1, 2, 3, 4);
+      d.flush();
+      assertThat(d.afterCrash(new SplittableRandom(1))).isEqualTo(d.contents());
+    }
+  }
+
+  /**
+   * Random writes, flushes and crashes: after a crash each block holds a version that it was given
+   * after, or with, the last request that made it durable.
+   */
+  @Test
+  void noCrashUndoesWhatWasDurable() throws IOException {
+    for (int seed = 1; seed <= 50; seed++) {
+      SplittableRandom random = new SplittableRandom(seed);
+      int[] durable = new int[16];
+      int[] newest = new int[16];
+      try (MemoryBlockDevice d = MemoryBlockDevice.create(16 * BLOCK, BLOCK, 1 << 14)) {
+        for (int version = 1; version <= 40; version++) {
+          int block = random.nextInt(14);
+          MemorySegment memory = d.buffers().asSlice(0, 2L * BLOCK);
+          Pattern.fill(memory, (long) block * BLOCK, version);
+          switch (random.nextInt(4)) {
+            case 0 -> {
+              d.writeThrough((long) block * BLOCK, memory);
+              note(newest, block, version);
+              note(durable, block, version);
+            }
+            case 1 -> {
+              d.writeThenFlush((long) block * BLOCK, memory);
+              note(newest, block, version);
+              System.arraycopy(newest, 0, durable, 0, newest.length);
+            }
+            default -> {
+              d.write((long) block * BLOCK, memory);
+              note(newest, block, version);
+            }
+          }
+        }
+        byte[] found = d.afterCrash(random);
+        try (MemoryBlockDevice after = MemoryBlockDevice.withContents(found, BLOCK, 1 << 14)) {
+          for (int block = 0; block < 16; block++) {
+            boolean right = durable[block] == 0 && isZero(after, block);
+            for (int version = durable[block]; version <= newest[block] && !right; version++) {
+              right = holds(after, (long) block * BLOCK, version);
+            }
+            assertThat(right).as("seed %s, block %s", seed, block).isTrue();
+          }
+        }
+      }
+    }
+  }
+
+  private static void note(int[] versions, int block, int version) {
+    versions[block] = version;
+    versions[block + 1] = version;
+  }
+
+  private static boolean isZero(BlockDevice d, int block) throws IOException {
+    MemorySegment m = d.buffers().asSlice(8192, BLOCK);
+    d.read((long) block * BLOCK, m);
+    return Pattern.isZero(m);
+  }
+
+  @Test
+  void aLateRequestIsCarriedOutLateAndASilentlyTornOneIsReportedAsGood() throws Exception {
+    Duration late = Duration.ofMillis(30);
+    try (FaultyBlockDevice d =
+        failing(
+            (number, op, offset, length) ->
+                switch (op) {
+                  case WRITE -> new Fault.Delayed(late);
+                  case WRITE_THEN_FLUSH -> new Fault.SilentlyTorn(1);
+                  default -> new Fault.None();
+                })) {
+      long before = System.nanoTime();
+      write(d, 0, 1, 1, false);
+      assertThat(System.nanoTime() - before).isGreaterThanOrEqualTo(late.toNanos());
+      assertThat(holds(d, 0, 1)).isTrue();
+      CompletableFuture<Integer> ended = new CompletableFuture<>();
+      MemorySegment m = d.buffers().asSlice(0, BLOCK);
+      Pattern.fill(m, 0, 2);
+      before = System.nanoTime();
+      d.write(0, m, (tag, result) -> ended.complete(result), 1);
+      assertThat(ended.get(20, TimeUnit.SECONDS)).isZero();
+      assertThat(System.nanoTime() - before).isGreaterThanOrEqualTo(late.toNanos());
+      assertThat(holds(d, 0, 2)).isTrue();
+      MemorySegment[] parts = {
+        d.buffers().asSlice(0, BLOCK), d.buffers().asSlice(4 * BLOCK, BLOCK)
+      };
+      Pattern.fill(parts[0], 8 * BLOCK, 3);
+      Pattern.fill(parts[1], 9 * BLOCK, 3);
+      d.writeThenFlush(8 * BLOCK, parts);
+      assertThat(holds(d, 8 * BLOCK, 3)).isTrue();
+      assertThat(holds(d, 9 * BLOCK, 3)).isFalse();
+    }
+  }
+
   private static FaultyBlockDevice failing(FaultyBlockDevice.Script script) {
-    return new FaultyBlockDevice(MemoryBlockDevice.create(64 * BLOCK, BLOCK, 1 << 14), script);
+    return FaultyBlockDevice.over(MemoryBlockDevice.create(64 * BLOCK, BLOCK, 1 << 14), script);
   }
 
   @Test

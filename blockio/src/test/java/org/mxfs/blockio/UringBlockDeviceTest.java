@@ -63,7 +63,14 @@ class UringBlockDeviceTest {
               Memory.PROT_READ | Memory.PROT_WRITE,
               Memory.MAP_PRIVATE | Memory.MAP_ANONYMOUS);
       device =
-          new UringBlockDevice("hanging", fd, 1 << 20, BLOCK, arena, buffers, depth, timeout)
+          new UringBlockDevice(
+                  "hanging",
+                  fd,
+                  1 << 20,
+                  BLOCK,
+                  arena,
+                  buffers,
+                  BlockDevices.Options.DEFAULT.withQueueDepth(depth).withTimeout(timeout))
               .started();
     }
 
@@ -107,13 +114,59 @@ class UringBlockDeviceTest {
   }
 
   @Test
-  void aRequestThatIsWaitedForTimesOutAndStaysInFlight() throws Exception {
+  void aRequestThatIsWaitedForTimesOutAndTheKernelIsAskedToEndIt() throws Exception {
     Hanging h = new Hanging(2, Duration.ofMillis(50));
     assertThatExceptionOfType(ErrnoException.class)
         .isThrownBy(() -> h.device.read(0, h.memory(0)))
         .satisfies(e -> assertThat(e.errno()).isEqualTo(Errnos.ETIMEDOUT))
         .withMessageContaining("outcome is unknown");
-    assertThat(h.device.inFlight()).isEqualTo(1);
+    while (h.device.inFlight() > 0) {
+      Thread.onSpinWait();
+    }
+    h.device.close();
+  }
+
+  @Test
+  void aRequestWithACallbackTimesOutByItsOwnLimitAndIsToldOnce() throws Exception {
+    Hanging h = new Hanging(4, Duration.ofSeconds(20));
+    BlockingQueue<Integer> results = new LinkedBlockingQueue<>();
+    h.device.read(0, h.memory(0), (tag, result) -> results.add(result), 0);
+    BlockDevice quick = h.device.withTimeout(Duration.ofMillis(50));
+    assertThat(quick.timeout()).isEqualTo(Duration.ofMillis(50));
+    for (int i = 1; i < 4; i++) {
+      quick.read(0, h.memory(i), (tag, result) -> results.add(result), i);
+    }
+    for (int i = 1; i < 4; i++) {
+      assertThat(results.poll(20, TimeUnit.SECONDS)).isEqualTo(-Errnos.ETIMEDOUT);
+    }
+    while (h.device.inFlight() > 1) {
+      Thread.onSpinWait();
+    }
+    h.release(1);
+    assertThat(results.poll(20, TimeUnit.SECONDS)).isEqualTo(-Errnos.EIO);
+    quick.close();
+    assertThat(results).isEmpty();
+    assertThatExceptionOfType(FrozenException.class).isThrownBy(h.device::flush);
+  }
+
+  @Test
+  void aQueueThatStaysFullIsAnErrorInTime() throws Exception {
+    Hanging h = new Hanging(2, Duration.ofSeconds(20));
+    for (int i = 0; i < 2; i++) {
+      h.device.read(0, h.memory(i), (tag, result) -> {}, i);
+    }
+    assertThatExceptionOfType(ErrnoException.class)
+        .isThrownBy(() -> h.device.withTimeout(Duration.ofMillis(20)).flush())
+        .withMessageContaining("EBUSY")
+        .withMessageContaining("it was not sent");
+    h.release(2);
+    h.device.close();
+  }
+
+  @Test
+  void aDeviceWithRequestsThatDoNotEndIsNotClosedAndKeepsItsMemory() throws Exception {
+    Hanging h = new Hanging(2, Duration.ofMillis(50));
+    h.device.withTimeout(Duration.ofSeconds(20)).read(0, h.memory(0), (tag, result) -> {}, 0);
     assertThatExceptionOfType(IOException.class)
         .isThrownBy(h.device::close)
         .withMessageContaining("1 requests have not ended");
@@ -122,6 +175,36 @@ class UringBlockDeviceTest {
     while (h.device.inFlight() > 0) {
       Thread.onSpinWait();
     }
+  }
+
+  @Test
+  void aFreezeAllocatesNothingWhateverTheDeviceDoes() throws Exception {
+    Duration limit = Duration.ofMillis(50);
+    Duration patience = Duration.ofSeconds(20);
+    for (int i = 0; i < 100; i++) { // as in a program that runs: classes loaded, methods compiled
+      Hanging warm = new Hanging(4, Duration.ofSeconds(20));
+      warm.device.read(0, warm.memory(0), (tag, result) -> {}, 0);
+      warm.device.freeze(Duration.ofNanos(1));
+      warm.release(1);
+      warm.device.freeze(Duration.ofSeconds(20));
+      warm.device.close();
+    }
+    Hanging h = new Hanging(4, Duration.ofSeconds(20));
+    for (int i = 0; i < 3; i++) {
+      h.device.read(0, h.memory(i), (tag, result) -> {}, i);
+    }
+    long before = Allocations.ofThisThread();
+    FreezeReport report = h.device.freeze(limit);
+    long whileHanging = Allocations.ofThisThread() - before;
+    assertThat(report.inFlight()).isEqualTo(3);
+    h.release(3);
+    before = Allocations.ofThisThread();
+    report = h.device.freeze(patience);
+    long whileDraining = Allocations.ofThisThread() - before;
+    assertThat(report.drained()).isTrue();
+    assertThat(whileHanging).isZero();
+    assertThat(whileDraining).isZero();
+    h.device.close();
   }
 
   @Test
@@ -168,7 +251,7 @@ class UringBlockDeviceTest {
                     outcome.set(e);
                   }
                 });
-    while (third.getState() != Thread.State.WAITING) {
+    while (third.getState() != Thread.State.TIMED_WAITING) {
       Thread.onSpinWait();
     }
     assertThat(h.device.inFlight()).isEqualTo(2);
@@ -236,7 +319,7 @@ class UringBlockDeviceTest {
                     stillInterrupted.complete(Thread.currentThread().isInterrupted());
                   }
                 });
-    while (waiting.getState() != Thread.State.TIMED_WAITING) {
+    while (h.device.inFlight() == 0) {
       Thread.onSpinWait();
     }
     waiting.interrupt();

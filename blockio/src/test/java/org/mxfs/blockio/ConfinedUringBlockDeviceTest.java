@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package org.mxfs.blockio;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
+import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
+import static org.assertj.core.api.Assertions.assertThatIllegalStateException;
+
+import java.io.IOException;
+import java.io.RandomAccessFile;
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The device of one thread, on a real file with direct I/O. */
+@Timeout(60)
+class ConfinedUringBlockDeviceTest {
+  private static final Duration LONG = Duration.ofSeconds(20);
+
+  @TempDir Path dir;
+
+  private ConfinedBlockDevice open(int depth) throws IOException {
+    Path path = dir.resolve("disk");
+    try (RandomAccessFile f = new RandomAccessFile(path.toFile(), "rw")) {
+      f.setLength(8 << 20);
+    }
+    return BlockDevices.openConfined(path, BlockDevices.Options.DEFAULT.withQueueDepth(depth));
+  }
+
+  @Test
+  void anySequenceOfRequestsLeavesWhatAnArrayWouldHold() throws IOException {
+    for (long seed = 11; seed <= 14; seed++) {
+      try (ConfinedBlockDevice d = open(4)) {
+        new Model(d, seed).run(120);
+      }
+    }
+  }
+
+  /** Keeps the queue full: each callback starts the next request. */
+  private static final class Loop implements BlockDevice.Callback {
+    private final BlockDevice device;
+    private final MemorySegment[] memory;
+    private int left;
+    private int ended;
+    private int bad;
+
+    Loop(BlockDevice device, int depth) {
+      this.device = device;
+      memory = new MemorySegment[depth];
+      for (int i = 0; i < depth; i++) {
+        memory[i] = device.buffers().asSlice((long) i * device.blockSize(), device.blockSize());
+      }
+    }
+
+    void start(int requests) throws IOException {
+      left = requests - memory.length;
+      ended = 0;
+      for (int i = 0; i < memory.length; i++) {
+        device.read((long) i * device.blockSize(), memory[i], this, i);
+      }
+    }
+
+    @Override
+    public void completed(long tag, int result) {
+      ended++;
+      bad += result == 0 ? 0 : 1;
+      if (left > 0) {
+        left--;
+        try {
+          device.read(tag * device.blockSize(), memory[(int) tag], this, tag);
+        } catch (IOException e) {
+          throw new IllegalStateException(e);
+        }
+      }
+    }
+  }
+
+  @Test
+  void aFullQueueAllocatesNothingForARequest() throws IOException {
+    try (ConfinedBlockDevice d = open(32)) {
+      Loop loop = new Loop(d, 32);
+      run(d, loop, 20_000); // classes loaded, methods compiled
+      long before = Allocations.ofThisThread();
+      run(d, loop, 2000);
+      double each = (Allocations.ofThisThread() - before) / 2000.0;
+      // Without the optimising compiler, which these tests run without, the JDK itself makes an
+      // object of 40 bytes for each system call, and there is one for some 32 requests. With it
+      // there is none: HotPathTest of the benchmarks.
+      assertThat(each).isLessThan(3);
+      assertThat(loop.bad).isZero();
+      assertThat(d.inFlight()).isZero();
+    }
+  }
+
+  private static void run(ConfinedBlockDevice d, Loop loop, int requests) throws IOException {
+    d.plug();
+    loop.start(requests);
+    while (loop.ended < requests) {
+      d.await(1, LONG);
+    }
+    d.unplug();
+  }
+
+  @Test
+  void awaitCountsWhatEndedAndLooksWithoutWaiting() throws IOException {
+    try (ConfinedBlockDevice d = open(8)) {
+      assertThat(d.await(1, LONG)).as("nothing is under way").isZero();
+      d.plug();
+      for (int i = 0; i < 5; i++) {
+        d.read(0, d.buffers().asSlice((long) i * 4096, 4096), (tag, result) -> {}, i);
+      }
+      int ended = 0;
+      while (ended < 5) {
+        ended += d.await(0, LONG);
+      }
+      assertThat(ended).isEqualTo(5);
+      d.unplug();
+    }
+  }
+
+  @Test
+  void anotherThreadIsRefused() throws Exception {
+    try (ConfinedBlockDevice d = open(4)) {
+      MemorySegment memory = d.buffers().asSlice(0, 4096);
+      CompletableFuture<Void> other =
+          CompletableFuture.runAsync(
+              () -> {
+                assertThatExceptionOfType(WrongThreadException.class).isThrownBy(d::flush);
+                assertThatExceptionOfType(WrongThreadException.class)
+                    .isThrownBy(() -> d.read(0, memory, (tag, result) -> {}, 0));
+                assertThatExceptionOfType(WrongThreadException.class)
+                    .isThrownBy(() -> d.freeze(LONG));
+                assertThatExceptionOfType(WrongThreadException.class).isThrownBy(d::close);
+              });
+      try {
+        other.get();
+      } catch (ExecutionException e) {
+        throw new AssertionError(e.getCause());
+      }
+      assertThat(d.inFlight()).isZero();
+      d.read(0, memory);
+    }
+  }
+
+  @Test
+  void aCallbackMustNotWaitAndMayStartOneRequestInAFullQueue() throws IOException {
+    try (ConfinedBlockDevice d = open(1)) {
+      MemorySegment memory = d.buffers().asSlice(0, 4096);
+      boolean[] seen = new boolean[1];
+      d.read(
+          0,
+          memory,
+          (tag, result) -> {
+            assertThatIllegalStateException().isThrownBy(d::flush);
+            assertThatIllegalStateException().isThrownBy(() -> d.await(0, LONG));
+            try {
+              d.read(0, memory, (t, r) -> {}, 1);
+            } catch (IOException e) {
+              throw new AssertionError(e);
+            }
+            assertThatIllegalStateException()
+                .isThrownBy(() -> d.read(0, memory, (t, r) -> {}, 1))
+                .withMessageContaining("only one request more");
+            seen[0] = true;
+          },
+          0);
+      d.await(2, LONG);
+      assertThat(seen[0]).isTrue();
+    }
+  }
+
+  @Test
+  void afterAFreezeNothingIsSentAndTheReportSaysSo() throws IOException {
+    try (ConfinedBlockDevice d = open(4)) {
+      MemorySegment memory = d.buffers().asSlice(0, 4096);
+      d.plug();
+      d.write(0, memory, (tag, result) -> {}, 0);
+      assertThat(d.freeze(LONG))
+          .hasToString("drained=true inFlight=0 flushIssued=true flushCompleted=true");
+      assertThatExceptionOfType(FrozenException.class).isThrownBy(() -> d.write(0, memory));
+    }
+  }
+
+  @Test
+  void theDeviceSaysHowItWorks() throws IOException {
+    try (ConfinedBlockDevice d = open(4)) {
+      assertThat(d.toString())
+          .contains(Thread.currentThread().getName())
+          .contains("queue depth 4, registered file, registered buffers, deferred task work");
+    }
+    assertThatIllegalArgumentException()
+        .isThrownBy(
+            () ->
+                BlockDevices.openConfined(
+                    dir.resolve("disk"),
+                    BlockDevices.Options.DEFAULT.withBackend(BlockDevices.Backend.SYSTEM_CALLS)));
+  }
+}
