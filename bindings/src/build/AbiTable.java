@@ -15,7 +15,8 @@ import java.util.regex.Pattern;
  * checks at once against the system's headers. No layout, constant or system call number is typed a second time
  * anywhere, and none reaches Java that the C compiler did not confirm in the same build.
  *
- * <p>Run by the build: {@code java AbiTable.java --java DIR --check DIR --cc CC [--include DIR] TABLE...}
+ * <p>Run by the build: {@code java AbiTable.java --java DIR --check DIR --cc CC [--cross CC] [--include DIR] TABLE...}
+ * The cross compiler checks the same claims for another architecture, where it is installed; where it is not, that is said.
  *
  * <p>A table is read line by line; {@code #} starts a comment, {@code "…"} at the end of a head line is its Javadoc:
  *
@@ -27,7 +28,8 @@ import java.util.regex.Pattern;
  * constants CLASS [names] "…"           then one per line: NAME VALUE [aarch64=VALUE], VALUE a number or a "string";
  *                                       `names` adds nameOf(value)
  * struct NAME SIZE ALIGN "…"            then one per line: FIELD TYPE OFFSET
- *                                       TYPE: u8 u16 u32 u64 s8 s16 s32 s64 ptr, or bytes[N]; FIELD may be a path (a.b)
+ *                                       TYPE: u8 u16 u32 u64 s8 s16 s32 s64 ptr, or bytes[N]; FIELD may be a path (a.b);
+ *                                       b32: 32 bits whose sign in C differs between versions of the headers
  * calls CLASS "…"                       then one per line: TYPE NAME(TYPE NAME, …) X86_64 AARCH64, TYPE: int long ptr
  * </pre>
  */
@@ -84,6 +86,7 @@ public final class AbiTable {
     Path java = null;
     Path check = null;
     String cc = "cc";
+    String cross = "";
     List<String> include = new ArrayList<>();
     List<Path> tables = new ArrayList<>();
     for (int i = 0; i < args.length; i++) {
@@ -91,21 +94,31 @@ public final class AbiTable {
         case "--java" -> java = Path.of(args[++i]);
         case "--check" -> check = Path.of(args[++i]);
         case "--cc" -> cc = args[++i];
+        case "--cross" -> cross = args[++i];
         case "--include" -> include.add(args[++i]);
         default -> tables.add(Path.of(args[i]));
       }
     }
     if (java == null || check == null || tables.isEmpty()) {
-      throw new IOException("usage: AbiTable --java DIR --check DIR [--cc CC] [--include DIR]... TABLE...");
+      throw new IOException("usage: AbiTable --java DIR --check DIR [--cc CC] [--cross CC] [--include DIR]... TABLE...");
     }
     Files.createDirectories(check);
+    List<String> compilers = new ArrayList<>(List.of(cc));
+    if (isInstalled(cross)) {
+      compilers.add(cross);
+    } else if (!cross.isEmpty()) {
+      System.out.println("NOT CHECKED for another architecture: there is no " + cross + " (Debian: gcc-aarch64-linux-gnu,"
+          + " libc6-dev-arm64-cross, linux-libc-dev-arm64-cross)");
+    }
     for (Path file : tables) {
       AbiTable table = new AbiTable(file);
       table.parse();
       String name = file.getFileName().toString().replace(".abi", "");
       Path c = check.resolve(name + "_check.c");
       Files.writeString(c, table.checkSource());
-      compile(cc, include, c);
+      for (String compiler : compilers) {
+        compile(compiler, include, c);
+      }
       if (!table.calls.isEmpty()) {
         Path generic = check.resolve(name + "_generic_check.c");
         Files.writeString(generic, table.genericCallSource());
@@ -273,10 +286,19 @@ public final class AbiTable {
     return switch (f.type) {
       case "u8", "s8" -> 1;
       case "u16", "s16" -> 2;
-      case "u32", "s32" -> 4;
+      case "u32", "s32", "b32" -> 4;
       case "u64", "s64", "ptr" -> 8;
       default -> Integer.parseInt(f.type.substring(f.type.indexOf('[') + 1, f.type.length() - 1));
     };
+  }
+
+  private static boolean isInstalled(String compiler) throws InterruptedException {
+    try {
+      return !compiler.isEmpty()
+          && new ProcessBuilder(compiler, "--version").redirectOutput(ProcessBuilder.Redirect.DISCARD).start().waitFor() == 0;
+    } catch (IOException e) {
+      return false;
+    }
   }
 
   private static void compile(String cc, List<String> include, Path source)
@@ -418,7 +440,9 @@ public final class AbiTable {
       String name = f.java();
       String constant = "OFFSET_" + name;
       j.append("\n  public static final int ").append(constant).append(" = ").append(f.offset).append(";\n");
-      if (f.type.startsWith("bytes")) {
+      if (!f.type.startsWith("bytes")) {
+        j.append("  public static final int BYTES_").append(name).append(" = ").append(size(f)).append(";\n");
+      } else {
         j.append("  public static final int LENGTH_").append(name).append(" = ").append(size(f)).append(";\n");
         continue;
       }
@@ -429,7 +453,7 @@ public final class AbiTable {
         default -> "JAVA_LONG_UNALIGNED";
       };
       String java = switch (f.type) {
-        case "u8", "u16", "s8", "s16", "u32", "s32" -> "int";
+        case "u8", "u16", "s8", "s16", "u32", "s32", "b32" -> "int";
         default -> "long";
       };
       String mask = switch (f.type) {
