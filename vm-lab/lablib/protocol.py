@@ -39,7 +39,7 @@ PROGRAMS = "/run/t"  # where the programs of tests/c are on a node
 FIND_DAEMON = "pgrep -f '^(/bin/sh )?(/usr/sbin/mxfsd|/usr/lib/mxfs/bin/java)'"
 
 # The order of a whole run: what needs least comes first, so that the first failure says most.
-ORDER = ("module", "options", "validate", "badsb", "daemon-bad", "no-reservations", "in-use", "cycles", "posix", "ro", "two-node",
+ORDER = ("module", "netlink", "options", "validate", "badsb", "daemon-bad", "no-reservations", "in-use", "cycles", "posix", "ro", "two-node",
          "stress", "fairness", "daemon-killed", "blocked", "fenced")
 
 

@@ -10,7 +10,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.OptionalInt;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.concurrent.locks.ReentrantLock;
@@ -142,7 +141,11 @@ public final class GenericNetlink implements Closeable {
    * @throws ErrnoException if the kernel refuses the socket
    */
   public static GenericNetlink open(Options options, Listener listener) throws ErrnoException {
-    GenericNetlink opened = new GenericNetlink(NetlinkSocket.open(options), options, listener);
+    return open(new NetlinkSocket(options), options, listener);
+  }
+
+  static GenericNetlink open(NetlinkSocket socket, Options options, Listener listener) {
+    GenericNetlink opened = new GenericNetlink(socket, options, listener);
     opened.reader.start();
     return opened;
   }
@@ -311,9 +314,7 @@ public final class GenericNetlink implements Closeable {
     throw new NetlinkErrorException(
         what + " (" + DUMP_ATTEMPTS + " attempts, each changed under way)",
         Errnos.EINTR,
-        Optional.empty(),
-        OptionalInt.empty(),
-        OptionalInt.empty());
+        ExtendedAck.NONE);
   }
 
   /**

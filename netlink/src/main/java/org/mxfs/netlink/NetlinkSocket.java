@@ -26,8 +26,10 @@ import org.mxfs.bindings.linux.timespec;
  * <p>Sending is thread-safe; {@link #receive} is for one thread at a time, {@link #poll} for the
  * reader thread. Every use of the file descriptors is between {@link #enter} and {@link #leave}, so
  * that {@link #close} cannot hand their numbers to someone else under a call.
+ *
+ * <p>Not final, for tests that damage what the kernel sends.
  */
-final class NetlinkSocket {
+class NetlinkSocket {
   /** What {@link #receive} found. */
   enum Received {
     /** A datagram from the kernel, now in {@link #datagram}. */
@@ -66,10 +68,21 @@ final class NetlinkSocket {
   private byte[] datagram = new byte[0];
   private int dumpRaces;
 
-  private NetlinkSocket(int fd, int wake, int port, int largestMessage) {
-    this.fd = fd;
-    this.wake = wake;
-    this.port = port;
+  private record Descriptors(int fd, int wake, int port) {}
+
+  /**
+   * Opens a socket on a port that the kernel chooses.
+   *
+   * @throws ErrnoException if the kernel refuses it
+   */
+  NetlinkSocket(GenericNetlink.Options options) throws ErrnoException {
+    this(descriptors(options), options.largestMessage());
+  }
+
+  private NetlinkSocket(Descriptors descriptors, int largestMessage) {
+    fd = descriptors.fd;
+    wake = descriptors.wake;
+    port = descriptors.port;
     buffer = arena.allocate(largestMessage, 8);
     iovec.iov_base(part, 0, buffer.address());
     iovec.iov_len(part, 0, buffer.byteSize());
@@ -82,7 +95,7 @@ final class NetlinkSocket {
     pollfd.events(polled, pollfd.SIZE, Processes.POLLIN);
   }
 
-  static NetlinkSocket open(GenericNetlink.Options options) throws ErrnoException {
+  private static Descriptors descriptors(GenericNetlink.Options options) throws ErrnoException {
     int fd =
         Errno.check(
             Linux.socket(
@@ -93,21 +106,17 @@ final class NetlinkSocket {
             "AF_NETLINK, SOCK_RAW, NETLINK_GENERIC",
             "the kernel must have generic netlink, and the process must be allowed netlink sockets"
                 + " (seccomp)");
-    int wake = -1;
     try {
       int port = setUp(fd, options);
-      wake =
+      int wake =
           Errno.check(
               Linux.eventfd2(0, Processes.EFD_CLOEXEC | Processes.EFD_NONBLOCK),
               "eventfd",
               "0",
               "see ulimit -n");
-      return new NetlinkSocket(fd, wake, port, options.largestMessage());
+      return new Descriptors(fd, wake, port);
     } catch (ErrnoException | RuntimeException | Error e) {
       Linux.close(fd);
-      if (wake >= 0) {
-        Linux.close(wake);
-      }
       throw e;
     }
   }

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The netlink library, alone, against families of the running kernel: ethtool's dumps, nested arrays, refusals in the kernel's
+words and events; dumps while devices come and go; a family that goes and comes with its module."""
+
+from lablib import build, host, jdk
+
+LIMIT = 180
+MARKERS = ["SELFTEST: netlink dump ok", "SELFTEST: netlink events ok", "SELFTEST: netlink churn ok", "SELFTEST: netlink family ok"]
+EXPECTED = []
+SOURCES = host.CHECKOUT / "netlink/src/test/java/org/mxfs/netlink/tool"
+PLACE = "/run/netlink-check"
+
+
+def compiled():
+    """The test program, compiled against the run time that the nodes have; a class path."""
+    tree = build.daemon_tree()
+    sources = [path for path in sorted(SOURCES.glob("*.java")) if path.name != "package-info.java"]
+    result = host.cache() / "netlink-check" / host.digest(tree.name, *sources)
+    host.call([str(jdk.find() / "bin/javac"), "--system", str(tree / "usr/lib/mxfs"), "--add-modules", "org.mxfs.netlink",
+               "-proc:none", "-d", str(result), *map(str, sources)], "compiling the netlink test program")
+    return result
+
+
+def run(stage):
+    node = stage.n1
+    node.push(compiled(), PLACE)
+
+    def check(arguments):
+        said = node.run(f"/usr/lib/mxfs/bin/java -XX:+UseSerialGC -XX:TieredStopAtLevel=1 --enable-native-access=org.mxfs.bindings "
+                        f"--add-modules org.mxfs.netlink -cp {PLACE} org.mxfs.netlink.tool.NetlinkCheck {arguments}",
+                        timeout=90).out
+        return dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
+
+    # What sysfs says of the same devices, and what the ethtool family has no other witness for in its own words.
+    found = check("dump")
+    stage.same(sorted(found["devices"].split()), sorted(node.run("ls /sys/class/net").out.split()), "devices in a dump")
+    for feature in ("rx-gro", "tx-checksum-ip-generic", "highdma", "rx-all"):
+        stage.check(feature in found["features"].split(), f"no feature {feature} in: {found['features']}")
+    stage.matches(r'^ENODEV \d+ .*the kernel says "no device matches name"', found["refused"], "an unknown device")
+    stage.matches(r'^\w+ \d+ .*the kernel says "bit name not found"', found["unknown"], "an unknown feature")
+    stage.marker(MARKERS[0])
+
+    check("change lan0")
+    stage.marker(MARKERS[1])
+
+    node.run("modprobe dummy numdummies=0")
+    found = check("churn churn0")
+    stage.note(f"{found['dumps']}")
+    node.run("ip link del churn0 2>/dev/null; rmmod dummy")
+    stage.marker(MARKERS[2])
+
+    check("module mxfs")
+    stage.marker(MARKERS[3])
