@@ -45,7 +45,8 @@ def run(stage):
 
     node.run("modprobe dummy numdummies=0")
     found = check("churn churn0")
-    stage.note(f"{found['dumps']}")
+    stage.note(f"dumps beside changes: {found['dumps']}")
+    stage.check(int(found["dumps"].split(",")[0]) >= 5, f"dumps within 10 s: {found['dumps']}")
     node.run("ip link del churn0 2>/dev/null; rmmod dummy")
     stage.marker(MARKERS[2])
 

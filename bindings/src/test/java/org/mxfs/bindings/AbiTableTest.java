@@ -205,5 +205,7 @@ class AbiTableTest {
   void aTableThatCannotBeReadIsRefusedWithItsLine() {
     refuses("constants Sample names", "constance Sample names", "sample.abi:5", "constance");
     refuses("int close(int fd) 3 57", "int close(int fd) 3", "sample.abi:16", "not a call");
+    refuses("int close(int fd)", "int close(int fd[9)", "sample.abi:16", "not a parameter");
+    refuses("int close(int fd)", "int close(int fd:pollfd)", "sample.abi:16", "not a parameter");
   }
 }

@@ -72,6 +72,8 @@ class JextractTest {
                 PACKAGE,
                 "--header-class-name",
                 "headers_h",
+                "--include-dir",
+                Path.of("../kmod/include/uapi").toAbsolutePath().toString(),
                 file.toString())
             .redirectErrorStream(true)
             .redirectOutput(log.toFile())

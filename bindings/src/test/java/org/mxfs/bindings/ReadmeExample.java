@@ -29,7 +29,7 @@ final class ReadmeExample {
       Errno.check(Linux.close(fd), "close", "eventfd");
       Errno.check(Linux.close(-1), "close", "-1");
     } catch (ErrnoException e) {
-      System.out.println(e.getMessage()); // close(-1): EBADF (bad file descriptor); ...
+      System.out.println(e.getMessage()); // close(-1): EBADF (bad file descriptor)
     }
     // README ends
   }

@@ -31,7 +31,7 @@ public final class NetlinkCheck {
   private static final int CTRL_ATTR_FAMILY_NAME = 2;
 
   private static final String FEATURE = "rx-gro";
-  private static final int DUMPS = 300;
+  private static final long CHURN_NANOS = 10_000_000_000L;
 
   private static final class Events implements Listener {
     final BlockingQueue<Message> messages = new LinkedBlockingQueue<>();
@@ -147,9 +147,10 @@ public final class NetlinkCheck {
                 "while ip link add %1$s type dummy && ip link del %1$s; do :; done".formatted(name))
             .inheritIO()
             .start();
+    int dumps = 0;
     int seen = 0;
     try {
-      for (int i = 0; i < DUMPS; i++) {
+      for (long start = System.nanoTime(); System.nanoTime() - start < CHURN_NANOS; dumps++) {
         List<String> devices = ethtool.devices();
         seen += devices.contains(name) ? 1 : 0;
         Set<String> others = new TreeSet<>(devices);
@@ -162,7 +163,7 @@ public final class NetlinkCheck {
       changes.destroy();
       changes.waitFor();
     }
-    System.out.println("dumps " + DUMPS + " with " + seen + " that met the other device");
+    System.out.println("dumps " + dumps + ", " + seen + " of them met the other device");
   }
 
   private void module(String name) throws IOException, InterruptedException {
