@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The twin of NetlinkRoundTrip.java: asks the generic netlink controller for the family "nlctrl" with NLM_F_ACK, reads the
- * answer and its acknowledgement, finds the family's number among the attributes. Raw sockets, one thread.
+ * answer and its acknowledgement, makes sure that both are the kernel's, finds the family's number among the attributes.
+ * Raw sockets, one thread.
  *
  * netlink_round_trip SECONDS: warms up for as long, then measures; prints "ns VALUE", the mean of one round trip.
  */
@@ -77,11 +78,15 @@ static int round_trip(int fd, uint32_t sequence)
 	if (send(fd, out, length, 0) != (ssize_t)length)
 		fail("send");
 	for (;;) {
-		ssize_t received = recv(fd, in, sizeof(in), 0);
+		struct sockaddr_nl sender;
+		socklen_t sender_length = sizeof(sender);
+		ssize_t received = recvfrom(fd, in, sizeof(in), MSG_TRUNC, (struct sockaddr *)&sender, &sender_length);
 		unsigned int left = received;
 
 		if (received < 0)
-			fail("recv");
+			fail("recvfrom");
+		if (sender.nl_pid || received > (ssize_t)sizeof(in)) /* not from the kernel, or too long */
+			continue;
 		for (struct nlmsghdr *h = (struct nlmsghdr *)in; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left)) {
 			if (h->nlmsg_seq != sequence)
 				return 0;

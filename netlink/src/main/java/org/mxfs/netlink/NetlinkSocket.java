@@ -6,6 +6,7 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.concurrent.locks.ReentrantLock;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
 import org.mxfs.bindings.Errno;
 import org.mxfs.bindings.ErrnoException;
@@ -14,8 +15,6 @@ import org.mxfs.bindings.linux.Linux;
 import org.mxfs.bindings.linux.Netlink;
 import org.mxfs.bindings.linux.Processes;
 import org.mxfs.bindings.linux.Sockets;
-import org.mxfs.bindings.linux.iovec;
-import org.mxfs.bindings.linux.msghdr;
 import org.mxfs.bindings.linux.pollfd;
 import org.mxfs.bindings.linux.sockaddr_nl;
 import org.mxfs.bindings.linux.timespec;
@@ -58,12 +57,16 @@ class NetlinkSocket {
   private final Arena arena = Arena.ofShared();
   private final MemorySegment buffer;
   private final MemorySegment sender = arena.allocate(sockaddr_nl.SIZE, sockaddr_nl.ALIGN);
-  private final MemorySegment part = arena.allocate(iovec.SIZE, iovec.ALIGN);
-  private final MemorySegment header = arena.allocate(msghdr.SIZE, msghdr.ALIGN);
+  private final MemorySegment senderLength = arena.allocate(ValueLayout.JAVA_INT);
   private final MemorySegment polled = arena.allocate(2L * pollfd.SIZE, pollfd.ALIGN);
   private final MemorySegment timeout = arena.allocate(timespec.SIZE, timespec.ALIGN);
   private final MemorySegment counter = arena.allocate(ValueLayout.JAVA_LONG);
   private final MemorySegment one = arena.allocateFrom(ValueLayout.JAVA_LONG, 1);
+
+  /** Guards {@link #outgoing}. */
+  private final ReentrantLock sending = new ReentrantLock();
+
+  private final MemorySegment outgoing = arena.allocate(4096, 8);
 
   private byte[] datagram = new byte[0];
   private int dumpRaces;
@@ -84,11 +87,6 @@ class NetlinkSocket {
     wake = descriptors.wake;
     port = descriptors.port;
     buffer = arena.allocate(largestMessage, 8);
-    iovec.iov_base(part, 0, buffer.address());
-    iovec.iov_len(part, 0, buffer.byteSize());
-    msghdr.msg_name(header, 0, sender.address());
-    msghdr.msg_iov(header, 0, part.address());
-    msghdr.msg_iovlen(header, 0, 1);
     pollfd.fd(polled, 0, wake);
     pollfd.events(polled, 0, Processes.POLLIN);
     pollfd.fd(polled, pollfd.SIZE, fd);
@@ -175,18 +173,36 @@ class NetlinkSocket {
 
   /** Sends a message to the kernel, which acts on it before this returns. */
   void send(byte[] message, String what) throws ErrnoException {
-    try (Arena own = Arena.ofConfined()) {
-      MemorySegment data = own.allocateFrom(ValueLayout.JAVA_BYTE, message);
-      long sent;
-      do {
-        sent = Linux.sendto(fd, data, message.length, 0, 0, 0);
-      } while (sent == -Errnos.EINTR); // nothing was sent then
-      Errno.check(
-          sent,
+    long sent;
+    // The kernel may take its time, so nobody waits for the buffer: whoever finds it in use makes
+    // one.
+    if (message.length <= outgoing.byteSize() && sending.tryLock()) {
+      try {
+        sent = send(message, outgoing);
+      } finally {
+        sending.unlock();
+      }
+    } else {
+      try (Arena own = Arena.ofConfined()) {
+        sent = send(message, own.allocate(message.length, 8));
+      }
+    }
+    if (sent < 0) {
+      throw new ErrnoException(
           "sendto",
           "netlink " + what + ", " + message.length + " bytes",
+          (int) -sent,
           "see net.core.wmem_max if it is too long");
     }
+  }
+
+  private long send(byte[] message, MemorySegment data) {
+    MemorySegment.copy(message, 0, data, ValueLayout.JAVA_BYTE, 0, message.length);
+    long sent;
+    do {
+      sent = Linux.sendto(fd, data, message.length, 0, 0, 0);
+    } while (sent == -Errnos.EINTR); // nothing was sent then
+    return sent;
   }
 
   /** {@code NETLINK_ADD_MEMBERSHIP} or {@code NETLINK_DROP_MEMBERSHIP}. */
@@ -207,9 +223,16 @@ class NetlinkSocket {
    * @throws ErrnoException if the socket can receive no more
    */
   Received receive() throws ErrnoException {
-    msghdr.msg_namelen(header, 0, sockaddr_nl.SIZE);
-    msghdr.msg_flags(header, 0, 0);
-    long received = Linux.recvmsg(fd, header, Sockets.MSG_DONTWAIT);
+    senderLength.set(ValueLayout.JAVA_INT, 0, sockaddr_nl.SIZE);
+    // MSG_TRUNC: of a message that is too large the whole length is returned.
+    long received =
+        Linux.recvfrom(
+            fd,
+            buffer,
+            buffer.byteSize(),
+            Sockets.MSG_DONTWAIT | Sockets.MSG_TRUNC,
+            sender.address(),
+            senderLength.address());
     if (received >= 0) {
       dumpRaces = 0;
       return took(received);
@@ -235,14 +258,15 @@ class NetlinkSocket {
       default -> {}
     }
     throw new ErrnoException(
-        "recvmsg", "netlink port " + Integer.toUnsignedString(port), (int) -received, "");
+        "recvfrom", "netlink port " + Integer.toUnsignedString(port), (int) -received, "");
   }
 
   private Received took(long received) {
-    if (msghdr.msg_namelen(header, 0) != sockaddr_nl.SIZE || sockaddr_nl.nl_pid(sender, 0) != 0) {
+    if (senderLength.get(ValueLayout.JAVA_INT, 0) != sockaddr_nl.SIZE
+        || sockaddr_nl.nl_pid(sender, 0) != 0) {
       return Received.FOREIGN;
     }
-    if ((msghdr.msg_flags(header, 0) & Sockets.MSG_TRUNC) != 0) {
+    if (received > buffer.byteSize()) {
       return Received.TOO_LARGE;
     }
     datagram = new byte[(int) received];

@@ -27,7 +27,10 @@ final class Requests {
    */
   private static final int MAX_ANSWERS = 1 << 20;
 
-  /** One request. Its fields are guarded by {@link #lock}, but for the final ones. */
+  /**
+   * One request. Its fields are written under {@link #lock}, {@code done} as the last: who sees it
+   * set may read the others.
+   */
   final class Pending {
     final int sequence = nextSequence();
     private final String request;
@@ -63,6 +66,7 @@ final class Requests {
       if (!done) {
         failure = how;
         done = true;
+        pending.remove(sequence);
         finished.signal();
       }
     }
@@ -145,6 +149,9 @@ final class Requests {
 
   /** Expects no answer any more; one that still comes is counted as stale. */
   void remove(Pending p) {
+    if (p.done) {
+      return; // it is out of the table since then
+    }
     lock.lock();
     try {
       pending.remove(p.sequence);
@@ -158,7 +165,7 @@ final class Requests {
     lock.lock();
     try {
       Pending p = pending.get(frame.sequence());
-      if (p == null || p.done) {
+      if (p == null) {
         stale.increment();
         return;
       }
@@ -179,6 +186,15 @@ final class Requests {
    *     OutcomeUnknownException}
    */
   void await(Pending p, Duration timeout) throws IOException {
+    if (!p.done) {
+      waitUntilDone(p, timeout);
+    }
+    if (p.failure != null) {
+      throw p.failure;
+    }
+  }
+
+  private void waitUntilDone(Pending p, Duration timeout) throws OutcomeUnknownException {
     long left = timeout.toNanos();
     lock.lock();
     try {
@@ -187,9 +203,6 @@ final class Requests {
           throw unknown(p, "no answer within " + timeout.toMillis() + " ms");
         }
         left = p.finished.awaitNanos(left);
-      }
-      if (p.failure != null) {
-        throw p.failure;
       }
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
@@ -207,7 +220,7 @@ final class Requests {
   void failAll(String why) {
     lock.lock();
     try {
-      for (Pending p : pending.values()) {
+      for (Pending p : List.copyOf(pending.values())) {
         p.finishLocked(unknown(p, why + "; the answer may be lost"));
       }
     } finally {
