@@ -31,7 +31,7 @@ public final class NetlinkCheck {
   private static final int CTRL_ATTR_FAMILY_NAME = 2;
 
   private static final String FEATURE = "rx-gro";
-  private static final long CHURN_NANOS = 10_000_000_000L;
+  private static final long CHURN_NANOS = 8_000_000_000L;
 
   private static final class Events implements Listener {
     final BlockingQueue<Message> messages = new LinkedBlockingQueue<>();
@@ -77,19 +77,24 @@ public final class NetlinkCheck {
   private NetlinkCheck() throws IOException {}
 
   /**
-   * @param arguments {@code dump}; or {@code change DEVICE}, which switches a feature of the device
-   *     off and on; or {@code churn NAME}, which dumps while devices of that name come and go; or
-   *     {@code module NAME}, which unloads and loads a module that has a family of its name
+   * @param arguments checks, done in their order: {@code dump}; {@code change=DEVICE}, which
+   *     switches a feature of the device off and on; {@code churn=NAME}, which dumps while a device
+   *     of that name comes and goes; {@code module=NAME}, which unloads and loads a module that has
+   *     a family of its name
    */
   public static void main(String[] arguments) throws IOException, InterruptedException {
     NetlinkCheck check = new NetlinkCheck();
     try (GenericNetlink socket = check.netlink) {
-      switch (arguments[0]) {
-        case "dump" -> check.dump();
-        case "change" -> check.change(arguments[1]);
-        case "churn" -> check.churn(arguments[1]);
-        case "module" -> check.module(arguments[1]);
-        default -> throw new IOException("no check " + arguments[0]);
+      for (String argument : arguments) {
+        int equals = argument.indexOf('=');
+        String subject = argument.substring(equals + 1);
+        switch (equals < 0 ? argument : argument.substring(0, equals)) {
+          case "dump" -> check.dump();
+          case "change" -> check.change(subject);
+          case "churn" -> check.churn(subject);
+          case "module" -> check.module(subject);
+          default -> throw new IOException("no check " + argument);
+        }
       }
       require(check.events.troubles.isEmpty(), "troubles: " + check.events.troubles);
       System.out.println("done " + socket);
@@ -132,7 +137,7 @@ public final class NetlinkCheck {
       Message event = events.next(ethtool.family(), Ethtool.MSG_FEATURES_NTF);
       require(Ethtool.device(event).equals(device), "an event about " + Ethtool.device(event));
       require(ethtool.active(device).contains(FEATURE) == on, FEATURE + " did not change");
-      System.out.println("event " + device + " " + FEATURE + " " + on);
+      System.out.println("event-" + on + " " + device + " " + FEATURE);
     }
   }
 
@@ -178,7 +183,7 @@ public final class NetlinkCheck {
     run("modprobe", name);
     expectFamily(controller, CTRL_CMD_NEWFAMILY, name);
     require(netlink.findFamily(name).isPresent(), name + " is not there");
-    System.out.println("family " + name + " gone and back");
+    System.out.println("family " + name);
   }
 
   private void expectFamily(Family controller, int command, String name)
