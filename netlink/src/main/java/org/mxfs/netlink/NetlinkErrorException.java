@@ -26,7 +26,6 @@ public final class NetlinkErrorException extends NetlinkException {
       case Errnos.EPERM -> "; the request may need CAP_NET_ADMIN in the initial user namespace";
       case Errnos.ENOENT ->
           "; a family is there only while its module is loaded and its option is in the kernel";
-      case Errnos.EOPNOTSUPP -> "; this kernel's family does not have that command, or not so";
       case Errnos.EBUSY -> "; a dump may be under way on this socket";
       default -> "";
     };
