@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The netlink library, alone, against families of the running kernel: ethtool's dumps, nested arrays, refusals in the kernel's
-words and events; a family that goes and comes with its module."""
+words and events; dumps while devices come and go; a family that goes and comes with its module."""
 
 from lablib import build, host, jdk
 
 LIMIT = 240
-MARKERS = ["SELFTEST: netlink dump ok", "SELFTEST: netlink events ok", "SELFTEST: netlink family ok"]
+MARKERS = ["SELFTEST: netlink dump ok", "SELFTEST: netlink events ok", "SELFTEST: netlink churn ok", "SELFTEST: netlink family ok"]
 EXPECTED = []
 SOURCES = host.CHECKOUT / "netlink/src/test/java/org/mxfs/netlink/tool"
 PLACE = "/run/netlink-check"
@@ -24,9 +24,11 @@ def compiled():
 def run(stage):
     node = stage.n1
     node.push(compiled(), PLACE)
+    node.run("modprobe dummy numdummies=0")
     said = node.run(f"/usr/lib/mxfs/bin/java -XX:+UseSerialGC -XX:TieredStopAtLevel=1 --enable-native-access=org.mxfs.bindings "
                     f"--add-modules org.mxfs.netlink -cp {PLACE} org.mxfs.netlink.tool.NetlinkCheck "
-                    "dump change=lan0 module=mxfs 2>&1", timeout=LIMIT - 20, check=False)
+                    "dump change=lan0 churn=churn0 module=mxfs 2>&1", timeout=LIMIT - 20, check=False)
+    node.run("ip link del churn0 2>/dev/null; rmmod dummy", check=False)
     stage.check(said.rc == 0, f"NetlinkCheck ended with status {said.rc}:\n{said.out[-3000:]}")
     found = dict(line.split(" ", 1) for line in said.out.splitlines() if " " in line)
 
@@ -39,6 +41,9 @@ def run(stage):
     stage.marker(MARKERS[0])
     stage.same([found.get("event-false"), found.get("event-true")], ["lan0 rx-gro"] * 2, "events of a feature's change")
     stage.marker(MARKERS[1])
+    stage.note(f"dumps beside changes: {found['dumps']}")
+    stage.check(int(found["dumps"].split(",")[0]) >= 2, f"dumps within 8 s: {found['dumps']}")
+    stage.marker(MARKERS[2])
     stage.same(found.get("family"), "mxfs", "the family that went and came")
     stage.matches(r"(?m)^mxfs ", node.run("lsmod").out, "the module after it was unloaded and loaded")
-    stage.marker(MARKERS[2])
+    stage.marker(MARKERS[3])

@@ -3,6 +3,9 @@
 package org.mxfs.netlink.tool;
 
 import java.io.IOException;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
@@ -28,6 +31,7 @@ public final class NetlinkCheck {
   private static final int CTRL_ATTR_FAMILY_NAME = 2;
 
   private static final String FEATURE = "rx-gro";
+  private static final long CHURN_NANOS = 8_000_000_000L;
 
   private static final class Events implements Listener {
     final BlockingQueue<Message> messages = new LinkedBlockingQueue<>();
@@ -74,8 +78,9 @@ public final class NetlinkCheck {
 
   /**
    * @param arguments checks, done in their order: {@code dump}; {@code change=DEVICE}, which
-   *     switches a feature of the device off and on; {@code module=NAME}, which unloads and loads a
-   *     module that has a family of its name
+   *     switches a feature of the device off and on; {@code churn=NAME}, which dumps while a device
+   *     of that name comes and goes; {@code module=NAME}, which unloads and loads a module that has
+   *     a family of its name
    */
   public static void main(String[] arguments) throws IOException, InterruptedException {
     NetlinkCheck check = new NetlinkCheck();
@@ -86,6 +91,7 @@ public final class NetlinkCheck {
         switch (equals < 0 ? argument : argument.substring(0, equals)) {
           case "dump" -> check.dump();
           case "change" -> check.change(subject);
+          case "churn" -> check.churn(subject);
           case "module" -> check.module(subject);
           default -> throw new IOException("no check " + argument);
         }
@@ -133,6 +139,36 @@ public final class NetlinkCheck {
       require(ethtool.active(device).contains(FEATURE) == on, FEATURE + " did not change");
       System.out.println("event-" + on + " " + device + " " + FEATURE);
     }
+  }
+
+  /** Every dump must hold each device that is always there exactly once. */
+  private void churn(String name) throws IOException, InterruptedException {
+    Ethtool ethtool = new Ethtool(netlink);
+    Set<String> always = new TreeSet<>(ethtool.devices());
+    Process changes =
+        new ProcessBuilder(
+                "sh",
+                "-c",
+                "while ip link add %1$s type dummy && ip link del %1$s; do :; done".formatted(name))
+            .inheritIO()
+            .start();
+    int dumps = 0;
+    int seen = 0;
+    try {
+      for (long start = System.nanoTime(); System.nanoTime() - start < CHURN_NANOS; dumps++) {
+        List<String> devices = ethtool.devices();
+        seen += devices.contains(name) ? 1 : 0;
+        Set<String> others = new TreeSet<>(devices);
+        require(others.size() == devices.size(), "a device twice in " + devices);
+        others.remove(name);
+        require(others.equals(always), "a dump has " + devices + ", always there is " + always);
+      }
+      require(changes.isAlive(), "the changes ended before the dumps did");
+    } finally {
+      changes.destroy();
+      changes.waitFor();
+    }
+    System.out.println("dumps " + dumps + ", " + seen + " of them met the other device");
   }
 
   private void module(String name) throws IOException, InterruptedException {
