@@ -39,8 +39,9 @@ PROGRAMS = "/run/t"  # where the programs of tests/c are on a node
 FIND_DAEMON = "pgrep -f '^(/bin/sh )?(/usr/sbin/mxfsd|/usr/lib/mxfs/bin/java)'"
 
 # The order of a whole run: what needs least comes first, so that the first failure says most.
-ORDER = ("module", "blockio", "options", "validate", "badsb", "daemon-bad", "no-reservations", "scsi", "scsi-lio", "scsi-check",
-         "in-use", "cycles", "posix", "ro", "two-node", "maps", "stress", "fairness", "daemon-killed", "blocked", "fenced")
+ORDER = ("module", "netlink", "blockio", "options", "validate", "badsb", "daemon-bad", "no-reservations", "scsi", "scsi-lio",
+         "scsi-check", "in-use", "cycles", "posix", "ro", "two-node", "maps", "stress", "fairness", "daemon-killed", "blocked",
+         "fenced")
 
 
 def names() -> list[str]:

@@ -15,7 +15,8 @@ import java.util.regex.Pattern;
  * checks at once against the system's headers. No layout, constant or system call number is typed a second time
  * anywhere, and none reaches Java that the C compiler did not confirm in the same build.
  *
- * <p>Run by the build: {@code java AbiTable.java --java DIR --check DIR --cc CC [--include DIR] TABLE...}
+ * <p>Run by the build: {@code java AbiTable.java --java DIR --check DIR --cc CC [--cross CC] [--include DIR] TABLE...}
+ * The cross compiler checks the same claims for another architecture, where it is installed; where it is not, that is said.
  *
  * <p>A table is read line by line; {@code #} starts a comment, {@code "…"} at the end of a head line is its Javadoc:
  *
@@ -27,12 +28,20 @@ import java.util.regex.Pattern;
  * constants CLASS [names] "…"           then one per line: NAME VALUE [aarch64=VALUE], VALUE a number or a "string";
  *                                       `names` adds nameOf(value)
  * struct NAME SIZE ALIGN "…"            then one per line: FIELD TYPE OFFSET
- *                                       TYPE: u8 u16 u32 u64 s8 s16 s32 s64 ptr, or bytes[N]; FIELD may be a path (a.b)
+ *                                       TYPE: u8 u16 u32 u64 s8 s16 s32 s64 ptr, or bytes[N]; FIELD may be a path (a.b);
+ *                                       b32: 32 bits whose sign in C differs between versions of the headers
  * calls CLASS "…"                       then one per line: TYPE NAME(TYPE NAME, …) X86_64 AARCH64, TYPE: int long ptr
+ *                                       how much a call may touch behind a pointer, checked before it is made:
+ *                                       ptr buf[len]      as many bytes as parameter len says
+ *                                       ptr iov[n*iovec]  n structures of the table
+ *                                       ptr addr[*len]    as many bytes as the 32 bit number behind pointer len
+ *                                       ptr msg:msghdr    a structure of the table; msg:msghdr? may be NULL
+ *                                       ptr path:text     text up to its NUL
  * </pre>
  */
 public final class AbiTable {
   private static final Pattern DOC = Pattern.compile("\\s+\"([^\"]*)\"\\s*$");
+  private static final Pattern PARAMETER = Pattern.compile("(int|long|ptr)\\s+(\\w+)((?:\\[\\*?\\w+(?:\\*\\w+)?]|:\\w+\\??)?)");
   private static final Pattern CALL = Pattern.compile("(int|long)\\s+(\\w+)\\(([^)]*)\\)\\s+(\\d+)\\s+(\\d+)");
 
   private record Constant(int line, String name, String value, String aarch64) {}
@@ -47,7 +56,33 @@ public final class AbiTable {
 
   private record Struct(int line, String name, int size, int align, String doc, List<Field> fields) {}
 
-  private record Call(int line, String result, String name, List<String[]> parameters, String x86, String aarch64) {}
+  private record Parameter(String type, String name, String bound) {
+    boolean isPointer() {
+      return type.equals("ptr");
+    }
+
+    /** The statement that checks the bound, or nothing. */
+    String check() {
+      String method = bound.endsWith("?") ? "requireUnlessNull" : "require";
+      String length = bound.replaceAll("[\\[\\]:?]", "");
+      if (bound.equals(":text")) {
+        return bounds("requireText", name);
+      } else if (bound.startsWith(":")) {
+        return bounds(method, name + ", " + length + ".SIZE");
+      } else if (bound.startsWith("[*")) {
+        return bounds("requireBehind", name + ", " + length.substring(1));
+      } else if (bound.contains("*")) {
+        return bounds("requireArray", name + ", " + length.replace("*", ", ") + ".SIZE");
+      }
+      return bound.isEmpty() ? "" : bounds(method, name + ", " + length);
+    }
+
+    private String bounds(String method, String arguments) {
+      return "    org.mxfs.bindings.Bounds." + method + "(" + arguments + ", \"" + name + "\");\n";
+    }
+  }
+
+  private record Call(int line, String result, String name, List<Parameter> parameters, String x86, String aarch64) {}
 
   private record Calls(String type, String doc, List<Call> list) {}
 
@@ -84,6 +119,7 @@ public final class AbiTable {
     Path java = null;
     Path check = null;
     String cc = "cc";
+    String cross = "";
     List<String> include = new ArrayList<>();
     List<Path> tables = new ArrayList<>();
     for (int i = 0; i < args.length; i++) {
@@ -91,21 +127,31 @@ public final class AbiTable {
         case "--java" -> java = Path.of(args[++i]);
         case "--check" -> check = Path.of(args[++i]);
         case "--cc" -> cc = args[++i];
+        case "--cross" -> cross = args[++i];
         case "--include" -> include.add(args[++i]);
         default -> tables.add(Path.of(args[i]));
       }
     }
     if (java == null || check == null || tables.isEmpty()) {
-      throw new IOException("usage: AbiTable --java DIR --check DIR [--cc CC] [--include DIR]... TABLE...");
+      throw new IOException("usage: AbiTable --java DIR --check DIR [--cc CC] [--cross CC] [--include DIR]... TABLE...");
     }
     Files.createDirectories(check);
+    List<String> compilers = new ArrayList<>(List.of(cc));
+    if (isInstalled(cross)) {
+      compilers.add(cross);
+    } else if (!cross.isEmpty()) {
+      System.out.println("NOT CHECKED for another architecture: there is no " + cross + " (Debian: gcc-aarch64-linux-gnu,"
+          + " libc6-dev-arm64-cross, linux-libc-dev-arm64-cross)");
+    }
     for (Path file : tables) {
       AbiTable table = new AbiTable(file);
       table.parse();
       String name = file.getFileName().toString().replace(".abi", "");
       Path c = check.resolve(name + "_check.c");
       Files.writeString(c, table.checkSource());
-      compile(cc, include, c);
+      for (String compiler : compilers) {
+        compile(compiler, include, c);
+      }
       if (!table.calls.isEmpty()) {
         Path generic = check.resolve(name + "_generic_check.c");
         Files.writeString(generic, table.genericCallSource());
@@ -174,10 +220,14 @@ public final class AbiTable {
         if (!m.matches()) {
           throw bad(n, "not a call: " + line.trim());
         }
-        List<String[]> parameters = new ArrayList<>();
+        List<Parameter> parameters = new ArrayList<>();
         if (!m.group(3).isBlank()) {
-          for (String p : m.group(3).split(",")) {
-            parameters.add(p.trim().split("\\s+"));
+          for (String text : m.group(3).split(",")) {
+            Matcher p = PARAMETER.matcher(text.trim());
+            if (!p.matches() || (!p.group(1).equals("ptr") && !p.group(3).isEmpty())) {
+              throw bad(n, "not a parameter: " + text.trim());
+            }
+            parameters.add(new Parameter(p.group(1), p.group(2), p.group(3)));
           }
         }
         inCalls.add(new Call(n, m.group(1), m.group(2), parameters, m.group(4), m.group(5)));
@@ -273,10 +323,19 @@ public final class AbiTable {
     return switch (f.type) {
       case "u8", "s8" -> 1;
       case "u16", "s16" -> 2;
-      case "u32", "s32" -> 4;
+      case "u32", "s32", "b32" -> 4;
       case "u64", "s64", "ptr" -> 8;
       default -> Integer.parseInt(f.type.substring(f.type.indexOf('[') + 1, f.type.length() - 1));
     };
+  }
+
+  private static boolean isInstalled(String compiler) throws InterruptedException {
+    try {
+      return !compiler.isEmpty()
+          && new ProcessBuilder(compiler, "--version").redirectOutput(ProcessBuilder.Redirect.DISCARD).start().waitFor() == 0;
+    } catch (IOException e) {
+      return false;
+    }
   }
 
   private static void compile(String cc, List<String> include, Path source)
@@ -418,7 +477,9 @@ public final class AbiTable {
       String name = f.java();
       String constant = "OFFSET_" + name;
       j.append("\n  public static final int ").append(constant).append(" = ").append(f.offset).append(";\n");
-      if (f.type.startsWith("bytes")) {
+      if (!f.type.startsWith("bytes")) {
+        j.append("  public static final int BYTES_").append(name).append(" = ").append(size(f)).append(";\n");
+      } else {
         j.append("  public static final int LENGTH_").append(name).append(" = ").append(size(f)).append(";\n");
         continue;
       }
@@ -429,7 +490,7 @@ public final class AbiTable {
         default -> "JAVA_LONG_UNALIGNED";
       };
       String java = switch (f.type) {
-        case "u8", "u16", "s8", "s16", "u32", "s32" -> "int";
+        case "u8", "u16", "s8", "s16", "u32", "s32", "b32" -> "int";
         default -> "long";
       };
       String mask = switch (f.type) {
@@ -459,7 +520,7 @@ public final class AbiTable {
     for (Call call : group.list) {
       int pointers = 0;
       for (int i = 0; i < call.parameters.size(); i++) {
-        if (call.parameters.get(i)[0].equals("ptr")) {
+        if (call.parameters.get(i).isPointer()) {
           pointers |= 1 << i;
         }
       }
@@ -476,18 +537,20 @@ public final class AbiTable {
           + " {@code -errno}\n   */\n");
       j.append("  public static ").append(call.result).append(' ').append(call.name).append('(');
       for (int i = 0; i < call.parameters.size(); i++) {
-        String[] p = call.parameters.get(i);
-        j.append(i == 0 ? "" : ", ").append(p[0].equals("ptr") ? "java.lang.foreign.MemorySegment" : p[0]).append(' ')
-            .append(p[1]);
+        Parameter p = call.parameters.get(i);
+        j.append(i == 0 ? "" : ", ").append(p.isPointer() ? "java.lang.foreign.MemorySegment" : p.type).append(' ')
+            .append(p.name);
       }
-      j.append(") {\n    return ").append(call.result.equals("int") ? "(int) " : "")
+      j.append(") {\n");
+      call.parameters.forEach(p -> j.append(p.check()));
+      j.append("    return ").append(call.result.equals("int") ? "(int) " : "")
           .append("org.mxfs.bindings.SystemCall.").append(shape).append('(').append(number);
       for (int i = 0; i < 6; i++) {
         String argument = "0";
         if (i < call.parameters.size()) {
-          String[] p = call.parameters.get(i);
-          argument = shape.equals("any") && !p[0].equals("ptr")
-              ? "java.lang.foreign.MemorySegment.ofAddress(" + p[1] + ")" : p[1];
+          Parameter p = call.parameters.get(i);
+          argument = shape.equals("any") && !p.isPointer()
+              ? "java.lang.foreign.MemorySegment.ofAddress(" + p.name + ")" : p.name;
         } else if (shape.equals("any")) {
           argument = "java.lang.foreign.MemorySegment.NULL";
         }

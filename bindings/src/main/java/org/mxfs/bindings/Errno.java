@@ -82,4 +82,20 @@ public final class Errno {
     String name = Errnos.nameOf(errno);
     return meaning.isEmpty() ? name : name + " (" + meaning + ")";
   }
+
+  /**
+   * What can be done about an error whatever the call was, or nothing. Who made the call often
+   * knows better.
+   */
+  static String remedy(int errno) {
+    return switch (errno) {
+      case Errnos.EMFILE -> "raise the limit of open files (ulimit -n)";
+      case Errnos.ENFILE -> "raise the machine's limit of open files (fs.file-max)";
+      case Errnos.ENOSYS -> "a newer kernel, or a seccomp filter that lets the call through";
+      case Errnos.ENOMEM -> "see the memory and locked memory limits (ulimit -v, ulimit -l)";
+      case Errnos.EPERM -> "it wants a privilege (capabilities), or a seccomp filter forbids it";
+      case Errnos.EACCES -> "see owner and mode, and the container's device rules";
+      default -> "";
+    };
+  }
 }

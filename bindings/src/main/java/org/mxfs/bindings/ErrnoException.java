@@ -22,23 +22,22 @@ public final class ErrnoException extends IOException {
    * @param call the call's C name
    * @param arguments the arguments that matter, readable
    * @param errno the positive error number
-   * @param hint what to do about it; empty if nothing is known
+   * @param hint what to do about it; empty for what is known of the error itself
    */
   public ErrnoException(String call, String arguments, int errno, String hint) {
-    super(
-        call
-            + "("
-            + arguments
-            + "): "
-            + Errno.describe(errno)
-            + (hint.isEmpty() ? "" : "; " + hint));
+    super(text(call, arguments, errno, hint.isEmpty() ? Errno.remedy(errno) : hint));
     if (errno <= 0) {
       throw new IllegalArgumentException("errno " + errno + " is not positive");
     }
     this.call = call;
     this.arguments = arguments;
     this.errno = errno;
-    this.hint = hint;
+    this.hint = hint.isEmpty() ? Errno.remedy(errno) : hint;
+  }
+
+  private static String text(String call, String arguments, int errno, String hint) {
+    String what = call + "(" + arguments + "): " + Errno.describe(errno);
+    return hint.isEmpty() ? what : what + "; " + hint;
   }
 
   /** The call's C name. */

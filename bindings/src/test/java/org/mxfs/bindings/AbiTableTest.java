@@ -5,12 +5,16 @@ package org.mxfs.bindings;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatCode;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.PrintStream;
 import java.io.UncheckedIOException;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
 import java.net.URLClassLoader;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -81,7 +85,7 @@ class AbiTableTest {
     Files.writeString(Files.createDirectory(dir.resolve("include")).resolve("sample.h"), HEADER);
   }
 
-  private static void check(String table) throws IOException {
+  private static void check(String table, String... options) throws IOException {
     Path file = Files.writeString(dir.resolve("sample.abi"), table);
     List<String> args =
         new ArrayList<>(
@@ -93,6 +97,7 @@ class AbiTableTest {
                 "--include",
                 dir.resolve("include").toString(),
                 file.toString()));
+    args.addAll(List.of(options));
     try {
       java.util.Objects.requireNonNull(run).invoke(null, (Object) args.toArray(String[]::new));
     } catch (InvocationTargetException e) {
@@ -141,6 +146,46 @@ class AbiTableTest {
     refuses("close(int fd) 3 57", "close(int fd) 3 58", "sample.abi:16", "generic number");
   }
 
+  /** On x86-64 nothing but the cross compiler knows what this constant is on aarch64. */
+  @Test
+  void theOtherArchitectureIsCheckedByItsOwnCompiler() throws IOException {
+    String[] cross = {"--cross", "aarch64-linux-gnu-gcc"};
+    assumeTrue(
+        !printed(() -> check(TABLE, cross)).contains("NOT CHECKED"),
+        "did not run: no aarch64-linux-gnu-gcc (Debian: gcc-aarch64-linux-gnu,"
+            + " libc6-dev-arm64-cross, linux-libc-dev-arm64-cross)");
+    String table =
+        TABLE
+            .replace("complete SAMPLE_ sample.h\n", "include <fcntl.h>\n")
+            .replace("  SAMPLE_B 2\n", "  O_DIRECT 0x4000 aarch64=0x10000\n");
+    assertThatCode(() -> check(table, cross)).doesNotThrowAnyException();
+    assertThatExceptionOfType(IOException.class)
+        .isThrownBy(() -> check(table.replace("0x10000", "0x4000"), cross))
+        .withMessageContainingAll("sample.abi:8", "O_DIRECT is not 0x4000");
+  }
+
+  @Test
+  void aMissingCrossCompilerIsSaid() throws IOException {
+    assertThat(printed(() -> check(TABLE, "--cross", "no-such-compiler")))
+        .contains("NOT CHECKED", "no-such-compiler", "gcc-aarch64-linux-gnu");
+  }
+
+  private interface Action {
+    void run() throws IOException;
+  }
+
+  private static String printed(Action action) throws IOException {
+    PrintStream before = System.out;
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    System.setOut(new PrintStream(bytes, true, StandardCharsets.UTF_8));
+    try {
+      action.run();
+    } finally {
+      System.setOut(before);
+    }
+    return bytes.toString(StandardCharsets.UTF_8);
+  }
+
   @Test
   void swappedFieldsAreFound() {
     refuses("first u32 0\n  second s32 4", "second u32 0\n  first s32 4", "offset");
@@ -160,5 +205,7 @@ class AbiTableTest {
   void aTableThatCannotBeReadIsRefusedWithItsLine() {
     refuses("constants Sample names", "constance Sample names", "sample.abi:5", "constance");
     refuses("int close(int fd) 3 57", "int close(int fd) 3", "sample.abi:16", "not a call");
+    refuses("int close(int fd)", "int close(int fd[9)", "sample.abi:16", "not a parameter");
+    refuses("int close(int fd)", "int close(int fd:pollfd)", "sample.abi:16", "not a parameter");
   }
 }

@@ -157,6 +157,83 @@ class JnaWitnessTest {
     public int flags;
   }
 
+  @FieldOrder({"tv_sec", "tv_nsec"})
+  public static class timespec extends Structure {
+    public long tv_sec;
+    public long tv_nsec;
+  }
+
+  @FieldOrder({"last_op", "ops_len", "resv", "resv2"})
+  public static class io_uring_probe extends Structure {
+    public byte last_op;
+    public byte ops_len;
+    public short resv;
+    public byte[] resv2 = new byte[12];
+  }
+
+  @FieldOrder({"op", "resv", "flags", "resv2"})
+  public static class io_uring_probe_op extends Structure {
+    public byte op;
+    public byte resv;
+    public short flags;
+    public int resv2;
+  }
+
+  @FieldOrder({"sigmask", "sigmask_sz", "pad", "ts"})
+  public static class io_uring_getevents_arg extends Structure {
+    public long sigmask;
+    public int sigmask_sz;
+    public int pad;
+    public long ts;
+  }
+
+  @FieldOrder({
+    "stx_mask",
+    "stx_blksize",
+    "stx_attributes",
+    "stx_nlink",
+    "stx_uid",
+    "stx_gid",
+    "stx_mode",
+    "spare0",
+    "stx_ino",
+    "stx_size",
+    "stx_blocks",
+    "stx_attributes_mask",
+    "times",
+    "stx_rdev_major",
+    "stx_rdev_minor",
+    "stx_dev_major",
+    "stx_dev_minor",
+    "stx_mnt_id",
+    "stx_dio_mem_align",
+    "stx_dio_offset_align",
+    "spare3"
+  })
+  public static class statx extends Structure {
+    public int stx_mask;
+    public int stx_blksize;
+    public long stx_attributes;
+    public int stx_nlink;
+    public int stx_uid;
+    public int stx_gid;
+    public short stx_mode;
+    public short spare0;
+    public long stx_ino;
+    public long stx_size;
+    public long stx_blocks;
+    public long stx_attributes_mask;
+    public byte[] times = new byte[64];
+    public int stx_rdev_major;
+    public int stx_rdev_minor;
+    public int stx_dev_major;
+    public int stx_dev_minor;
+    public long stx_mnt_id;
+    public int stx_dio_mem_align;
+    public int stx_dio_offset_align;
+    public byte[] spare3 = new byte[96];
+  }
+
   static Stream<Arguments> layouts() {
     return Stream.of(
         Arguments.of(new sockaddr_nl(), org.mxfs.bindings.linux.sockaddr_nl.class),
@@ -165,6 +242,12 @@ class JnaWitnessTest {
         Arguments.of(new nlmsghdr(), org.mxfs.bindings.linux.nlmsghdr.class),
         Arguments.of(new nlattr(), org.mxfs.bindings.linux.nlattr.class),
         Arguments.of(new genlmsghdr(), org.mxfs.bindings.linux.genlmsghdr.class),
+        Arguments.of(new timespec(), org.mxfs.bindings.linux.timespec.class),
+        Arguments.of(new io_uring_probe(), org.mxfs.bindings.linux.io_uring_probe.class),
+        Arguments.of(new io_uring_probe_op(), org.mxfs.bindings.linux.io_uring_probe_op.class),
+        Arguments.of(
+            new io_uring_getevents_arg(), org.mxfs.bindings.linux.io_uring_getevents_arg.class),
+        Arguments.of(new statx(), org.mxfs.bindings.linux.statx.class),
         Arguments.of(new pollfd(), org.mxfs.bindings.linux.pollfd.class),
         Arguments.of(new sg_io_hdr(), org.mxfs.bindings.linux.sg_io_hdr.class),
         Arguments.of(new io_uring_sqe(), org.mxfs.bindings.linux.io_uring_sqe.class),
@@ -184,10 +267,15 @@ class JnaWitnessTest {
         compared++;
       }
     }
-    // Padding and aliases of a union are on one side only; every other field must have been
-    // compared.
-    assertThat(compared).isGreaterThanOrEqualTo(witnessed.size() - 1);
+    // Padding, aliases of a union and fields that the table leaves out are on one side only; every
+    // other field must have been compared.
+    assertThat(compared).isGreaterThanOrEqualTo(Math.min(witnessed.size() - 1, tableFields(table)));
     assertThat(Native.POINTER_SIZE).isEqualTo(8);
+  }
+
+  private static int tableFields(Class<?> table) {
+    return (int)
+        Stream.of(table.getFields()).filter(f -> f.getName().startsWith("OFFSET_")).count();
   }
 
   private static List<String> fields(Structure witness) {

@@ -116,6 +116,37 @@ class SystemCallTest {
   }
 
   @Test
+  void aCallThatMayTouchMoreThanItsSegmentIsRefusedBeforeItIsMade() {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment eight = arena.allocate(8, 8);
+      MemorySegment none = MemorySegment.NULL;
+      MemorySegment length = arena.allocateFrom(ValueLayout.JAVA_INT, 9);
+      MemorySegment unended = arena.allocateFrom(ValueLayout.JAVA_BYTE, (byte) 'a', (byte) 'b');
+      List<Runnable> calls =
+          List.of(
+              () -> Linux.read(-1, eight, 9),
+              () -> Linux.read(-1, none, 1),
+              () -> Linux.write(-1, eight, -1),
+              () -> Linux.sendto(-1, eight, 1L << 40, 0, 0, 0),
+              () -> Linux.recvmsg(-1, eight, 0),
+              () -> Linux.ppoll(eight, 2, none, none, 0),
+              () -> Linux.ppoll(eight, Long.MAX_VALUE / 16, none, none, 0),
+              () -> Linux.ppoll(eight, 1, eight, none, 0),
+              () -> Linux.getsockname(-1, eight, length),
+              () -> Linux.setsockopt(-1, 0, 0, eight, 9),
+              () -> Linux.openat(-1, unended, 0, 0),
+              () -> Linux.io_uring_setup(1, eight));
+      for (int i = 0; i < calls.size(); i++) {
+        assertThatExceptionOfType(IndexOutOfBoundsException.class)
+            .as("call %d", i)
+            .isThrownBy(calls.get(i)::run);
+      }
+      assertThat(Linux.read(-1, eight, 8)).as("all of it").isEqualTo(-Errnos.EBADF);
+      assertThat(Linux.ppoll(eight, 0, arena.allocate(16, 8), none, 0)).as("no time").isZero();
+    }
+  }
+
+  @Test
   void accessorsStayWithinTheirSegment() {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment two = arena.allocate(2L * pollfd.SIZE, pollfd.ALIGN);
@@ -197,6 +228,9 @@ class SystemCallTest {
     assertThat(e.errnoName()).isEqualTo("ENOENT");
     assertThat(e.hint()).isEqualTo("check the name");
     assertThat(new ErrnoException("x", "", 4000, "")).hasMessage("x(): 4000");
+    assertThat(new ErrnoException("socket", "", Errnos.EMFILE, ""))
+        .hasMessage(
+            "socket(): EMFILE (too many open files); raise the limit of open files (ulimit -n)");
     assertThatIllegalArgumentException().isThrownBy(() -> new ErrnoException("x", "", 0, ""));
     assertThatExceptionOfType(ErrnoException.class)
         .isThrownBy(() -> Errno.check(-Errnos.EBUSY, "mount", "it"))

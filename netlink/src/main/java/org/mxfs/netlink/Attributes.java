@@ -100,6 +100,15 @@ public final class Attributes {
     return new Builder();
   }
 
+  /** The types of all attributes, in their order, repeated ones included. */
+  public List<Integer> types() {
+    List<Integer> types = new ArrayList<>(size());
+    for (int i = 0; i < index.length; i += 3) {
+      types.add(index[i]);
+    }
+    return types;
+  }
+
   /** How many attributes there are, repeated ones included. */
   public int size() {
     return index.length / 3;
@@ -159,6 +168,11 @@ public final class Attributes {
   /** A 64 bit number; unsigned ones keep their bits. */
   public long u64(int type) throws MalformedMessageException {
     return view.getLong(requireSize(type, 8));
+  }
+
+  /** An unsigned number of 32 or 64 bits, whichever the sender took ({@code NLA_UINT}). */
+  public long uint(int type) throws MalformedMessageException {
+    return index[require(type) + 2] == Integer.BYTES ? u32(type) : u64(type);
   }
 
   /** {@link #u16(int)}, or {@code otherwise} if there is none. */
@@ -230,6 +244,21 @@ public final class Attributes {
       all.add(parse(data, elements.index[i + 1], elements.index[i + 2]));
     }
     return all;
+  }
+
+  /** The numbers of an attribute that is nothing but 32 bit numbers, unsigned. */
+  public long[] u32s(int type) throws MalformedMessageException {
+    int i = require(type);
+    int length = index[i + 2];
+    if (length % Integer.BYTES != 0) {
+      throw new MalformedMessageException(
+          "attribute " + type + " has " + length + " bytes, which are no 32 bit numbers");
+    }
+    long[] numbers = new long[length / Integer.BYTES];
+    for (int n = 0; n < numbers.length; n++) {
+      numbers[n] = view.getInt(index[i + 1] + n * Integer.BYTES) & 0xffffffffL;
+    }
+    return numbers;
   }
 
   /** Types and payloads in hexadecimal, long payloads shortened. */
@@ -315,6 +344,29 @@ public final class Attributes {
       inner.accept(b);
       checkType(type);
       return raw(type | Netlink.NLA_F_NESTED, Arrays.copyOf(b.data, b.used));
+    }
+
+    /**
+     * Adds an array: an attribute that holds one for each element, numbered from 1, each holding
+     * what its consumer adds.
+     */
+    public Builder array(int type, List<Consumer<Builder>> elements) {
+      return nested(
+          type,
+          array -> {
+            for (int i = 0; i < elements.size(); i++) {
+              array.nested(i + 1, elements.get(i));
+            }
+          });
+    }
+
+    /** Adds 32 bit numbers, unsigned, one behind the other in one attribute. */
+    public Builder u32s(int type, long... values) {
+      ByteBuffer b = ByteBuffer.allocate(values.length * 4).order(ByteOrder.nativeOrder());
+      for (long value : values) {
+        b.putInt((int) range(value, 0xffffffffL));
+      }
+      return put(type, b.array());
     }
 
     /** The finished list. */

@@ -4,49 +4,35 @@ package org.mxfs.netlink;
 
 import java.io.Closeable;
 import java.io.IOException;
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.LongAdder;
-import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
-import java.util.concurrent.locks.ReentrantReadWriteLock;
-import org.jspecify.annotations.Nullable;
-import org.mxfs.bindings.Errno;
 import org.mxfs.bindings.ErrnoException;
 import org.mxfs.bindings.linux.Errnos;
 import org.mxfs.bindings.linux.Genetlink;
-import org.mxfs.bindings.linux.Linux;
 import org.mxfs.bindings.linux.Netlink;
-import org.mxfs.bindings.linux.Processes;
-import org.mxfs.bindings.linux.Sockets;
-import org.mxfs.bindings.linux.iovec;
-import org.mxfs.bindings.linux.msghdr;
-import org.mxfs.bindings.linux.pollfd;
-import org.mxfs.bindings.linux.sockaddr_nl;
-import org.mxfs.bindings.linux.timespec;
 
 /**
  * A generic netlink socket: one port, requests from any number of threads, events to one {@link
  * Listener}.
  *
- * <p>A reader thread takes everything off the socket; answers go to the thread whose request has
- * their sequence number, all else to the listener. Only messages from the kernel are accepted;
- * others are dropped and counted.
+ * <p>A request reads its own answer off the socket where it is there already, which is nearly
+ * always; a reader thread takes everything else. Answers go to the request that has their sequence
+ * number, all else to the listener, always on the reader thread and in the order of the socket.
+ * Right after requests in close succession an event may reach the listener a millisecond late. Only
+ * messages from the kernel are accepted; others are dropped and counted.
  *
  * <p>Failure model. Netlink loses messages when the socket's buffer is full, and says so once
  * ({@code ENOBUFS}). The listener is then told of a gap, and every request under way fails with
- * {@link OutcomeUnknownException}, because its answer may have been among the lost. No request is
- * ever repeated here, but for a dump that the kernel itself reports as inconsistent ({@code
+ * {@link OutcomeUnknownException}, because its answer may have been among the lost. The same gap is
+ * told for events that a slow listener left waiting here beyond the size of that buffer. No request
+ * is ever repeated here, but for a dump that the kernel itself reports as inconsistent ({@code
  * NLM_F_DUMP_INTR}): that is repeated a few times, since a dump changes nothing.
  *
  * <p>Thread-safe. {@link #close} may be called at any time, also while other threads wait for
@@ -56,8 +42,9 @@ public final class GenericNetlink implements Closeable {
   /**
    * How a socket is set up.
    *
-   * @param receiveBuffer bytes the kernel may queue for this socket; granted in full only with
-   *     CAP_NET_ADMIN, otherwise up to net.core.rmem_max
+   * @param receiveBuffer bytes the kernel may queue for this socket, and bytes of events that may
+   *     wait for the listener besides; the former granted in full only with CAP_NET_ADMIN,
+   *     otherwise up to net.core.rmem_max
    * @param largestMessage bytes; a larger message is dropped and reported as a gap
    * @param timeout how long a request waits for its answer
    */
@@ -77,89 +64,54 @@ public final class GenericNetlink implements Closeable {
     }
   }
 
-  /**
-   * Answers to one request beyond which it fails; the largest dumps of a kernel have some ten
-   * thousand.
-   */
-  private static final int MAX_ANSWERS = 1 << 20;
-
   private static final int DUMP_ATTEMPTS = 5;
 
-  /** Far more than the race it is about can give in a row; see {@link #receive}. */
-  private static final int MAX_DUMP_RACES = 1000;
+  /** Wake-ups of the reader in a row that had nothing for the listener, before it rests. */
+  private static final int NEEDLESS_WAKE_UPS = 4;
 
-  /** A request under way. Guarded by {@link #lock}. */
-  private final class Pending {
-    final String request;
-    final int headerSize;
-    final boolean dump;
-    final Condition finished = lock.newCondition();
-    final List<Message> answers = new ArrayList<>();
-    boolean interrupted;
-    boolean done;
-    @Nullable IOException failure;
+  /** How long the reader rests between two looks at the socket. */
+  private static final int REST_NANOS = 1_000_000;
 
-    Pending(String request, int headerSize, boolean dump) {
-      this.request = request;
-      this.headerSize = headerSize;
-      this.dump = dump;
-    }
+  /** Datagrams that a request reads itself before it leaves that to the reader thread. */
+  private static final int MAX_READ_BY_REQUEST = 10_000;
 
-    void finishLocked(@Nullable IOException how) {
-      if (!done) {
-        done = true;
-        failure = how;
-        finished.signal();
-      }
-    }
-  }
-
-  private final int fd;
-  private final int wake;
-  private final int port;
+  private final NetlinkSocket socket;
   private final Options options;
   private final Listener listener;
+  private final Requests requests = new Requests();
+  private final Deliveries deliveries;
   private final Thread reader;
-  private final AtomicInteger nextSequence = new AtomicInteger();
   private final LongAdder foreign = new LongAdder();
-  private final LongAdder stale = new LongAdder();
 
   /** Header sizes of the families whose messages may come unasked. */
   private final Map<Integer, Integer> headerSizes = new ConcurrentHashMap<>();
 
-  /**
-   * Guards {@link #pending} and what is in it, and {@link #ended}. Nothing else is locked under it.
-   */
-  private final ReentrantLock lock = new ReentrantLock();
-
-  private final Map<Integer, Pending> pending = new HashMap<>();
-  private @Nullable IOException ended;
-
   /** Held around a whole dump; taken before every other lock here. */
   private final ReentrantLock dumping = new ReentrantLock();
 
-  /** Held shared by whoever uses the file descriptors, exclusively to close them. */
-  private final ReentrantReadWriteLock open = new ReentrantReadWriteLock();
+  /** Held to take a datagram off the socket and hand it on; nothing blocks under it. */
+  private final ReentrantLock receiving = new ReentrantLock();
 
-  private boolean fdsClosed;
-
-  /** Whether messages were lost and the queue has not been empty since; the reader's own. */
+  /**
+   * Whether messages were lost and the queue has not been empty since; under {@link #receiving}.
+   */
   private boolean congested;
 
-  /** How often in a row; the reader's own. */
-  private int dumpRaces;
+  /** Whether the reader looks at the socket now and then only, see {@link #read}. */
+  private volatile boolean resting;
 
-  private GenericNetlink(int fd, int wake, int port, Options options, Listener listener) {
-    this.fd = fd;
-    this.wake = wake;
-    this.port = port;
+  private volatile boolean closing;
+
+  private GenericNetlink(NetlinkSocket socket, Options options, Listener listener) {
+    this.socket = socket;
     this.options = options;
     this.listener = listener;
-    // A platform thread: recvmsg and ppoll block in the kernel.
-    this.reader =
+    deliveries = new Deliveries(listener, options.receiveBuffer);
+    // A platform thread: ppoll blocks in the kernel.
+    reader =
         Thread.ofPlatform()
             .daemon()
-            .name("netlink-" + Integer.toUnsignedString(port))
+            .name("netlink-" + Integer.toUnsignedString(socket.port()))
             .unstarted(this::read);
   }
 
@@ -189,65 +141,18 @@ public final class GenericNetlink implements Closeable {
    * @throws ErrnoException if the kernel refuses the socket
    */
   public static GenericNetlink open(Options options, Listener listener) throws ErrnoException {
-    int fd =
-        Errno.check(
-            Linux.socket(
-                Sockets.AF_NETLINK,
-                Sockets.SOCK_RAW | Sockets.SOCK_CLOEXEC,
-                Netlink.NETLINK_GENERIC),
-            "socket",
-            "AF_NETLINK, SOCK_RAW, NETLINK_GENERIC",
-            "the kernel must have generic netlink, and the process must be allowed netlink sockets"
-                + " (seccomp)");
-    int wake = -1;
-    try (Arena arena = Arena.ofConfined()) {
-      // Old kernels know neither; without them errors are only less detailed, and the parser takes
-      // both forms.
-      option(arena, fd, Sockets.SOL_NETLINK, Netlink.NETLINK_EXT_ACK, 1);
-      option(arena, fd, Sockets.SOL_NETLINK, Netlink.NETLINK_CAP_ACK, 1);
-      if (option(arena, fd, Sockets.SOL_SOCKET, Sockets.SO_RCVBUFFORCE, options.receiveBuffer)
-          < 0) {
-        Errno.check(
-            option(arena, fd, Sockets.SOL_SOCKET, Sockets.SO_RCVBUF, options.receiveBuffer),
-            "setsockopt",
-            "SO_RCVBUF, " + options.receiveBuffer);
-      }
-      MemorySegment address = arena.allocate(sockaddr_nl.SIZE, sockaddr_nl.ALIGN);
-      sockaddr_nl.nl_family(address, 0, Sockets.AF_NETLINK);
-      Errno.check(
-          Linux.bind(fd, address, sockaddr_nl.SIZE),
-          "bind",
-          "AF_NETLINK, port chosen by the kernel");
-      MemorySegment length = arena.allocate(ValueLayout.JAVA_INT);
-      length.set(ValueLayout.JAVA_INT, 0, sockaddr_nl.SIZE);
-      Errno.check(Linux.getsockname(fd, address, length), "getsockname", "netlink socket");
-      int port = sockaddr_nl.nl_pid(address, 0);
-      wake =
-          Errno.check(
-              Linux.eventfd2(0, Processes.EFD_CLOEXEC | Processes.EFD_NONBLOCK),
-              "eventfd",
-              "0",
-              "see ulimit -n");
-      GenericNetlink opened = new GenericNetlink(fd, wake, port, options, listener);
-      opened.reader.start();
-      return opened;
-    } catch (ErrnoException | RuntimeException | Error e) {
-      Linux.close(fd);
-      if (wake >= 0) {
-        Linux.close(wake);
-      }
-      throw e;
-    }
+    return open(new NetlinkSocket(options), options, listener);
   }
 
-  private static int option(Arena arena, int fd, int level, int name, int value) {
-    return Linux.setsockopt(
-        fd, level, name, arena.allocateFrom(ValueLayout.JAVA_INT, value), Integer.BYTES);
+  static GenericNetlink open(NetlinkSocket socket, Options options, Listener listener) {
+    GenericNetlink opened = new GenericNetlink(socket, options, listener);
+    opened.reader.start();
+    return opened;
   }
 
   /** This socket's netlink port, by which the kernel knows it; unsigned. */
   public int port() {
-    return port;
+    return socket.port();
   }
 
   /** Messages dropped because they did not come from the kernel. */
@@ -257,7 +162,7 @@ public final class GenericNetlink implements Closeable {
 
   /** Answers dropped because their request had given up waiting. */
   public long staleAnswers() {
-    return stale.sum();
+    return requests.stale();
   }
 
   // ---- families and groups ----
@@ -335,16 +240,11 @@ public final class GenericNetlink implements Closeable {
               + family.groups().keySet());
     }
     remember(family);
-    open.readLock().lock();
-    try (Arena arena = Arena.ofConfined()) {
-      requireOpen();
-      Errno.check(
-          option(arena, fd, Sockets.SOL_NETLINK, option, number),
-          "setsockopt",
-          optionName + ", " + family.name() + "/" + group + "=" + number,
-          "the group may need CAP_NET_ADMIN");
+    socket.enter();
+    try {
+      socket.membership(option, optionName, number, family.name() + "/" + group);
     } finally {
-      open.readLock().unlock();
+      socket.leave();
     }
   }
 
@@ -381,9 +281,8 @@ public final class GenericNetlink implements Closeable {
 
   private List<Message> run(Family family, int command, Attributes attributes, String what)
       throws IOException {
-    Pending p = new Pending(what, family.headerSize(), false);
-    exchange(family, command, Netlink.NLM_F_REQUEST | Netlink.NLM_F_ACK, attributes, p);
-    return p.answers;
+    int flags = Netlink.NLM_F_REQUEST | Netlink.NLM_F_ACK;
+    return exchange(family, command, flags, attributes, what).answers();
   }
 
   /**
@@ -405,26 +304,17 @@ public final class GenericNetlink implements Closeable {
 
   private List<Message> dumpConsistently(
       Family family, int command, Attributes attributes, String what) throws IOException {
-    for (int attempt = 1; ; attempt++) {
-      Pending p = new Pending(what, family.headerSize(), true);
-      exchange(
-          family,
-          command,
-          Netlink.NLM_F_REQUEST | Netlink.NLM_F_ACK | Netlink.NLM_F_DUMP,
-          attributes,
-          p);
-      if (!p.interrupted) {
-        return p.answers;
-      }
-      if (attempt == DUMP_ATTEMPTS) {
-        throw new NetlinkErrorException(
-            what + " (" + attempt + " attempts, each changed under way)",
-            Errnos.EINTR,
-            Optional.empty(),
-            java.util.OptionalInt.empty(),
-            java.util.OptionalInt.empty());
+    int flags = Netlink.NLM_F_REQUEST | Netlink.NLM_F_ACK | Netlink.NLM_F_DUMP;
+    for (int attempt = 1; attempt <= DUMP_ATTEMPTS; attempt++) {
+      Requests.Pending p = exchange(family, command, flags, attributes, what);
+      if (!p.isInterrupted()) {
+        return p.answers();
       }
     }
+    throw new NetlinkErrorException(
+        what + " (" + DUMP_ATTEMPTS + " attempts, each changed under way)",
+        Errnos.EINTR,
+        ExtendedAck.NONE);
   }
 
   /**
@@ -432,192 +322,96 @@ public final class GenericNetlink implements Closeable {
    * it, its error is dropped and counted as a stale answer.
    */
   public void send(Family family, int command, Attributes attributes) throws IOException {
-    transmit(
-        Wire.request(family, command, Netlink.NLM_F_REQUEST, sequence(), port, attributes),
-        "family " + family.name() + ", command " + command);
+    byte[] message =
+        Wire.request(
+            family,
+            command,
+            Netlink.NLM_F_REQUEST,
+            requests.nextSequence(),
+            socket.port(),
+            attributes);
+    socket.enter();
+    try {
+      socket.send(message, "family " + family.name() + ", command " + command);
+    } finally {
+      socket.leave();
+    }
   }
 
-  private int sequence() {
-    int sequence = nextSequence.incrementAndGet();
-    // 0 marks an event.
-    return sequence != 0 ? sequence : nextSequence.incrementAndGet();
-  }
-
-  private void exchange(Family family, int command, int flags, Attributes attributes, Pending p)
+  private Requests.Pending exchange(
+      Family family, int command, int flags, Attributes attributes, String what)
       throws IOException {
     if (Thread.currentThread().equals(reader)) {
       throw new IllegalStateException(
           "netlink "
-              + p.request
+              + what
               + ": a listener must not wait for an answer, which only its own thread could read");
     }
-    int sequence = sequence();
-    byte[] message = Wire.request(family, command, flags, sequence, port, attributes);
-    lock.lock();
+    boolean dump = (flags & Netlink.NLM_F_DUMP) == Netlink.NLM_F_DUMP;
+    Requests.Pending p = requests.add(what, family.headerSize(), dump);
     try {
-      requireRunningLocked();
-      pending.put(sequence, p);
-    } finally {
-      lock.unlock();
-    }
-    try {
-      transmit(message, p.request);
-      await(p);
-    } finally {
-      lock.lock();
+      byte[] message = Wire.request(family, command, flags, p.sequence, socket.port(), attributes);
+      socket.enter();
       try {
-        pending.remove(sequence);
+        socket.send(message, what);
+        collect(p);
       } finally {
-        lock.unlock();
+        socket.leave();
       }
+      requests.await(p, options.timeout);
+      return p;
+    } finally {
+      requests.remove(p);
     }
   }
 
-  private void await(Pending p) throws IOException {
-    long left = options.timeout.toNanos();
-    lock.lock();
+  /**
+   * Reads the socket for one's own answer, as far as it is there: the kernel has nearly always
+   * answered when sending returns. That saves the two changes of thread that the reader would cost,
+   * several times what the kernel takes. What is met on the way goes where it belongs.
+   */
+  private void collect(Requests.Pending p) throws IOException {
+    receiving.lock();
     try {
-      while (!p.done) {
-        if (left <= 0) {
-          throw new OutcomeUnknownException(
-              "netlink "
-                  + p.request
-                  + ": no answer within "
-                  + options.timeout.toMillis()
-                  + " ms; outcome unknown");
-        }
-        left = p.finished.awaitNanos(left);
-      }
-      if (p.failure != null) {
-        throw p.failure;
-      }
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-      throw new OutcomeUnknownException(
-          "netlink " + p.request + ": interrupted while waiting; outcome unknown");
+      int read = 0;
+      // A gap is told only where the queue ends, so with one ahead the end must be reached.
+      while ((congested || !p.isDone()) && read++ < MAX_READ_BY_REQUEST && receive()) {}
+    } catch (ErrnoException e) {
+      requests.end(e);
     } finally {
-      lock.unlock();
+      receiving.unlock();
+    }
+    if (!deliveries.isEmpty() || (resting && !p.isDone()) || requests.whyEnded() != null) {
+      socket.wake();
     }
   }
 
-  private void transmit(byte[] message, String what) throws IOException {
-    open.readLock().lock();
-    try (Arena arena = Arena.ofConfined()) {
-      requireOpen();
-      MemorySegment buffer = arena.allocateFrom(ValueLayout.JAVA_BYTE, message);
-      long sent;
-      do {
-        sent = Linux.sendto(fd, buffer, message.length, 0, 0, 0);
-      } while (sent == -Errnos.EINTR); // nothing was sent then
-      Errno.check(
-          sent,
-          "sendto",
-          "netlink " + what + ", " + message.length + " bytes",
-          "see net.core.wmem_max if it is too long");
-    } finally {
-      open.readLock().unlock();
-    }
-  }
+  // ---- receiving ----
 
-  private void requireRunningLocked() throws IOException {
-    if (ended != null) {
-      throw new IOException(
-          "the netlink socket cannot be used any more: " + ended.getMessage(), ended);
-    }
-  }
-
-  private void requireOpen() throws IOException {
-    if (fdsClosed) {
-      throw new IOException("the netlink socket is closed");
-    }
-  }
-
-  // ---- the reader thread ----
-
-  private void read() {
-    IOException end = new IOException("closed");
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment polled = arena.allocate(2L * pollfd.SIZE, pollfd.ALIGN);
-      pollfd.fd(polled, 0, fd);
-      pollfd.events(polled, 0, Processes.POLLIN);
-      pollfd.fd(polled, pollfd.SIZE, wake);
-      pollfd.events(polled, pollfd.SIZE, Processes.POLLIN);
-      MemorySegment sender = arena.allocate(sockaddr_nl.SIZE, sockaddr_nl.ALIGN);
-      MemorySegment buffer = arena.allocate(options.largestMessage, 8);
-      MemorySegment part = arena.allocate(iovec.SIZE, iovec.ALIGN);
-      iovec.iov_base(part, 0, buffer.address());
-      iovec.iov_len(part, 0, buffer.byteSize());
-      MemorySegment header = arena.allocate(msghdr.SIZE, msghdr.ALIGN);
-      msghdr.msg_name(header, 0, sender.address());
-      msghdr.msg_iov(header, 0, part.address());
-      msghdr.msg_iovlen(header, 0, 1);
-      MemorySegment noTime = arena.allocate(timespec.SIZE, timespec.ALIGN);
-      // While congested the queue is emptied without waiting; the wake-up is looked at all the
-      // same.
-      while (waitForInput(polled, congested ? noTime : MemorySegment.NULL)) {
-        receive(header, sender, buffer);
-      }
-    } catch (IOException e) {
-      end = e;
-      listener.failed(e);
-    } catch (RuntimeException | Error e) {
-      // A listener that throws ends the socket rather than losing messages in silence.
-      end = new IOException("the netlink reader stopped: " + e, e);
-      listener.failed(end);
-    } finally {
-      end(end);
-    }
-  }
-
-  /** Returns whether to go on. */
-  private boolean waitForInput(MemorySegment polled, MemorySegment timeout) throws ErrnoException {
-    while (true) {
-      int ready = Linux.ppoll(polled, 2, timeout, MemorySegment.NULL, 0);
-      if (ready != -Errnos.EINTR) {
-        Errno.check(ready, "ppoll", "netlink socket and its wake-up");
-        return pollfd.revents(polled, pollfd.SIZE) == 0;
-      }
-    }
-  }
-
-  private void receive(MemorySegment header, MemorySegment sender, MemorySegment buffer)
-      throws ErrnoException {
-    msghdr.msg_namelen(header, 0, sockaddr_nl.SIZE);
-    msghdr.msg_flags(header, 0, 0);
-    long received = Linux.recvmsg(fd, header, Sockets.MSG_DONTWAIT);
-    if (received == -Errnos.EINTR) {
-      return;
-    }
-    if (received == -Errnos.EAGAIN) {
-      if (congested) {
-        congested = false;
-        gap("the socket overran (ENOBUFS)");
-      }
-      return;
-    }
-    if (received == -Errnos.ENOBUFS) {
+  /** Takes one datagram off the socket; {@link #receiving} is held. False: there is none. */
+  private boolean receive() throws ErrnoException {
+    switch (socket.receive()) {
+      case DATAGRAM -> dispatch(socket.datagram());
+      case FOREIGN -> foreign.increment();
+      case TOO_LARGE -> gap("a message was larger than " + options.largestMessage + " bytes");
       // Said once, at the first loss. From there until its queue is empty the kernel drops in
       // silence (NETLINK_S_CONGESTED, net/netlink/af_netlink.c): the gap ends where the queue does.
-      congested = true;
-      return;
+      case OVERRUN -> congested = true;
+      case AGAIN -> {}
+      case NOTHING -> {
+        if (congested) {
+          congested = false;
+          gap("the socket overran (ENOBUFS)");
+        }
+        return false;
+      }
     }
-    if (received == -Errnos.EINVAL && ++dumpRaces < MAX_DUMP_RACES) {
-      // The kernel runs a dump in recvmsg() as well as in the request that starts it. When both
-      // meet, the one that finds the dump at its end leaves EINVAL on the socket (netlink_dump() in
-      // net/netlink/af_netlink.c); nothing is lost, and reading it clears it.
-      return;
-    }
-    dumpRaces = 0;
-    Errno.check(received, "recvmsg", "netlink port " + Integer.toUnsignedString(port));
-    if (msghdr.msg_namelen(header, 0) != sockaddr_nl.SIZE || sockaddr_nl.nl_pid(sender, 0) != 0) {
-      foreign.increment();
-      return;
-    }
-    if ((msghdr.msg_flags(header, 0) & Sockets.MSG_TRUNC) != 0) {
-      gap("a message was larger than " + buffer.byteSize() + " bytes");
-      return;
-    }
-    dispatch(buffer.asSlice(0, received).toArray(ValueLayout.JAVA_BYTE));
+    return true;
+  }
+
+  private void gap(String why) {
+    requests.failAll(why);
+    deliveries.addGap();
   }
 
   private void dispatch(byte[] datagram) {
@@ -626,97 +420,75 @@ public final class GenericNetlink implements Closeable {
       frames = Wire.frames(datagram);
     } catch (MalformedMessageException e) {
       // Whose answer it was can no longer be told.
-      failPending("a datagram is malformed: " + e.getMessage());
-      listener.malformed(e);
+      requests.failAll("a datagram is malformed: " + e.getMessage());
+      deliveries.add(datagram.length, l -> l.malformed(e));
       return;
     }
     for (Wire.Frame frame : frames) {
-      if (frame.port() == port && frame.sequence() != 0) {
-        answer(frame);
+      if (frame.port() == socket.port() && frame.sequence() != 0) {
+        requests.answer(frame);
       } else if (frame.type() == Netlink.NLMSG_OVERRUN) {
         gap("the kernel reports an overrun");
       } else if (frame.isData()) {
-        try {
-          listener.message(frame.message(headerSizes.getOrDefault(frame.type(), 0)));
-        } catch (MalformedMessageException e) {
-          listener.malformed(e);
-        }
+        event(frame);
       }
     }
   }
 
-  private void answer(Wire.Frame frame) {
-    lock.lock();
+  private void event(Wire.Frame frame) {
     try {
-      Pending p = pending.get(frame.sequence());
-      if (p == null || p.done) {
-        stale.increment();
-        return;
+      Message message = frame.message(headerSizes.getOrDefault(frame.type(), 0));
+      deliveries.add(frame.length(), l -> l.message(message));
+    } catch (MalformedMessageException e) {
+      deliveries.add(frame.length(), l -> l.malformed(e));
+    }
+  }
+
+  // ---- the reader thread ----
+
+  /**
+   * Waits for what comes unasked or late. While requests follow each other closely, each answer
+   * would wake this thread for nothing, since the requests read their answers themselves; so after
+   * a few such wake-ups it rests, and looks once a millisecond, until a whole millisecond went by
+   * without a request.
+   */
+  private void read() {
+    try {
+      int needless = 0;
+      while (requests.whyEnded() == null) {
+        int asked = requests.lastSequence();
+        boolean woken = resting ? socket.awaitWake(REST_NANOS) : socket.awaitInput();
+        boolean delivered = receiveAndDeliver();
+        boolean quiet = resting && asked == requests.lastSequence();
+        needless = woken || delivered || quiet ? 0 : needless + 1;
+        resting = needless >= NEEDLESS_WAKE_UPS;
       }
+    } catch (ErrnoException e) {
+      requests.end(e);
+    } catch (RuntimeException | Error e) {
+      // A listener that throws ends the socket rather than losing messages in silence.
+      requests.end(new IOException("the netlink reader stopped: " + e, e));
+    }
+    IOException why = requests.whyEnded();
+    if (why != null && !closing) {
+      listener.failed(why);
+    }
+  }
+
+  /** Empties the socket, one datagram after the other. Returns whether the listener was called. */
+  private boolean receiveAndDeliver() throws ErrnoException {
+    boolean delivered = false;
+    boolean more;
+    do {
+      receiving.lock();
       try {
-        answerLocked(p, frame);
-      } catch (MalformedMessageException e) {
-        p.finishLocked(e);
+        more = receive();
+      } finally {
+        receiving.unlock();
       }
-    } finally {
-      lock.unlock();
-    }
-  }
-
-  private static void answerLocked(Pending p, Wire.Frame frame) throws MalformedMessageException {
-    p.interrupted |= (frame.flags() & Netlink.NLM_F_DUMP_INTR) != 0;
-    switch (frame.type()) {
-      case Netlink.NLMSG_NOOP -> {}
-      case Netlink.NLMSG_ERROR, Netlink.NLMSG_DONE -> {
-        int result = frame.result();
-        if (result < 0) {
-          p.finishLocked(frame.error(p.request, -result));
-        } else if (frame.type() == Netlink.NLMSG_DONE || !p.dump) {
-          p.finishLocked(null);
-        }
-      }
-      default -> {
-        if (!frame.isData()) {
-          throw new MalformedMessageException(
-              "netlink " + p.request + ": control message " + frame.type());
-        }
-        if (p.answers.size() == MAX_ANSWERS) {
-          throw new MalformedMessageException(
-              "netlink " + p.request + ": more than " + MAX_ANSWERS + " answers");
-        }
-        p.answers.add(frame.message(p.headerSize));
-      }
-    }
-  }
-
-  private void gap(String why) {
-    failPending(why);
-    listener.gap();
-  }
-
-  private void failPending(String why) {
-    lock.lock();
-    try {
-      for (Pending p : pending.values()) {
-        p.finishLocked(
-            new OutcomeUnknownException(
-                "netlink " + p.request + ": " + why + "; the answer may be lost, outcome unknown"));
-      }
-    } finally {
-      lock.unlock();
-    }
-  }
-
-  private void end(IOException why) {
-    lock.lock();
-    try {
-      if (ended == null) {
-        ended = why;
-      }
-    } finally {
-      lock.unlock();
-    }
-    failPending("the socket ended: " + why.getMessage());
+      delivered |= deliveries.deliver();
+    } while (more && requests.whyEnded() == null);
+    return delivered;
   }
 
   /**
@@ -729,16 +501,27 @@ public final class GenericNetlink implements Closeable {
       throw new IllegalStateException(
           "a listener must not close its own socket: its thread would wait for itself");
     }
-    end(new IOException("closed"));
-    open.readLock().lock();
-    try (Arena arena = Arena.ofConfined()) {
-      if (!fdsClosed) {
-        // Fails only if the counter is full: then the reader is awake already.
-        Linux.write(wake, arena.allocateFrom(ValueLayout.JAVA_LONG, 1), Long.BYTES);
-      }
-    } finally {
-      open.readLock().unlock();
+    closing = true;
+    requests.end(new IOException("closed"));
+    wakeReader();
+    joinReader();
+    socket.close();
+  }
+
+  private void wakeReader() {
+    try {
+      socket.enter();
+    } catch (IOException e) {
+      return; // closed already, and the reader has ended
     }
+    try {
+      socket.wake();
+    } finally {
+      socket.leave();
+    }
+  }
+
+  private void joinReader() {
     boolean interrupted = false;
     while (true) {
       try {
@@ -751,34 +534,16 @@ public final class GenericNetlink implements Closeable {
     if (interrupted) {
       Thread.currentThread().interrupt();
     }
-    open.writeLock().lock();
-    try {
-      if (!fdsClosed) {
-        fdsClosed = true;
-        Linux.close(fd);
-        Linux.close(wake);
-      }
-    } finally {
-      open.writeLock().unlock();
-    }
   }
 
   @Override
   public String toString() {
-    lock.lock();
-    try {
-      return "GenericNetlink[port="
-          + Integer.toUnsignedString(port)
-          + ", underWay="
-          + pending.size()
-          + ", foreign="
-          + foreign.sum()
-          + ", stale="
-          + stale.sum()
-          + (ended == null ? "" : ", ended")
-          + "]";
-    } finally {
-      lock.unlock();
-    }
+    return "GenericNetlink[port="
+        + Integer.toUnsignedString(socket.port())
+        + ", "
+        + requests
+        + ", foreign="
+        + foreign
+        + "]";
   }
 }

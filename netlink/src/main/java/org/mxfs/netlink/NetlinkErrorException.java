@@ -13,39 +13,22 @@ import org.mxfs.bindings.linux.Errnos;
  */
 public final class NetlinkErrorException extends NetlinkException {
   private final int errno;
-  private final Optional<String> kernelMessage;
-  private final OptionalInt badAttributeOffset;
-  private final OptionalInt missingAttribute;
+  private final ExtendedAck ack;
 
-  NetlinkErrorException(
-      String request,
-      int errno,
-      Optional<String> kernelMessage,
-      OptionalInt badAttributeOffset,
-      OptionalInt missingAttribute) {
-    super(text(request, errno, kernelMessage, badAttributeOffset, missingAttribute));
+  NetlinkErrorException(String request, int errno, ExtendedAck ack) {
+    super("netlink " + request + ": " + Errno.describe(errno) + ack.text() + remedy(errno));
     this.errno = errno;
-    this.kernelMessage = kernelMessage;
-    this.badAttributeOffset = badAttributeOffset;
-    this.missingAttribute = missingAttribute;
+    this.ack = ack;
   }
 
-  private static String text(
-      String request,
-      int errno,
-      Optional<String> kernelMessage,
-      OptionalInt badAttributeOffset,
-      OptionalInt missingAttribute) {
-    StringBuilder s =
-        new StringBuilder("netlink ").append(request).append(": ").append(Errno.describe(errno));
-    kernelMessage.ifPresent(m -> s.append(", the kernel says \"").append(m).append('"'));
-    badAttributeOffset.ifPresent(
-        o -> s.append(", about the attribute at byte ").append(o).append(" of the request"));
-    missingAttribute.ifPresent(t -> s.append(", attribute ").append(t).append(" is missing"));
-    if (errno == Errnos.EPERM) {
-      s.append("; the request may need CAP_NET_ADMIN in the initial user namespace");
-    }
-    return s.toString();
+  private static String remedy(int errno) {
+    return switch (errno) {
+      case Errnos.EPERM -> "; the request may need CAP_NET_ADMIN in the initial user namespace";
+      case Errnos.ENOENT ->
+          "; a family is there only while its module is loaded and its option is in the kernel";
+      case Errnos.EBUSY -> "; a dump may be under way on this socket";
+      default -> "";
+    };
   }
 
   /** The positive error number. */
@@ -60,16 +43,24 @@ public final class NetlinkErrorException extends NetlinkException {
 
   /** What the kernel said in words ({@code NLMSGERR_ATTR_MSG}). */
   public Optional<String> kernelMessage() {
-    return kernelMessage;
+    return ack.message();
   }
 
   /** Where in the request, in bytes from its netlink header, the offending attribute begins. */
   public OptionalInt badAttributeOffset() {
-    return badAttributeOffset;
+    return ack.badAttributeOffset();
   }
 
   /** The type of the attribute that the request should have had. */
   public OptionalInt missingAttribute() {
-    return missingAttribute;
+    return ack.missingAttribute();
+  }
+
+  /**
+   * Where in the request the attribute begins inside of which {@link #missingAttribute} is missing;
+   * empty if that is the outer level.
+   */
+  public OptionalInt missingIn() {
+    return ack.missingIn();
   }
 }

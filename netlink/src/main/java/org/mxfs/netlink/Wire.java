@@ -6,8 +6,6 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
-import java.util.OptionalInt;
 import org.mxfs.bindings.linux.Genetlink;
 import org.mxfs.bindings.linux.Netlink;
 import org.mxfs.bindings.linux.genlmsghdr;
@@ -78,18 +76,7 @@ final class Wire {
 
     /** The kernel's own words about a result. */
     NetlinkErrorException error(String request, int errno) throws MalformedMessageException {
-      Attributes extended = extendedAck();
-      Optional<String> text = extended.findString(Netlink.NLMSGERR_ATTR_MSG);
-      return new NetlinkErrorException(
-          request,
-          errno,
-          text,
-          number(extended, Netlink.NLMSGERR_ATTR_OFFS),
-          number(extended, Netlink.NLMSGERR_ATTR_MISS_TYPE));
-    }
-
-    private static OptionalInt number(Attributes a, int type) throws MalformedMessageException {
-      return a.has(type) ? OptionalInt.of(a.s32(type)) : OptionalInt.empty();
+      return new NetlinkErrorException(request, errno, ExtendedAck.of(extendedAck()));
     }
 
     private Attributes extendedAck() throws MalformedMessageException {

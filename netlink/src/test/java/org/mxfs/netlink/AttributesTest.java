@@ -9,6 +9,7 @@ import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 
 /** {@code struct nlattr}, both ways. */
@@ -41,6 +42,38 @@ class AttributesTest {
     assertThat(a.nested(9).nested(2).string(1)).isEqualTo("deep");
     assertThat(Attributes.parse(a.encoded()).nested(9).u8(1)).as("re-encoded").isEqualTo(7);
     assertThat(a.encoded()).isEqualTo(built.encoded());
+  }
+
+  @Test
+  void arraysAreReadAsTheyWereWritten() throws Exception {
+    Attributes a =
+        Attributes.builder()
+            .array(1, List.of(e -> e.string(1, "one").u8(2, 1), e -> e.string(1, "two")))
+            .u32s(2, 1, 0xffffffffL)
+            .u32s(3)
+            .nested(4, b -> b.u16(9, 90).u16(8, 80))
+            .build();
+    assertThat(a.array(1)).hasSize(2);
+    assertThat(a.array(1).get(0).u8(2)).isEqualTo(1);
+    assertThat(a.array(1).get(1).string(1)).isEqualTo("two");
+    assertThat(a.nested(1).types()).as("numbers of the elements").containsExactly(1, 2);
+    assertThat(a.u32s(2)).containsExactly(1, 0xffffffffL);
+    assertThat(a.u32s(3)).isEmpty();
+    Attributes numbered = a.nested(4);
+    assertThat(numbered.types()).containsExactly(9, 8);
+    assertThat(numbered.u16(8)).isEqualTo(80);
+    assertThatExceptionOfType(MalformedMessageException.class)
+        .isThrownBy(() -> numbered.u32s(8))
+        .withMessageContaining("2 bytes, which are no 32 bit numbers");
+    assertThatIllegalArgumentException().isThrownBy(() -> Attributes.builder().u32s(1, 1L << 32));
+  }
+
+  @Test
+  void aNumberOfEitherWidthIsRead() throws Exception {
+    Attributes a = Attributes.builder().u32(1, 0xffffffffL).u64(2, -1).u16(3, 1).build();
+    assertThat(a.uint(1)).isEqualTo(0xffffffffL);
+    assertThat(a.uint(2)).isEqualTo(-1);
+    assertThatExceptionOfType(MalformedMessageException.class).isThrownBy(() -> a.uint(3));
   }
 
   @Test

@@ -11,6 +11,8 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -32,8 +34,10 @@ import org.mxfs.bindings.linux.Genetlink;
 import org.mxfs.bindings.linux.Linux;
 import org.mxfs.bindings.linux.Netlink;
 import org.mxfs.bindings.linux.Sockets;
+import org.mxfs.bindings.linux.genlmsghdr;
 import org.mxfs.bindings.linux.iovec;
 import org.mxfs.bindings.linux.msghdr;
+import org.mxfs.bindings.linux.nlmsghdr;
 import org.mxfs.bindings.linux.sockaddr_nl;
 
 /** Against the running kernel's own families. */
@@ -471,6 +475,201 @@ class GenericNetlinkTest {
             .isThrownBy(() -> nl.family("nlctrl"))
             .withMessageContaining("a bug");
       }
+    }
+  }
+
+  @Test
+  void aPortIsTheSocketsOwnAndTheKernelKnowsIt() throws Exception {
+    try (GenericNetlink one = GenericNetlink.open();
+        GenericNetlink two = GenericNetlink.open()) {
+      assertThat(one.port()).isNotEqualTo(two.port());
+      // Columns: sk Eth Pid Groups …; Eth is the protocol, 16 for NETLINK_GENERIC.
+      List<String> ports =
+          Files.readAllLines(Path.of("/proc/net/netlink")).stream()
+              .map(line -> line.strip().split("\\s+"))
+              .filter(column -> column[1].equals("16"))
+              .map(column -> column[2])
+              .toList();
+      assertThat(ports)
+          .contains(Integer.toUnsignedString(one.port()), Integer.toUnsignedString(two.port()));
+      assertThat(one.requestOne(Family.CONTROLLER, Genetlink.CTRL_CMD_GETFAMILY, byName("nlctrl")))
+          .as("an answer carries the port of who asked")
+          .extracting(Message::port)
+          .isEqualTo(one.port());
+    }
+  }
+
+  @Test
+  void eventsStillArriveWhenTheReaderRestsBecauseOfManyRequests() throws Exception {
+    Events events = new Events();
+    try (GenericNetlink nl = GenericNetlink.open(GenericNetlink.Options.DEFAULT, events)) {
+      if (!watchExits(nl)) {
+        return; // then the refusal was checked
+      }
+      for (int round = 0; round < 5; round++) {
+        for (int i = 0; i < 2_000; i++) {
+          nl.family("nlctrl");
+        }
+        events.messages.clear();
+        endAProcess();
+        assertThat(events.messages.poll(20, TimeUnit.SECONDS)).isNotNull();
+      }
+      assertThat(events.troubles).isEmpty();
+    }
+  }
+
+  // ---- what the kernel does rarely or never, done to what it really sent ----
+
+  /** Passes on what the kernel sent, changed. */
+  private abstract static class DamagingSocket extends NetlinkSocket {
+    DamagingSocket() throws IOException {
+      super(QUICK);
+    }
+
+    abstract void damage(byte[] data, ByteBuffer view);
+
+    @Override
+    byte[] datagram() {
+      byte[] data = super.datagram();
+      damage(data, ByteBuffer.wrap(data).order(ByteOrder.nativeOrder()));
+      return data;
+    }
+  }
+
+  private static final GenericNetlink.Options QUICK =
+      new GenericNetlink.Options(1 << 20, 128 << 10, Duration.ofMillis(300));
+
+  /** Marks the first dumps as inconsistent, as the kernel does when things change under way. */
+  private static final class InterruptingSocket extends DamagingSocket {
+    private final int interruptions;
+    int dumps;
+
+    InterruptingSocket(int interruptions) throws IOException {
+      this.interruptions = interruptions;
+    }
+
+    @Override
+    void damage(byte[] data, ByteBuffer view) {
+      int flags = view.getShort(nlmsghdr.OFFSET_nlmsg_flags);
+      if ((flags & Netlink.NLM_F_MULTI) != 0 && dumps < interruptions) {
+        int interrupted = flags | Netlink.NLM_F_DUMP_INTR;
+        view.putShort(nlmsghdr.OFFSET_nlmsg_flags, (short) interrupted);
+      }
+      try {
+        // The end of a dump may be in one datagram with its last part.
+        for (Wire.Frame frame : Wire.frames(data)) {
+          dumps += frame.type() == Netlink.NLMSG_DONE ? 1 : 0;
+        }
+      } catch (MalformedMessageException e) {
+        throw new IllegalStateException("the kernel sent what cannot be read", e);
+      }
+    }
+  }
+
+  @Test
+  void anInterruptedDumpIsAskedForAgain() throws Exception {
+    InterruptingSocket socket = new InterruptingSocket(2);
+    try (GenericNetlink nl = GenericNetlink.open(socket, QUICK, new Events());
+        GenericNetlink plain = GenericNetlink.open()) {
+      assertThat(nl.families()).isEqualTo(plain.families());
+      assertThat(socket.dumps).isEqualTo(3);
+    }
+  }
+
+  @Test
+  void aDumpThatIsInterruptedEveryTimeFailsAfterFive() throws Exception {
+    InterruptingSocket socket = new InterruptingSocket(Integer.MAX_VALUE);
+    try (GenericNetlink nl = GenericNetlink.open(socket, QUICK, new Events())) {
+      assertThatExceptionOfType(NetlinkErrorException.class)
+          .isThrownBy(nl::families)
+          .withMessageContaining("5 attempts")
+          .satisfies(e -> assertThat(e.errnoName()).isEqualTo("EINTR"));
+      assertThat(socket.dumps).isEqualTo(5);
+      assertThat(nl.family("nlctrl").name()).isEqualTo("nlctrl");
+    }
+  }
+
+  @Test
+  void aMalformedAnswerFailsItsRequestOnly() throws Exception {
+    AtomicBoolean damage = new AtomicBoolean(true);
+    Events events = new Events();
+    NetlinkSocket socket =
+        new DamagingSocket() {
+          @Override
+          void damage(byte[] data, ByteBuffer view) {
+            if (damage.getAndSet(false)) {
+              // The length of the first attribute.
+              view.putShort(nlmsghdr.SIZE + genlmsghdr.SIZE, (short) 3);
+            }
+          }
+        };
+    try (GenericNetlink nl = GenericNetlink.open(socket, QUICK, events)) {
+      assertThatExceptionOfType(MalformedMessageException.class)
+          .isThrownBy(() -> nl.family("nlctrl"))
+          .withMessageContaining("claims 3 bytes");
+      assertThat(nl.family("nlctrl").name()).isEqualTo("nlctrl");
+      assertThat(events.troubles).isEmpty();
+    }
+  }
+
+  @Test
+  void aDatagramWithoutAReadableHeaderIsToldAndFailsWhatIsUnderWay() throws Exception {
+    AtomicBoolean damage = new AtomicBoolean(true);
+    Events events = new Events();
+    NetlinkSocket socket =
+        new DamagingSocket() {
+          @Override
+          void damage(byte[] data, ByteBuffer view) {
+            if (damage.getAndSet(false)) {
+              view.putInt(nlmsghdr.OFFSET_nlmsg_len, -1);
+            }
+          }
+        };
+    try (GenericNetlink nl = GenericNetlink.open(socket, QUICK, events)) {
+      assertThatExceptionOfType(OutcomeUnknownException.class)
+          .isThrownBy(() -> nl.family("nlctrl"))
+          .withMessageContaining("malformed");
+      assertThat(events.troubles.poll(20, TimeUnit.SECONDS)).startsWith("malformed: ");
+      assertThat(nl.family("nlctrl").name()).isEqualTo("nlctrl");
+    }
+  }
+
+  @Test
+  void anAnswerThatDoesNotComeEndsInOutcomeUnknown() throws Exception {
+    AtomicBoolean damage = new AtomicBoolean(true);
+    NetlinkSocket socket =
+        new DamagingSocket() {
+          @Override
+          void damage(byte[] data, ByteBuffer view) {
+            if (damage.get()) {
+              view.putInt(nlmsghdr.OFFSET_nlmsg_seq, 0); // an event now, of no family known
+            }
+          }
+        };
+    try (GenericNetlink nl = GenericNetlink.open(socket, QUICK, new Events())) {
+      assertThatExceptionOfType(OutcomeUnknownException.class)
+          .isThrownBy(() -> nl.family("nlctrl"))
+          .withMessageContaining("no answer within 300 ms");
+      damage.set(false);
+      assertThat(nl.family("nlctrl").name()).isEqualTo("nlctrl");
+    }
+  }
+
+  @Test
+  void aRequestThatIsInterruptedSaysSoAndKeepsTheInterrupt() throws Exception {
+    NetlinkSocket socket =
+        new DamagingSocket() {
+          @Override
+          void damage(byte[] data, ByteBuffer view) {
+            view.putInt(nlmsghdr.OFFSET_nlmsg_seq, 0);
+          }
+        };
+    try (GenericNetlink nl = GenericNetlink.open(socket, QUICK, new Events())) {
+      Thread.currentThread().interrupt();
+      assertThatExceptionOfType(OutcomeUnknownException.class)
+          .isThrownBy(() -> nl.family("nlctrl"))
+          .withMessageContaining("interrupted");
+      assertThat(Thread.interrupted()).isTrue();
     }
   }
 }

@@ -134,6 +134,8 @@ public final class WireFuzzer {
             () -> a.u32(type),
             () -> a.s32(type),
             () -> a.u64(type),
+            () -> a.uint(type),
+            () -> Arrays.toString(a.u32s(type)),
             () -> a.string(type),
             () -> Arrays.toString(a.bytes(type)),
             () -> a.nested(type),

@@ -97,6 +97,7 @@ class WireTest {
             .string(Netlink.NLMSGERR_ATTR_MSG, "no such thing")
             .u32(Netlink.NLMSGERR_ATTR_OFFS, 24)
             .u32(Netlink.NLMSGERR_ATTR_MISS_TYPE, 3)
+            .u32(Netlink.NLMSGERR_ATTR_MISS_NEST, 20)
             .build()
             .encoded();
     byte[] request = Wire.request(FAMILY, 9, 1, 5, 6, Attributes.builder().u8(1, 2).build());
@@ -118,11 +119,12 @@ class WireTest {
       assertThat(e.kernelMessage()).contains("no such thing");
       assertThat(e.badAttributeOffset()).hasValue(24);
       assertThat(e.missingAttribute()).hasValue(3);
+      assertThat(e.missingIn()).hasValue(20);
       assertThat(e)
           .hasMessage(
               "netlink family test, command 9: EINVAL (invalid argument), the kernel says \"no such"
                   + " thing\", about the attribute at byte 24 of the request, attribute 3 is"
-                  + " missing");
+                  + " missing inside the attribute at byte 20");
     }
   }
 

@@ -10,17 +10,27 @@ final class BindingsContests {
 
   static List<Contest> all() {
     return List.of(
-        errno("errno", "a system call with its errno kept, and without", "Downcall.kernel"),
-        errno("errno-empty", "a C function that does nothing, likewise", "Downcall.empty"));
+        new Contest(
+            "errno",
+            "a system call with its errno kept, and without",
+            List.of(jmh("with", "kernelWithErrno"), jmh("without", "kernelWithoutErrno")),
+            List.of(new Contest.Target("ns", "with", "without", Contest.Bound.AT_MOST, 1.3))),
+        new Contest(
+            "errno-empty",
+            "what keeping errno adds to a C function that does nothing",
+            List.of(
+                jmh("thread's-own", "emptyWithErrno"),
+                jmh("at-hand", "emptyWithErrnoAtHand"),
+                jmh("without", "emptyWithoutErrno")),
+            List.of()),
+        new Contest(
+            "linking",
+            "first calls of a process, in milliseconds; there are three function shapes",
+            List.of(Contestant.java("java", Linking.class)),
+            List.of()));
   }
 
-  private static Contest errno(String name, String about, String benchmark) {
-    return new Contest(
-        name,
-        about,
-        List.of(
-            Contestant.java("with", JmhRound.class, benchmark + "WithErrno"),
-            Contestant.java("without", JmhRound.class, benchmark + "WithoutErrno")),
-        List.of(new Contest.Target("ns", "with", "without", Contest.Bound.AT_MOST, 1.3)));
+  private static Contestant jmh(String name, String method) {
+    return Contestant.java(name, JmhRound.class, "Downcall." + method);
   }
 }

@@ -48,6 +48,8 @@ public class Downcall {
   private static final ThreadLocal<MemorySegment> SAVED =
       ThreadLocal.withInitial(() -> Arena.ofAuto().allocate(Linker.Option.captureStateLayout()));
 
+  private final MemorySegment atHand = Arena.ofAuto().allocate(Linker.Option.captureStateLayout());
+
   private long value = -5;
 
   @SuppressWarnings("restricted") // the descriptors are those of the manual
@@ -75,6 +77,13 @@ public class Downcall {
     MemorySegment saved = SAVED.get();
     long returned = (long) LABS_ERRNO.invokeExact(saved, value);
     return returned == -1 ? -saved.get(ValueLayout.JAVA_INT, 0) : returned;
+  }
+
+  /** With the segment at hand: what the JDK's linker itself asks for. */
+  @Benchmark
+  public long emptyWithErrnoAtHand() throws Throwable {
+    long returned = (long) LABS_ERRNO.invokeExact(atHand, value);
+    return returned == -1 ? -atHand.get(ValueLayout.JAVA_INT, 0) : returned;
   }
 
   /** The bare downcall. */

@@ -2,7 +2,9 @@
 
 package org.mxfs.benchmarks;
 
+import com.sun.management.OperatingSystemMXBean;
 import java.io.IOException;
+import java.lang.management.ManagementFactory;
 import java.util.List;
 import java.util.Locale;
 import org.mxfs.bindings.linux.Genetlink;
@@ -19,30 +21,42 @@ public final class NetlinkRoundTrip {
   private NetlinkRoundTrip() {}
 
   /**
-   * Warms up, then measures for as long; prints {@code ns}, the mean of one round trip.
+   * Warms up, then measures; prints {@code ns}, the mean of one round trip, and {@code cpu_ns}, the
+   * processor time that it cost, of all threads of this JVM.
    *
-   * @param arguments how many seconds each
+   * @param arguments how many seconds to measure; the warm-up takes twice as long
    */
   public static void main(String[] arguments) throws IOException {
     double seconds = Double.parseDouble(arguments[0]);
     try (GenericNetlink netlink = GenericNetlink.open()) {
       run(netlink, 2 * seconds);
-      System.out.printf(Locale.ROOT, "ns %.1f%n", run(netlink, seconds));
+      long cpu = cpuNanos();
+      long start = System.nanoTime();
+      long done = run(netlink, seconds);
+      long taken = System.nanoTime() - start;
+      System.out.printf(
+          Locale.ROOT,
+          "ns %.1f%ncpu_ns %.1f%n",
+          (double) taken / done,
+          (double) (cpuNanos() - cpu) / done);
     }
   }
 
-  private static double run(GenericNetlink netlink, double seconds) throws IOException {
+  private static long cpuNanos() {
+    return ManagementFactory.getPlatformMXBean(OperatingSystemMXBean.class).getProcessCpuTime();
+  }
+
+  /** Returns how many round trips were made. */
+  private static long run(GenericNetlink netlink, double seconds) throws IOException {
     long start = System.nanoTime();
     long limit = (long) (seconds * 1e9);
     long done = 0;
-    long taken;
     do {
       for (int i = 0; i < 100; i++, done++) {
         roundTrip(netlink);
       }
-      taken = System.nanoTime() - start;
-    } while (taken < limit);
-    return (double) taken / done;
+    } while (System.nanoTime() - start < limit);
+    return done;
   }
 
   private static void roundTrip(GenericNetlink netlink) throws IOException {
