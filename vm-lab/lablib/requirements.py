@@ -72,7 +72,7 @@ def _absent(test: str) -> str | None:
     kind, _, name = test.partition(":")
     if kind == "java":
         class_, _, method = name.partition("#")
-        files = list(host.CHECKOUT.glob(f"*/src/test/java/**/{class_}.java"))
+        files = [file for depth in ("*", "*/*") for file in host.CHECKOUT.glob(f"{depth}/src/test/java/**/{class_}.java")]
         if not files:
             return f"no Java test class {class_}"
         if method and not any(re.search(rf"\bvoid {re.escape(method)}\(", file.read_text()) for file in files):
