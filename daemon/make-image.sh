@@ -22,7 +22,7 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 
 jar_of() {
 	found=
-	for jar in "$top/$1/target/mxfs-$1"-[0-9]*.jar; do
+	for jar in "$top/$1/target/mxfs-${1##*/}"-[0-9]*.jar; do
 		case $jar in
 		*-sources.jar | *-javadoc.jar | *-tests.jar) ;;
 		*) [ -f "$jar" ] && found=$jar ;;
