@@ -365,7 +365,7 @@ def share_blockio_tests(share: Path) -> str:
                             ignore=shutil.ignore_patterns("module-info.class"))
         shutil.copytree(host.CHECKOUT / "blockio/target/test-lib", place / "lib")
         host.call([str(home / "bin/jlink"), "--add-modules", _TEST_MODULES, "--strip-debug", "--no-header-files",
-                   "--no-man-pages", "--generate-cds-archive", "--output", str(place / "jre")], "jlink")
+                   "--no-man-pages", "--output", str(place / "jre")], "jlink")
     return place.name
 
 
