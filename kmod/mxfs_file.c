@@ -348,42 +348,28 @@ static __always_inline ssize_t mxfs_rw_nofault(struct kiocb *iocb, struct iov_it
 	return ret;
 }
 
-static ssize_t mxfs_read_iter(struct kiocb *iocb, struct iov_iter *to)
+/*
+ * A read of a file without pages above, into memory that is there, is one call below; this is for every
+ * other one. @total: what has been read already.
+ */
+static noinline ssize_t mxfs_read_on(struct kiocb *iocb, struct iov_iter *to, struct file *lower,
+				     ssize_t total)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
-	struct mxfs_sb *sbi = MXFS_ISB(inode);
-	size_t count = iov_iter_count(to), chunk;
-	ssize_t ret, total = 0;
-	struct file *lower;
-	int err;
+	size_t chunk;
+	ssize_t ret;
 
-	if (!count)
-		return 0;
-	err = mxfs_enter(sbi);
-	if (err)
-		return err;
-	lower = mxfs_lower_file(iocb->ki_filp);
-	if (IS_ERR(lower)) {
-		total = PTR_ERR(lower);
-		goto out;
-	}
 	/* What was stored through a map is seen by a read that begins after it. */
-	ret = mxfs_cache_flush(inode, iocb->ki_pos, iocb->ki_pos + count - 1);
-	if (ret) {
-		total = ret;
-		goto out;
-	}
-	if (mxfs_may_aio(iocb)) {
-		total = mxfs_aio_submit(iocb, to, lower, false);
-		goto out;
-	}
+	ret = mxfs_cache_flush(inode, iocb->ki_pos, iocb->ki_pos + iov_iter_count(to) - 1);
+	if (ret)
+		return total ?: ret;
+	if (mxfs_may_aio(iocb))
+		return mxfs_aio_submit(iocb, to, lower, false);
 	for (;;) {
 		ret = mxfs_rw_nofault(iocb, to, lower, false);
 		if (ret > 0)
 			total += ret;
-		else if (ret < 0 && ret != -EFAULT)
-			break;
-		else if (!ret)
+		else if (ret != -EFAULT)
 			break;
 		if (!iov_iter_count(to) || !user_backed_iter(to) ||
 		    (ret > 0 && iocb->ki_pos >= i_size_read(file_inode(lower))))
@@ -398,13 +384,40 @@ static ssize_t mxfs_read_iter(struct kiocb *iocb, struct iov_iter *to)
 			break;
 		}
 	}
-	if (!total && ret < 0)
-		total = ret;
-	if (total > 0)
-		this_cpu_add(*sbi->bytes_read, total);
+	return total ?: ret;
+}
+
+static ssize_t mxfs_read_iter(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct inode *inode = file_inode(iocb->ki_filp);
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	struct file *lower;
+	ssize_t ret;
+
+	if (!iov_iter_count(to))
+		return 0;
+	ret = mxfs_enter(sbi);
+	if (ret)
+		return ret;
+	lower = mxfs_lower_file(iocb->ki_filp);
+	if (IS_ERR(lower)) {
+		ret = PTR_ERR(lower);
+		goto out;
+	}
+	if (likely(is_sync_kiocb(iocb) && !inode->i_mapping->nrpages)) {
+		ret = mxfs_rw_nofault(iocb, to, lower, false);
+		if (unlikely(ret == -EFAULT ||
+			     (ret > 0 && iov_iter_count(to) &&
+			      iocb->ki_pos < i_size_read(file_inode(lower)))))
+			ret = mxfs_read_on(iocb, to, lower, max_t(ssize_t, ret, 0));
+	} else {
+		ret = mxfs_read_on(iocb, to, lower, 0);
+	}
+	if (ret > 0)
+		this_cpu_add(*sbi->bytes_read, ret);
 out:
 	mxfs_leave(sbi);
-	return total;
+	return ret;
 }
 
 /*
