@@ -36,10 +36,11 @@ struct mxfs_aio {
 
 int mxfs_file_cache_create(void)
 {
-	mxfs_open_cachep = KMEM_CACHE(mxfs_open, 0);
+	/* Not shared with a later cache of the same size, which would keep it, and its name, after us. */
+	mxfs_open_cachep = KMEM_CACHE(mxfs_open, SLAB_NO_MERGE);
 	if (!mxfs_open_cachep)
 		return -ENOMEM;
-	mxfs_aio_cachep = KMEM_CACHE(mxfs_aio, 0);
+	mxfs_aio_cachep = KMEM_CACHE(mxfs_aio, SLAB_NO_MERGE);
 	if (!mxfs_aio_cachep) {
 		kmem_cache_destroy(mxfs_open_cachep);
 		return -ENOMEM;
