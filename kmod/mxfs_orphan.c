@@ -323,26 +323,34 @@ static void mxfs_each_orphan(struct mxfs_sb *sbi,
 	struct mxfs_found *found;
 	struct file *file;
 	unsigned int i;
+	int err;
 
 	path.dentry = mxfs_own_dir(sbi, "orphans", false);
-	if (IS_ERR(path.dentry))
-		return;
+	if (IS_ERR(path.dentry)) {
+		err = PTR_ERR(path.dentry);
+		goto out;
+	}
 	found = kzalloc(sizeof(*found), GFP_KERNEL);
 	file = found ? dentry_open(&path, O_RDONLY | O_DIRECTORY, sbi->cred) : ERR_PTR(-ENOMEM);
-	if (IS_ERR(file))
-		goto out;
+	if (IS_ERR(file)) {
+		err = PTR_ERR(file);
+		goto out_dir;
+	}
 	found->ctx.actor = mxfs_found_actor;
 	do {
 		found->count = 0;
-		if (iterate_dir(file, &found->ctx))
-			break;
-		for (i = 0; i < found->count; i++)
+		err = iterate_dir(file, &found->ctx);
+		for (i = 0; !err && i < found->count; i++)
 			each(sbi, path.dentry, found->names[i]);
-	} while (found->count == ARRAY_SIZE(found->names));
+	} while (!err && found->count == ARRAY_SIZE(found->names));
 	__fput_sync(file);
-out:
+out_dir:
 	kfree(found);
 	dput(path.dentry);
+out:
+	if (err && err != -ENOENT)
+		mxfs_warn(sbi, ".mxfs/orphans cannot be read (%pe); the next owner tries again",
+			  ERR_PTR(err));
 }
 
 static bool mxfs_parse_shared(const char *name, struct mxfs_file_id *id)
