@@ -85,16 +85,21 @@ static inline struct io_uring_sqe *uring_next(struct uring *r)
 	return e;
 }
 
-/* Hands over what is new and waits for at least `wait` completions. */
+/* Entries that the kernel has not taken. */
+static inline unsigned uring_placed(struct uring *r)
+{
+	return r->tail - __atomic_load_n(r->sq_head, __ATOMIC_ACQUIRE);
+}
+
+/* Hands over what is new and, unless `wait` is 0, waits for at least that many completions. */
 static inline int uring_enter(struct uring *r, unsigned wait)
 {
 	int got;
 
 	__atomic_store_n(r->sq_tail, r->tail, __ATOMIC_RELEASE);
 	do {
-		got = syscall(SYS_io_uring_enter, r->fd,
-			      r->tail - __atomic_load_n(r->sq_head, __ATOMIC_ACQUIRE), wait,
-			      IORING_ENTER_GETEVENTS, NULL, 0);
+		got = syscall(SYS_io_uring_enter, r->fd, uring_placed(r), wait,
+			      wait ? IORING_ENTER_GETEVENTS : 0, NULL, 0);
 	} while (got < 0 && errno == EINTR);
 	if (got < 0)
 		die("io_uring_enter");

@@ -26,6 +26,13 @@ final class ConfinedUringBlockDevice extends AbstractBlockDevice implements Conf
   private static final byte ABANDONED = 3;
   private static final byte ENDED = 4;
 
+  /**
+   * Requests started by callbacks that are sent together. Holding back all that one {@link #reap}
+   * brings would let the device run empty meanwhile: at depth 32 that cost a fifth of the requests
+   * a second; sending each by itself costs half as much processor time again.
+   */
+  private static final int SENT_TOGETHER = 4;
+
   private final Thread owner = Thread.currentThread();
   private final int fd;
   private final Arena arena;
@@ -45,7 +52,7 @@ final class ConfinedUringBlockDevice extends AbstractBlockDevice implements Conf
   /** The slot whose callback is running, which that callback may use again. */
   private int spare = -1;
 
-  /** Within {@link #reap}: what callbacks start is sent together, after it. */
+  /** Within {@link #reap}, which sends what callbacks start. */
   private boolean reaping;
 
   /** The time, read once for all callbacks of a {@link #reap}. */
@@ -280,6 +287,9 @@ final class ConfinedUringBlockDevice extends AbstractBlockDevice implements Conf
         head++;
         ring.releaseCompletions(head);
         ended += completed(mark, got);
+        if (plugged == 0 && ring.placed() >= SENT_TOGETHER) {
+          submit();
+        }
         if (head == end) {
           end = ring.completionTail();
         }

@@ -2,8 +2,6 @@
 
 package org.mxfs.netlink;
 
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -27,7 +25,7 @@ import org.mxfs.bindings.linux.nlattr;
  */
 public final class Attributes {
   /** No attribute. */
-  public static final Attributes EMPTY = new Attributes(new byte[0], new int[0]);
+  public static final Attributes EMPTY = new Attributes(new byte[0], 0, 0, new int[0], 0);
 
   private static final int HEADER = nlattr.SIZE;
 
@@ -38,15 +36,23 @@ public final class Attributes {
   private static final int TYPE_MASK = Netlink.NLA_TYPE_MASK & 0xffff;
 
   private final byte[] data;
-  private final ByteBuffer view;
 
-  /** Three numbers for each attribute: type, payload offset, payload length. */
+  /** The list as it came: {@code data[from, from + length)}. */
+  private final int from;
+
+  private final int length;
+
+  /** Three numbers for each attribute: type, payload offset, payload length; the rest is spare. */
   private final int[] index;
 
-  private Attributes(byte[] data, int[] index) {
+  private final int indexed;
+
+  private Attributes(byte[] data, int from, int length, int[] index, int indexed) {
     this.data = data;
-    this.view = ByteBuffer.wrap(data).order(ByteOrder.nativeOrder());
+    this.from = from;
+    this.length = length;
     this.index = index;
+    this.indexed = indexed;
   }
 
   /**
@@ -66,7 +72,6 @@ public final class Attributes {
     if (length == 0) {
       return EMPTY;
     }
-    ByteBuffer view = ByteBuffer.wrap(data).order(ByteOrder.nativeOrder());
     int end = from + length;
     int[] index = new int[12];
     int used = 0;
@@ -77,8 +82,8 @@ public final class Attributes {
         throw new MalformedMessageException(
             left + " bytes are left where an attribute should begin, at byte " + at);
       }
-      int size = view.getShort(at + nlattr.OFFSET_nla_len) & 0xffff;
-      int type = view.getShort(at + nlattr.OFFSET_nla_type) & TYPE_MASK;
+      int size = Numbers.u16(data, at + nlattr.OFFSET_nla_len);
+      int type = Numbers.u16(data, at + nlattr.OFFSET_nla_type) & TYPE_MASK;
       if (size < HEADER || size > left) {
         throw new MalformedMessageException(
             "attribute " + type + " at byte " + at + " claims " + size + " bytes of " + left);
@@ -90,9 +95,9 @@ public final class Attributes {
       index[used++] = at + HEADER;
       index[used++] = size - HEADER;
       // Alignment can pass the end only after the last attribute, whose padding may be missing.
-      at += (size + Netlink.NLA_ALIGNTO - 1) & -Netlink.NLA_ALIGNTO;
+      at += align(size);
     }
-    return new Attributes(data, Arrays.copyOf(index, used));
+    return new Attributes(data, from, length, index, used);
   }
 
   /** Starts an empty list. */
@@ -103,7 +108,7 @@ public final class Attributes {
   /** The types of all attributes, in their order, repeated ones included. */
   public List<Integer> types() {
     List<Integer> types = new ArrayList<>(size());
-    for (int i = 0; i < index.length; i += 3) {
+    for (int i = 0; i < indexed; i += 3) {
       types.add(index[i]);
     }
     return types;
@@ -111,7 +116,7 @@ public final class Attributes {
 
   /** How many attributes there are, repeated ones included. */
   public int size() {
-    return index.length / 3;
+    return indexed / 3;
   }
 
   /** Whether there is an attribute of this type; also the way to read a flag. */
@@ -120,7 +125,7 @@ public final class Attributes {
   }
 
   private int find(int type) {
-    for (int i = index.length - 3; i >= 0; i -= 3) {
+    for (int i = indexed - 3; i >= 0; i -= 3) {
       if (index[i] == type) {
         return i;
       }
@@ -152,22 +157,22 @@ public final class Attributes {
 
   /** An unsigned 16 bit number. */
   public int u16(int type) throws MalformedMessageException {
-    return view.getShort(requireSize(type, 2)) & 0xffff;
+    return Numbers.u16(data, requireSize(type, 2));
   }
 
   /** An unsigned 32 bit number. */
   public long u32(int type) throws MalformedMessageException {
-    return view.getInt(requireSize(type, 4)) & 0xffffffffL;
+    return Integer.toUnsignedLong(s32(type));
   }
 
   /** A signed 32 bit number, or the bits of an unsigned one. */
   public int s32(int type) throws MalformedMessageException {
-    return view.getInt(requireSize(type, 4));
+    return Numbers.s32(data, requireSize(type, 4));
   }
 
   /** A 64 bit number; unsigned ones keep their bits. */
   public long u64(int type) throws MalformedMessageException {
-    return view.getLong(requireSize(type, 8));
+    return Numbers.u64(data, requireSize(type, 8));
   }
 
   /** An unsigned number of 32 or 64 bits, whichever the sender took ({@code NLA_UINT}). */
@@ -225,7 +230,7 @@ public final class Attributes {
   /** The attributes inside every attribute of this type, in their order. */
   public List<Attributes> all(int type) throws MalformedMessageException {
     List<Attributes> all = new ArrayList<>();
-    for (int i = 0; i < index.length; i += 3) {
+    for (int i = 0; i < indexed; i += 3) {
       if (index[i] == type) {
         all.add(parse(data, index[i + 1], index[i + 2]));
       }
@@ -240,7 +245,7 @@ public final class Attributes {
   public List<Attributes> array(int type) throws MalformedMessageException {
     Attributes elements = nested(type);
     List<Attributes> all = new ArrayList<>();
-    for (int i = 0; i < elements.index.length; i += 3) {
+    for (int i = 0; i < elements.indexed; i += 3) {
       all.add(parse(data, elements.index[i + 1], elements.index[i + 2]));
     }
     return all;
@@ -256,7 +261,7 @@ public final class Attributes {
     }
     long[] numbers = new long[length / Integer.BYTES];
     for (int n = 0; n < numbers.length; n++) {
-      numbers[n] = view.getInt(index[i + 1] + n * Integer.BYTES) & 0xffffffffL;
+      numbers[n] = Integer.toUnsignedLong(Numbers.s32(data, index[i + 1] + n * Integer.BYTES));
     }
     return numbers;
   }
@@ -265,7 +270,7 @@ public final class Attributes {
   @Override
   public String toString() {
     StringBuilder s = new StringBuilder("[");
-    for (int i = 0; i < index.length; i += 3) {
+    for (int i = 0; i < indexed; i += 3) {
       int shown = Math.min(index[i + 2], 32);
       s.append(i == 0 ? "" : ", ").append(index[i]).append('=');
       s.append(HexFormat.of().formatHex(data, index[i + 1], index[i + 1] + shown));
@@ -276,15 +281,16 @@ public final class Attributes {
     return s.append(']').toString();
   }
 
-  /** The attributes as they go into a message, each padded. */
+  /** The attributes as they go into a message, each padded. Not to be changed. */
   byte[] encoded() {
-    Builder b = builder();
-    for (int i = 0; i < index.length; i += 3) {
-      // The type as it stands there: the index has it without its flags (NLA_F_NESTED).
-      int type = view.getShort(index[i + 1] - HEADER + nlattr.OFFSET_nla_type) & 0xffff;
-      b.raw(type, Arrays.copyOfRange(data, index[i + 1], index[i + 1] + index[i + 2]));
-    }
-    return Arrays.copyOf(b.data, b.used);
+    int padded = align(length);
+    return from == 0 && padded == data.length
+        ? data
+        : Arrays.copyOf(Arrays.copyOfRange(data, from, from + length), padded);
+  }
+
+  private static int align(int length) {
+    return (length + Netlink.NLA_ALIGNTO - 1) & -Netlink.NLA_ALIGNTO;
   }
 
   /** Collects attributes in order. Not thread-safe. */
@@ -362,11 +368,11 @@ public final class Attributes {
 
     /** Adds 32 bit numbers, unsigned, one behind the other in one attribute. */
     public Builder u32s(int type, long... values) {
-      ByteBuffer b = ByteBuffer.allocate(values.length * 4).order(ByteOrder.nativeOrder());
-      for (long value : values) {
-        b.putInt((int) range(value, 0xffffffffL));
+      byte[] payload = new byte[values.length * Integer.BYTES];
+      for (int i = 0; i < values.length; i++) {
+        Numbers.s32(payload, i * Integer.BYTES, (int) range(values[i], 0xffffffffL));
       }
-      return put(type, b.array());
+      return put(type, payload);
     }
 
     /** The finished list. */
@@ -386,14 +392,14 @@ public final class Attributes {
     }
 
     private Builder number(int type, int size, long value) {
-      ByteBuffer b = ByteBuffer.allocate(size).order(ByteOrder.nativeOrder());
+      byte[] payload = new byte[size];
       switch (size) {
-        case 1 -> b.put((byte) value);
-        case 2 -> b.putShort((short) value);
-        case 4 -> b.putInt((int) value);
-        default -> b.putLong(value);
+        case 1 -> payload[0] = (byte) value;
+        case 2 -> Numbers.u16(payload, 0, (int) value);
+        case 4 -> Numbers.s32(payload, 0, (int) value);
+        default -> Numbers.u64(payload, 0, value);
       }
-      return put(type, b.array());
+      return put(type, payload);
     }
 
     private static void checkType(int type) {
@@ -413,14 +419,13 @@ public final class Attributes {
         throw new IllegalArgumentException(
             "attribute " + type + " would have " + size + " bytes; the format ends at 65535");
       }
-      int padded = (size + Netlink.NLA_ALIGNTO - 1) & -Netlink.NLA_ALIGNTO;
+      int padded = align(size);
       if (used + padded > data.length) {
         data = Arrays.copyOf(data, Math.max(data.length * 2, used + padded));
       }
-      ByteBuffer b = ByteBuffer.wrap(data).order(ByteOrder.nativeOrder());
-      b.putShort(used + nlattr.OFFSET_nla_len, (short) size);
-      b.putShort(used + nlattr.OFFSET_nla_type, (short) type);
-      b.put(used + HEADER, payload);
+      Numbers.u16(data, used + nlattr.OFFSET_nla_len, size);
+      Numbers.u16(data, used + nlattr.OFFSET_nla_type, type);
+      System.arraycopy(payload, 0, data, used + HEADER, payload.length);
       used += padded;
       return this;
     }

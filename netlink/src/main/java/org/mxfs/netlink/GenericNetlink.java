@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.concurrent.locks.ReentrantLock;
 import org.mxfs.bindings.ErrnoException;
@@ -64,6 +65,14 @@ public final class GenericNetlink implements Closeable {
     }
   }
 
+  /** What is asked, for messages only: a request that succeeds makes no text of it. */
+  private record Command(Family family, int command) {
+    @Override
+    public String toString() {
+      return "family " + family.name() + ", command " + command;
+    }
+  }
+
   private static final int DUMP_ATTEMPTS = 5;
 
   /** Wake-ups of the reader in a row that had nothing for the listener, before it rests. */
@@ -99,6 +108,9 @@ public final class GenericNetlink implements Closeable {
 
   /** Whether the reader looks at the socket now and then only, see {@link #read}. */
   private volatile boolean resting;
+
+  /** How often a request read the socket to its own answer; under {@link #receiving}. */
+  private final AtomicInteger collected = new AtomicInteger();
 
   private volatile boolean closing;
 
@@ -261,16 +273,15 @@ public final class GenericNetlink implements Closeable {
    */
   public List<Message> request(Family family, int command, Attributes attributes)
       throws IOException {
-    return run(family, command, attributes, "family " + family.name() + ", command " + command);
+    return run(family, command, attributes, new Command(family, command));
   }
 
   /** As {@link #request}, for one that is answered by exactly one message. */
   public Message requestOne(Family family, int command, Attributes attributes) throws IOException {
-    return single(
-        request(family, command, attributes), "family " + family.name() + ", command " + command);
+    return single(request(family, command, attributes), new Command(family, command));
   }
 
-  private static Message single(List<Message> answers, String request)
+  private static Message single(List<Message> answers, Object request)
       throws MalformedMessageException {
     if (answers.size() != 1) {
       throw new MalformedMessageException(
@@ -279,7 +290,7 @@ public final class GenericNetlink implements Closeable {
     return answers.getFirst();
   }
 
-  private List<Message> run(Family family, int command, Attributes attributes, String what)
+  private List<Message> run(Family family, int command, Attributes attributes, Object what)
       throws IOException {
     int flags = Netlink.NLM_F_REQUEST | Netlink.NLM_F_ACK;
     return exchange(family, command, flags, attributes, what).answers();
@@ -332,14 +343,14 @@ public final class GenericNetlink implements Closeable {
             attributes);
     socket.enter();
     try {
-      socket.send(message, "family " + family.name() + ", command " + command);
+      socket.send(message, new Command(family, command));
     } finally {
       socket.leave();
     }
   }
 
   private Requests.Pending exchange(
-      Family family, int command, int flags, Attributes attributes, String what)
+      Family family, int command, int flags, Attributes attributes, Object what)
       throws IOException {
     if (Thread.currentThread().equals(reader)) {
       throw new IllegalStateException(
@@ -376,6 +387,7 @@ public final class GenericNetlink implements Closeable {
       int read = 0;
       // A gap is told only where the queue ends, so with one ahead the end must be reached.
       while ((congested || !p.isDone()) && read++ < MAX_READ_BY_REQUEST && receive()) {}
+      collected.lazySet(collected.getPlain() + 1);
     } catch (ErrnoException e) {
       requests.end(e);
     } finally {
@@ -449,18 +461,20 @@ public final class GenericNetlink implements Closeable {
   /**
    * Waits for what comes unasked or late. While requests follow each other closely, each answer
    * would wake this thread for nothing, since the requests read their answers themselves; so after
-   * a few such wake-ups it rests, and looks once a millisecond, until a whole millisecond went by
-   * without a request.
+   * a few such wake-ups it rests. It then looks once a millisecond whether requests still read the
+   * socket, and leaves it to them while they do.
    */
   private void read() {
     try {
       int needless = 0;
       while (requests.whyEnded() == null) {
-        int asked = requests.lastSequence();
+        int before = collected.get();
         boolean woken = resting ? socket.awaitWake(REST_NANOS) : socket.awaitInput();
+        if (resting && !woken && before != collected.get()) {
+          continue;
+        }
         boolean delivered = receiveAndDeliver();
-        boolean quiet = resting && asked == requests.lastSequence();
-        needless = woken || delivered || quiet ? 0 : needless + 1;
+        needless = resting || woken || delivered ? 0 : needless + 1;
         resting = needless >= NEEDLESS_WAKE_UPS;
       }
     } catch (ErrnoException e) {

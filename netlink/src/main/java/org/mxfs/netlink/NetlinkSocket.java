@@ -6,8 +6,10 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.LockSupport;
 import java.util.concurrent.locks.ReentrantLock;
-import java.util.concurrent.locks.ReentrantReadWriteLock;
+import org.jspecify.annotations.Nullable;
 import org.mxfs.bindings.Errno;
 import org.mxfs.bindings.ErrnoException;
 import org.mxfs.bindings.linux.Errnos;
@@ -45,16 +47,26 @@ class NetlinkSocket {
     NOTHING
   }
 
+  private static final int CLOSED = Integer.MIN_VALUE;
+
   /** Far more than the race it is about can give in a row; see {@link #receive}. */
   private static final int MAX_DUMP_RACES = 1000;
 
   private final int fd;
   private final int wake;
   private final int port;
-  private final ReentrantReadWriteLock open = new ReentrantReadWriteLock();
-  private boolean closed;
 
-  private final Arena arena = Arena.ofShared();
+  /** Who is between {@link #enter} and {@link #leave}; {@link #CLOSED} more once it is closing. */
+  private final AtomicInteger users = new AtomicInteger();
+
+  private volatile @Nullable Thread closer;
+
+  /**
+   * Not one to be closed: a system call on memory of a shared arena counts itself in and out of
+   * that arena, two atomic operations each.
+   */
+  private final Arena arena = Arena.ofAuto();
+
   private final MemorySegment buffer;
   private final MemorySegment sender = arena.allocate(sockaddr_nl.SIZE, sockaddr_nl.ALIGN);
   private final MemorySegment senderLength = arena.allocate(ValueLayout.JAVA_INT);
@@ -160,19 +172,20 @@ class NetlinkSocket {
    * @throws IOException if it is closed; then there is nothing to leave
    */
   void enter() throws IOException {
-    open.readLock().lock();
-    if (closed) {
-      open.readLock().unlock();
+    if (users.incrementAndGet() < 0) {
+      leave();
       throw new IOException("the netlink socket is closed");
     }
   }
 
   void leave() {
-    open.readLock().unlock();
+    if (users.decrementAndGet() == CLOSED) {
+      LockSupport.unpark(closer);
+    }
   }
 
   /** Sends a message to the kernel, which acts on it before this returns. */
-  void send(byte[] message, String what) throws ErrnoException {
+  void send(byte[] message, Object what) throws ErrnoException {
     long sent;
     // The kernel may take its time, so nobody waits for the buffer: whoever finds it in use makes
     // one.
@@ -310,17 +323,21 @@ class NetlinkSocket {
   }
 
   /** Waits for everyone to leave, then closes. Idempotent. The reader thread must have ended. */
-  void close() {
-    open.writeLock().lock();
-    try {
-      if (!closed) {
-        closed = true;
-        Linux.close(fd);
-        Linux.close(wake);
-        arena.close();
-      }
-    } finally {
-      open.writeLock().unlock();
+  synchronized void close() {
+    if (users.get() < 0) {
+      return;
+    }
+    closer = Thread.currentThread();
+    users.addAndGet(CLOSED);
+    boolean interrupted = false;
+    while (users.get() != CLOSED) {
+      LockSupport.park(this);
+      interrupted |= Thread.interrupted();
+    }
+    Linux.close(fd);
+    Linux.close(wake);
+    if (interrupted) {
+      Thread.currentThread().interrupt();
     }
   }
 }

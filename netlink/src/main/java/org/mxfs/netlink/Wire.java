@@ -2,8 +2,6 @@
 
 package org.mxfs.netlink;
 
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.List;
 import org.mxfs.bindings.linux.Genetlink;
@@ -21,10 +19,6 @@ final class Wire {
 
   /** One message of a datagram; the payload is {@code data[from, from + length)}. */
   record Frame(int type, int flags, int sequence, int port, byte[] data, int from, int length) {
-    private ByteBuffer view() {
-      return ByteBuffer.wrap(data).order(ByteOrder.nativeOrder());
-    }
-
     private String what() {
       return "netlink message type "
           + type
@@ -67,7 +61,7 @@ final class Wire {
       if (length < (type == Netlink.NLMSG_ERROR ? nlmsgerr.SIZE : Integer.BYTES)) {
         throw new MalformedMessageException(what() + length + " bytes are no acknowledgement");
       }
-      int result = view().getInt(from + nlmsgerr.OFFSET_error);
+      int result = Numbers.s32(data, from + nlmsgerr.OFFSET_error);
       if (result > 0 || result < -4095) {
         throw new MalformedMessageException(what() + "the result " + result + " is no errno");
       }
@@ -90,7 +84,7 @@ final class Wire {
         skip = nlmsgerr.SIZE;
       } else {
         // The whole request is repeated between the header and the attributes.
-        int repeated = view().getInt(from + nlmsgerr.OFFSET_msg + nlmsghdr.OFFSET_nlmsg_len);
+        int repeated = Numbers.s32(data, from + nlmsgerr.OFFSET_msg + nlmsghdr.OFFSET_nlmsg_len);
         if (repeated < nlmsghdr.SIZE || repeated > length) {
           throw new MalformedMessageException(
               what() + "repeats a request of " + repeated + " bytes");
@@ -110,32 +104,48 @@ final class Wire {
 
   /** Takes a datagram apart. {@code data} must not be changed afterwards. */
   static List<Frame> frames(byte[] data) throws MalformedMessageException {
-    ByteBuffer view = ByteBuffer.wrap(data).order(ByteOrder.nativeOrder());
+    if (data.length == 0) {
+      return List.of();
+    }
+    Frame first = frame(data, 0);
+    if (nlmsghdr.SIZE + first.length == data.length) {
+      return List.of(first); // all answers but those to dumps
+    }
     List<Frame> frames = new ArrayList<>();
-    int at = 0;
+    frames.add(first);
+    int at = end(first);
     while (at < data.length) {
-      int left = data.length - at;
-      if (left < nlmsghdr.SIZE) {
-        throw new MalformedMessageException(
-            left + " bytes are left where a netlink message should begin");
-      }
-      int size = view.getInt(at + nlmsghdr.OFFSET_nlmsg_len);
-      if (size < nlmsghdr.SIZE || size > left) {
-        throw new MalformedMessageException(
-            "a netlink message claims " + Integer.toUnsignedString(size) + " bytes of " + left);
-      }
-      frames.add(
-          new Frame(
-              view.getShort(at + nlmsghdr.OFFSET_nlmsg_type) & 0xffff,
-              view.getShort(at + nlmsghdr.OFFSET_nlmsg_flags) & 0xffff,
-              view.getInt(at + nlmsghdr.OFFSET_nlmsg_seq),
-              view.getInt(at + nlmsghdr.OFFSET_nlmsg_pid),
-              data,
-              at + nlmsghdr.SIZE,
-              size - nlmsghdr.SIZE));
-      at += Math.min(align(size), left);
+      Frame next = frame(data, at);
+      frames.add(next);
+      at = end(next);
     }
     return frames;
+  }
+
+  private static Frame frame(byte[] data, int at) throws MalformedMessageException {
+    int left = data.length - at;
+    if (left < nlmsghdr.SIZE) {
+      throw new MalformedMessageException(
+          left + " bytes are left where a netlink message should begin");
+    }
+    int size = Numbers.s32(data, at + nlmsghdr.OFFSET_nlmsg_len);
+    if (size < nlmsghdr.SIZE || size > left) {
+      throw new MalformedMessageException(
+          "a netlink message claims " + Integer.toUnsignedString(size) + " bytes of " + left);
+    }
+    return new Frame(
+        Numbers.u16(data, at + nlmsghdr.OFFSET_nlmsg_type),
+        Numbers.u16(data, at + nlmsghdr.OFFSET_nlmsg_flags),
+        Numbers.s32(data, at + nlmsghdr.OFFSET_nlmsg_seq),
+        Numbers.s32(data, at + nlmsghdr.OFFSET_nlmsg_pid),
+        data,
+        at + nlmsghdr.SIZE,
+        size - nlmsghdr.SIZE);
+  }
+
+  /** Where the next message begins; the padding of the last one may be missing. */
+  private static int end(Frame frame) {
+    return Math.min(align(frame.from + frame.length), frame.data.length);
   }
 
   /** A request as it goes to the kernel. */
@@ -146,16 +156,16 @@ final class Wire {
     }
     byte[] payload = attributes.encoded();
     int header = nlmsghdr.SIZE + genlmsghdr.SIZE + align(family.headerSize());
-    ByteBuffer b = ByteBuffer.allocate(header + payload.length).order(ByteOrder.nativeOrder());
-    b.putInt(nlmsghdr.OFFSET_nlmsg_len, b.capacity());
-    b.putShort(nlmsghdr.OFFSET_nlmsg_type, (short) family.id());
-    b.putShort(nlmsghdr.OFFSET_nlmsg_flags, (short) flags);
-    b.putInt(nlmsghdr.OFFSET_nlmsg_seq, sequence);
-    b.putInt(nlmsghdr.OFFSET_nlmsg_pid, port);
-    b.put(nlmsghdr.SIZE + genlmsghdr.OFFSET_cmd, (byte) command);
-    b.put(nlmsghdr.SIZE + genlmsghdr.OFFSET_version, (byte) family.version());
-    b.put(header, payload);
-    return b.array();
+    byte[] message = new byte[header + payload.length];
+    Numbers.s32(message, nlmsghdr.OFFSET_nlmsg_len, message.length);
+    Numbers.u16(message, nlmsghdr.OFFSET_nlmsg_type, family.id());
+    Numbers.u16(message, nlmsghdr.OFFSET_nlmsg_flags, flags);
+    Numbers.s32(message, nlmsghdr.OFFSET_nlmsg_seq, sequence);
+    Numbers.s32(message, nlmsghdr.OFFSET_nlmsg_pid, port);
+    message[nlmsghdr.SIZE + genlmsghdr.OFFSET_cmd] = (byte) command;
+    message[nlmsghdr.SIZE + genlmsghdr.OFFSET_version] = (byte) family.version();
+    System.arraycopy(payload, 0, message, header, payload.length);
+    return message;
   }
 
   /** A family from the controller's description of it. */

@@ -68,8 +68,6 @@ final class BlockioContests {
     contestants.add(java("java", "confined", what));
     contestants.add(Contestant.c("c", "blockio_load", what));
     targets.add(new Contest.Target("iops", "java", "c", Contest.Bound.AT_LEAST, 0.95));
-    // The same said by processor time, which a busy machine disturbs less.
-    targets.add(new Contest.Target("cpuns", "java", "c", Contest.Bound.AT_MOST, 1 / 0.95));
     if (depth == 32) {
       targets.add(new Contest.Target("p99us", "java", "c", Contest.Bound.AT_MOST, 1.2));
     }

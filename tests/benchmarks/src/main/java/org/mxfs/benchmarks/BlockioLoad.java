@@ -112,10 +112,10 @@ public final class BlockioLoad implements BlockDevice.Callback {
   private void loop(ConfinedBlockDevice confined) throws IOException {
     confined.plug();
     startAll();
+    confined.unplug();
     while (underWay > 0) {
       confined.await(1, PATIENCE);
     }
-    confined.unplug();
   }
 
   private void callbacks() throws IOException {
