@@ -220,6 +220,7 @@ struct mxfs_file_id {
 struct mxfs_orphan {
 	struct list_head entry; /* sbi->reap, once the last open file is closed */
 	u32 seq;
+	struct mxfs_file_id id;
 };
 
 /* A lower file that is open on behalf of an upper one, and reopened after each attach. */

@@ -7,7 +7,8 @@
  * second one exists in .mxfs/orphans. There are two kinds of them:
  *
  *	<reservation key>-<number>	open here: removed when the last open file is closed, or at the next
- *					chance after it, or at umount
+ *					chance after it, or at umount; where the file is open on another
+ *					node by then, one of the second kind takes its place
  *	open-<inode>-<generation>	open on another node (mxfs_opens.c): removed by the owner that finds it open
  *					on no node
  *
@@ -150,6 +151,7 @@ int mxfs_orphan_keep(struct inode *inode)
 		kfree(orphan);
 		return 0;
 	}
+	orphan->id = mxfs_file_id(inode);
 	orphan->seq = ++sbi->orphan_seq;
 	mxfs_orphan_name(sbi, orphan->seq, name);
 	err = mxfs_orphan_link(sbi, lower, name);
@@ -224,6 +226,39 @@ void mxfs_orphan_abort(struct inode *inode)
 	spin_unlock(&inode->i_lock);
 }
 
+/*
+ * Before an orphan's own link goes: it may have got a name again (O_TMPFILE and linkat(2)), by which another
+ * node opened it, and have lost that, too. What keeps it then is a link for every node. With sbi->cred.
+ */
+static int mxfs_reap_share(struct mxfs_sb *sbi, struct dentry *dir, const char *name,
+			   const struct mxfs_file_id *id)
+{
+	char shared[MXFS_SHARED_NAME_LEN + 1];
+	struct mxfs_file_id key = *id;
+	struct dentry *lower;
+	struct inode *inode;
+	int err;
+
+	if (!mxfs_open_elsewhere(sbi, id))
+		return 0;
+	lower = mxfs_lookup_lower(dir, name, strlen(name));
+	if (IS_ERR(lower))
+		return PTR_ERR(lower);
+	mxfs_shared_name(id, shared);
+	err = d_really_is_negative(lower) ? -ENOENT : mxfs_orphan_link(sbi, lower, shared);
+	dput(lower);
+	if (err)
+		return err;
+	WRITE_ONCE(sbi->sweep, true);
+	inode = mxfs_known(sbi->sb, &key);
+	if (inode) {
+		WRITE_ONCE(MXFS_I(inode)->shared, true);
+		WRITE_ONCE(MXFS_I(inode)->attr_seq, 0);
+	}
+	iput(inode);
+	return 0;
+}
+
 /* Inside the operation gate. */
 static void mxfs_reap(struct mxfs_sb *sbi)
 {
@@ -239,7 +274,7 @@ static void mxfs_reap(struct mxfs_sb *sbi)
 	while (!IS_ERR_OR_NULL(dir) && !list_empty(&sbi->reap)) {
 		orphan = list_first_entry(&sbi->reap, struct mxfs_orphan, entry);
 		mxfs_orphan_name(sbi, orphan->seq, name);
-		err = mxfs_own_unlink(dir, name);
+		err = mxfs_reap_share(sbi, dir, name, &orphan->id) ?: mxfs_own_unlink(dir, name);
 		if (err && err != -ENOENT) {
 			mxfs_warn(
 				sbi,

@@ -144,6 +144,22 @@ def _open_files(stage, n1, n2):
     b.ok("open 8 named r")
     b.ok("check 8 0 30000 42")
 
+    # A file made without a name and linked later loses its name to the other node, and is closed here first: it lives on there.
+    a.ok("tmpfile 10 .")
+    a.ok("write 10 0 20000 43")
+    a.ok("link 10 briefly")
+    b.ok("open 10 briefly r")
+    b.ok("check 10 0 20000 43")
+    b.ok("unlink briefly")
+    a.fails("exists briefly", "errno ENOENT")
+    a.ok("close 10")
+    for _ in range(2):
+        b.ok("write 4 0 100 1")  # node2 owns
+        b.ok("check 10 0 20000 43")
+        n1.run(f"touch {PLACE}/turn")
+    stage.same(b.ok("nlink 10"), "0", "links of a file whose name is gone, and that was closed where it was made")
+    b.ok("close 10")
+
     # A working directory: it moves, and goes, under the other node's hands.
     a.ok("mkdir here")
     a.ok("chdir here")
