@@ -16,9 +16,9 @@ from .errors import LabError
 
 SUITE = "trixie"
 
-GUEST_PACKAGES = ["acl", "attr", "busybox-static", "e2fsprogs", "fio", "iproute2", "iputils-ping", "kmod", "libcap2-bin", "liburing2",
-                  "lsof", "mount", "netcat-openbsd", "nftables", "openssh-server", "procps", "psmisc", "quota", "sg3-utils", "strace",
-                  "tcpdump", "util-linux", "xfsprogs"]
+GUEST_PACKAGES = ["acl", "attr", "busybox-static", "dmsetup", "e2fsprogs", "fio", "iproute2", "iputils-ping", "kmod", "libcap2-bin",
+                  "liburing2", "lsof", "mount", "netcat-openbsd", "nftables", "open-iscsi", "openssh-server", "procps", "psmisc", "quota",
+                  "sg3-utils", "strace", "tcpdump", "util-linux", "xfsprogs"]
 BUILDER_PACKAGES = ["gcc", "make", "libc6-dev", "linux-headers-amd64", "sparse", "perl", "libelf-dev", "kmod",
                     "libaio-dev", "libcap-dev", "liburing-dev", "libattr1-dev", "libacl1-dev"]
 

@@ -2,17 +2,18 @@
 """What the scripts about SCSI share: two seats at one logical unit, the library's commands and sg3-utils' at each, and LIO, the
 kernel's own target, as a second kind of array.
 
-A seat is one I_T nexus: a node's /dev/sda, or one of two loopback disks in a node. A sequence of steps is run twice from the same
+A seat is one I_T nexus: a node's /dev/sda, or one of two disks of LIO in a node. A sequence of steps is run twice from the same
 state, by the library and by sg_persist; after each step both are asked for the state. The two records must be equal.
 """
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Callable
 
 from . import build
 from .node import Node
-from .protocol import PROGRAMS, Program, Stage
+from .protocol import Program, Stage
 
 CLASSES = "/run/scsi-tool"
 JAVA = ("/usr/lib/mxfs/bin/java -XX:+UseSerialGC {options} -Xmx128m -XX:-UsePerfData -Xlog:disable "
@@ -28,9 +29,13 @@ class Tool:
         stage.same(self.program.line(90), "ready", "the SCSI test program")
 
     def say(self, text: str, limit: float = 60) -> str:
+        self.ask(text)
+        return self.program.line(limit)
+
+    def ask(self, text: str) -> None:
+        """Sends a command whose answer is for later."""
         self.program.process.stdin.write((text + "\n").encode())
         self.program.process.stdin.flush()
-        return self.program.line(limit)
 
 
 class Shell:
@@ -61,6 +66,13 @@ class Seat:
 
     def say(self, command: str) -> str:
         return self.tool.say(f"{self.device} {command}")
+
+    def ask(self, command: str) -> None:
+        """Sends a command that may not be answered for a while; hear() is the answer."""
+        self.tool.ask(f"{self.device} {command}")
+
+    def hear(self) -> str:
+        return self.tool.program.line(60)
 
     def sg(self, command: str) -> tuple[int, str]:
         """A program of sg3-utils at this seat: exit status, and what it said."""
@@ -180,54 +192,124 @@ def _clear(seats: dict[str, Seat]) -> None:
 # ---- LIO
 
 CONFIG = "/sys/kernel/config/target"
-LIO_UP = f"""
-set -e
-modprobe -a target_core_mod target_core_file tcm_loop
-mountpoint -q /sys/kernel/config || mount -t configfs configfs /sys/kernel/config
-mkdir -p /var/target/pr
-truncate -s 64M /run/lio.img
-cd {CONFIG}
-mkdir -p core/fileio_0/disk
-echo fd_dev_name=/run/lio.img,fd_dev_size=67108864 >core/fileio_0/disk/control
-echo 1 >core/fileio_0/disk/enable
-echo 5ca1ab1e0ddba11 >core/fileio_0/disk/wwn/vpd_unit_serial
-for i in 1 2; do
-	tpg=loopback/naa.600140500000000$i/tpgt_1
-	mkdir -p $tpg
-	echo naa.600140500000001$i >$tpg/nexus
-	echo $i >$tpg/rtpi
-	mkdir $tpg/lun/lun_0
-	ln -s {CONFIG}/core/fileio_0/disk $tpg/lun/lun_0/virtual
-done
-"""
-LIO_DOWN = f"""
-cd {CONFIG} 2>/dev/null || exit 0
-for tpg in loopback/*/tpgt_1; do
-	rm -f $tpg/lun/lun_0/virtual
-	rmdir $tpg/lun/lun_0 $tpg $(dirname $tpg)
-done
-rmdir loopback core/fileio_0/disk core/fileio_0
-cd /
-rmmod tcm_loop target_core_file
-rm -rf /run/lio.img /var/target/pr
-"""
+# A node has no udev, which would name device-mapper's devices in /dev/mapper.
+DM_NODE = "/dev/dm-$(dmsetup info -c --noheadings -o minor {})"
+SECTORS = 131072
+DISK = "lio"
+TARGET = "iqn.2026-11.lab.mxfs:lio"
+INITIATORS = {name: f"iqn.2026-11.lab.mxfs:initiator-{name}" for name in "ab"}
 
 
 class Lio:
     """A logical unit of the kernel's own target in a node, by two I_T nexuses: two disks of tcm_loop."""
 
+    BACKSTORE = "fileio"
+    MODULES = "target_core_file tcm_loop"
+    UP = "truncate -s 64M /run/lio.img"
+    CONTROL = "fd_dev_name=/run/lio.img,fd_dev_size=67108864"
+    NEXUSES = {name: f"""
+tpg=loopback/naa.600140500000000{number}/tpgt_1
+mkdir -p $tpg
+echo naa.600140500000001{number} >$tpg/nexus
+echo {number} >$tpg/rtpi
+mkdir $tpg/lun/lun_0
+ln -s {CONFIG}/core/fileio_0/disk $tpg/lun/lun_0/virtual
+""" for number, name in enumerate("ab", 1)}
+    DOWN = f"""
+cd {CONFIG}
+for tpg in loopback/*/tpgt_1; do
+	rm -f $tpg/lun/lun_0/virtual
+	rmdir $tpg/lun/lun_0 $tpg $(dirname $tpg)
+done
+rmdir loopback"""
+    AFTER = "rm -f /run/lio.img"
+
     def __init__(self, stage: Stage, node: Node):
         self.node = node
+        node.run(f"""
+set -e
+modprobe -a target_core_mod {self.MODULES}
+mountpoint -q /sys/kernel/config || mount -t configfs configfs /sys/kernel/config
+mkdir -p /var/target/pr
+{self.UP}
+cd {CONFIG}
+mkdir -p core/{self.BACKSTORE}_0/disk
+echo {self.CONTROL} >core/{self.BACKSTORE}_0/disk/control
+echo 1 >core/{self.BACKSTORE}_0/disk/enable
+echo 5ca1ab1e0ddba11 >core/{self.BACKSTORE}_0/disk/wwn/vpd_unit_serial
+""")
+        self.statistics = f"{CONFIG}/core/{self.BACKSTORE}_0/disk/statistics"
+        self.devices = [self._join(stage, name) for name in self.NEXUSES]
+
+    def _join(self, stage: Stage, name: str) -> str:
+        """Makes a nexus; the disk that comes by it."""
         before = self._disks()
-        node.run(LIO_UP)
-        self.devices = stage.until(lambda: sorted(self._disks() - before) if len(self._disks() - before) == 2 else None, 20,
-                                   "two loopback disks")
+        self.node.run(f"set -e\ncd {CONFIG}\n{self.NEXUSES[name]}")
+        return stage.until(lambda: self._disks() - before, 20, f"the disk of nexus {name}").pop()
 
     def _disks(self) -> set[str]:
         return set(self.node.run("cd /sys/block && for d in sd*; do grep -q LIO-ORG $d/device/vendor && echo /dev/$d; done; true").out.split())
 
     def close(self) -> None:
-        self.node.run(LIO_DOWN, check=False)
+        self.node.run(f"""
+cd {CONFIG} 2>/dev/null || exit 0
+{self.DOWN}
+cd {CONFIG}
+rmdir core/{self.BACKSTORE}_0/disk core/{self.BACKSTORE}_0
+cd /
+{self.AFTER}
+rmmod {" ".join(reversed(self.MODULES.split()))}
+rm -rf /var/target/pr
+""", check=False)
+
+
+class IscsiLio(Lio):
+    """The same by iSCSI inside the node: two initiators by name, each with a session of its own, to a target on the loopback address.
+
+    The unit lies on a device-mapper device, which can be suspended: then reads and writes of the unit stay in flight. With iscsid and not
+    iscsistart, because only iscsid can log out again.
+    """
+
+    BACKSTORE = "iblock"
+    MODULES = "target_core_iblock iscsi_target_mod iscsi_tcp"
+    UP = f"""
+modprobe dm_mod
+modprobe brd rd_nr=1 rd_size={SECTORS // 2}
+dmsetup create {DISK} --table '0 {SECTORS} linear /dev/ram0 0'
+mkdir -p /run/lock/iscsi
+echo InitiatorName=iqn.2026-11.lab.mxfs:nobody >/etc/iscsi/initiatorname.iscsi
+iscsid"""
+    CONTROL = f"udev_path={DM_NODE.format(DISK)}"
+    # No pings: while the target waits in a PREEMPT AND ABORT, it answers none on that connection.
+    NEXUSES = {name: f"""
+tpg=iscsi/{TARGET}/tpgt_1
+if ! test -e $tpg; then
+	mkdir -p $tpg
+	mkdir $tpg/lun/lun_0 $tpg/np/127.0.0.1:3260
+	ln -s {CONFIG}/core/iblock_0/disk $tpg/lun/lun_0/virtual
+	echo 0 >$tpg/attrib/authentication
+	echo 1 >$tpg/attrib/generate_node_acls
+	echo 0 >$tpg/attrib/demo_mode_write_protect
+	echo 1 >$tpg/enable
+fi
+iscsiadm -m iface -I {name} -o new
+iscsiadm -m iface -I {name} -o update -n iface.initiatorname -v {initiator}
+record="iscsiadm -m node -T {TARGET} -p 127.0.0.1:3260,1 -I {name}"
+$record -o new
+$record -o update -n node.conn[0].timeo.noop_out_interval -v 0 -n node.conn[0].timeo.noop_out_timeout -v 0
+$record --login
+""" for name, initiator in INITIATORS.items()}
+    DOWN = f"""
+dmsetup resume {DISK}
+iscsiadm -m node -U all
+iscsiadm -m node -o delete
+for name in {" ".join(INITIATORS)}; do iscsiadm -m iface -I $name -o delete; done
+iscsiadm -k 0
+tpg={CONFIG}/iscsi/{TARGET}/tpgt_1
+echo 0 >$tpg/enable
+rm -f $tpg/lun/lun_0/virtual
+rmdir $tpg/lun/lun_0 $tpg/np/127.0.0.1:3260 $tpg $(dirname $tpg) {CONFIG}/iscsi"""
+    AFTER = f"dmsetup remove {DISK}; rmmod brd"
 
 
 class Multipath:
@@ -238,9 +320,24 @@ class Multipath:
     def __init__(self, node: Node, devices: list[str]):
         self.node = node
         node.run("modprobe -a dm_multipath dm_round_robin")
-        numbers = node.run("cat " + " ".join(f"/sys/block/{device.removeprefix('/dev/')}/dev" for device in devices)).out.split()
         sectors = node.run(f"blockdev --getsz {devices[0]}").out.strip()
-        self.device = "/dev/" + node.run(f"{PROGRAMS}/dm_multipath create {self.NAME} {sectors} {' '.join(numbers)}").out.strip()
+        # One group with all paths, taken in turns: 0 features, 0 hardware handlers, 1 group, 1 to begin with.
+        node.run(f"dmsetup create {self.NAME} --uuid mpath-{self.NAME} "
+                 f"--table '0 {sectors} multipath 0 0 1 1 round-robin 0 {len(devices)} 0 {' '.join(devices)}'")
+        self.device = node.run(f"echo {DM_NODE.format(self.NAME)}").out.strip()
 
     def close(self) -> None:
-        self.node.run(f"{PROGRAMS}/dm_multipath remove {self.NAME}", check=False)
+        self.node.run(f"dmsetup remove {self.NAME}", check=False)
+
+
+def proven(stage: Stage, node: Node, device: str, paths: list[str], options: str = "", also: tuple[str, ...] = ()) -> None:
+    """mxfsctl scsi check has a second path to fence, and everything it can prove is proven."""
+    done = node.run(f"mxfsctl scsi check --json {options} {device}", check=False)
+    stage.same(done.rc, 0, f"mxfsctl scsi check {device}: {done.out}{done.err}")
+    report = json.loads(done.out)
+    stage.same(report["paths"], paths, "its paths")
+    found = {step["id"]: step["outcome"] for step in report["steps"]}
+    for step in ("aptpl", "register", "reserve", "key-checked", "preempt-known", "exclusive", "fence-member",
+                 "fenced", "preempt-once", "fence-owner", "fence-owner-told", "cleanup", *also):
+        stage.same(found.get(step), "proven", f"step {step} of {found}")
+    stage.matches("there are NO registered", node.run(f"sg_persist -n -i -k {paths[0]}", check=False).out, "the keys afterwards")

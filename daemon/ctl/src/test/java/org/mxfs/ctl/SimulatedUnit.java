@@ -16,7 +16,8 @@ import org.mxfs.scsi.CommandTransport;
 
 /**
  * A logical unit with type 5 reservations, to be reached by several paths: for the faults that no
- * real target has on demand. What real ones do is tested in the lab (scsi-check, scsi-lio).
+ * real target has on demand. What real ones do is tested in the lab (scsi-check, scsi-lio,
+ * scsi-iscsi).
  */
 final class SimulatedUnit {
   /** A way in which a target can be wrong, or different. */

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""PREEMPT AND ABORT, which tgt does not have and LIO does not survive through tcm_loop, on LIO by iSCSI, as sg_persist does it: who is
+registered and who holds afterwards, what the fenced initiator is told, and that its write in flight is aborted before the answer.
+
+iSCSI hands its commands to LIO directly (TARGET_DIRECT_SUBMIT), so that core_tmr_lun_reset() has no queue to wait for that it runs on."""
+
+import re
+
+from lablib.scsi import DISK, INITIATORS, IscsiLio, Seat, Shell, Tool, compare, proven
+
+LIMIT = 300
+MARKERS = ["SELFTEST: scsi preempt and abort ok", "SELFTEST: scsi abort of a write in flight ok", "SELFTEST: scsi check with abort ok"]
+EXPECTED = [r"reservation conflict"]
+
+STEPS = [
+    "a register 0 a1", "b abort b1 a1 5", "a reserve a1 5", "b abort b1 a1 5", "b register 0 b1",
+    "b abort bad a1 5", "b abort b1 bad 5", "b abort b1 a1 5", "b abort b1 a1 5",
+    "a reserve a1 5", "a release a1 5", "a register a1 a1", "a abort a1 b1 5", "a register 0 a1", "a reserve a1 5",
+    "b abort b1 a1 5", "a ignore a1", "a abort a1 b1 5", "b ignore b1", "a clear a1",
+]
+
+
+def run(stage):
+    lio = IscsiLio(stage, stage.n1)
+    try:
+        shell = Shell(stage, lio.node)
+        # A tool for each seat: one of them will wait for its answer.
+        seats = {name: Seat(Tool(stage, lio.node), shell, device) for name, device in zip("ab", lio.devices)}
+        for line in compare(stage, seats, STEPS, "b"):
+            stage.note(line)
+        fenced(stage, seats)
+        stage.marker(MARKERS[0])
+        in_flight(stage, seats, shell, lio)
+        stage.marker(MARKERS[1])
+        proven(stage, lio.node, lio.devices[0], lio.devices, also=("preempt-abort-known", "fence-abort"))
+        stage.marker(MARKERS[2])
+    finally:
+        stage.close_programs()
+        lio.close()
+
+
+def a_holds(stage, seats):
+    """Both are registered, and a holds the reservation; two nexuses, by two initiator names."""
+    for name, seat in seats.items():
+        seat.say("ready")  # the unit attentions of what was before
+        stage.matches(": GOOD", seat.say(f"ignore {name}1"), f"REGISTER at {name}")
+    stage.matches(": GOOD", seats["a"].say("reserve a1 5"), "RESERVE at a")
+    said = seats["b"].say("full")
+    identities = dict(re.findall(r"key 0*(a1|b1).*?transport id ([0-9a-f]+)", said))
+    for name, initiator in INITIATORS.items():
+        stage.check(initiator.encode() in bytes.fromhex(identities[f"{name}1"]), f"the initiator of {name}1 is not {initiator}: {said}")
+
+
+def b_holds_alone(stage, b):
+    stage.matches(r"GOOD, .*keys \[0+b1\]", b.say("keys"), "READ KEYS")
+    stage.matches("held by key 0+b1, WRITE_EXCLUSIVE_REGISTRANTS_ONLY", b.say("reservation"), "READ RESERVATION")
+
+
+def fenced(stage, seats):
+    """The fenced holder is told once, is refused from then on, may read, and comes back by registering."""
+    a, b = seats["a"], seats["b"]
+    a_holds(stage, seats)
+    stage.matches(": GOOD", a.say("write 0 1 512 5a"), "a write of the holder")
+    stage.matches(r": GOOD.*\| GONE_AND_HELD", b.say("abort b1 a1 5"), "PREEMPT AND ABORT")
+    b_holds_alone(stage, b)
+    stage.matches("UNIT_ATTENTION 2A/05", a.say("write 0 1 512 77"), "the first write of the fenced initiator")
+    stage.matches("RESERVATION CONFLICT", a.say("write 0 1 512 77"), "a later write of the fenced initiator")
+    stage.same(a.sg("sg_raw -s 512 -i /dev/zero 2a 00 00 00 00 00 00 00 01 00")[0], 24, "the exit status of a write by sg_raw: 24 is a conflict")
+    stage.matches("512 times 5a", b.say("read 0 1 512"), "what the refused writes left")
+    stage.matches("512 times 5a", a.say("read 0 1 512"), "type 5 lets everybody read")
+    stage.matches(": GOOD", a.say("register 0 a1"), "the fenced initiator registers again")
+    stage.matches(": GOOD", a.say("write 0 1 512 77"), "and writes again")
+    stage.matches("512 times 77", b.say("read 0 1 512"), "what it wrote")
+    stage.matches(": GOOD", b.say("clear b1"), "CLEAR")
+
+
+def in_flight(stage, seats, shell, lio):
+    """The disk under the unit stands still, so a's write is in flight. PREEMPT AND ABORT waits until the write is over: once b has its answer,
+    nothing of a can reach the disk any more. LIO also waits until a has acknowledged the status of its write, which an iSCSI initiator does
+    with whatever it sends next; so a says something before b's answer is asked for."""
+    a, b = seats["a"], seats["b"]
+    a_holds(stage, seats)
+    commands = lambda: int(shell.run(f"cat {lio.statistics}/scsi_lu/num_cmds")[1])
+    shell.run(f"dmsetup suspend --noflush --nolockfs {DISK}")
+    try:
+        before = commands()
+        a.ask("write 0 1 512 11")
+        stage.until(lambda: commands() > before, 5, "the target to get a's write")
+        b.ask("abort b1 a1 5")
+        stage.until(lambda: "core_tmr_lun_reset" in shell.run("cat $(printf '/proc/%s/stack ' $(pgrep iscsi_trx))")[1], 5,
+                    "PREEMPT AND ABORT to wait for a's write")
+    finally:
+        shell.run(f"dmsetup resume {DISK}")
+    stage.matches("WRITE.*: TASK ABORTED", a.hear(), "the write in flight")
+    stage.matches("UNIT_ATTENTION 2A/05", a.say("ready"), "the next command of the fenced initiator")
+    stage.matches(r": GOOD.*\| GONE_AND_HELD", b.hear(), "PREEMPT AND ABORT of a write in flight")
+    b_holds_alone(stage, b)
+    stage.matches("RESERVATION CONFLICT", a.say("write 0 1 512 22"), "the next write of the fenced initiator")
+    stage.matches(": GOOD", b.say("write 0 1 512 33"), "a write of the holder")
+    stage.matches("512 times 33", a.say("read 0 1 512"), "what the holder wrote")
+    stage.matches(": GOOD", b.say("clear b1"), "CLEAR")
