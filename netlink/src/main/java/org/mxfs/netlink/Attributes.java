@@ -73,7 +73,7 @@ public final class Attributes {
       return EMPTY;
     }
     int end = from + length;
-    int[] index = new int[12];
+    int[] index = new int[3 * Math.clamp(length / (2 * HEADER), 1, 8)];
     int used = 0;
     int at = from;
     while (at < end) {
@@ -295,7 +295,7 @@ public final class Attributes {
 
   /** Collects attributes in order. Not thread-safe. */
   public static final class Builder {
-    private byte[] data = new byte[128];
+    private byte[] data = new byte[64];
     private int used;
 
     private Builder() {}
@@ -330,8 +330,7 @@ public final class Attributes {
       if (value.indexOf('\0') >= 0) {
         throw new IllegalArgumentException("attribute " + type + ": text with a NUL in it");
       }
-      byte[] text = value.getBytes(StandardCharsets.UTF_8);
-      return put(type, Arrays.copyOf(text, text.length + 1));
+      return put(type, value.getBytes(StandardCharsets.UTF_8), 1);
     }
 
     /** Adds bytes as they are. */
@@ -349,7 +348,7 @@ public final class Attributes {
       Builder b = new Builder();
       inner.accept(b);
       checkType(type);
-      return raw(type | Netlink.NLA_F_NESTED, Arrays.copyOf(b.data, b.used));
+      return raw(type | Netlink.NLA_F_NESTED, Arrays.copyOf(b.data, b.used), 0);
     }
 
     /**
@@ -409,12 +408,16 @@ public final class Attributes {
     }
 
     private Builder put(int type, byte[] payload) {
-      checkType(type);
-      return raw(type, payload);
+      return put(type, payload, 0);
     }
 
-    private Builder raw(int type, byte[] payload) {
-      int size = HEADER + payload.length;
+    private Builder put(int type, byte[] payload, int zeros) {
+      checkType(type);
+      return raw(type, payload, zeros);
+    }
+
+    private Builder raw(int type, byte[] payload, int zeros) {
+      int size = HEADER + payload.length + zeros;
       if (size > 0xffff) {
         throw new IllegalArgumentException(
             "attribute " + type + " would have " + size + " bytes; the format ends at 65535");

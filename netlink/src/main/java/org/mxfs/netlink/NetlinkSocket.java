@@ -6,9 +6,9 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
-import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 import org.mxfs.bindings.Errno;
 import org.mxfs.bindings.ErrnoException;
@@ -75,8 +75,8 @@ class NetlinkSocket {
   private final MemorySegment counter = arena.allocate(ValueLayout.JAVA_LONG);
   private final MemorySegment one = arena.allocateFrom(ValueLayout.JAVA_LONG, 1);
 
-  /** Guards {@link #outgoing}. */
-  private final ReentrantLock sending = new ReentrantLock();
+  /** Whether a thread uses {@link #outgoing}. */
+  private final AtomicBoolean sending = new AtomicBoolean();
 
   private final MemorySegment outgoing = arena.allocate(4096, 8);
 
@@ -189,11 +189,11 @@ class NetlinkSocket {
     long sent;
     // The kernel may take its time, so nobody waits for the buffer: whoever finds it in use makes
     // one.
-    if (message.length <= outgoing.byteSize() && sending.tryLock()) {
+    if (message.length <= outgoing.byteSize() && sending.compareAndSet(false, true)) {
       try {
         sent = send(message, outgoing);
       } finally {
-        sending.unlock();
+        sending.setRelease(false);
       }
     } else {
       try (Arena own = Arena.ofConfined()) {
