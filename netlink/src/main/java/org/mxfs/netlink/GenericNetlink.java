@@ -26,8 +26,8 @@ import org.mxfs.bindings.linux.Netlink;
  * <p>A request reads its own answer off the socket where it is there already, which is nearly
  * always; a reader thread takes everything else. Answers go to the request that has their sequence
  * number, all else to the listener, always on the reader thread and in the order of the socket.
- * Right after requests in close succession an event may reach the listener a millisecond late. Only
- * messages from the kernel are accepted; others are dropped and counted.
+ * Right after requests in close succession an event may reach the listener two milliseconds late.
+ * Only messages from the kernel are accepted; others are dropped and counted.
  *
  * <p>Failure model. Netlink loses messages when the socket's buffer is full, and says so once
  * ({@code ENOBUFS}). The listener is then told of a gap, and every request under way fails with
