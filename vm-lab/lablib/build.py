@@ -92,6 +92,7 @@ def module(sparse: bool = False, folder: Path = MODULE_FOLDER, make_arguments: s
             complaints = [line for line in said.splitlines() if re.search(r"\b(warning|error|WARNING|ERROR)\b:?", line)
                           and not re.search(r"^make.*Error|compiler differs from", line)]
             if done.returncode or complaints:
+                shutil.rmtree(work)  # make would not compile what it has compiled, and so not warn, again
                 raise BuildFailed(f"{'sparse' if sparse else 'build'} of {folder.name} failed "
                                   f"(make status {done.returncode}, {len(complaints)} warnings or errors):\n{said.strip()}",
                                   "mend the sources; a warning counts as an error")

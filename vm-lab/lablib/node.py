@@ -101,7 +101,7 @@ class Node:
         log = self.folder / "qemu.log"
         proc.spawn(self._command(), self.pid_file, log, self.lab.guarded)
         ended = lambda: None if self.running else f"QEMU ended: {log.read_text(errors='replace').strip()[-600:]}"
-        proc.wait_until(self._qmp_socket.exists, 20, f"QEMU of {self.name}", gone=ended)
+        proc.wait_until(lambda: qmp.listens(self._qmp_socket), 20, f"QEMU of {self.name}", gone=ended)
         usernet = proc.wait_until(lambda: self._monitor("info usernet"), 20, f"QEMU of {self.name}", gone=ended)
         state = {"ssh_port": network.user_forward_port(usernet), "offset": offset}
         (self.folder / "node.json").write_text(json.dumps(state))

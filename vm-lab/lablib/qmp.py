@@ -8,6 +8,16 @@ from pathlib import Path
 from .errors import LabError, NotRunning
 
 
+def listens(path: Path) -> bool:
+    """Whether QEMU takes connections: its socket is there a moment before it does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+        try:
+            channel.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        return True
+
+
 def command(path: Path, request: str, arguments: dict, limit: float = 20.0):
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
         channel.settimeout(limit)
