@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A device that is in use is left alone: no mxfs mount of what is mounted as xfs or held; and while mxfs has it, neither mount -t xfs
-nor mkfs nor another program gets it, on the owner as on a member."""
+nor mkfs nor another program gets it, on the owner as on a member. And what is reserved is the disk that is mounted, whatever its name."""
 
 from lablib.protocol import DEVICE
 
@@ -50,4 +50,16 @@ def run(stage):
     for node in (n1, n2):
         stage.repair(node)
     n1.run(f"mount -t xfs {DEVICE} /mnt/shared && cat /mnt/shared/n1 /mnt/shared/n2 && umount /mnt/shared")
+
+    # Under another name, and the kernel's name for it is another device's here.
+    n1.run(f"mv {DEVICE} /dev/moved && cp -a /dev/loop0 {DEVICE}")
+    try:
+        stage.mount(n1, device="/dev/moved")
+        stage.same(stage.status(n1)["state"], "attached", "mounted by another name: state")
+        keys = stage.keys(n2)
+        stage.same(len(keys), 1, f"registered keys of the disk that is mounted by another name: {keys}")
+        stage.same(stage.holder(n2), keys[0], "who has it reserved")
+        stage.umount(n1)
+    finally:
+        n1.run(f"mv -f /dev/moved {DEVICE}")
     stage.marker("SELFTEST: device in use ok")

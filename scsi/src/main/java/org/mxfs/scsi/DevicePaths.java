@@ -63,7 +63,8 @@ public record DevicePaths(String name, Kind kind, List<Path> paths) {
   /**
    * Looks a block device up by its number, as its name may be a link.
    *
-   * @throws IOException if there is no such device, or sysfs does not have it
+   * @throws IOException if there is no such device, sysfs does not have it, or what has the name of
+   *     one of its paths in {@code /dev} is another device
    */
   public static DevicePaths find(Path device) throws IOException {
     String number =
@@ -72,7 +73,18 @@ public record DevicePaths(String name, Kind kind, List<Path> paths) {
                 () ->
                     new ErrnoException(
                         "statx", device.toString(), Errnos.ENOTBLK, NAME_A_BLOCK_DEVICE));
-    return find(SYS, DEV, number);
+    DevicePaths found = find(SYS, DEV, number);
+    for (Path path : found.paths()) {
+      String name = String.valueOf(path.getFileName());
+      String expected = Files.readString(SYS.resolve("block").resolve(name).resolve("dev")).strip();
+      String is = number(path).orElse("no block device");
+      if (!is.equals(expected)) {
+        throw new IOException(
+            "%s is %s, but the kernel's %s is %s: make the names in %s follow the kernel's"
+                .formatted(path, is, name, expected, DEV));
+      }
+    }
+    return found;
   }
 
   /**
@@ -170,8 +182,13 @@ public record DevicePaths(String name, Kind kind, List<Path> paths) {
         && Files.exists(SYS.resolve("dev/block").resolve(number.get()).resolve("dm"));
   }
 
-  /** Major and minor, if it is a block device. */
-  private static Optional<String> number(Path device) throws ErrnoException {
+  /**
+   * The number of a block device, by which the kernel knows it whatever its names are.
+   *
+   * @return major and minor, e.g. {@code 8:16}; empty if it is no block device
+   * @throws ErrnoException if there is no such file
+   */
+  public static Optional<String> number(Path device) throws ErrnoException {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment buffer = arena.allocate(statx.SIZE, statx.ALIGN);
       Errno.check(

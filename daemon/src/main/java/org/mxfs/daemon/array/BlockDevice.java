@@ -5,7 +5,10 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Optional;
+import java.util.Set;
 import java.util.stream.Stream;
 
 /**
@@ -22,15 +25,31 @@ public record BlockDevice(Path node, boolean partition, List<String> scsiBelow) 
     scsiBelow = List.copyOf(scsiBelow);
   }
 
+  /** Tells which block device a device node is. */
+  public interface Nodes {
+    /**
+     * The number of a device node.
+     *
+     * @return {@code major:minor}; empty if it is no block device
+     * @throws IOException if there is no such node
+     */
+    Optional<String> number(Path node) throws IOException;
+  }
+
   /**
-   * Looks a device up by its number, since the name given to mount may be a link, relative, or
-   * something else by now.
+   * Looks a device up by its number, which is what the kernel has mounted. A name proves nothing:
+   * the one given to mount may be a link, relative, or something else by now, and the one that the
+   * kernel has for the device may stand for another one in {@code /dev}. A node of either name is
+   * taken only if it has this number, for a reservation on another disk would guard nothing.
    *
    * @param sys {@code /sys}
    * @param dev {@code /dev}
+   * @param given the name given to mount
    */
-  public static BlockDevice find(Path sys, Path dev, int major, int minor) throws IOException {
-    Path dir = sys.resolve("dev/block/" + major + ":" + minor);
+  public static BlockDevice find(Path sys, Path dev, Nodes nodes, Path given, int major, int minor)
+      throws IOException {
+    String number = major + ":" + minor;
+    Path dir = sys.resolve("dev/block").resolve(number);
     String name = null;
     for (String line : Files.readAllLines(dir.resolve("uevent"))) {
       if (line.startsWith("DEVNAME=")) {
@@ -42,7 +61,30 @@ public record BlockDevice(Path node, boolean partition, List<String> scsiBelow) 
     }
     List<String> scsi = new ArrayList<>();
     collect(dir, scsi, 0);
-    return new BlockDevice(dev.resolve(name), Files.exists(dir.resolve("partition")), scsi);
+    Path node = node(nodes, dev.resolve(name), given, number);
+    return new BlockDevice(node, Files.exists(dir.resolve("partition")), scsi);
+  }
+
+  private static Path node(Nodes nodes, Path named, Path given, String number) throws IOException {
+    Set<Path> candidates = new LinkedHashSet<>(List.of(named));
+    if (given.isAbsolute()) {
+      candidates.add(given);
+    }
+    List<String> found = new ArrayList<>();
+    for (Path candidate : candidates) {
+      try {
+        String is = nodes.number(candidate).orElse("no block device");
+        if (is.equals(number)) {
+          return candidate;
+        }
+        found.add(candidate + " is " + is);
+      } catch (IOException e) {
+        found.add(String.valueOf(e.getMessage()));
+      }
+    }
+    throw new IOException(
+        "no device node for block device %s (%s): make one, or mount by its name in /dev"
+            .formatted(number, String.join("; ", found)));
   }
 
   private static void collect(Path dir, List<String> scsi, int depth) throws IOException {

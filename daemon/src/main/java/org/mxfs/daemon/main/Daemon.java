@@ -32,6 +32,7 @@ import org.mxfs.daemon.kernel.KernelLink;
 import org.mxfs.daemon.log.DaemonLog;
 import org.mxfs.daemon.log.SystemLog;
 import org.mxfs.daemon.peer.Peers;
+import org.mxfs.scsi.DevicePaths;
 import org.mxfs.scsi.ScsiDevice;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -100,7 +101,14 @@ final class Daemon {
     BlockDevice block;
     try {
       node = NodeIdentity.load(paths.nodeUuid());
-      block = BlockDevice.find(paths.sys(), paths.dev(), hello.major(), hello.minor());
+      block =
+          BlockDevice.find(
+              paths.sys(),
+              paths.dev(),
+              DevicePaths::number,
+              Path.of(hello.device()),
+              hello.major(),
+              hello.minor());
       startNetwork(hello, node);
     } catch (IOException e) {
       return refuse(link, Errno.EIO, String.valueOf(e.getMessage()));
