@@ -131,22 +131,6 @@ static inline struct dentry *mxfs_begin_remove(struct dentry *dir, const char *n
 #endif
 }
 
-/*
- * The same for a dentry that is known already; -ESTALE when it is not that name of that directory (any
- * more), and must be looked up.
- */
-static inline struct dentry *mxfs_begin_remove_known(struct dentry *dir, const struct qstr *name,
-						     struct dentry *child)
-{
-	inode_lock_nested(d_inode(dir), I_MUTEX_PARENT);
-	/* Names in a locked directory do not change. */
-	if (child->d_parent == dir && !d_unhashed(child) && child->d_name.len == name->len &&
-	    !memcmp(child->d_name.name, name->name, name->len))
-		return dget(child);
-	inode_unlock(d_inode(dir));
-	return ERR_PTR(-ESTALE);
-}
-
 /* Unlocks the directory and lets go of the child. */
 static inline void mxfs_end_change(struct dentry *dir, struct dentry *child)
 {

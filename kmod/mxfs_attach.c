@@ -18,22 +18,6 @@
 #define MXFS_PROBE_TRIES 5
 #define MXFS_IDLE_JIFFIES 2 /* no operation for so long: the owner is idle */
 
-/*
- * Anything lower that is let go outside a gate (evictions, releases, async I/O) is counted;
- * detaching waits.
- */
-void mxfs_drain_get(struct mxfs_sb *sbi)
-{
-	atomic_inc(&sbi->draining);
-}
-
-void mxfs_drain_put(struct mxfs_sb *sbi)
-{
-	/* The atomic operation is the barrier that waitqueue_active() needs. */
-	if (atomic_dec_and_test(&sbi->draining) && waitqueue_active(&sbi->drained))
-		wake_up_all(&sbi->drained);
-}
-
 int mxfs_claim(struct mxfs_sb *sbi)
 {
 	struct file *claim;
@@ -172,12 +156,12 @@ int mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc)
 	/* The root's lower dentry belongs to the probe. */
 	if (sb->s_root) {
 		struct mxfs_inode *mi = MXFS_I(d_inode(sb->s_root));
+		struct dentry *lower;
 
 		spin_lock(&sbi->lower_lock);
-		list_del_init(&mi->lower_entry);
-		mi->lower = NULL;
+		lower = mxfs_take_lower(mi);
 		spin_unlock(&sbi->lower_lock);
-		dput(mnt->mnt_root);
+		dput(lower);
 		mi->attr_seq = 0;
 	}
 	mxfs_kernel_unmount(mnt);
@@ -317,10 +301,8 @@ static void mxfs_drop_lower_inodes(struct mxfs_sb *sbi)
 	spin_lock(&sbi->lower_lock);
 	while (!list_empty(&sbi->lower_inodes)) {
 		mi = list_first_entry(&sbi->lower_inodes, struct mxfs_inode, lower_entry);
-		list_del_init(&mi->lower_entry);
-		lower = mi->lower;
+		lower = mxfs_take_lower(mi);
 		mxfs_remember(&mi->vfs_inode, lower);
-		mi->lower = NULL;
 		mxfs_opens_note(sbi, mi);
 		spin_unlock(&sbi->lower_lock);
 		dput(lower);

@@ -29,6 +29,48 @@ static bool mxfs_is_same(const struct dentry *dentry, const struct dentry *lower
 	return linode->i_ino == MXFS_I(inode)->ino && linode->i_generation == inode->i_generation;
 }
 
+/*
+ * The lower dentry of a file whose last name went stays positive until the upper inode is evicted
+ * (mxfs_leave_negative()). Whoever looks that name up before takes it out of the way.
+ */
+static bool mxfs_drop_removed(struct dentry *lower)
+{
+	if (d_really_is_negative(lower) || d_is_dir(lower) || d_inode(lower)->i_nlink)
+		return false;
+	d_drop(lower);
+	return true;
+}
+
+/* As mxfs_lookup_lower(), for a name that a program may have removed. */
+static struct dentry *__mxfs_hot mxfs_lookup_name(struct dentry *lower_dir, const struct qstr *name)
+{
+	struct dentry *lower;
+
+	lower = mxfs_lookup_lower(lower_dir, name->name, name->len);
+	while (!IS_ERR(lower) && unlikely(mxfs_drop_removed(lower))) {
+		dput(lower);
+		lower = mxfs_lookup_lower(lower_dir, name->name, name->len);
+	}
+	return lower;
+}
+
+/* As mxfs_begin_create(); the upper directory is locked, so nothing is removed meanwhile. */
+static struct dentry *mxfs_begin_name(struct dentry *lower_dir, const struct qstr *name)
+{
+	struct dentry *lower, *found;
+
+	lower = mxfs_begin_create(lower_dir, name->name, name->len);
+	if (likely(lower != ERR_PTR(-EEXIST)))
+		return lower;
+	found = mxfs_lookup_name(lower_dir, name);
+	if (IS_ERR(found))
+		return found;
+	if (d_really_is_negative(found))
+		lower = mxfs_begin_create(lower_dir, name->name, name->len);
+	dput(found);
+	return lower;
+}
+
 static noinline int mxfs_d_revalidate_slow(struct dentry *dentry)
 {
 	struct mxfs_sb *sbi = MXFS_SB(dentry->d_sb);
@@ -49,7 +91,7 @@ static noinline int mxfs_d_revalidate_slow(struct dentry *dentry)
 		ret = PTR_ERR(lower_dir) == -ESTALE ? 0 : PTR_ERR(lower_dir);
 		goto out;
 	}
-	lower = mxfs_lookup_lower(lower_dir, name.name.name, name.name.len);
+	lower = mxfs_lookup_name(lower_dir, &name.name);
 	if (IS_ERR(lower)) {
 		ret = PTR_ERR(lower) == -ESTALE || PTR_ERR(lower) == -ENOENT ? 0 : PTR_ERR(lower);
 		goto out;
@@ -70,10 +112,10 @@ out:
 }
 
 #ifdef MXFS_HAVE_D_REVALIDATE_DIR
-static int mxfs_d_revalidate(struct inode *dir, const struct qstr *name, struct dentry *dentry,
+static int __mxfs_hot mxfs_d_revalidate(struct inode *dir, const struct qstr *name, struct dentry *dentry,
 			     unsigned int flags)
 #else
-static int mxfs_d_revalidate(struct dentry *dentry, unsigned int flags)
+static int __mxfs_hot mxfs_d_revalidate(struct dentry *dentry, unsigned int flags)
 #endif
 {
 	struct mxfs_sb *sbi = MXFS_SB(dentry->d_sb);
@@ -90,7 +132,7 @@ const struct dentry_operations mxfs_dops = {
 	.d_revalidate = mxfs_d_revalidate,
 };
 
-static struct dentry *mxfs_lookup(struct inode *dir, struct dentry *dentry, unsigned int flags)
+static struct dentry *__mxfs_hot mxfs_lookup(struct inode *dir, struct dentry *dentry, unsigned int flags)
 {
 	struct mxfs_sb *sbi = MXFS_ISB(dir);
 	struct dentry *lower_dir, *lower, *ret;
@@ -107,7 +149,7 @@ static struct dentry *mxfs_lookup(struct inode *dir, struct dentry *dentry, unsi
 		ret = lower_dir;
 		goto out;
 	}
-	lower = mxfs_lookup_lower(lower_dir, dentry->d_name.name, dentry->d_name.len);
+	lower = mxfs_lookup_name(lower_dir, &dentry->d_name);
 	if (IS_ERR(lower)) {
 		ret = lower;
 		goto out;
@@ -166,7 +208,7 @@ static int mxfs_make_inside(struct inode *dir, struct dentry *dentry, const stru
 	if (IS_ERR(lower_dir))
 		return PTR_ERR(lower_dir);
 	/* Another node may have made the name between the look-up above and now: -EEXIST. */
-	lower = mxfs_begin_create(lower_dir, dentry->d_name.name, dentry->d_name.len);
+	lower = mxfs_begin_name(lower_dir, &dentry->d_name);
 	if (IS_ERR(lower))
 		return PTR_ERR(lower);
 	err = mxfs_make_lower(lower_dir, &lower, new);
@@ -194,7 +236,7 @@ out:
 	return err;
 }
 
-static int mxfs_make(struct inode *dir, struct dentry *dentry, const struct mxfs_new *new)
+static int __mxfs_hot mxfs_make(struct inode *dir, struct dentry *dentry, const struct mxfs_new *new)
 {
 	struct mxfs_sb *sbi = MXFS_ISB(dir);
 	int err;
@@ -211,7 +253,7 @@ static int mxfs_make(struct inode *dir, struct dentry *dentry, const struct mxfs
  * open(2) of a name that is not cached. With O_CREAT the file is made at once, which looks its name up
  * below once instead of twice; what exists already is left to the VFS, as without O_CREAT.
  */
-static int mxfs_atomic_open(struct inode *dir, struct dentry *dentry, struct file *file,
+static int __mxfs_hot mxfs_atomic_open(struct inode *dir, struct dentry *dentry, struct file *file,
 			    unsigned int open_flag, umode_t mode)
 {
 	struct mxfs_new new = { .mode = (mode & S_IALLUGO) | S_IFREG };
@@ -290,11 +332,94 @@ static int mxfs_link(struct dentry *old, struct inode *dir, struct dentry *dentr
 	return mxfs_make(dir, dentry, &(struct mxfs_new){ .existing = d_inode(old) });
 }
 
-static int mxfs_remove(struct inode *dir, struct dentry *dentry, bool is_dir)
+/*
+ * The VFS has checked the upper directory and holds its lock. But another node may have owned the volume
+ * between that and the gate, and may have changed who may do what: permissions are looked at once more, as
+ * they are in this attach.
+ */
+static int mxfs_may_unlink(struct inode *dir, struct inode *inode)
+{
+	int err;
+
+	err = mxfs_refresh_attr(dir) ?: mxfs_refresh_attr(inode);
+	if (!err)
+		err = generic_permission(&nop_mnt_idmap, dir, MAY_WRITE | MAY_EXEC);
+	if (err)
+		return err;
+	if (IS_IMMUTABLE(dir) || IS_APPEND(dir) || IS_IMMUTABLE(inode) || IS_APPEND(inode) ||
+	    check_sticky(&nop_mnt_idmap, dir, inode))
+		return -EPERM;
+	return 0;
+}
+
+/*
+ * What vfs_unlink() does for the lower name, with the lower directory locked. What it looks at besides permissions
+ * (mounts, leases, swap files, watches, security modules) is above, where the VFS has looked.
+ */
+static int mxfs_unlink_lower(struct dentry *lower_dir, struct dentry *lower)
+{
+	struct inode *linode = d_inode(lower);
+	int err;
+
+	inode_lock(linode);
+	err = d_inode(lower_dir)->i_op->unlink(d_inode(lower_dir), lower);
+	inode_unlock(linode);
+	return err;
+}
+
+/*
+ * The common case: the lower dentry that the inode holds is the one of this name, and need not be looked up.
+ *
+ * A file that nobody has open is freed when its upper inode goes, in a moment. Until then the dentry stays in
+ * the cache, to become a negative one, as it does on XFS: a next file of that name need not be looked for on disk.
+ *
+ * Return: whether it was; another name (a hard link), or none (found by handle), is not.
+ */
+static bool mxfs_remove_known(struct dentry *lower_dir, struct dentry *dentry, struct dentry *known, int *err)
+{
+	struct inode *inode = d_inode(dentry);
+	bool same;
+
+	inode_lock_nested(d_inode(lower_dir), I_MUTEX_PARENT);
+	/* Names in a locked directory do not change. */
+	same = known->d_parent == lower_dir && !d_unhashed(known) &&
+	       known->d_name.len == dentry->d_name.len &&
+	       !memcmp(known->d_name.name, dentry->d_name.name, dentry->d_name.len);
+	if (likely(same)) {
+		*err = mxfs_unlink_lower(lower_dir, known);
+		if (!*err && !(MXFS_I(inode)->unlinked && !d_inode(known)->i_nlink))
+			d_drop(known);
+	}
+	inode_unlock(d_inode(lower_dir));
+	return same;
+}
+
+static int mxfs_remove_name(struct dentry *lower_dir, struct dentry *dentry)
+{
+	struct dentry *lower;
+	int err;
+
+	lower = mxfs_begin_remove(lower_dir, dentry->d_name.name, dentry->d_name.len);
+	if (IS_ERR(lower))
+		return PTR_ERR(lower) == -ENOENT ? -ESTALE : PTR_ERR(lower);
+	if (!mxfs_is_same(dentry, lower)) {
+		err = -ESTALE;
+	} else if (d_is_dir(dentry)) {
+		err = mxfs_vfs_rmdir(lower_dir, lower);
+	} else {
+		err = mxfs_unlink_lower(lower_dir, lower);
+		if (!err)
+			d_delete(lower);
+	}
+	mxfs_end_change(lower_dir, lower);
+	return err;
+}
+
+static int __mxfs_hot mxfs_remove(struct inode *dir, struct dentry *dentry, bool is_dir)
 {
 	struct mxfs_sb *sbi = MXFS_ISB(dir);
 	struct inode *inode = d_inode(dentry);
-	struct dentry *lower_dir, *known, *lower;
+	struct dentry *lower_dir, *known;
 	int err;
 
 	err = mxfs_enter(sbi);
@@ -308,24 +433,12 @@ static int mxfs_remove(struct inode *dir, struct dentry *dentry, bool is_dir)
 		goto out;
 	}
 	if (!is_dir) {
-		err = mxfs_orphan_prepare(inode);
+		err = mxfs_may_unlink(dir, inode) ?: mxfs_orphan_prepare(inode);
 		if (err)
 			goto out;
 	}
-	lower = mxfs_begin_remove_known(lower_dir, &dentry->d_name, known);
-	if (IS_ERR(lower)) /* another name of it, or found by handle */
-		lower = mxfs_begin_remove(lower_dir, dentry->d_name.name, dentry->d_name.len);
-	if (IS_ERR(lower)) {
-		err = PTR_ERR(lower) == -ENOENT ? -ESTALE : PTR_ERR(lower);
-	} else {
-		if (!mxfs_is_same(dentry, lower))
-			err = -ESTALE;
-		else if (is_dir)
-			err = mxfs_vfs_rmdir(lower_dir, lower);
-		else
-			err = vfs_unlink(&nop_mnt_idmap, d_inode(lower_dir), lower, NULL);
-		mxfs_end_change(lower_dir, lower);
-	}
+	if (is_dir || !mxfs_remove_known(lower_dir, dentry, known, &err))
+		err = mxfs_remove_name(lower_dir, dentry);
 	mxfs_copy_links(dir, d_inode(lower_dir));
 	if (err && !is_dir)
 		mxfs_orphan_abort(inode);
@@ -341,7 +454,7 @@ out:
 	return err;
 }
 
-static int mxfs_unlink(struct inode *dir, struct dentry *dentry)
+static int __mxfs_hot mxfs_unlink(struct inode *dir, struct dentry *dentry)
 {
 	return mxfs_remove(dir, dentry, false);
 }
@@ -433,6 +546,10 @@ static int mxfs_rename(struct mnt_idmap *idmap, struct inode *old_dir, struct de
 	r.old_dir = lower_old_dir;
 	r.new_dir = lower_new_dir;
 	err = mxfs_begin_rename(&r, &old_dentry->d_name, &new_dentry->d_name);
+	if (!err && unlikely(mxfs_drop_removed(r.new))) {
+		mxfs_end_rename(&r);
+		err = mxfs_begin_rename(&r, &old_dentry->d_name, &new_dentry->d_name);
+	}
 	if (err)
 		goto out_victim;
 	if (mxfs_is_same(old_dentry, r.old) && mxfs_is_same(new_dentry, r.new))

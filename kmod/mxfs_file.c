@@ -73,8 +73,9 @@ int mxfs_open(struct inode *inode, struct file *file)
 	if (IS_ERR(lower) && S_ISREG(inode->i_mode))
 		err = PTR_ERR(lower);
 	spin_lock(&inode->i_lock);
+	/* As if it had come a moment later; where it would make the file then, the VFS begins again. */
 	if (mi->unlinked)
-		err = -ESTALE;
+		err = file->f_flags & O_CREAT ? -ESTALE : -ENOENT;
 	if (!err)
 		mi->opens++;
 	spin_unlock(&inode->i_lock);
@@ -148,14 +149,12 @@ struct file *mxfs_open_lower(struct mxfs_open *open, int flags, const struct cre
 	return file;
 }
 
-void mxfs_close_lower(struct mxfs_open *open)
+/* The slow path of mxfs_close_lower(); detaching may be faster. */
+void mxfs_put_lower(struct mxfs_open *open)
 {
 	struct mxfs_sb *sbi = MXFS_ISB(open->inode);
 	struct file *lower;
 
-	/* Pairs with smp_store_release() in mxfs_drop_lower_files(). */
-	if (!smp_load_acquire(&open->lower))
-		return;
 	spin_lock(&sbi->lower_lock);
 	lower = open->lower;
 	open->lower = NULL;

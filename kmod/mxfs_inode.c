@@ -27,7 +27,8 @@ static void mxfs_inode_init_once(void *obj)
 int mxfs_inode_cache_create(void)
 {
 	mxfs_inode_cachep = kmem_cache_create("mxfs_inode", sizeof(struct mxfs_inode), 0,
-					      SLAB_RECLAIM_ACCOUNT | SLAB_ACCOUNT,
+					      SLAB_HWCACHE_ALIGN | SLAB_RECLAIM_ACCOUNT |
+						      SLAB_ACCOUNT,
 					      mxfs_inode_init_once);
 	return mxfs_inode_cachep ? 0 : -ENOMEM;
 }
@@ -58,6 +59,7 @@ struct inode *mxfs_alloc_inode(struct super_block *sb)
 	mi->opens = 0;
 	mi->unlinked = false;
 	mi->orphan = NULL;
+	mi->kept = false;
 	mi->shared = false;
 	INIT_LIST_HEAD(&mi->told_entry);
 	return &mi->vfs_inode;
@@ -68,13 +70,60 @@ void mxfs_free_inode(struct inode *inode)
 	kmem_cache_free(mxfs_inode_cachep, MXFS_I(inode));
 }
 
+/*
+ * While this node owns the volume, the attributes of an inode that has its lower one are XFS's own, and for a
+ * directory the VFS may look at them without asking mxfs_permission(), as it does where a file system has no
+ * ->permission: most permissions looked at are of directories on the way to something.
+ */
+static void mxfs_permit_fast(struct inode *inode, bool fast)
+{
+	if (!S_ISDIR(inode->i_mode) || !(inode->i_opflags & IOP_FASTPERM) == !fast)
+		return;
+	spin_lock(&inode->i_lock);
+	if (fast)
+		inode->i_opflags |= IOP_FASTPERM;
+	else
+		inode->i_opflags &= ~IOP_FASTPERM;
+	spin_unlock(&inode->i_lock);
+}
+
+/**
+ * mxfs_take_lower - take an inode's lower dentry away
+ * @mi: the inode, with one
+ *
+ * Under lower_lock, with the gates closed or by the last user.
+ *
+ * Return: the dentry, with the reference.
+ */
+struct dentry *mxfs_take_lower(struct mxfs_inode *mi)
+{
+	struct dentry *lower = mi->lower;
+
+	mi->lower = NULL;
+	list_del_init(&mi->lower_entry);
+	mxfs_permit_fast(&mi->vfs_inode, false);
+	return lower;
+}
+
+/*
+ * The lower dentry of a name that was removed while nobody had the file open (mxfs_unlink_lower()): what d_delete()
+ * in vfs_unlink() makes of it on XFS. Had we the only reference then, it would have done so then.
+ */
+static void mxfs_leave_negative(struct dentry *lower)
+{
+	if (!d_unhashed(lower) && !d_inode(lower)->i_nlink)
+		d_delete(lower);
+}
+
 void mxfs_evict_inode(struct inode *inode)
 {
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	struct mxfs_inode *mi = MXFS_I(inode);
 	struct dentry *lower;
 
-	truncate_inode_pages_final(&inode->i_data);
+	/* Only what was mapped has had pages here. */
+	if (!mapping_empty(&inode->i_data))
+		truncate_inode_pages_final(&inode->i_data);
 	clear_inode(inode);
 	mxfs_close_lower(&mi->wb);
 
@@ -85,15 +134,16 @@ void mxfs_evict_inode(struct inode *inode)
 	spin_lock(&sbi->lower_lock);
 	if (!list_empty(&mi->cached_entry))
 		list_del_init(&mi->cached_entry);
-	mxfs_opens_forget(sbi, mi);
+	if (!list_empty(&mi->told_entry))
+		mxfs_opens_forget(sbi, mi);
 	lower = mi->lower;
 	if (lower) {
-		mi->lower = NULL;
-		list_del_init(&mi->lower_entry);
+		mxfs_take_lower(mi);
 		mxfs_drain_get(sbi);
 	}
 	spin_unlock(&sbi->lower_lock);
 	if (lower) {
+		mxfs_leave_negative(lower);
 		dput(lower);
 		mxfs_drain_put(sbi);
 	}
@@ -113,7 +163,7 @@ static void mxfs_copy_size(struct inode *inode, const struct inode *lower)
 
 /**
  * mxfs_copy_attr - take over what the VFS looks at from the lower inode
- * @inode: upper
+ * @inode: upper, with its lower dentry set
  * @lower: lower
  *
  * An orphan has more links below than a program may see: those that keep it.
@@ -137,16 +187,22 @@ void mxfs_copy_attr(struct inode *inode, const struct inode *lower)
 			S_SYNC | S_DIRSYNC | S_APPEND | S_IMMUTABLE | S_NOATIME | S_NOCMTIME);
 	mxfs_copy_size(inode, lower);
 	WRITE_ONCE(mi->attr_seq, READ_ONCE(MXFS_ISB(inode)->attach_seq));
+	mxfs_permit_fast(inode, true);
 }
 
-/* What a write changes, and no more: this is on the path of every one. */
-void mxfs_copy_written(struct inode *inode, const struct inode *lower)
+static __always_inline void mxfs_copy_changed(struct inode *inode, const struct inode *lower)
 {
 	if (unlikely(inode->i_mode != lower->i_mode))
 		inode->i_mode = lower->i_mode; /* set-user-ID cleared */
 	inode_set_mtime_to_ts(inode, inode_get_mtime(lower));
 	inode_set_ctime_to_ts(inode, inode_get_ctime(lower));
 	mxfs_copy_size(inode, lower);
+}
+
+/* What a write changes, and no more: this is on the path of every one. */
+void mxfs_copy_written(struct inode *inode, const struct inode *lower)
+{
+	mxfs_copy_changed(inode, lower);
 }
 
 /* What making or removing a name changes in the directory and in the inode that has the name. */
@@ -156,7 +212,7 @@ void mxfs_copy_links(struct inode *inode, const struct inode *lower)
 
 	if (inode->i_nlink != nlink)
 		set_nlink(inode, nlink);
-	mxfs_copy_written(inode, lower);
+	mxfs_copy_changed(inode, lower);
 }
 
 /*
@@ -182,14 +238,14 @@ void mxfs_set_lower(struct inode *inode, struct dentry *lower)
 	dput(lower);
 }
 
-static int mxfs_iget_test(struct inode *inode, void *data)
+static int __mxfs_hot mxfs_iget_test(struct inode *inode, void *data)
 {
 	struct mxfs_file_id *key = data;
 
 	return MXFS_I(inode)->ino == key->ino && inode->i_generation == key->gen;
 }
 
-static int mxfs_iget_set(struct inode *inode, void *data)
+static int __mxfs_hot mxfs_iget_set(struct inode *inode, void *data)
 {
 	struct mxfs_file_id *key = data;
 
@@ -293,7 +349,8 @@ int mxfs_remember(struct inode *inode, struct dentry *lower)
 	return 0;
 }
 
-static struct dentry *mxfs_find_lower(struct inode *inode)
+/* The slow path of mxfs_lower(). */
+struct dentry *mxfs_find_lower(struct inode *inode)
 {
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	struct mxfs_inode *mi = MXFS_I(inode);
@@ -326,33 +383,11 @@ static struct dentry *mxfs_find_lower(struct inode *inode)
 	return mi->lower;
 }
 
-/**
- * mxfs_lower - the lower dentry of an inode
- * @inode: upper
- *
- * To be called inside a gate, and good until it is left.
- *
- * Return: a borrowed dentry, or an ERR_PTR: -ESTALE when the file was removed by another node.
- */
-struct dentry *mxfs_lower(struct inode *inode)
+/* Inside a gate. */
+int mxfs_copy_lower_attr(struct inode *inode)
 {
 	struct dentry *lower;
 
-	/* Pairs with smp_store_release() in mxfs_set_lower(). */
-	lower = smp_load_acquire(&MXFS_I(inode)->lower);
-	if (likely(lower))
-		return lower;
-	return mxfs_find_lower(inode);
-}
-
-/* Inside a gate: make the copied attributes those of this attach. */
-int mxfs_refresh_attr(struct inode *inode)
-{
-	struct mxfs_sb *sbi = MXFS_ISB(inode);
-	struct dentry *lower;
-
-	if (likely(READ_ONCE(MXFS_I(inode)->attr_seq) == READ_ONCE(sbi->attach_seq)))
-		return 0;
 	lower = mxfs_lower(inode);
 	if (IS_ERR(lower))
 		return PTR_ERR(lower);

@@ -51,7 +51,7 @@ static bool mxfs_opens_wanted(struct mxfs_sb *sbi)
 /* A file that has a link in .mxfs/orphans for this node alone needs no other node's care. */
 static bool mxfs_opens_counts(struct mxfs_inode *mi)
 {
-	return READ_ONCE(mi->opens) && !READ_ONCE(mi->orphan) && S_ISREG(mi->vfs_inode.i_mode);
+	return READ_ONCE(mi->opens) && !READ_ONCE(mi->kept) && S_ISREG(mi->vfs_inode.i_mode);
 }
 
 /**
@@ -69,11 +69,9 @@ void mxfs_opens_note(struct mxfs_sb *sbi, struct mxfs_inode *mi)
 	sbi->told_changed = true;
 }
 
-/* Under lower_lock. */
+/* Under lower_lock, for an inode that is in the list. */
 void mxfs_opens_forget(struct mxfs_sb *sbi, struct mxfs_inode *mi)
 {
-	if (list_empty(&mi->told_entry))
-		return;
 	list_del_init(&mi->told_entry);
 	sbi->told_changed = true;
 }
@@ -351,23 +349,14 @@ out:
 	return err;
 }
 
-/**
- * mxfs_open_elsewhere - does another node have this file open?
- * @sbi: the mount, attached: inside the operation gate, or attaching
- * @id: the file
- *
- * Return: whether it does, as far as is known: yes when the lists cannot be read.
- */
-bool mxfs_open_elsewhere(struct mxfs_sb *sbi, const struct mxfs_file_id *id)
+/* The slow path of mxfs_open_elsewhere(). */
+bool mxfs_open_listed(struct mxfs_sb *sbi, const struct mxfs_file_id *id)
 {
 	const struct cred *old_cred;
 	bool open;
 	int err;
 
 	if (!mxfs_opens_wanted(sbi))
-		return false;
-	/* Pairs with smp_store_release() below. */
-	if (smp_load_acquire(&sbi->others_seq) == READ_ONCE(sbi->attach_seq) && !READ_ONCE(sbi->others_count))
 		return false;
 	mutex_lock(&sbi->others_lock);
 	if (sbi->others_seq != sbi->attach_seq) {
@@ -379,7 +368,7 @@ bool mxfs_open_elsewhere(struct mxfs_sb *sbi, const struct mxfs_file_id *id)
 			mxfs_warn(sbi, "the lists of files open on other nodes cannot be read (%pe)", ERR_PTR(err));
 			return true;
 		}
-		/* Pairs with smp_load_acquire() above. */
+		/* Pairs with smp_load_acquire() in mxfs_open_elsewhere(). */
 		smp_store_release(&sbi->others_seq, sbi->attach_seq);
 	}
 	open = sbi->others_count && bsearch(id, sbi->others, sbi->others_count, sizeof(*id), mxfs_opens_compare);

@@ -151,14 +151,15 @@ int mxfs_orphan_keep(struct inode *inode)
 		kfree(orphan);
 		return 0;
 	}
-	orphan->id = mxfs_file_id(inode);
 	orphan->seq = ++sbi->orphan_seq;
 	mxfs_orphan_name(sbi, orphan->seq, name);
 	err = mxfs_orphan_link(sbi, lower, name);
-	if (!err)
+	if (!err) {
 		WRITE_ONCE(mi->orphan, orphan);
-	else
+		WRITE_ONCE(mi->kept, true);
+	} else {
 		kfree(orphan);
+	}
 	mutex_unlock(&sbi->orphan_lock);
 	return err;
 }
@@ -227,36 +228,45 @@ void mxfs_orphan_abort(struct inode *inode)
 }
 
 /*
- * Before an orphan's own link goes: it may have got a name again (O_TMPFILE and linkat(2)), by which another
- * node opened it, and have lost that, too. What keeps it then is a link for every node. With sbi->cred.
+ * Removes a link of this node's own. The file may have got a name again (O_TMPFILE and linkat(2)), by which another
+ * node opened it, and have lost that, too: what keeps it then is a link for every node. With sbi->cred.
  */
-static int mxfs_reap_share(struct mxfs_sb *sbi, struct dentry *dir, const char *name,
-			   const struct mxfs_file_id *id)
+static int mxfs_reap_link(struct mxfs_sb *sbi, struct dentry *dir, const char *name)
 {
 	char shared[MXFS_SHARED_NAME_LEN + 1];
-	struct mxfs_file_id key = *id;
+	struct mxfs_file_id id;
 	struct dentry *lower;
 	struct inode *inode;
 	int err;
 
-	if (!mxfs_open_elsewhere(sbi, id))
-		return 0;
 	lower = mxfs_lookup_lower(dir, name, strlen(name));
 	if (IS_ERR(lower))
 		return PTR_ERR(lower);
-	mxfs_shared_name(id, shared);
-	err = d_really_is_negative(lower) ? -ENOENT : mxfs_orphan_link(sbi, lower, shared);
+	if (d_really_is_negative(lower)) {
+		dput(lower);
+		return -ENOENT;
+	}
+	id = (struct mxfs_file_id){
+		.ino = d_inode(lower)->i_ino,
+		.gen = d_inode(lower)->i_generation,
+	};
+	if (!mxfs_open_elsewhere(sbi, &id)) {
+		dput(lower);
+		return mxfs_own_unlink(dir, name);
+	}
+	mxfs_shared_name(&id, shared);
+	err = mxfs_orphan_link(sbi, lower, shared);
 	dput(lower);
 	if (err)
 		return err;
 	WRITE_ONCE(sbi->sweep, true);
-	inode = mxfs_known(sbi->sb, &key);
+	inode = mxfs_known(sbi->sb, &id);
 	if (inode) {
 		WRITE_ONCE(MXFS_I(inode)->shared, true);
 		WRITE_ONCE(MXFS_I(inode)->attr_seq, 0);
 	}
 	iput(inode);
-	return 0;
+	return mxfs_own_unlink(dir, name);
 }
 
 /* Inside the operation gate. */
@@ -274,7 +284,7 @@ static void mxfs_reap(struct mxfs_sb *sbi)
 	while (!IS_ERR_OR_NULL(dir) && !list_empty(&sbi->reap)) {
 		orphan = list_first_entry(&sbi->reap, struct mxfs_orphan, entry);
 		mxfs_orphan_name(sbi, orphan->seq, name);
-		err = mxfs_reap_share(sbi, dir, name, &orphan->id) ?: mxfs_own_unlink(dir, name);
+		err = mxfs_reap_link(sbi, dir, name);
 		if (err && err != -ENOENT) {
 			mxfs_warn(
 				sbi,
@@ -308,6 +318,7 @@ void mxfs_orphan_closed(struct inode *inode)
 	if (!mi->opens) {
 		orphan = mi->orphan;
 		mi->orphan = NULL;
+		WRITE_ONCE(mi->kept, false);
 		shared = mi->shared;
 		/* It may have no other link: nobody opens it any more, not even through /proc. */
 		mi->unlinked = !inode->i_nlink;
@@ -480,7 +491,7 @@ static void mxfs_stale_one(struct mxfs_sb *sbi, struct dentry *dir, const char *
 	 */
 	if (key >> 32 != sbi->key >> 32 || (key == sbi->key && seq >= sbi->orphan_first))
 		return;
-	err = mxfs_own_unlink(dir, name);
+	err = mxfs_reap_link(sbi, dir, name);
 	if (err)
 		mxfs_warn(sbi, ".mxfs/orphans/%s cannot be removed (%pe)", name, ERR_PTR(err));
 	else

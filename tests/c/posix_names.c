@@ -464,6 +464,107 @@ static void unlinked_open(void)
 	HOLDS(again, 0, 50, 7, 0);
 }
 
+/* Makes "f" in one of several ways; what is made has another inode than anything before. */
+static void make_somehow(int way)
+{
+	switch (way) {
+	case 0:
+		close(OK(open("f", O_CREAT | O_EXCL | O_WRONLY, 0644)));
+		break;
+	case 1:
+		OK(mkdir("f", 0755));
+		break;
+	case 2:
+		OK(symlink("nowhere", "f"));
+		break;
+	case 3:
+		OK(mknod("f", S_IFIFO | 0644, 0));
+		break;
+	case 4:
+		touch("other");
+		OK(rename("other", "f"));
+		break;
+	case 5:
+		touch("other");
+		OK(link("other", "f"));
+		OK(unlink("other"));
+		break;
+	case 6:
+		touch("other");
+		OK(renameat2(AT_FDCWD, "other", AT_FDCWD, "f", RENAME_NOREPLACE));
+		break;
+	}
+}
+
+/* O_PATH opens nothing: it only keeps the inode in memory. */
+static void names_used_again(void)
+{
+	for (int way = 0; way < 7; way++) {
+		struct stat held;
+		int fd;
+
+		put_text("f", "old");
+		fd = OK(open("f", O_PATH));
+		OK(unlink("f"));
+		FAILS(open("f", O_RDONLY), ENOENT);
+		CHECK(!exists("f"));
+		make_somehow(way);
+		OK(fstat(fd, &held));
+		CHECK_EQ(held.st_nlink, 0);
+		CHECK_EQ(held.st_size, 3);
+		CHECK(held.st_ino != st_of("f").st_ino);
+		close(fd);
+		CHECK(exists("f"));
+		OK(remove("f"));
+		FAILS(remove("f"), ENOENT);
+	}
+	/* The same with a second name, and with the name moved away instead. */
+	put_text("f", "old");
+	OK(link("f", "g"));
+	OK(unlink("f"));
+	put_text("f", "new");
+	text_is("g", "old");
+	OK(rename("f", "h"));
+	CHECK(!exists("f"));
+	OK(unlink("g"));
+	OK(rename("h", "g"));
+	text_is("g", "new");
+}
+
+static void names_under_eyes(void)
+{
+	pid_t looker = OK(fork());
+
+	if (!looker) {
+		for (;;) {
+			struct stat st;
+			int fd = open("f", O_PATH);
+
+			if (fd >= 0) {
+				OK(fstat(fd, &st));
+				close(fd);
+			} else if (errno != ENOENT) {
+				tap_fail(__LINE__, errno, "open with O_PATH");
+			}
+			fd = open("f", O_RDONLY);
+			if (fd >= 0)
+				close(fd);
+			else if (errno != ENOENT)
+				tap_fail(__LINE__, errno, "open");
+			if (lstat("f", &st) && errno != ENOENT)
+				tap_fail(__LINE__, errno, "lstat");
+		}
+	}
+	for (int i = 0; i < 3000; i++) {
+		close(OK(open("f", O_CREAT | O_EXCL | O_WRONLY, 0644)));
+		OK(unlink("f"));
+		CHECK(!exists("f"));
+	}
+	CHECK_EQ(waitpid(looker, NULL, WNOHANG), 0);
+	kill(looker, SIGKILL);
+	OK(waitpid(looker, NULL, 0));
+}
+
 static void tmpfile_linked(void)
 {
 	char path[64];
@@ -951,6 +1052,8 @@ static const struct test tests[] = {
 	{ "mkdir and rmdir keep link counts and refuse what they must", folders },
 	{ "in a removed working directory nothing can be made", removed_cwd },
 	{ "an unlinked file is read, written and grown while open", unlinked_open },
+	{ "the name of a removed file is free at once, though its inode is held", names_used_again },
+	{ "a name is removed and made again while others look at it", names_under_eyes },
 	{ "O_TMPFILE has no name until it is linked", tmpfile_linked },
 	{ "names have up to 255 bytes of any value", name_lengths },
 	{ "three hundred folders deep works", deep_folders },

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A node whose key is preempted stops by itself, reads included, with one clear message; it can be unmounted and mounted again; what was
-durable is there."""
+durable is there, and so is a file without a name that only another node has open by then."""
 
 import time
 
@@ -20,6 +20,17 @@ def run(stage):
     n2.run(f"echo two >{PLACE}/two")
     n1.run(f"echo one >{PLACE}/one; sync")
     stage.same(stage.owner(), n1, "the owner")
+    # Made without a name here, named for a moment, and open on the other node since then: n1's link keeps it.
+    nameless, reader = stage.keeper(n1), stage.keeper(n2)
+    for one in (nameless, reader):
+        one.ok(f"chdir {PLACE}")
+    nameless.ok("tmpfile 1 .")
+    nameless.ok("write 1 0 20000 61")
+    nameless.ok("link 1 briefly")
+    reader.ok("open 1 briefly r")
+    reader.ok("unlink briefly")
+    n1.run(f"touch {PLACE}/one")
+    stage.same(stage.owner(), n1, "the owner")
     keys = stage.keys(n1)
     mine = stage.holder(n1)
     (theirs,) = [key for key in keys if key != mine]
@@ -37,6 +48,7 @@ def run(stage):
     keeper.fails("write 1 0 3 1", "errno EIO")
     keeper.fails("touch 1 0", "SIGBUS")
     keeper.close()
+    nameless.close()
     for command in (f"cat {PLACE}/one", f"ls {PLACE}/two", f"echo x >{PLACE}/new", f"stat {PLACE}/two"):
         done = n1.run(command, check=False, timeout=30)
         stage.check(done.rc != 0 and "Input/output error" in done.err, f"'{command}' on a fenced node: status {done.rc}, {done.err}")
@@ -51,9 +63,19 @@ def run(stage):
     stage.same(stage.holder(n2), theirs, "the holder of the reservation")
     stage.same(n2.run(f"cat {PLACE}/one {PLACE}/two; echo after >{PLACE}/after; cat {PLACE}/after", timeout=60).out, "one\ntwo\nafter\n",
                "the survivor")
+    reader.ok("check 1 0 20000 61")
     stage.mount(n1)
     stage.check(mine not in stage.keys(n1), "the fenced incarnation's key came back")
     stage.same(n1.run(f"cat {PLACE}/one {PLACE}/two {PLACE}/after", timeout=60).out, "one\ntwo\nafter\n", "the node that came back")
+    # It has removed what its last incarnation left, and that was all that kept the file.
+    link = f"ls {PLACE}/.mxfs/orphans"
+    stage.until(lambda: [name[:5] for name in n1.run(link).out.split()] == ["open-"], 20, "the link of the fenced incarnation to be handed on")
+    for _ in range(2):
+        reader.ok("check 1 0 20000 61")
+        n1.run(f"touch {PLACE}/one")
+    reader.ok("close 1")
+    reader.close()
+    stage.until(lambda: not n2.run(link).out, 20, "a file without a name that nobody has open to be gone")
     stage.umount(n1)
     stage.umount(n2)
     stage.repair()
