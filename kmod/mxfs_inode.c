@@ -106,7 +106,7 @@ struct dentry *mxfs_take_lower(struct mxfs_inode *mi)
 }
 
 /*
- * The lower dentry of a name that was removed while nobody had the file open (mxfs_unlink_lower()): what d_delete()
+ * The lower dentry of a name that was removed while nobody had the file open (mxfs_remove_known()): what d_delete()
  * in vfs_unlink() makes of it on XFS. Had we the only reference then, it would have done so then.
  */
 static void mxfs_leave_negative(struct dentry *lower)
