@@ -25,6 +25,11 @@
 #define IOCB_DIO_CALLER_COMP 0
 #endif
 
+/* Newer kernels have it, and the list elsewhere in the dentry. */
+#ifndef for_each_alias
+#define for_each_alias(dentry, inode) hlist_for_each_entry(dentry, &(inode)->i_dentry, d_u.d_alias)
+#endif
+
 #ifdef MXFS_HAVE_FILE_KATTR
 #define mxfs_fileattr file_kattr
 #else
@@ -148,6 +153,16 @@ static inline int mxfs_vfs_create(struct dentry *dir, struct dentry *child, umod
 	return vfs_create(&nop_mnt_idmap, child, mode, NULL);
 #else
 	return vfs_create(&nop_mnt_idmap, d_inode(dir), child, mode, true);
+#endif
+}
+
+/* A lower file system's own ->create. */
+static inline int mxfs_call_create(struct inode *dir, struct dentry *child, umode_t mode)
+{
+#ifdef MXFS_HAVE_CREATE_NO_EXCL
+	return dir->i_op->create(&nop_mnt_idmap, dir, child, mode);
+#else
+	return dir->i_op->create(&nop_mnt_idmap, dir, child, mode, true);
 #endif
 }
 

@@ -95,7 +95,6 @@ struct mxfs_geometry {
  * struct mxfs_gate - what may be passed while it is open, and is closed by waiting for all inside
  * @open: set with release and read with acquire: who is inside sees what opening came after
  * @inside: who entered less who left, on this processor; only the sum means something
- * @emptied: closing waits here
  *
  * Passing costs two additions to a counter of this processor and no memory barrier, because a gate is
  * passed in every operation and closed once in a change of owner. Closing pays for it with an
@@ -106,7 +105,13 @@ struct mxfs_geometry {
 struct mxfs_gate {
 	bool open;
 	unsigned int __percpu *inside;
-	wait_queue_head_t emptied;
+};
+
+/* What every operation writes: of each processor its own, and together. */
+struct mxfs_cpu {
+	unsigned int inside[3]; /* the gates */
+	/* by read(2) and write(2), through XFS's page cache */
+	u64 bytes_read, bytes_written;
 };
 
 enum mxfs_cmd_kind {
@@ -122,6 +127,18 @@ enum mxfs_cmd_kind {
  * @state_lock. What has started is inside a gate.
  */
 struct mxfs_sb {
+	/* what every operation looks at, and seldom changes: one cache line (x86-64) */
+	struct mxfs_gate op_gate;
+	enum mxfs_state state;
+	bool frozen; /* the daemon is gone; nothing starts until a new one is ready */
+	unsigned long lease_end; /* jiffies; nothing starts past it */
+	u64 attach_seq; /* counts attaches; stamps dentries and attributes */
+	struct vfsmount *lower; /* valid while attached (inside a gate) */
+	unsigned long last_op; /* jiffies when an operation last ended */
+	struct mxfs_cpu __percpu *cpu;
+
+	u64 others_seq; /* mxfs_opens.c */
+	u32 others_count;
 	struct super_block *sb;
 	struct list_head list; /* mxfs_mounts, under mxfs_mounts_lock */
 	u32 id;
@@ -134,20 +151,13 @@ struct mxfs_sb {
 	const struct cred *cred; /* for what the module does on its own account */
 
 	/* gates */
-	struct mxfs_gate op_gate;
 	struct mxfs_gate fault_gate;
 	struct mxfs_gate wb_gate;
-	enum mxfs_state state;
-	bool frozen; /* the daemon is gone; nothing starts until a new one is ready */
-	unsigned long lease_end; /* jiffies; nothing starts past it */
 	struct mutex state_lock;
 	wait_queue_head_t wait; /* state, frozen, lease */
 	atomic_t waiters;
-	unsigned long last_op; /* jiffies when an operation last ended */
 
-	/* lower file system, valid while attached (inside a gate) */
-	struct vfsmount *lower;
-	u64 attach_seq; /* counts attaches; stamps dentries and attributes */
+	/* lower file system */
 	struct file *claim; /* exclusive hold on the device while detached */
 	spinlock_t lower_lock; /* the two lists, and ->lower of their members */
 	struct list_head lower_inodes;
@@ -170,9 +180,7 @@ struct mxfs_sb {
 	bool told_changed; /* since it was written; under lower_lock */
 	u32 told_count; /* in the list on disk */
 	struct mutex others_lock;
-	struct mxfs_file_id *others; /* the other nodes' lists, sorted, as of others_seq */
-	u32 others_count;
-	u64 others_seq;
+	struct mxfs_file_id *others; /* the other nodes' lists, sorted, others_count of them, as of others_seq */
 
 	/* daemon (mxfs_daemon.c, mxfs_netlink.c) */
 	struct pid *daemon_pid;
@@ -205,8 +213,6 @@ struct mxfs_sb {
 
 	/* statistics */
 	struct mxfs_stats stats;
-	/* by read(2) and write(2), through XFS's page cache */
-	u64 __percpu *bytes_read, *bytes_written;
 	spinlock_t stats_lock;
 	u32 changes[MXFS_CHANGES]; /* microseconds an operation waited for ownership, ring */
 	u32 nr_changes;
@@ -227,18 +233,20 @@ struct mxfs_orphan {
 
 /* A lower file that is open on behalf of an upper one, and reopened after each attach. */
 struct mxfs_open {
+	struct mxfs_sb *sbi;
 	struct list_head lower_entry; /* sbi->lower_files while ->lower is set */
 	struct file *lower;
 	struct inode *inode;
 };
+
+#define MXFS_REMOVED (-1)
 
 /**
  * struct mxfs_inode - an inode that outlives its lower inode
  * @lower:	lower dentry, or NULL; set and cleared under sbi->lower_lock, and never cleared
  * while a gate is held that keeps detaching away
  * @attr_seq:	attach_seq of the last copy of the attributes
- * @opens:	open files here; under vfs_inode.i_lock
- * @unlinked:	the last link went away while nothing had it open; under vfs_inode.i_lock
+ * @opens:	open files here; or MXFS_REMOVED when the last link went while there was none
  * @kept:	@orphan is set
  * @shared:	it has an extra link in .mxfs/orphans that is for every node that has it open
  * @fh:		how to find it again after the next attach (exportfs)
@@ -253,8 +261,7 @@ struct mxfs_inode {
 	struct inode vfs_inode;
 	struct dentry *lower;
 	u64 attr_seq;
-	unsigned int opens;
-	bool unlinked;
+	atomic_t opens;
 	bool kept;
 	bool shared;
 	struct list_head lower_entry; /* sbi->lower_inodes while ->lower is set */
@@ -281,6 +288,24 @@ static inline struct mxfs_inode *MXFS_I(const struct inode *inode)
 static inline struct mxfs_sb *MXFS_ISB(const struct inode *inode)
 {
 	return MXFS_SB(inode->i_sb);
+}
+
+static inline bool mxfs_is_open(const struct mxfs_inode *mi)
+{
+	return atomic_read(&mi->opens) > 0;
+}
+
+static inline bool mxfs_is_removed(const struct mxfs_inode *mi)
+{
+	return atomic_read(&mi->opens) < 0;
+}
+
+static inline struct mxfs_sb *mxfs_file_sb(const struct file *file)
+{
+	const struct mxfs_open *open = READ_ONCE(file->private_data);
+
+	/* On the way to the lower file anyway; the inode and its superblock are not. */
+	return likely(open) ? open->sbi : MXFS_ISB(file_inode(file));
 }
 
 /* Links in .mxfs/orphans, which keep a file and are no names of it. */
@@ -416,6 +441,7 @@ struct inode *mxfs_iget(struct super_block *sb, struct dentry *lower, bool creat
 struct dentry *mxfs_find_lower(struct inode *inode);
 void mxfs_set_lower(struct inode *inode, struct dentry *lower) __mxfs_hot;
 struct dentry *mxfs_take_lower(struct mxfs_inode *mi) __mxfs_hot;
+void mxfs_distrust(struct inode *inode);
 void mxfs_copy_attr(struct inode *inode, const struct inode *lower) __mxfs_hot;
 void mxfs_copy_written(struct inode *inode, const struct inode *lower);
 void mxfs_copy_links(struct inode *inode, const struct inode *lower) __mxfs_hot;
@@ -466,6 +492,7 @@ static inline int mxfs_refresh_attr(struct inode *inode)
 extern const struct dentry_operations mxfs_dops;
 extern const struct file_operations mxfs_dir_fops;
 struct dentry *mxfs_connected_lower(struct inode *dir);
+void mxfs_distrust_names(struct inode *dir);
 
 /* mxfs_file.c */
 extern const struct file_operations mxfs_file_fops;
@@ -550,8 +577,15 @@ int mxfs_orphan_prepare(struct inode *inode) __mxfs_hot;
 void mxfs_orphan_abort(struct inode *inode);
 int mxfs_orphan_keep(struct inode *inode);
 void mxfs_orphan_closed(struct inode *inode);
+bool mxfs_orphan_count_open(struct inode *inode);
 void mxfs_reap_all(struct mxfs_sb *sbi);
 void mxfs_reap_workfn(struct work_struct *work);
+
+/* One more open file. Return: false when it was removed. */
+static inline bool mxfs_count_open(struct inode *inode)
+{
+	return likely(atomic_inc_unless_negative(&MXFS_I(inode)->opens)) || mxfs_orphan_count_open(inode);
+}
 
 /* mxfs_export.c */
 extern const struct export_operations mxfs_export_ops;

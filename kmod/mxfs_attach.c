@@ -517,6 +517,17 @@ void mxfs_dead_workfn(struct work_struct *work)
 		mxfs_err(sbi, "the device is still busy after the shutdown");
 }
 
+/* What the VFS knows is no answer any more, although XFS is not unmounted yet. */
+static void mxfs_distrust_all(struct mxfs_sb *sbi)
+{
+	struct mxfs_inode *mi;
+
+	spin_lock(&sbi->lower_lock);
+	list_for_each_entry(mi, &sbi->lower_inodes, lower_entry)
+		mxfs_distrust(&mi->vfs_inode);
+	spin_unlock(&sbi->lower_lock);
+}
+
 /**
  * mxfs_shutdown - stop this mount for good
  * @sbi: the mount
@@ -539,6 +550,7 @@ void mxfs_shutdown(struct mxfs_sb *sbi, const char *why)
 	mxfs_err(sbi, "shutting down: %s; unmount it and mount it again", why);
 	mxfs_set_state(sbi, MXFS_STATE_DEAD);
 	mutex_unlock(&sbi->state_lock);
+	mxfs_distrust_all(sbi);
 
 	/* The innermost gate keeps ->lower from going away under us; it is closed last. */
 	if (mxfs_gate_enter(&sbi->wb_gate)) {

@@ -35,8 +35,8 @@ static int mxfs_status_show(struct seq_file *m, void *v)
 	int cpu;
 
 	for_each_possible_cpu(cpu) {
-		read += *per_cpu_ptr(sbi->bytes_read, cpu);
-		written += *per_cpu_ptr(sbi->bytes_written, cpu);
+		read += per_cpu_ptr(sbi->cpu, cpu)->bytes_read;
+		written += per_cpu_ptr(sbi->cpu, cpu)->bytes_written;
 	}
 	seq_printf(m,
 		   "device %s\nmount %u\nuuid %pU\nstate %s\nfrozen %d\nepoch %llu\nkey %016llx\n",

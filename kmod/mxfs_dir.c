@@ -3,17 +3,60 @@
  * mxfs: names.
  *
  * A dentry is stamped with the attach it was last compared in. While this node owns the volume,
- * every change of a name goes through here, so a stamp of the present attach needs no second look;
- * after another node had the volume, the name is looked up again below and the dentry is dropped
- * when it means something else now.
+ * every change of a name goes through here, so a stamp of the present attach needs no second look, and the
+ * VFS does not ask for one: DCACHE_OP_REVALIDATE is set when the attach ends. After another node had the
+ * volume, the name is looked up again below and the dentry is dropped when it means something else now.
  */
 #include <linux/namei.h>
 #include <linux/security.h>
 #include "mxfs.h"
 
+static void mxfs_ask_about(struct dentry *dentry, bool ask)
+{
+	spin_lock(&dentry->d_lock);
+	if (ask)
+		dentry->d_flags |= DCACHE_OP_REVALIDATE;
+	else
+		dentry->d_flags &= ~DCACHE_OP_REVALIDATE;
+	spin_unlock(&dentry->d_lock);
+}
+
+/* Inside the operation gate: the name means below what it means here, and need not be asked about in this attach. */
 static void mxfs_stamp(struct dentry *dentry)
 {
 	dentry->d_time = MXFS_SB(dentry->d_sb)->attach_seq;
+	if (unlikely(dentry->d_flags & DCACHE_OP_REVALIDATE))
+		mxfs_ask_about(dentry, false);
+}
+
+/* A new dentry, which nobody else sees yet; it gets into the cache with a stamp, or not at all. */
+static int __mxfs_hot mxfs_d_init(struct dentry *dentry)
+{
+	dentry->d_flags &= ~DCACHE_OP_REVALIDATE;
+	return 0;
+}
+
+/**
+ * mxfs_distrust_names - have the VFS ask about all names that are known in a directory
+ * @dir: upper, under lower_lock
+ *
+ * At the end of an attach, when the gates are closed and nobody stamps a name.
+ */
+void mxfs_distrust_names(struct inode *dir)
+{
+	struct dentry *dentry, *child;
+
+	spin_lock(&dir->i_lock);
+	for_each_alias(dentry, dir) {
+		spin_lock(&dentry->d_lock);
+		hlist_for_each_entry(child, &dentry->d_children, d_sib) {
+			spin_lock_nested(&child->d_lock, DENTRY_D_LOCK_NESTED);
+			child->d_flags |= DCACHE_OP_REVALIDATE;
+			spin_unlock(&child->d_lock);
+		}
+		spin_unlock(&dentry->d_lock);
+	}
+	spin_unlock(&dir->i_lock);
 }
 
 /*
@@ -129,6 +172,7 @@ static int __mxfs_hot mxfs_d_revalidate(struct dentry *dentry, unsigned int flag
 }
 
 const struct dentry_operations mxfs_dops = {
+	.d_init = mxfs_d_init,
 	.d_revalidate = mxfs_d_revalidate,
 };
 
@@ -174,6 +218,38 @@ struct mxfs_new {
 	struct inode *existing;
 };
 
+/*
+ * May the caller change names in this lower directory? The VFS has checked the upper one and holds its lock. But another node
+ * may have owned the volume between that and the gate, and may have changed who may do what: permissions are looked at once
+ * more, as they are in this attach.
+ */
+static int mxfs_may_change(struct inode *ldir)
+{
+	if (IS_DEADDIR(ldir))
+		return -ENOENT;
+	if (IS_IMMUTABLE(ldir))
+		return -EPERM;
+	/* What it finds first; most names are changed by whom the directory belongs to. */
+	if (likely(uid_eq(current_fsuid(), ldir->i_uid) && (ldir->i_mode & 0300) == 0300))
+		return 0;
+	return generic_permission(&nop_mnt_idmap, ldir, MAY_WRITE | MAY_EXEC);
+}
+
+/*
+ * What vfs_create() does for the lower name, with the lower directory locked. As for mxfs_unlink_lower(), the rest is above;
+ * the set-group-ID bit depends on the directory as it is now.
+ */
+static int mxfs_create_lower(struct dentry *lower_dir, struct dentry *lower, umode_t mode)
+{
+	struct inode *ldir = d_inode(lower_dir);
+	int err;
+
+	err = mxfs_may_change(ldir);
+	if (err)
+		return err;
+	return mxfs_call_create(ldir, lower, mode_strip_sgid(&nop_mnt_idmap, ldir, mode));
+}
+
 static int mxfs_make_lower(struct dentry *lower_dir, struct dentry **lower,
 			   const struct mxfs_new *new)
 {
@@ -187,7 +263,7 @@ static int mxfs_make_lower(struct dentry *lower_dir, struct dentry **lower,
 	}
 	switch (new->mode & S_IFMT) {
 	case S_IFREG:
-		return mxfs_vfs_create(lower_dir, *lower, new->mode);
+		return mxfs_create_lower(lower_dir, *lower, new->mode);
 	case S_IFDIR:
 		return mxfs_vfs_mkdir(lower_dir, lower, new->mode);
 	case S_IFLNK:
@@ -332,22 +408,15 @@ static int mxfs_link(struct dentry *old, struct inode *dir, struct dentry *dentr
 	return mxfs_make(dir, dentry, &(struct mxfs_new){ .existing = d_inode(old) });
 }
 
-/*
- * The VFS has checked the upper directory and holds its lock. But another node may have owned the volume
- * between that and the gate, and may have changed who may do what: permissions are looked at once more, as
- * they are in this attach.
- */
-static int mxfs_may_unlink(struct inode *dir, struct inode *inode)
+/* Is the caller allowed to remove this name? As mxfs_may_change(). */
+static int mxfs_may_unlink(struct inode *ldir, struct inode *linode)
 {
-	int err;
+	int err = mxfs_may_change(ldir);
 
-	err = mxfs_refresh_attr(dir) ?: mxfs_refresh_attr(inode);
-	if (!err)
-		err = generic_permission(&nop_mnt_idmap, dir, MAY_WRITE | MAY_EXEC);
 	if (err)
 		return err;
-	if (IS_IMMUTABLE(dir) || IS_APPEND(dir) || IS_IMMUTABLE(inode) || IS_APPEND(inode) ||
-	    check_sticky(&nop_mnt_idmap, dir, inode))
+	if (IS_APPEND(ldir) || IS_IMMUTABLE(linode) || IS_APPEND(linode) ||
+	    check_sticky(&nop_mnt_idmap, ldir, linode))
 		return -EPERM;
 	return 0;
 }
@@ -387,7 +456,7 @@ static bool mxfs_remove_known(struct dentry *lower_dir, struct dentry *dentry, s
 	       !memcmp(known->d_name.name, dentry->d_name.name, dentry->d_name.len);
 	if (likely(same)) {
 		*err = mxfs_unlink_lower(lower_dir, known);
-		if (!*err && !(MXFS_I(inode)->unlinked && !d_inode(known)->i_nlink))
+		if (!*err && !(mxfs_is_removed(MXFS_I(inode)) && !d_inode(known)->i_nlink))
 			d_drop(known);
 	}
 	inode_unlock(d_inode(lower_dir));
@@ -433,7 +502,7 @@ static int __mxfs_hot mxfs_remove(struct inode *dir, struct dentry *dentry, bool
 		goto out;
 	}
 	if (!is_dir) {
-		err = mxfs_may_unlink(dir, inode) ?: mxfs_orphan_prepare(inode);
+		err = mxfs_may_unlink(d_inode(lower_dir), d_inode(known)) ?: mxfs_orphan_prepare(inode);
 		if (err)
 			goto out;
 	}
@@ -559,9 +628,14 @@ static int mxfs_rename(struct mnt_idmap *idmap, struct inode *old_dir, struct de
 	if (!err) {
 		mxfs_copy_attr(old_dir, d_inode(lower_old_dir));
 		mxfs_copy_attr(new_dir, d_inode(lower_new_dir));
-		/* VFS moves the upper dentries after this; both names are of this attach then. */
+		/*
+		 * VFS moves the upper dentries after this; both names are of this attach then. Whoever goes through
+		 * the directories meanwhile (mxfs_distrust_names()) may see them in neither: they are asked about.
+		 */
 		mxfs_stamp(old_dentry);
 		mxfs_stamp(new_dentry);
+		mxfs_ask_about(old_dentry, true);
+		mxfs_ask_about(new_dentry, true);
 	}
 	mxfs_end_rename(&r);
 out_victim:

@@ -37,7 +37,7 @@ struct mxfs_aio {
 int mxfs_file_cache_create(void)
 {
 	/* Not shared with a later cache of the same size, which would keep it, and its name, after us. */
-	mxfs_open_cachep = KMEM_CACHE(mxfs_open, SLAB_NO_MERGE);
+	mxfs_open_cachep = KMEM_CACHE(mxfs_open, SLAB_NO_MERGE | SLAB_HWCACHE_ALIGN);
 	if (!mxfs_open_cachep)
 		return -ENOMEM;
 	mxfs_aio_cachep = KMEM_CACHE(mxfs_aio, SLAB_NO_MERGE);
@@ -57,7 +57,6 @@ void mxfs_file_cache_destroy(void)
 int mxfs_open(struct inode *inode, struct file *file)
 {
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
-	struct mxfs_inode *mi = MXFS_I(inode);
 	struct dentry *lower;
 	int err;
 
@@ -70,15 +69,11 @@ int mxfs_open(struct inode *inode, struct file *file)
 	if (err)
 		return err;
 	lower = mxfs_lower(inode);
-	if (IS_ERR(lower) && S_ISREG(inode->i_mode))
+	if (IS_ERR(lower) && S_ISREG(inode->i_mode) && !mxfs_is_removed(MXFS_I(inode)))
 		err = PTR_ERR(lower);
-	spin_lock(&inode->i_lock);
-	/* As if it had come a moment later; where it would make the file then, the VFS begins again. */
-	if (mi->unlinked)
+	else if (!mxfs_count_open(inode))
+		/* As if it had come a moment later; where it would make the file then, the VFS begins again. */
 		err = file->f_flags & O_CREAT ? -ESTALE : -ENOENT;
-	if (!err)
-		mi->opens++;
-	spin_unlock(&inode->i_lock);
 	mxfs_leave(sbi);
 	if (err)
 		return err;
@@ -93,16 +88,12 @@ int mxfs_release(struct inode *inode, struct file *file)
 {
 	struct mxfs_inode *mi = MXFS_I(inode);
 	struct mxfs_open *open = file->private_data;
-	bool last;
 
 	if (open) {
 		mxfs_close_lower(open);
 		kmem_cache_free(mxfs_open_cachep, open);
 	}
-	spin_lock(&inode->i_lock);
-	last = !--mi->opens;
-	spin_unlock(&inode->i_lock);
-	if (last && mxfs_extra_links(mi))
+	if (atomic_dec_and_test(&mi->opens) && mxfs_extra_links(mi))
 		mxfs_orphan_closed(inode);
 	return 0;
 }
@@ -119,7 +110,7 @@ int mxfs_release(struct inode *inode, struct file *file)
  */
 struct file *mxfs_open_lower(struct mxfs_open *open, int flags, const struct cred *cred)
 {
-	struct mxfs_sb *sbi = MXFS_ISB(open->inode);
+	struct mxfs_sb *sbi = open->sbi;
 	struct file *file, *other;
 	struct path path;
 
@@ -152,7 +143,7 @@ struct file *mxfs_open_lower(struct mxfs_open *open, int flags, const struct cre
 /* The slow path of mxfs_close_lower(); detaching may be faster. */
 void mxfs_put_lower(struct mxfs_open *open)
 {
-	struct mxfs_sb *sbi = MXFS_ISB(open->inode);
+	struct mxfs_sb *sbi = open->sbi;
 	struct file *lower;
 
 	spin_lock(&sbi->lower_lock);
@@ -179,6 +170,7 @@ static struct mxfs_open *mxfs_get_open(struct file *file)
 		return NULL;
 	INIT_LIST_HEAD(&open->lower_entry);
 	open->inode = file_inode(file);
+	open->sbi = MXFS_ISB(open->inode);
 	/* Two threads may come here with one open file. */
 	other = cmpxchg(&file->private_data, NULL, open);
 	if (!other)
@@ -389,8 +381,8 @@ static noinline ssize_t mxfs_read_on(struct kiocb *iocb, struct iov_iter *to, st
 
 static ssize_t mxfs_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
-	struct inode *inode = file_inode(iocb->ki_filp);
-	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	struct file *file = iocb->ki_filp;
+	struct mxfs_sb *sbi = mxfs_file_sb(file);
 	struct file *lower;
 	ssize_t ret;
 
@@ -399,12 +391,12 @@ static ssize_t mxfs_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	ret = mxfs_enter(sbi);
 	if (ret)
 		return ret;
-	lower = mxfs_lower_file(iocb->ki_filp);
+	lower = mxfs_lower_file(file);
 	if (IS_ERR(lower)) {
 		ret = PTR_ERR(lower);
 		goto out;
 	}
-	if (likely(is_sync_kiocb(iocb) && !inode->i_mapping->nrpages)) {
+	if (likely(is_sync_kiocb(iocb) && !file->f_mapping->nrpages)) {
 		ret = mxfs_rw_nofault(iocb, to, lower, false);
 		if (unlikely(ret == -EFAULT ||
 			     (ret > 0 && iov_iter_count(to) &&
@@ -414,7 +406,7 @@ static ssize_t mxfs_read_iter(struct kiocb *iocb, struct iov_iter *to)
 		ret = mxfs_read_on(iocb, to, lower, 0);
 	}
 	if (ret > 0)
-		this_cpu_add(*sbi->bytes_read, ret);
+		this_cpu_add(sbi->cpu->bytes_read, ret);
 out:
 	mxfs_leave(sbi);
 	return ret;
@@ -527,7 +519,7 @@ static ssize_t mxfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	if (!total && ret < 0)
 		total = ret;
 	if (total > 0)
-		this_cpu_add(*sbi->bytes_written, total);
+		this_cpu_add(sbi->cpu->bytes_written, total);
 out:
 	mxfs_leave(sbi);
 	inode_unlock(inode);

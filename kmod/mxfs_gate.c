@@ -6,31 +6,23 @@
  */
 #include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
+#include <linux/wait_bit.h>
 #include "mxfs.h"
-
-static int mxfs_gate_init(struct mxfs_gate *gate)
-{
-	gate->open = false;
-	init_waitqueue_head(&gate->emptied);
-	gate->inside = alloc_percpu(unsigned int);
-	return gate->inside ? 0 : -ENOMEM;
-}
 
 int mxfs_gates_init(struct mxfs_sb *sbi)
 {
-	if (mxfs_gate_init(&sbi->op_gate) || mxfs_gate_init(&sbi->fault_gate) ||
-	    mxfs_gate_init(&sbi->wb_gate)) {
-		mxfs_gates_destroy(sbi);
+	sbi->cpu = alloc_percpu(struct mxfs_cpu);
+	if (!sbi->cpu)
 		return -ENOMEM;
-	}
+	sbi->op_gate.inside = &sbi->cpu->inside[0];
+	sbi->fault_gate.inside = &sbi->cpu->inside[1];
+	sbi->wb_gate.inside = &sbi->cpu->inside[2];
 	return 0;
 }
 
 void mxfs_gates_destroy(struct mxfs_sb *sbi)
 {
-	free_percpu(sbi->wb_gate.inside);
-	free_percpu(sbi->fault_gate.inside);
-	free_percpu(sbi->op_gate.inside);
+	free_percpu(sbi->cpu);
 }
 
 void mxfs_gate_open(struct mxfs_gate *gate)
@@ -61,7 +53,7 @@ void mxfs_gate_close(struct mxfs_gate *gate)
 {
 	WRITE_ONCE(gate->open, false);
 	synchronize_rcu_expedited();
-	wait_event(gate->emptied, !mxfs_gate_inside(gate));
+	wait_var_event(gate, !mxfs_gate_inside(gate));
 	/* Pairs with the barrier in mxfs_gate_left_closed(): what was done inside is done. */
 	smp_mb();
 }
@@ -72,7 +64,9 @@ void mxfs_gate_left_closed(struct mxfs_gate *gate)
 	/* Pairs with the barrier in mxfs_gate_close(). */
 	smp_mb();
 	this_cpu_dec(*gate->inside);
-	wake_up_all(&gate->emptied);
+	/* wake_up_var() looks for who waits without a lock: who came to wait before sees the counter. */
+	smp_mb();
+	wake_up_var(gate);
 }
 
 static void mxfs_account_wait(struct mxfs_sb *sbi, ktime_t start)

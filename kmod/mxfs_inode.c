@@ -51,13 +51,13 @@ struct inode *mxfs_alloc_inode(struct super_block *sb)
 	INIT_LIST_HEAD(&mi->cached_entry);
 	INIT_LIST_HEAD(&mi->wb.lower_entry);
 	mi->wb.lower = NULL;
+	mi->wb.sbi = MXFS_SB(sb);
 	mi->wb.inode = &mi->vfs_inode;
 	mi->ino = 0;
 	mi->fh_words = 0;
 	mi->fh_type = 0;
 	mi->attr_seq = 0;
-	mi->opens = 0;
-	mi->unlinked = false;
+	atomic_set(&mi->opens, 0);
 	mi->orphan = NULL;
 	mi->kept = false;
 	mi->shared = false;
@@ -88,6 +88,18 @@ static void mxfs_permit_fast(struct inode *inode, bool fast)
 }
 
 /**
+ * mxfs_distrust - have the VFS ask for what it knows of a directory
+ * @inode: any upper inode, under lower_lock
+ */
+void mxfs_distrust(struct inode *inode)
+{
+	if (!S_ISDIR(inode->i_mode))
+		return;
+	mxfs_permit_fast(inode, false);
+	mxfs_distrust_names(inode);
+}
+
+/**
  * mxfs_take_lower - take an inode's lower dentry away
  * @mi: the inode, with one
  *
@@ -101,7 +113,7 @@ struct dentry *mxfs_take_lower(struct mxfs_inode *mi)
 
 	mi->lower = NULL;
 	list_del_init(&mi->lower_entry);
-	mxfs_permit_fast(&mi->vfs_inode, false);
+	mxfs_distrust(&mi->vfs_inode);
 	return lower;
 }
 

@@ -113,8 +113,8 @@ static int mxfs_put_stats(struct sk_buff *skb, struct mxfs_sb *sbi)
 	stats = sbi->stats;
 	spin_unlock(&sbi->stats_lock);
 	for_each_possible_cpu(cpu) {
-		stats.through_bytes_read += *per_cpu_ptr(sbi->bytes_read, cpu);
-		stats.through_bytes_written += *per_cpu_ptr(sbi->bytes_written, cpu);
+		stats.through_bytes_read += per_cpu_ptr(sbi->cpu, cpu)->bytes_read;
+		stats.through_bytes_written += per_cpu_ptr(sbi->cpu, cpu)->bytes_written;
 	}
 	return nla_put(skb, MXFS_A_STATS, sizeof(stats), &stats);
 }

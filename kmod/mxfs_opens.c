@@ -51,7 +51,7 @@ static bool mxfs_opens_wanted(struct mxfs_sb *sbi)
 /* A file that has a link in .mxfs/orphans for this node alone needs no other node's care. */
 static bool mxfs_opens_counts(struct mxfs_inode *mi)
 {
-	return READ_ONCE(mi->opens) && !READ_ONCE(mi->kept) && S_ISREG(mi->vfs_inode.i_mode);
+	return mxfs_is_open(mi) && !READ_ONCE(mi->kept) && S_ISREG(mi->vfs_inode.i_mode);
 }
 
 /**

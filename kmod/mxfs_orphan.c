@@ -194,10 +194,10 @@ static int mxfs_orphan_share(struct inode *inode)
  */
 int mxfs_orphan_prepare(struct inode *inode)
 {
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	struct mxfs_inode *mi = MXFS_I(inode);
 	struct mxfs_file_id id = mxfs_file_id(inode);
-	bool open;
-	int err;
+	int err, opens;
 
 	if (!S_ISREG(inode->i_mode))
 		return 0;
@@ -206,25 +206,41 @@ int mxfs_orphan_prepare(struct inode *inode)
 		return err;
 	if (inode->i_nlink > 1)
 		return 0;
-	if (!mi->shared && mxfs_open_elsewhere(MXFS_ISB(inode), &id)) {
+	if (!mi->shared && mxfs_open_elsewhere(sbi, &id)) {
 		err = mxfs_orphan_share(inode);
 		if (err)
 			return err;
 	}
-	spin_lock(&inode->i_lock);
-	open = mi->opens;
-	if (!open)
-		mi->unlinked = true;
-	spin_unlock(&inode->i_lock);
-	return open && !mxfs_extra_links(mi) ? mxfs_orphan_keep(inode) : 0;
+	opens = atomic_cmpxchg(&mi->opens, 0, MXFS_REMOVED);
+	if (unlikely(opens < 0)) {
+		/* Marked: for good, or by mxfs_orphan_closed() for as long as it has the lock. */
+		mutex_lock(&sbi->orphan_lock);
+		opens = atomic_cmpxchg(&mi->opens, 0, MXFS_REMOVED);
+		mutex_unlock(&sbi->orphan_lock);
+	}
+	return opens > 0 && !mxfs_extra_links(mi) ? mxfs_orphan_keep(inode) : 0;
 }
 
 /* The name stayed after all. The extra link, if one was made, goes when the file is closed. */
 void mxfs_orphan_abort(struct inode *inode)
 {
-	spin_lock(&inode->i_lock);
-	MXFS_I(inode)->unlinked = false;
-	spin_unlock(&inode->i_lock);
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+
+	mutex_lock(&sbi->orphan_lock);
+	atomic_cmpxchg(&MXFS_I(inode)->opens, MXFS_REMOVED, 0);
+	mutex_unlock(&sbi->orphan_lock);
+}
+
+/* The slow path of mxfs_count_open(): removed, or mxfs_orphan_closed() is just finding out. */
+bool mxfs_orphan_count_open(struct inode *inode)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	bool counted;
+
+	mutex_lock(&sbi->orphan_lock);
+	counted = atomic_inc_unless_negative(&MXFS_I(inode)->opens);
+	mutex_unlock(&sbi->orphan_lock);
+	return counted;
 }
 
 /*
@@ -312,18 +328,20 @@ void mxfs_orphan_closed(struct inode *inode)
 	struct mxfs_inode *mi = MXFS_I(inode);
 	struct mxfs_orphan *orphan = NULL;
 	bool shared = false;
+	int opens;
 
 	mutex_lock(&sbi->orphan_lock);
-	spin_lock(&inode->i_lock);
-	if (!mi->opens) {
+	/* Who opens it or removes its name meanwhile finds it marked, and waits for the lock. */
+	opens = atomic_cmpxchg(&mi->opens, 0, MXFS_REMOVED);
+	if (opens <= 0) {
 		orphan = mi->orphan;
 		mi->orphan = NULL;
 		WRITE_ONCE(mi->kept, false);
 		shared = mi->shared;
-		/* It may have no other link: nobody opens it any more, not even through /proc. */
-		mi->unlinked = !inode->i_nlink;
+		/* Where it has no other link, nobody opens it any more, not even through /proc. */
+		if (!opens && inode->i_nlink)
+			atomic_set(&mi->opens, 0);
 	}
-	spin_unlock(&inode->i_lock);
 	if (orphan)
 		list_add_tail(&orphan->entry, &sbi->reap);
 	mutex_unlock(&sbi->orphan_lock);
@@ -446,7 +464,7 @@ static void mxfs_sweep_one(struct mxfs_sb *sbi, struct dentry *dir, const char *
 	if (!mxfs_parse_shared(name, &id))
 		return;
 	inode = mxfs_known(sbi->sb, &id);
-	if ((inode && READ_ONCE(MXFS_I(inode)->opens)) || mxfs_open_elsewhere(sbi, &id)) {
+	if ((inode && mxfs_is_open(MXFS_I(inode))) || mxfs_open_elsewhere(sbi, &id)) {
 		WRITE_ONCE(sbi->sweep, true);
 		goto out;
 	}

@@ -127,8 +127,6 @@ void mxfs_sb_put(struct mxfs_sb *sbi)
 		destroy_workqueue(sbi->wq);
 	mxfs_gates_destroy(sbi);
 	kvfree(sbi->others);
-	free_percpu(sbi->bytes_read);
-	free_percpu(sbi->bytes_written);
 	if (sbi->cred)
 		put_cred(sbi->cred);
 	kfree(sbi->opts.iface);
@@ -177,10 +175,8 @@ static struct mxfs_sb *mxfs_sb_alloc(void)
 	/* Nothing may start before the daemon has extended the lease. */
 	sbi->lease_end = jiffies;
 	sbi->cred = prepare_kernel_cred(&init_task);
-	sbi->bytes_read = alloc_percpu(u64);
-	sbi->bytes_written = alloc_percpu(u64);
 	sbi->wq = alloc_ordered_workqueue("mxfs/%u", 0, sbi->id);
-	if (!sbi->cred || !sbi->bytes_read || !sbi->bytes_written || !sbi->wq) {
+	if (!sbi->cred || !sbi->wq) {
 		mxfs_sb_put(sbi);
 		return NULL;
 	}

@@ -29,7 +29,8 @@ def run(stage):
     nameless.ok("link 1 briefly")
     reader.ok("open 1 briefly r")
     reader.ok("unlink briefly")
-    n1.run(f"touch {PLACE}/one")
+    # Names that the node knows, one of them not to be there.
+    n1.run(f"mkdir {PLACE}/folder && echo three >{PLACE}/folder/three && ! ls {PLACE}/folder/three {PLACE}/folder/none {PLACE}/two 2>/dev/null")
     stage.same(stage.owner(), n1, "the owner")
     keys = stage.keys(n1)
     mine = stage.holder(n1)
@@ -49,7 +50,8 @@ def run(stage):
     keeper.fails("touch 1 0", "SIGBUS")
     keeper.close()
     nameless.close()
-    for command in (f"cat {PLACE}/one", f"ls {PLACE}/two", f"echo x >{PLACE}/new", f"stat {PLACE}/two"):
+    for command in (f"cat {PLACE}/one", f"ls {PLACE}/two", f"echo x >{PLACE}/new", f"stat {PLACE}/two", f"stat {PLACE}/folder/none",
+                    f"cat {PLACE}/folder/three", f"cd {PLACE}/folder"):
         done = n1.run(command, check=False, timeout=30)
         stage.check(done.rc != 0 and "Input/output error" in done.err, f"'{command}' on a fenced node: status {done.rc}, {done.err}")
     lines = [line for line in stage.kernel_log(n1, mark).splitlines() if "mxfs (" in line and "shutting down" in line]

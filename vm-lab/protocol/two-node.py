@@ -15,6 +15,7 @@ def run(stage):
     stage.mount(n1)
     stage.mount(n2)
     _write_and_read(stage, n1, n2)
+    _known_names(stage, n1, n2)
     stage.marker("SELFTEST: two-node write and read ok")
     _open_files(stage, n1, n2)
     stage.marker("SELFTEST: open files survive ownership changes ok")
@@ -54,6 +55,18 @@ def _write_and_read(stage, n1, n2):
                    f"what {writer.name} sees of the changes of round {number}")
         stage.check(writer.run(f"cd {PLACE}/r{number} && test ! -e a && test ! -e clone && test -d renamed && test $(wc -c <hard) = 982",
                                check=False).rc == 0, "removed, renamed and appended files")
+
+
+def _known_names(stage, n1, n2):
+    """Names that one node knows, and names that it knows not to be there, are what the other one has made of them since."""
+    for here, there in ((n1, n2), (n2, n1)):
+        here.run(f"""mkdir -p {PLACE}/known/a {PLACE}/known/b && cd {PLACE}/known && for name in kept replaced removed moved; do echo old >a/$name; done
+            mv a/moved b/moved && ls -lR >/dev/null && ! ls a/moved a/none a/folder b/folder/in 2>/dev/null""")
+        there.run(f"""cd {PLACE}/known && echo new >b/other && mv b/other a/replaced && rm a/removed && echo new >a/none && mv b/moved b/kept
+            echo new >b/moved && echo new >a/moved && mkdir a/folder b/folder && echo new >b/folder/in""")
+        stage.same(here.run(f"cd {PLACE}/known && cat a/kept a/replaced a/none a/moved b/kept b/moved b/folder/in && rmdir a/folder && "
+                            "! ls a/removed 2>/dev/null").out, "old\nnew\nnew\nnew\nold\nnew\nnew\n", f"what {here.name} finds under names it knew")
+        here.run(f"rm -r {PLACE}/known")
 
 
 def _open_files(stage, n1, n2):
