@@ -40,7 +40,8 @@ static int __mxfs_hot mxfs_d_init(struct dentry *dentry)
  * mxfs_distrust_names - have the VFS ask about all names that are known in a directory
  * @dir: upper, under lower_lock
  *
- * At the end of an attach, when the gates are closed and nobody stamps a name.
+ * At the end of an attach, when the gates are closed and nobody stamps a name; and at once when the mount is shut down,
+ * where an operation that is still inside may stamp one more: that lasts until the gates are closed.
  */
 void mxfs_distrust_names(struct inode *dir)
 {
