@@ -273,6 +273,7 @@ static ssize_t mxfs_aio_submit(struct kiocb *iocb, struct iov_iter *iter, struct
 			       bool write)
 {
 	struct mxfs_sb *sbi = MXFS_ISB(file_inode(iocb->ki_filp));
+	size_t count = iov_iter_count(iter);
 	struct mxfs_aio *aio;
 	ssize_t ret;
 
@@ -286,6 +287,8 @@ static ssize_t mxfs_aio_submit(struct kiocb *iocb, struct iov_iter *iter, struct
 	ret = mxfs_call_lower(&aio->lower, iter, write);
 	if (ret != -EIOCBQUEUED) {
 		iocb->ki_pos = aio->lower.ki_pos;
+		if (ret == -EFAULT)
+			iov_iter_revert(iter, count - iov_iter_count(iter));
 		kmem_cache_free(mxfs_aio_cachep, aio);
 		mxfs_drain_put(sbi);
 	}
@@ -432,20 +435,23 @@ static ssize_t mxfs_copy_chunk(struct iov_iter *from, struct page **page)
 /*
  * One attempt, with the pages of maps out of the way: none may be made, or made writable, between
  * dropping the old ones and the end of the write. It would hold, and later write back, what was
- * there before.
+ * there before. @aio: the caller's memory is good until the request is done.
  */
-static ssize_t mxfs_write_once(struct kiocb *iocb, struct iov_iter *iter, struct file *lower)
+static ssize_t mxfs_write_once(struct kiocb *iocb, struct iov_iter *iter, struct file *lower,
+			       bool aio)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
 	struct address_space *mapping = inode->i_mapping;
-	ssize_t ret;
+	ssize_t ret = 0;
 	loff_t pos;
 
 	filemap_invalidate_lock(mapping);
-	pos = iocb->ki_flags & IOCB_APPEND ? i_size_read(file_inode(lower)) : iocb->ki_pos;
-	ret = mxfs_cache_drop_locked(inode, pos, pos + iov_iter_count(iter) - 1);
-	if (!ret) {
-		if (mxfs_may_aio(iocb))
+	if (unlikely(mapping->nrpages)) {
+		pos = iocb->ki_flags & IOCB_APPEND ? i_size_read(file_inode(lower)) : iocb->ki_pos;
+		ret = mxfs_cache_drop_locked(inode, pos, pos + iov_iter_count(iter) - 1);
+	}
+	if (likely(!ret)) {
+		if (unlikely(aio))
 			ret = mxfs_aio_submit(iocb, iter, lower, true);
 		else
 			ret = mxfs_rw_nofault(iocb, iter, lower, true);
@@ -466,64 +472,74 @@ static ssize_t mxfs_write_chunk(struct kiocb *iocb, struct iov_iter *from, struc
 		return copied;
 	bvec_set_page(&bvec, *page, copied, 0);
 	iov_iter_bvec(&iter, ITER_SOURCE, &bvec, 1, copied);
-	ret = mxfs_write_once(iocb, &iter, lower);
+	ret = mxfs_write_once(iocb, &iter, lower, false);
 	/* What was copied and not written is still the caller's. */
 	iov_iter_revert(from, copied - max_t(ssize_t, ret, 0));
 	return ret;
 }
 
-static ssize_t mxfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
+/*
+ * A write whose source was not all in memory, after the attempt that found that out. @total: what has
+ * been written already.
+ */
+static noinline ssize_t mxfs_write_on(struct kiocb *iocb, struct iov_iter *from, struct file *lower,
+				      ssize_t total)
 {
-	struct inode *inode = file_inode(iocb->ki_filp);
-	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	struct page *page = NULL;
-	ssize_t ret, total = 0;
-	struct file *lower;
 	size_t chunk;
-	int err;
+	ssize_t ret;
 
-	if (!iov_iter_count(from))
-		return 0;
-	inode_lock(inode);
-	err = mxfs_enter(sbi);
-	if (err) {
-		inode_unlock(inode);
-		return err;
-	}
-	lower = mxfs_lower_file(iocb->ki_filp);
-	if (IS_ERR(lower)) {
-		total = PTR_ERR(lower);
-		goto out;
-	}
 	do {
-		if (user_backed_iter(from)) {
-			chunk = min_t(size_t, iov_iter_count(from), MXFS_FAULT_IN_MAX);
-			if (fault_in_iov_iter_readable(from, chunk) == chunk) {
-				ret = -EFAULT;
-				break;
-			}
+		chunk = min_t(size_t, iov_iter_count(from), MXFS_FAULT_IN_MAX);
+		if (fault_in_iov_iter_readable(from, chunk) == chunk) {
+			ret = -EFAULT;
+			break;
 		}
-		ret = mxfs_write_once(iocb, from, lower);
+		ret = mxfs_write_once(iocb, from, lower, false);
 		if (ret == -EFAULT)
 			ret = mxfs_write_chunk(iocb, from, lower, &page);
 		if (ret <= 0)
 			break;
 		total += ret;
-		if (fatal_signal_pending(current)) {
-			ret = -EINTR;
+		if (fatal_signal_pending(current))
 			break;
-		}
-	} while (iov_iter_count(from) && user_backed_iter(from));
+	} while (iov_iter_count(from));
 	if (page)
 		put_page(page);
-	if (!total && ret < 0)
-		total = ret;
-	if (total > 0)
-		this_cpu_add(sbi->cpu->bytes_written, total);
+	return total ?: ret;
+}
+
+static ssize_t mxfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
+{
+	struct file *file = iocb->ki_filp;
+	struct inode *inode = file_inode(file);
+	struct mxfs_sb *sbi = mxfs_file_sb(file);
+	struct file *lower;
+	ssize_t ret;
+
+	if (!iov_iter_count(from))
+		return 0;
+	inode_lock(inode);
+	ret = mxfs_enter(sbi);
+	if (ret)
+		goto out_unlock;
+	lower = mxfs_lower_file(file);
+	if (IS_ERR(lower)) {
+		ret = PTR_ERR(lower);
+		goto out;
+	}
+	/* Most often all of the source is in memory. */
+	ret = mxfs_write_once(iocb, from, lower, mxfs_may_aio(iocb));
+	if (unlikely((ret == -EFAULT || ret > 0) && iov_iter_count(from) && user_backed_iter(from) &&
+		     !fatal_signal_pending(current)))
+		ret = mxfs_write_on(iocb, from, lower, max_t(ssize_t, ret, 0));
+	if (ret > 0)
+		this_cpu_add(sbi->cpu->bytes_written, ret);
 out:
 	mxfs_leave(sbi);
+out_unlock:
 	inode_unlock(inode);
-	return total;
+	return ret;
 }
 
 loff_t mxfs_llseek(struct file *file, loff_t offset, int whence)

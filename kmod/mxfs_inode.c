@@ -204,10 +204,16 @@ void mxfs_copy_attr(struct inode *inode, const struct inode *lower)
 
 static __always_inline void mxfs_copy_changed(struct inode *inode, const struct inode *lower)
 {
+	struct timespec64 mtime = inode_get_mtime(lower), ctime = inode_get_ctime(lower);
+	struct timespec64 old_mtime = inode_get_mtime(inode), old_ctime = inode_get_ctime(inode);
+
 	if (unlikely(inode->i_mode != lower->i_mode))
 		inode->i_mode = lower->i_mode; /* set-user-ID cleared */
-	inode_set_mtime_to_ts(inode, inode_get_mtime(lower));
-	inode_set_ctime_to_ts(inode, inode_get_ctime(lower));
+	/* The clock of file times ticks seldom: most writes leave them as they are. */
+	if (!timespec64_equal(&mtime, &old_mtime))
+		inode_set_mtime_to_ts(inode, mtime);
+	if (!timespec64_equal(&ctime, &old_ctime))
+		inode_set_ctime_to_ts(inode, ctime);
 	mxfs_copy_size(inode, lower);
 }
 

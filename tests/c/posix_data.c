@@ -126,6 +126,31 @@ static void bad_buffers(void)
 	CHECK_EQ(SIZE_OF(fd), 3 * BLOCK);
 }
 
+/* The kernel copies without page faults first, and has to come back for what was not in memory. */
+static void absent_source(void)
+{
+	enum { LEN = (2 << 20) + 3 * BLOCK, FIRST = 1 << 20 };
+	int flags[] = { 0, O_APPEND, O_DIRECT };
+	int source = MAKE_FILE("source", LEN, 21);
+
+	for (int i = 0; i < 3; i++) {
+		int fd = OK(open("f", O_CREAT | O_TRUNC | O_RDWR | flags[i], 0644));
+		char *map = OK(mmap(NULL, LEN, PROT_READ, MAP_PRIVATE, source, 0));
+		struct iovec parts[] = { { map + FIRST, BLOCK }, { map, LEN - BLOCK } };
+
+		/* The first part is there and the second is not. */
+		CHECK_EQ(tap_differs(map + FIRST, BLOCK, 21, FIRST), -1);
+		CHECK_EQ(writev(fd, parts, 2), LEN);
+		OK(munmap(map, LEN));
+		OK(close(fd));
+		fd = OK(open("f", O_RDONLY));
+		CHECK_EQ(SIZE_OF(fd), LEN);
+		HOLDS(fd, 0, BLOCK, 21, FIRST);
+		HOLDS(fd, BLOCK, LEN - BLOCK, 21, 0);
+		OK(close(fd));
+	}
+}
+
 static void large_write(void)
 {
 	enum { LEN = 24 << 20 };
@@ -390,6 +415,8 @@ static void linux_aio(void)
 	enum { DEPTH = 32 };
 	struct iocb cbs[DEPTH] = { 0 }, *list[DEPTH];
 	struct io_event events[DEPTH];
+	static const char zeros[2 * BLOCK];
+	char copy[2 * BLOCK];
 	char *buf = aligned(DEPTH * BLOCK);
 	aio_context_t context = 0;
 	int fd = OK(open("f", O_CREAT | O_RDWR | O_DIRECT, 0644)), plain = OK(open("f", O_RDONLY));
@@ -426,6 +453,24 @@ static void linux_aio(void)
 	CHECK_EQ(syscall(SYS_io_submit, context, 1, list), 1);
 	CHECK_EQ(syscall(SYS_io_getevents, context, 1, 1, events, NULL), 1);
 	CHECK_EQ(events[0].res, 100);
+	/* Memory that was never touched is zeros; where it ends, the request fails and what is beside it stays. */
+	buf = OK(mmap(NULL, 2 * BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	cbs[0] = (struct iocb){ .aio_lio_opcode = IOCB_CMD_PWRITE, .aio_fildes = fd, .aio_buf = (uintptr_t)buf,
+				.aio_nbytes = 2 * BLOCK, .aio_offset = BLOCK };
+	for (int round = 0; round < 2; round++) {
+		CHECK_EQ(syscall(SYS_io_submit, context, 1, list), 1);
+		CHECK_EQ(syscall(SYS_io_getevents, context, 1, 1, events, NULL), 1);
+		HOLDS(plain, 0, BLOCK, 10, 0);
+		HOLDS(plain, 3 * BLOCK, (DEPTH - 3) * BLOCK, 10, 3 * BLOCK);
+		if (round) {
+			CHECK((int64_t)events[0].res == -EFAULT || events[0].res == BLOCK);
+			continue;
+		}
+		CHECK_EQ(events[0].res, 2 * BLOCK);
+		CHECK_EQ(pread(plain, copy, 2 * BLOCK, BLOCK), 2 * BLOCK);
+		CHECK(!memcmp(copy, zeros, 2 * BLOCK));
+		OK(munmap(buf + BLOCK, BLOCK));
+	}
 	OK(syscall(SYS_io_destroy, context));
 }
 
@@ -675,6 +720,7 @@ static const struct test tests[] = {
 	{ "a hole reads as zeros and takes no space", holes },
 	{ "offsets go up to the limit of XFS", big_offsets },
 	{ "a bad buffer is EFAULT and changes nothing else", bad_buffers },
+	{ "what is written from memory that is not there yet arrives", absent_source },
 	{ "a write of 24 MiB is read back after it left the cache", large_write },
 	{ "fallocate reserves, punches, zeroes, collapses and inserts", fallocate_modes },
 	{ "SEEK_DATA and SEEK_HOLE find data, in memory too", seek_hole_data },
