@@ -301,6 +301,25 @@ static bool mxfs_may_aio(struct kiocb *iocb)
 	       !mxfs_any_mapped(MXFS_ISB(file_inode(iocb->ki_filp)));
 }
 
+/*
+ * O_DIRECT pins user memory with the lower inode locked, and takes mmap_lock there (shared) for what it does not
+ * find in the page tables. A fault on a map of this mount holds mmap_lock and waits for that inode; with somebody
+ * who wants mmap_lock exclusively in between that is a deadlock. So the memory is brought in first.
+ */
+static bool mxfs_must_fault_in(struct kiocb *iocb, struct iov_iter *iter)
+{
+	return (iocb->ki_flags & IOCB_DIRECT) && user_backed_iter(iter) &&
+	       mxfs_any_mapped(MXFS_ISB(file_inode(iocb->ki_filp)));
+}
+
+/* What is pinned is pinned as a whole; what is copied may go and come again behind the copy. */
+static size_t mxfs_fault_in_size(struct kiocb *iocb, struct iov_iter *iter)
+{
+	size_t count = iov_iter_count(iter);
+
+	return iocb->ki_flags & IOCB_DIRECT ? count : min_t(size_t, count, MXFS_FAULT_IN_MAX);
+}
+
 /* A request that its caller meant to be asynchronous, done at once. */
 static noinline ssize_t mxfs_rw_cloned(struct kiocb *iocb, struct iov_iter *iter, struct file *lower,
 				       bool write)
@@ -351,6 +370,7 @@ static noinline ssize_t mxfs_read_on(struct kiocb *iocb, struct iov_iter *to, st
 				     ssize_t total)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
+	bool absent;
 	size_t chunk;
 	ssize_t ret;
 
@@ -360,8 +380,10 @@ static noinline ssize_t mxfs_read_on(struct kiocb *iocb, struct iov_iter *to, st
 		return total ?: ret;
 	if (mxfs_may_aio(iocb))
 		return mxfs_aio_submit(iocb, to, lower, false);
+	absent = mxfs_must_fault_in(iocb, to);
 	for (;;) {
-		ret = mxfs_rw_nofault(iocb, to, lower, false);
+		ret = absent ? -EFAULT : mxfs_rw_nofault(iocb, to, lower, false);
+		absent = false;
 		if (ret > 0)
 			total += ret;
 		else if (ret != -EFAULT)
@@ -369,7 +391,7 @@ static noinline ssize_t mxfs_read_on(struct kiocb *iocb, struct iov_iter *to, st
 		if (!iov_iter_count(to) || !user_backed_iter(to) ||
 		    (ret > 0 && iocb->ki_pos >= i_size_read(file_inode(lower))))
 			break;
-		chunk = min_t(size_t, iov_iter_count(to), MXFS_FAULT_IN_MAX);
+		chunk = mxfs_fault_in_size(iocb, to);
 		if (fault_in_iov_iter_writeable(to, chunk) == chunk) {
 			ret = -EFAULT;
 			break;
@@ -399,7 +421,7 @@ static ssize_t mxfs_read_iter(struct kiocb *iocb, struct iov_iter *to)
 		ret = PTR_ERR(lower);
 		goto out;
 	}
-	if (likely(is_sync_kiocb(iocb) && !file->f_mapping->nrpages)) {
+	if (likely(is_sync_kiocb(iocb) && !(iocb->ki_flags & IOCB_DIRECT) && !file->f_mapping->nrpages)) {
 		ret = mxfs_rw_nofault(iocb, to, lower, false);
 		if (unlikely(ret == -EFAULT ||
 			     (ret > 0 && iov_iter_count(to) &&
@@ -490,7 +512,7 @@ static noinline ssize_t mxfs_write_on(struct kiocb *iocb, struct iov_iter *from,
 	ssize_t ret;
 
 	do {
-		chunk = min_t(size_t, iov_iter_count(from), MXFS_FAULT_IN_MAX);
+		chunk = mxfs_fault_in_size(iocb, from);
 		if (fault_in_iov_iter_readable(from, chunk) == chunk) {
 			ret = -EFAULT;
 			break;
@@ -516,6 +538,7 @@ static ssize_t mxfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	struct mxfs_sb *sbi = mxfs_file_sb(file);
 	struct file *lower;
 	ssize_t ret;
+	bool aio;
 
 	if (!iov_iter_count(from))
 		return 0;
@@ -528,8 +551,12 @@ static ssize_t mxfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
 		ret = PTR_ERR(lower);
 		goto out;
 	}
+	aio = mxfs_may_aio(iocb);
 	/* Most often all of the source is in memory. */
-	ret = mxfs_write_once(iocb, from, lower, mxfs_may_aio(iocb));
+	if (likely(aio || !mxfs_must_fault_in(iocb, from)))
+		ret = mxfs_write_once(iocb, from, lower, aio);
+	else
+		ret = -EFAULT;
 	if (unlikely((ret == -EFAULT || ret > 0) && iov_iter_count(from) && user_backed_iter(from) &&
 		     !fatal_signal_pending(current)))
 		ret = mxfs_write_on(iocb, from, lower, max_t(ssize_t, ret, 0));

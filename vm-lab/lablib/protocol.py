@@ -243,7 +243,7 @@ class Stage:
     def leftovers(self, node: Node) -> list[str]:
         found = []
         text = node.run("cat /proc/mounts; echo ==; " + FIND_DAEMON + "; echo ==; pgrep -a try_mount; pgrep -ax mount; echo ==; "
-                        "losetup -a; echo ==; lsmod | sed -n 's/^mxfs *[0-9]* *\\([0-9]*\\).*/\\1/p'", check=False, timeout=30).out
+                        "losetup -a; echo ==; lsmod | sed -n 's/^mxfs *[0-9]* *\\([0-9]*\\).*/\\1/p'", timeout=30).out
         parts = [part.strip() for part in text.split("==\n")]
         if mounts := [line for line in parts[0].splitlines() if " mxfs " in line or f" {PLACE} " in line or " xfs " in line]:
             found.append(f"{node.name}: still mounted: {mounts}")
