@@ -287,7 +287,7 @@ static void data(void)
 		}
 		/* Through the cache everything is in memory by now: what is timed is the way there. */
 		open_all(O_RDWR | flags);
-		for (int pass = 0; pass < (direct ? 2 : 3); pass++) {
+		for (int pass = 0; pass < (direct ? 2 : 10); pass++) {
 			first = pass % 2;
 			measure_warm(direct ? "random-read-direct" : "random-read-cached", direct ? 80 : 200,
 				     direct ? read_direct : read_cached);
