@@ -237,6 +237,10 @@ struct mxfs_open {
 	struct list_head lower_entry; /* sbi->lower_files while ->lower is set */
 	struct file *lower;
 	struct inode *inode;
+	/* mxfs_accessed(): while this is the ctime, and until this jiffy, reading leaves atime as it is. */
+	time64_t fresh_sec;
+	long fresh_nsec;
+	unsigned long fresh_until;
 };
 
 #define MXFS_REMOVED (-1)

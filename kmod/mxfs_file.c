@@ -24,6 +24,9 @@
 
 #define MXFS_FAULT_IN_MAX SZ_1M /* user memory to fault in at a time */
 
+#define MXFS_ATIME_DAY (24 * 60 * 60) /* seconds after which relatime updates in any case */
+#define MXFS_ATIME_FRESH 60 /* seconds for which mxfs_accessed() does not ask */
+
 static struct kmem_cache *mxfs_open_cachep, *mxfs_aio_cachep;
 
 /* An asynchronous O_DIRECT request on its way; counted in sbi->draining. */
@@ -128,6 +131,7 @@ struct file *mxfs_open_lower(struct mxfs_open *open, int flags, const struct cre
 	spin_lock(&sbi->lower_lock);
 	other = open->lower;
 	if (!other) {
+		open->fresh_until = jiffies;
 		list_add_tail(&open->lower_entry, &sbi->lower_files);
 		/* Pairs with smp_load_acquire() here and in mxfs_lower_file(). */
 		smp_store_release(&open->lower, file);
@@ -179,6 +183,48 @@ static struct mxfs_open *mxfs_get_open(struct file *file)
 	return other;
 }
 
+static bool mxfs_is_noatime(const struct file *file)
+{
+	return (file->f_flags & O_NOATIME) || (file->f_path.mnt->mnt_flags & MNT_NOATIME);
+}
+
+/* relatime_need_update() in fs/inode.c says when atime is due; what it said is remembered. */
+static noinline void mxfs_touch_atime(struct file *file, struct mxfs_open *open,
+				      const struct file *lower)
+{
+	const struct inode *inode = file_inode(lower);
+	struct timespec64 atime, mtime, ctime;
+
+	if (mxfs_is_noatime(file))
+		return;
+	touch_atime(&lower->f_path);
+	atime = inode_get_atime(inode);
+	mtime = inode_get_mtime(inode);
+	ctime = inode_get_ctime(inode);
+	if (timespec64_compare(&atime, &mtime) <= 0 || timespec64_compare(&atime, &ctime) <= 0 ||
+	    ktime_get_real_seconds() - atime.tv_sec >= MXFS_ATIME_DAY - MXFS_ATIME_FRESH)
+		return;
+	open->fresh_sec = ctime.tv_sec;
+	open->fresh_nsec = ctime.tv_nsec;
+	open->fresh_until = jiffies + MXFS_ATIME_FRESH * HZ;
+}
+
+/*
+ * The file was read. XFS would ask at each read whether atime is due (file_accessed()); by relatime it is when the
+ * file changed since the last access, which changes ctime, or when that is a day ago. So lower files are opened
+ * with O_NOATIME, and once atime is later than ctime nothing is asked until ctime is another, or for a minute.
+ */
+static __always_inline void mxfs_accessed(struct file *file, struct mxfs_open *open,
+					  const struct file *lower)
+{
+	const struct inode *inode = file_inode(lower);
+
+	if (unlikely(inode_get_ctime_nsec(inode) != open->fresh_nsec ||
+		     inode_get_ctime_sec(inode) != open->fresh_sec ||
+		     time_after_eq(jiffies, open->fresh_until)))
+		mxfs_touch_atime(file, open, lower);
+}
+
 struct file *mxfs_find_lower_file(struct file *file)
 {
 	struct mxfs_open *open = mxfs_get_open(file);
@@ -190,8 +236,8 @@ struct file *mxfs_find_lower_file(struct file *file)
 		~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_TMPFILE | O_DIRECT | FASYNC);
 	if (S_ISDIR(file_inode(file)->i_mode))
 		flags |= O_DIRECTORY;
-	/* The lower mount has relatime; the upper mount may say noatime. */
-	if (file->f_path.mnt->mnt_flags & MNT_NOATIME)
+	/* The lower mount has relatime; the upper mount may say noatime. Of files mxfs_accessed() takes care. */
+	if (S_ISREG(file_inode(file)->i_mode) || mxfs_is_noatime(file))
 		flags |= O_NOATIME;
 	return mxfs_open_lower(open, flags, file->f_cred);
 }
@@ -407,8 +453,8 @@ static noinline ssize_t mxfs_read_on(struct kiocb *iocb, struct iov_iter *to, st
 /* Every read that mxfs_read_iter() does not do by itself. */
 static noinline ssize_t mxfs_read_slow(struct kiocb *iocb, struct iov_iter *to)
 {
-	struct mxfs_sb *sbi = mxfs_file_sb(iocb->ki_filp);
-	struct file *lower;
+	struct file *file = iocb->ki_filp, *lower;
+	struct mxfs_sb *sbi = mxfs_file_sb(file);
 	ssize_t ret;
 
 	if (!iov_iter_count(to))
@@ -416,10 +462,17 @@ static noinline ssize_t mxfs_read_slow(struct kiocb *iocb, struct iov_iter *to)
 	ret = mxfs_enter(sbi);
 	if (ret)
 		return ret;
-	lower = mxfs_lower_file(iocb->ki_filp);
-	ret = IS_ERR(lower) ? PTR_ERR(lower) : mxfs_read_on(iocb, to, lower, 0);
+	lower = mxfs_lower_file(file);
+	if (IS_ERR(lower)) {
+		ret = PTR_ERR(lower);
+		goto out;
+	}
+	/* Before, because a request that is queued may be over, and its file closed, at any time. */
+	mxfs_accessed(file, file->private_data, lower);
+	ret = mxfs_read_on(iocb, to, lower, 0);
 	if (ret > 0)
 		this_cpu_add(sbi->cpu->bytes_read, ret);
+out:
 	mxfs_leave(sbi);
 	return ret;
 }
@@ -455,6 +508,7 @@ static ssize_t mxfs_read_iter(struct kiocb *iocb, struct iov_iter *to)
 		ret = mxfs_read_on(iocb, to, lower, max_t(ssize_t, ret, 0));
 	if (likely(ret > 0))
 		this_cpu_add(open->sbi->cpu->bytes_read, ret);
+	mxfs_accessed(file, open, lower);
 	mxfs_leave(open->sbi);
 	return ret;
 }
@@ -709,6 +763,7 @@ static loff_t mxfs_transfer(struct file *in, loff_t pos_in, struct file *out, lo
 	switch (how) {
 	case MXFS_COPY:
 		ret = vfs_copy_file_range(lower_in, pos_in, lower_out, pos_out, len, flags);
+		mxfs_accessed(in, in->private_data, lower_in);
 		break;
 	case MXFS_CLONE:
 		ret = vfs_clone_file_range(lower_in, pos_in, lower_out, pos_out, len, flags);
