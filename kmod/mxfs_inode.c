@@ -233,26 +233,6 @@ void mxfs_copy_links(struct inode *inode, const struct inode *lower)
 	mxfs_copy_changed(inode, lower);
 }
 
-#ifdef CONFIG_LOCKDEP
-/*
- * Files of the lower mount are locked within mmap_lock, when a fault reads them. Those of an XFS that is mounted
- * by itself are locked around it, when read(2) faults its buffer in. The lower mount is ours alone, so these are
- * never the same files; without a class of their own lockdep takes them for a deadlock.
- */
-static void mxfs_class_lower(struct dentry *lower)
-{
-	static struct lock_class_key key;
-	struct rw_semaphore *lock = &d_inode(lower)->i_rwsem;
-
-	if (d_is_reg(lower) && !lockdep_match_class(lock, &key))
-		lockdep_set_class_and_name(lock, &key, "mxfs lower file");
-}
-#else
-static inline void mxfs_class_lower(struct dentry *lower)
-{
-}
-#endif
-
 /*
  * Remember the lower dentry until the next detach. Inside a gate, or while the mount is being set
  * up.
@@ -264,7 +244,6 @@ void mxfs_set_lower(struct inode *inode, struct dentry *lower)
 
 	if (READ_ONCE(mi->lower))
 		return;
-	mxfs_class_lower(lower);
 	dget(lower);
 	spin_lock(&sbi->lower_lock);
 	if (!mi->lower) {
