@@ -38,6 +38,7 @@
 #include <linux/fs_context.h>
 #include <linux/jiffies.h>
 #include <linux/list.h>
+#include <linux/llist.h>
 #include <linux/mount.h>
 #include <linux/mutex.h>
 #include <linux/pagemap.h>
@@ -54,6 +55,7 @@
 #define MXFS_SUPER_MAGIC 0x6d786673 /* "mxfs" */
 #define MXFS_DAEMON_PATH "/usr/sbin/mxfsd"
 #define MXFS_FH_WORDS 8 /* XFS needs 3 (exportfs: struct xfs_fid64 without a parent) */
+#define MXFS_REMOVED_MAX 1024 /* inodes of removed files that wait to be freed */
 #define MXFS_CHANGES 512 /* ownership changes remembered for debugfs */
 
 /* Functions that every look-up, creation, removal or stat passes: side by side, they share few pages. */
@@ -167,6 +169,12 @@ struct mxfs_sb {
 	struct list_head cached_inodes; /* inodes that have been mapped; under lower_lock */
 	u64 attach_fails;
 
+	/* inodes of removed files, without their lower ones, that free_work frees (mxfs_drop_inode()) */
+	struct llist_head removed;
+	atomic_t nr_removed;
+	bool frees_at_once; /* umount has begun */
+	struct delayed_work free_work;
+
 	/* orphans: files unlinked while open here (mxfs_orphan.c) */
 	struct mutex orphan_lock;
 	struct list_head reap; /* closed, to be removed at the next chance */
@@ -254,6 +262,7 @@ struct mxfs_open {
  * @kept:	@orphan is set
  * @shared:	it has an extra link in .mxfs/orphans that is for every node that has it open
  * @fh:		how to find it again after the next attach (exportfs)
+ * @let_go:	it was removed, has no lower inode any more and waits in sbi->removed; set once, under i_lock
  * @orphan:	its extra link in .mxfs/orphans, or NULL; set once, under sbi->orphan_lock
  * @told_entry:	sbi->told while it is in this node's list of open files
  * @wb:		the lower file that the page cache of maps reads and writes through
@@ -268,11 +277,13 @@ struct mxfs_inode {
 	atomic_t opens;
 	bool kept;
 	bool shared;
+	bool let_go;
 	struct list_head lower_entry; /* sbi->lower_inodes while ->lower is set */
 	u64 ino;
 	struct mxfs_orphan *orphan;
 	struct list_head cached_entry;
 	struct list_head told_entry;
+	struct llist_node removed_entry;
 	u32 fh[MXFS_FH_WORDS];
 	u8 fh_type;
 	u8 fh_words;
@@ -452,6 +463,9 @@ void mxfs_copy_links(struct inode *inode, const struct inode *lower) __mxfs_hot;
 int mxfs_copy_lower_attr(struct inode *inode);
 int mxfs_remember(struct inode *inode, struct dentry *lower);
 void mxfs_evict_inode(struct inode *inode) __mxfs_hot;
+int mxfs_drop_inode(struct inode *inode) __mxfs_hot;
+void mxfs_free_workfn(struct work_struct *work);
+void mxfs_free_all(struct mxfs_sb *sbi);
 int mxfs_permission(struct mnt_idmap *idmap, struct inode *inode, int mask) __mxfs_hot;
 int mxfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat, u32 mask,
 		 unsigned int flags) __mxfs_hot;

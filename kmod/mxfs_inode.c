@@ -61,6 +61,7 @@ struct inode *mxfs_alloc_inode(struct super_block *sb)
 	mi->orphan = NULL;
 	mi->kept = false;
 	mi->shared = false;
+	mi->let_go = false;
 	INIT_LIST_HEAD(&mi->told_entry);
 	return &mi->vfs_inode;
 }
@@ -127,16 +128,11 @@ static void mxfs_leave_negative(struct dentry *lower)
 		d_delete(lower);
 }
 
-void mxfs_evict_inode(struct inode *inode)
+static void mxfs_let_lower_go(struct mxfs_inode *mi)
 {
-	struct mxfs_sb *sbi = MXFS_ISB(inode);
-	struct mxfs_inode *mi = MXFS_I(inode);
+	struct mxfs_sb *sbi = MXFS_ISB(&mi->vfs_inode);
 	struct dentry *lower;
 
-	/* Only what was mapped has had pages here. */
-	if (!mapping_empty(&inode->i_data))
-		truncate_inode_pages_final(&inode->i_data);
-	clear_inode(inode);
 	mxfs_close_lower(&mi->wb);
 
 	/*
@@ -159,6 +155,82 @@ void mxfs_evict_inode(struct inode *inode)
 		dput(lower);
 		mxfs_drain_put(sbi);
 	}
+}
+
+void mxfs_evict_inode(struct inode *inode)
+{
+	/* Only what was mapped has had pages here. */
+	if (!mapping_empty(&inode->i_data))
+		truncate_inode_pages_final(&inode->i_data);
+	clear_inode(inode);
+	mxfs_let_lower_go(MXFS_I(inode));
+}
+
+/*
+ * May the rest of this inode wait for free_work? What was mapped has pages to drop first. Without SB_ACTIVE the VFS evicts,
+ * whatever mxfs_drop_inode() says.
+ */
+static bool mxfs_may_wait(struct inode *inode)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+
+	return mxfs_is_removed(MXFS_I(inode)) && !inode->i_nlink && !MXFS_I(inode)->let_go &&
+	       mapping_empty(&inode->i_data) && (inode->i_sb->s_flags & SB_ACTIVE) && !READ_ONCE(sbi->frees_at_once) &&
+	       atomic_read(&sbi->nr_removed) < MXFS_REMOVED_MAX;
+}
+
+/**
+ * mxfs_drop_inode - the last reference of an inode went; what now?
+ * @inode: upper, with i_lock held and no reference
+ *
+ * The lower inode of a removed file goes at once, so that whoever looks next finds its space free. What is left here is
+ * memory, and that is freed by work which finds many of them, not while somebody waits for unlink(2): XFS does
+ * the same with its own inodes (fs/xfs/xfs_icache.c: xfs_inodegc_queue()). As f2fs_drop_inode(), it takes a reference to
+ * let go of i_lock meanwhile.
+ *
+ * Return: whether the VFS has to evict it.
+ */
+int mxfs_drop_inode(struct inode *inode)
+{
+	struct mxfs_inode *mi = MXFS_I(inode);
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+
+	if (!mxfs_may_wait(inode))
+		return !inode->i_nlink || inode_unhashed(inode);
+
+	/* Who finds it by its number from here on takes i_lock, too, and sees that nothing is left of it (mxfs_unless_let_go()). */
+	WRITE_ONCE(mi->let_go, true);
+	atomic_inc(&inode->i_count);
+	spin_unlock(&inode->i_lock);
+	mxfs_let_lower_go(mi);
+	atomic_inc(&sbi->nr_removed);
+	spin_lock(&inode->i_lock);
+	/* Its iput() waits for i_lock. */
+	if (llist_add(&mi->removed_entry, &sbi->removed))
+		queue_delayed_work(system_unbound_wq, &sbi->free_work, 1);
+	return 0;
+}
+
+void mxfs_free_workfn(struct work_struct *work)
+{
+	struct mxfs_sb *sbi = container_of(work, struct mxfs_sb, free_work.work);
+	struct mxfs_inode *mi, *next;
+
+	llist_for_each_entry_safe(mi, next, llist_del_all(&sbi->removed), removed_entry) {
+		iput(&mi->vfs_inode);
+		atomic_dec(&sbi->nr_removed);
+		cond_resched();
+	}
+}
+
+/**
+ * mxfs_free_all - free at once what waits for free_work, and all that follows
+ * @sbi: the mount, whose umount begins: the VFS wants no inode to be referenced any more
+ */
+void mxfs_free_all(struct mxfs_sb *sbi)
+{
+	WRITE_ONCE(sbi->frees_at_once, true);
+	flush_delayed_work(&sbi->free_work);
 }
 
 static void mxfs_copy_size(struct inode *inode, const struct inode *lower)
@@ -263,6 +335,15 @@ static int __mxfs_hot mxfs_iget_test(struct inode *inode, void *data)
 	return MXFS_I(inode)->ino == key->ino && inode->i_generation == key->gen;
 }
 
+/* Of an inode that was removed and waits for free_work nothing is left: NULL, and the reference is gone. */
+static struct inode *mxfs_unless_let_go(struct inode *inode)
+{
+	if (likely(!READ_ONCE(MXFS_I(inode)->let_go)))
+		return inode;
+	iput(inode);
+	return NULL;
+}
+
 static int __mxfs_hot mxfs_iget_set(struct inode *inode, void *data)
 {
 	struct mxfs_file_id *key = data;
@@ -306,6 +387,9 @@ struct inode *mxfs_iget(struct super_block *sb, struct dentry *lower, bool creat
 		inode = iget5_locked(sb, key.ino, mxfs_iget_test, mxfs_iget_set, &key);
 	if (!inode)
 		return ERR_PTR(-ENOMEM);
+	inode = mxfs_unless_let_go(inode);
+	if (!inode)
+		return ERR_PTR(-ESTALE);
 	mxfs_set_lower(inode, lower);
 	mxfs_copy_attr(inode, linode);
 	if (!mxfs_is_new_inode(inode))
@@ -336,7 +420,9 @@ struct inode *mxfs_iget(struct super_block *sb, struct dentry *lower, bool creat
 /* The inode of a file that is known here already, with a reference; or NULL. */
 struct inode *mxfs_known(struct super_block *sb, struct mxfs_file_id *id)
 {
-	return ilookup5(sb, id->ino, mxfs_iget_test, id);
+	struct inode *inode = ilookup5(sb, id->ino, mxfs_iget_test, id);
+
+	return inode ? mxfs_unless_let_go(inode) : NULL;
 }
 
 /**

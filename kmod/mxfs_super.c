@@ -167,6 +167,8 @@ static struct mxfs_sb *mxfs_sb_alloc(void)
 	INIT_WORK(&sbi->restart_work, mxfs_restart_workfn);
 	INIT_WORK(&sbi->dead_work, mxfs_dead_workfn);
 	INIT_DELAYED_WORK(&sbi->cmd_work, mxfs_cmd_workfn);
+	init_llist_head(&sbi->removed);
+	INIT_DELAYED_WORK(&sbi->free_work, mxfs_free_workfn);
 	spin_lock_init(&sbi->stats_lock);
 	sbi->opts.port = MXFS_DEFAULT_PORT;
 	sbi->opts.lease_ms = MXFS_DEFAULT_LEASE_MS;
@@ -250,6 +252,7 @@ static int mxfs_show_options(struct seq_file *m, struct dentry *root)
 static const struct super_operations mxfs_sops = {
 	.alloc_inode = mxfs_alloc_inode,
 	.free_inode = mxfs_free_inode,
+	.drop_inode = mxfs_drop_inode,
 	.evict_inode = mxfs_evict_inode,
 	.sync_fs = mxfs_sync_fs,
 	.statfs = mxfs_statfs,
@@ -409,6 +412,7 @@ static void mxfs_kill_sb(struct super_block *sb)
 {
 	struct mxfs_sb *sbi = MXFS_SB(sb);
 
+	mxfs_free_all(sbi);
 	/*
 	 * Syncs, drops every dentry, evicts every inode; the daemon and ownership still work
 	 * meanwhile.

@@ -33,7 +33,9 @@ def run(stage):
         node.run(f"cd /mnt/shared && mkdir -p d{cycle} && for i in $(seq 40); do echo $i {cycle} >d{cycle}/f$i; done; "
                  f"for c in $(seq 0 {cycle}); do for i in 1 17 40; do test \"$(cat d$c/f$i)\" = \"$i $c\" || exit 1; done; done; "
                  f"test $(ls d{cycle} | wc -l) = 40; rm d{cycle}/f3; exec 9<d{cycle}/f4; rm d{cycle}/f4; read -r a b <&9; "
-                 f"test \"$a $b\" = '4 {cycle}'")
+                 f"test \"$a $b\" = '4 {cycle}'; exec 9<&-; "
+                 # What waits to be freed when umount comes.
+                 "for i in $(seq 90); do : >x$i; done; rm x*")
         times.append((mounted, stage.umount(node)))
         stage.same(stage.leftovers(node), [], f"after cycle {cycle + 1}")
         stage.same(stage.keys(node), [], f"keys after cycle {cycle + 1}")
