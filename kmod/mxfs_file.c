@@ -10,9 +10,11 @@
  * User memory and lower locks. The buffer of a read or write may be a map of a file on this very
  * volume, and faulting it in takes the lower inode's lock (mxfs_cache.c reads through the lower
  * file). So nothing below ever takes a page fault: the copy runs with page faults disabled, as in
- * fs/gfs2/file.c, and what was not in memory is faulted in between, without a lower lock.
+ * fs/gfs2/file.c, and what was not in memory is faulted in between, without a lower lock. For O_DIRECT, XFS
+ * would pin the memory with the inode locked; it is pinned before, here, and XFS gets the pages.
  */
 #include <linux/aio.h>
+#include <linux/blkdev.h>
 #include <linux/file.h>
 #include <linux/fsnotify.h>
 #include <linux/pagemap.h>
@@ -27,7 +29,21 @@
 #define MXFS_ATIME_DAY (24 * 60 * 60) /* seconds after which relatime updates in any case */
 #define MXFS_ATIME_FRESH 60 /* seconds for which mxfs_accessed() does not ask */
 
+#define MXFS_PIN_PAGES 1024 /* user memory to pin at a time */
+#define MXFS_PIN_FEW 8 /* pieces for which nothing is allocated */
+
 static struct kmem_cache *mxfs_open_cachep, *mxfs_aio_cachep;
+
+/* User memory that a request reads or writes, pinned; pages that lie behind each other are one piece. */
+struct mxfs_pin {
+	struct iov_iter iter; /* of @bytes */
+	size_t bytes;
+	unsigned int pieces;
+	bool dirty; /* the disk writes to it */
+	bool cached; /* some of it is the page cache of a map of mxfs */
+	struct bio_vec *vec;
+	struct bio_vec few[MXFS_PIN_FEW];
+};
 
 /* An asynchronous O_DIRECT request on its way; counted in sbi->draining. */
 struct mxfs_aio {
@@ -35,6 +51,7 @@ struct mxfs_aio {
 	struct kiocb *upper;
 	struct work_struct work;
 	long res;
+	struct mxfs_pin pin;
 };
 
 int mxfs_file_cache_create(void)
@@ -271,6 +288,85 @@ static void mxfs_clone_iocb(struct kiocb *lower, struct kiocb *upper, struct fil
 		~(IOCB_DIO_CALLER_COMP | IOCB_HIPRI | IOCB_ALLOC_CACHE | IOCB_WAITQ | IOCB_NOWAIT);
 }
 
+static void mxfs_unpin(struct mxfs_pin *pin)
+{
+	const struct bio_vec *bv;
+
+	for (bv = pin->vec; bv < pin->vec + pin->pieces; bv++)
+		unpin_user_page_range_dirty_lock(bv->bv_page,
+						 PFN_UP(bv->bv_offset + bv->bv_len), pin->dirty);
+	if (pin->vec != pin->few)
+		kvfree(pin->vec);
+}
+
+static void mxfs_pin_page(struct mxfs_pin *pin, struct page *page, size_t offset, size_t len)
+{
+	struct bio_vec *last = pin->vec + pin->pieces - 1;
+	const struct address_space *mapping = folio_mapping(page_folio(page));
+
+	if (mapping && mapping->a_ops == &mxfs_aops)
+		pin->cached = true;
+	pin->bytes += len;
+	if (pin->pieces && !offset && PAGE_ALIGNED(last->bv_offset + last->bv_len) &&
+	    page_to_pfn(page) ==
+		    page_to_pfn(last->bv_page) + PFN_DOWN(last->bv_offset + last->bv_len))
+		last->bv_len += len;
+	else
+		bvec_set_page(&pin->vec[pin->pieces++], page, len, offset);
+}
+
+/*
+ * Pins what the iterator has, or its beginning, and advances it by that. Where it is not all of it (there is more than
+ * MXFS_PIN_PAGES, or memory ends in between), it is whole blocks of @lower's disk.
+ *
+ * Return: 0, or -EFAULT, -ENOMEM, -EINTR and the iterator is where it was.
+ */
+static int mxfs_pin(struct mxfs_pin *pin, struct iov_iter *from, const struct file *lower, bool write)
+{
+	unsigned int room = iov_iter_npages(from, MXFS_PIN_PAGES), block, i;
+	struct page *batch[16], **pages = batch;
+	size_t offset, len, odd;
+	ssize_t got = 0, left;
+
+	*pin = (struct mxfs_pin){ .dirty = !write, .vec = pin->few };
+	if (room > MXFS_PIN_FEW)
+		pin->vec = kvmalloc_array(room, sizeof(*pin->vec), GFP_KERNEL);
+	if (!pin->vec)
+		return -ENOMEM;
+	while (room && iov_iter_count(from)) {
+		got = iov_iter_extract_pages(from, &pages, iov_iter_count(from),
+					     min_t(unsigned int, room, ARRAY_SIZE(batch)), 0,
+					     &offset);
+		if (got <= 0)
+			break;
+		for (i = 0, left = got; left; i++, left -= len, offset = 0) {
+			len = min_t(size_t, left, PAGE_SIZE - offset);
+			mxfs_pin_page(pin, batch[i], offset, len);
+		}
+		room -= i;
+	}
+	if (iov_iter_count(from)) {
+		block = bdev_logical_block_size(file_inode(lower)->i_sb->s_bdev);
+		odd = pin->bytes % block;
+		iov_iter_revert(from, odd);
+		pin->bytes -= odd;
+	}
+	if (!pin->bytes) {
+		mxfs_unpin(pin);
+		return got < 0 ? got : -EFAULT;
+	}
+	iov_iter_bvec(&pin->iter, write ? ITER_SOURCE : ITER_DEST, pin->vec, pin->pieces,
+		      pin->bytes);
+	return 0;
+}
+
+static void mxfs_aio_free(struct mxfs_aio *aio)
+{
+	if (aio->pin.vec)
+		mxfs_unpin(&aio->pin);
+	kmem_cache_free(mxfs_aio_cachep, aio);
+}
+
 static void mxfs_aio_done(struct mxfs_aio *aio, long res)
 {
 	struct kiocb *upper = aio->upper;
@@ -287,7 +383,7 @@ static void mxfs_aio_done(struct mxfs_aio *aio, long res)
 		mxfs_copy_written(inode, file_inode(aio->lower.ki_filp));
 	}
 	upper->ki_pos = aio->lower.ki_pos;
-	kmem_cache_free(mxfs_aio_cachep, aio);
+	mxfs_aio_free(aio);
 	WRITE_ONCE(sbi->last_op, jiffies);
 	mxfs_drain_put(sbi);
 	upper->ki_complete(upper, res);
@@ -311,59 +407,53 @@ static void mxfs_aio_complete(struct kiocb *iocb, long res)
 }
 
 /*
- * O_DIRECT that returns before it is done. The lower file must stay open until then: detaching
- * waits for sbi->draining. Only where no file of this mount is mapped, because user pages are
- * pinned under lower locks.
+ * O_DIRECT that returns before it is done. What it reads into must not be a page of a map of this file system: a detach
+ * drops those before it waits for requests on their way. More than can be pinned at a time is not begun either.
+ *
+ * Return: a request for mxfs_aio_submit(), its memory pinned; -EAGAIN when it has to be done at once; -EFAULT,
+ * -ENOMEM.
  */
-static ssize_t mxfs_aio_submit(struct kiocb *iocb, struct iov_iter *iter, struct file *lower,
-			       bool write)
+static struct mxfs_aio *mxfs_aio_begin(struct kiocb *iocb, struct iov_iter *iter,
+				       struct file *lower, bool write)
 {
-	struct mxfs_sb *sbi = MXFS_ISB(file_inode(iocb->ki_filp));
-	size_t count = iov_iter_count(iter);
-	struct mxfs_aio *aio;
-	ssize_t ret;
+	struct mxfs_aio *aio = kmem_cache_alloc(mxfs_aio_cachep, GFP_KERNEL);
+	int err;
 
-	aio = kmem_cache_alloc(mxfs_aio_cachep, GFP_KERNEL);
 	if (!aio)
-		return -ENOMEM;
+		return ERR_PTR(-ENOMEM);
 	aio->upper = iocb;
 	mxfs_clone_iocb(&aio->lower, iocb, lower);
 	aio->lower.ki_complete = mxfs_aio_complete;
+	aio->pin.vec = NULL;
+	if (!user_backed_iter(iter))
+		return aio;
+	err = mxfs_pin(&aio->pin, iter, lower, write);
+	if (err) {
+		kmem_cache_free(mxfs_aio_cachep, aio);
+		return ERR_PTR(err);
+	}
+	if (!iov_iter_count(iter) && !aio->pin.cached)
+		return aio;
+	iov_iter_revert(iter, aio->pin.bytes);
+	mxfs_aio_free(aio);
+	return ERR_PTR(-EAGAIN);
+}
+
+/* The lower file must stay open until it is done: detaching waits for sbi->draining. */
+static ssize_t mxfs_aio_submit(struct mxfs_aio *aio, struct iov_iter *iter, bool write)
+{
+	struct kiocb *iocb = aio->upper;
+	struct mxfs_sb *sbi = MXFS_ISB(file_inode(iocb->ki_filp));
+	ssize_t ret;
+
 	mxfs_drain_get(sbi);
 	ret = mxfs_call_lower(&aio->lower, iter, write);
 	if (ret != -EIOCBQUEUED) {
 		iocb->ki_pos = aio->lower.ki_pos;
-		if (ret == -EFAULT)
-			iov_iter_revert(iter, count - iov_iter_count(iter));
-		kmem_cache_free(mxfs_aio_cachep, aio);
+		mxfs_aio_free(aio);
 		mxfs_drain_put(sbi);
 	}
 	return ret;
-}
-
-static bool mxfs_may_aio(struct kiocb *iocb)
-{
-	return !is_sync_kiocb(iocb) && (iocb->ki_flags & IOCB_DIRECT) &&
-	       !mxfs_any_mapped(MXFS_ISB(file_inode(iocb->ki_filp)));
-}
-
-/*
- * O_DIRECT pins user memory with the lower inode locked, and takes mmap_lock there (shared) for what it does not
- * find in the page tables. A fault on a map of this mount holds mmap_lock and waits for that inode; with somebody
- * who wants mmap_lock exclusively in between that is a deadlock. So the memory is brought in first.
- */
-static bool mxfs_must_fault_in(struct kiocb *iocb, struct iov_iter *iter)
-{
-	return (iocb->ki_flags & IOCB_DIRECT) && user_backed_iter(iter) &&
-	       mxfs_any_mapped(MXFS_ISB(file_inode(iocb->ki_filp)));
-}
-
-/* What is pinned is pinned as a whole; what is copied may go and come again behind the copy. */
-static size_t mxfs_fault_in_size(struct kiocb *iocb, struct iov_iter *iter)
-{
-	size_t count = iov_iter_count(iter);
-
-	return iocb->ki_flags & IOCB_DIRECT ? count : min_t(size_t, count, MXFS_FAULT_IN_MAX);
 }
 
 /* A request that its caller meant to be asynchronous, done at once. */
@@ -386,7 +476,6 @@ static noinline ssize_t mxfs_rw_cloned(struct kiocb *iocb, struct iov_iter *iter
 static __always_inline ssize_t mxfs_rw_nofault(struct kiocb *iocb, struct iov_iter *iter,
 					       struct file *lower, bool write)
 {
-	size_t count = iov_iter_count(iter);
 	struct file *upper = iocb->ki_filp;
 	ssize_t ret;
 
@@ -402,10 +491,83 @@ static __always_inline ssize_t mxfs_rw_nofault(struct kiocb *iocb, struct iov_it
 	}
 	pagefault_enable();
 	iter->nofault = false;
-	/* Direct I/O advanced it and failed as a whole; to repeat it is harmless. */
-	if (unlikely(ret == -EFAULT) && (iocb->ki_flags & IOCB_DIRECT))
-		iov_iter_revert(iter, count - iov_iter_count(iter));
 	return ret;
+}
+
+/*
+ * One attempt, with the pages of maps out of the way: none may be made, or made writable, between
+ * dropping the old ones and the end of the write. It would hold, and later write back, what was
+ * there before. @aio: the request that does it, or NULL when it is to be done at once.
+ */
+static ssize_t mxfs_write_once(struct kiocb *iocb, struct iov_iter *iter, struct file *lower,
+			       struct mxfs_aio *aio)
+{
+	struct inode *inode = file_inode(iocb->ki_filp);
+	struct address_space *mapping = inode->i_mapping;
+	ssize_t ret = 0;
+	loff_t pos;
+
+	filemap_invalidate_lock(mapping);
+	if (unlikely(mapping->nrpages)) {
+		pos = iocb->ki_flags & IOCB_APPEND ? i_size_read(file_inode(lower)) : iocb->ki_pos;
+		ret = mxfs_cache_drop_locked(inode, pos, pos + iov_iter_count(iter) - 1);
+	}
+	if (likely(!ret)) {
+		if (unlikely(aio))
+			ret = mxfs_aio_submit(aio, iter, true);
+		else
+			ret = mxfs_rw_nofault(iocb, iter, lower, true);
+	} else if (aio) {
+		mxfs_aio_free(aio);
+	}
+	mxfs_copy_written(inode, file_inode(lower));
+	filemap_invalidate_unlock(mapping);
+	return ret;
+}
+
+static ssize_t mxfs_direct_once(struct kiocb *iocb, struct iov_iter *iter, struct file *lower,
+				bool write)
+{
+	if (write)
+		return mxfs_write_once(iocb, iter, lower, NULL);
+	return mxfs_rw_nofault(iocb, iter, lower, false);
+}
+
+/* O_DIRECT. What the kernel itself asks for has its pages already. */
+static noinline ssize_t mxfs_direct(struct kiocb *iocb, struct iov_iter *iter, struct file *lower,
+				    bool write)
+{
+	ssize_t total = 0, ret;
+	struct mxfs_aio *aio;
+	struct mxfs_pin pin;
+
+	if (!is_sync_kiocb(iocb)) {
+		aio = mxfs_aio_begin(iocb, iter, lower, write);
+		if (aio != ERR_PTR(-EAGAIN)) {
+			if (IS_ERR(aio))
+				return PTR_ERR(aio);
+			if (aio->pin.vec)
+				iter = &aio->pin.iter;
+			return write ? mxfs_write_once(iocb, iter, lower, aio) :
+				       mxfs_aio_submit(aio, iter, false);
+		}
+	}
+	if (!user_backed_iter(iter))
+		return mxfs_direct_once(iocb, iter, lower, write);
+	do {
+		ret = mxfs_pin(&pin, iter, lower, write);
+		if (ret)
+			break;
+		ret = mxfs_direct_once(iocb, &pin.iter, lower, write);
+		mxfs_unpin(&pin);
+		if (ret > 0)
+			total += ret;
+		if (ret != pin.bytes) {
+			iov_iter_revert(iter, pin.bytes - max_t(ssize_t, ret, 0));
+			break;
+		}
+	} while (iov_iter_count(iter) && !fatal_signal_pending(current));
+	return total ?: ret;
 }
 
 /*
@@ -416,7 +578,6 @@ static noinline ssize_t mxfs_read_on(struct kiocb *iocb, struct iov_iter *to, st
 				     ssize_t total)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
-	bool absent;
 	size_t chunk;
 	ssize_t ret;
 
@@ -424,12 +585,10 @@ static noinline ssize_t mxfs_read_on(struct kiocb *iocb, struct iov_iter *to, st
 	ret = mxfs_cache_flush(inode, iocb->ki_pos, iocb->ki_pos + iov_iter_count(to) - 1);
 	if (ret)
 		return total ?: ret;
-	if (mxfs_may_aio(iocb))
-		return mxfs_aio_submit(iocb, to, lower, false);
-	absent = mxfs_must_fault_in(iocb, to);
+	if (iocb->ki_flags & IOCB_DIRECT)
+		return mxfs_direct(iocb, to, lower, false);
 	for (;;) {
-		ret = absent ? -EFAULT : mxfs_rw_nofault(iocb, to, lower, false);
-		absent = false;
+		ret = mxfs_rw_nofault(iocb, to, lower, false);
 		if (ret > 0)
 			total += ret;
 		else if (ret != -EFAULT)
@@ -437,7 +596,7 @@ static noinline ssize_t mxfs_read_on(struct kiocb *iocb, struct iov_iter *to, st
 		if (!iov_iter_count(to) || !user_backed_iter(to) ||
 		    (ret > 0 && iocb->ki_pos >= i_size_read(file_inode(lower))))
 			break;
-		chunk = mxfs_fault_in_size(iocb, to);
+		chunk = min_t(size_t, iov_iter_count(to), MXFS_FAULT_IN_MAX);
 		if (fault_in_iov_iter_writeable(to, chunk) == chunk) {
 			ret = -EFAULT;
 			break;
@@ -530,35 +689,6 @@ static ssize_t mxfs_copy_chunk(struct iov_iter *from, struct page **page)
 	return copied ? copied : -EFAULT;
 }
 
-/*
- * One attempt, with the pages of maps out of the way: none may be made, or made writable, between
- * dropping the old ones and the end of the write. It would hold, and later write back, what was
- * there before. @aio: the caller's memory is good until the request is done.
- */
-static ssize_t mxfs_write_once(struct kiocb *iocb, struct iov_iter *iter, struct file *lower,
-			       bool aio)
-{
-	struct inode *inode = file_inode(iocb->ki_filp);
-	struct address_space *mapping = inode->i_mapping;
-	ssize_t ret = 0;
-	loff_t pos;
-
-	filemap_invalidate_lock(mapping);
-	if (unlikely(mapping->nrpages)) {
-		pos = iocb->ki_flags & IOCB_APPEND ? i_size_read(file_inode(lower)) : iocb->ki_pos;
-		ret = mxfs_cache_drop_locked(inode, pos, pos + iov_iter_count(iter) - 1);
-	}
-	if (likely(!ret)) {
-		if (unlikely(aio))
-			ret = mxfs_aio_submit(iocb, iter, lower, true);
-		else
-			ret = mxfs_rw_nofault(iocb, iter, lower, true);
-	}
-	mxfs_copy_written(inode, file_inode(lower));
-	filemap_invalidate_unlock(mapping);
-	return ret;
-}
-
 static ssize_t mxfs_write_chunk(struct kiocb *iocb, struct iov_iter *from, struct file *lower,
 				struct page **page)
 {
@@ -570,7 +700,7 @@ static ssize_t mxfs_write_chunk(struct kiocb *iocb, struct iov_iter *from, struc
 		return copied;
 	bvec_set_page(&bvec, *page, copied, 0);
 	iov_iter_bvec(&iter, ITER_SOURCE, &bvec, 1, copied);
-	ret = mxfs_write_once(iocb, &iter, lower, false);
+	ret = mxfs_write_once(iocb, &iter, lower, NULL);
 	/* What was copied and not written is still the caller's. */
 	iov_iter_revert(from, copied - max_t(ssize_t, ret, 0));
 	return ret;
@@ -588,12 +718,12 @@ static noinline ssize_t mxfs_write_on(struct kiocb *iocb, struct iov_iter *from,
 	ssize_t ret;
 
 	do {
-		chunk = mxfs_fault_in_size(iocb, from);
+		chunk = min_t(size_t, iov_iter_count(from), MXFS_FAULT_IN_MAX);
 		if (fault_in_iov_iter_readable(from, chunk) == chunk) {
 			ret = -EFAULT;
 			break;
 		}
-		ret = mxfs_write_once(iocb, from, lower, false);
+		ret = mxfs_write_once(iocb, from, lower, NULL);
 		if (ret == -EFAULT)
 			ret = mxfs_write_chunk(iocb, from, lower, &page);
 		if (ret <= 0)
@@ -614,7 +744,6 @@ static ssize_t mxfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	struct mxfs_sb *sbi = mxfs_file_sb(file);
 	struct file *lower;
 	ssize_t ret;
-	bool aio;
 
 	if (!iov_iter_count(from))
 		return 0;
@@ -627,15 +756,16 @@ static ssize_t mxfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
 		ret = PTR_ERR(lower);
 		goto out;
 	}
-	aio = mxfs_may_aio(iocb);
+	if (iocb->ki_flags & IOCB_DIRECT) {
+		ret = mxfs_direct(iocb, from, lower, true);
+		goto out_count;
+	}
 	/* Most often all of the source is in memory. */
-	if (likely(aio || !mxfs_must_fault_in(iocb, from)))
-		ret = mxfs_write_once(iocb, from, lower, aio);
-	else
-		ret = -EFAULT;
+	ret = mxfs_write_once(iocb, from, lower, NULL);
 	if (unlikely((ret == -EFAULT || ret > 0) && iov_iter_count(from) && user_backed_iter(from) &&
 		     !fatal_signal_pending(current)))
 		ret = mxfs_write_on(iocb, from, lower, max_t(ssize_t, ret, 0));
+out_count:
 	if (ret > 0)
 		this_cpu_add(sbi->cpu->bytes_written, ret);
 out:

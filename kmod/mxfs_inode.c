@@ -12,6 +12,7 @@
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
 #include <linux/slab.h>
+#include <linux/uaccess.h>
 #include <linux/xattr.h>
 #include "mxfs.h"
 
@@ -816,6 +817,34 @@ int mxfs_fileattr_set(struct mnt_idmap *idmap, struct dentry *dentry, struct mxf
 	return err;
 }
 
+/*
+ * XFS copies each extent to user memory with the inode locked, and that memory may be a map of this volume: as in
+ * mxfs_file.c, no page fault below. What was not in memory is brought in, and all is asked again.
+ */
+static int mxfs_fiemap_nofault(struct inode *lower, struct fiemap_extent_info *info, u64 start, u64 len)
+{
+	struct fiemap_extent __user *end = info->fi_extents_start + info->fi_extents_max, *next;
+	unsigned int flags = info->fi_flags;
+	size_t chunk;
+	int err;
+
+	for (;;) {
+		pagefault_disable();
+		err = lower->i_op->fiemap(lower, info, start, len);
+		pagefault_enable();
+		next = info->fi_extents_start + info->fi_extents_mapped;
+		if (err != -EFAULT || next >= end)
+			return err;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		chunk = min_t(size_t, (char __user *)end - (char __user *)next, SZ_64K);
+		if (fault_in_writeable((char __user *)next, chunk) == chunk)
+			return -EFAULT;
+		info->fi_extents_mapped = 0;
+		info->fi_flags = flags;
+	}
+}
+
 static int mxfs_fiemap(struct inode *inode, struct fiemap_extent_info *info, u64 start, u64 len)
 {
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
@@ -836,7 +865,7 @@ static int mxfs_fiemap(struct inode *inode, struct fiemap_extent_info *info, u64
 	}
 	err = mxfs_cache_flush(inode, 0, LLONG_MAX);
 	if (!err)
-		err = d_inode(lower)->i_op->fiemap(d_inode(lower), info, start, len);
+		err = mxfs_fiemap_nofault(d_inode(lower), info, start, len);
 out:
 	mxfs_leave(sbi);
 	return err;

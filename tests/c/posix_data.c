@@ -410,6 +410,30 @@ static void direct_alignment(void)
 	CHECK_EQ(tap_differs(buf, BLOCK, 6, BLOCK), -1);
 }
 
+/* Far more than a request holds, from memory in pieces that begin and end within pages. */
+static void direct_large(void)
+{
+	enum { LEN = 11 << 20, FIRST = 5 << 20, SECOND = 3 * BLOCK };
+	char *buf = aligned(LEN + BLOCK), *from = buf + 512;
+	struct iovec parts[] = { { from, FIRST }, { from + FIRST, SECOND }, { from + FIRST + SECOND, LEN - FIRST - SECOND } };
+	int fd = OK(open("f", O_CREAT | O_RDWR | O_DIRECT, 0644)), cached = OK(open("f", O_RDONLY));
+
+	tap_pattern(from, LEN, 11, 0);
+	CHECK_EQ(pwrite(fd, from, LEN, 0), LEN);
+	HOLDS(cached, 0, LEN, 11, 0);
+	CHECK_EQ(pwritev(fd, parts, 3, LEN), LEN);
+	HOLDS(cached, LEN, LEN, 11, 0);
+	memset(buf, 0, LEN + BLOCK);
+	CHECK_EQ(preadv(fd, parts, 3, 0), LEN);
+	CHECK_EQ(tap_differs(from, LEN, 11, 0), -1);
+	CHECK(tap_zero(buf, 512) && tap_zero(from + LEN, BLOCK - 512));
+	/* Over the end of the file. */
+	memset(buf, 0, LEN + BLOCK);
+	CHECK_EQ(pread(fd, from, LEN, LEN + FIRST), LEN - FIRST);
+	CHECK_EQ(tap_differs(from, LEN - FIRST, 11, FIRST), -1);
+	CHECK(tap_zero(from + LEN - FIRST, FIRST));
+}
+
 static void linux_aio(void)
 {
 	enum { DEPTH = 32 };
@@ -730,6 +754,7 @@ static const struct test tests[] = {
 	{ "fiemap lists extents and says which are shared", extents },
 	{ "O_DIRECT and cached I/O see one another", direct },
 	{ "O_DIRECT refuses what is not aligned", direct_alignment },
+	{ "O_DIRECT of eleven MiB, in one piece and in three, arrives whole", direct_large },
 	{ "thirty-two asynchronous requests are served", linux_aio },
 	{ "io_uring with O_DIRECT reads what it wrote", uring_direct },
 	{ "io_uring through the cache reads what it wrote", uring_buffered },

@@ -5,6 +5,8 @@
  */
 #include "tap.h"
 #include <linux/falloc.h>
+#include <linux/fiemap.h>
+#include <linux/aio_abi.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <sys/sendfile.h>
@@ -208,6 +210,66 @@ static void direct_and_own_map(void)
 	CHECK_EQ(pwrite(other, m, 32 * PAGE, 0), 32 * PAGE);
 	CHECK_EQ(pread(other, m + 4 * PAGE, PAGE, 0), PAGE);
 	MAP_HOLDS(m + 4 * PAGE, PAGE, 1, 0);
+}
+
+/* As direct_and_own_map(), by requests that may still be on their way when io_submit() returns. */
+static void aio_and_maps(void)
+{
+	enum { DEPTH = 16 };
+	int plain = MAKE_FILE("f", DEPTH * PAGE, 1), fd = OK(open("f", O_RDWR | O_DIRECT)), other = MAKE_FILE("g", DEPTH * PAGE, 2);
+	char *m = map(other, DEPTH * PAGE, MAP_SHARED), *buf = aligned(DEPTH * PAGE);
+	struct iocb cbs[2 * DEPTH] = { 0 }, *list[2 * DEPTH];
+	struct io_event events[2 * DEPTH];
+	aio_context_t context = 0;
+	int got = 0;
+
+	OK(syscall(SYS_io_setup, 2 * DEPTH, &context));
+	for (int i = 0; i < 2 * DEPTH; i++) {
+		/* Each page of the file twice: into the map of the other file, and into memory. */
+		cbs[i] = (struct iocb){ .aio_lio_opcode = IOCB_CMD_PREAD, .aio_fildes = fd, .aio_nbytes = PAGE,
+					.aio_offset = i / 2 * PAGE, .aio_buf = (uintptr_t)((i % 2 ? buf : m) + i / 2 * PAGE) };
+		list[i] = &cbs[i];
+	}
+	CHECK_EQ(syscall(SYS_io_submit, context, 2 * DEPTH, list), 2 * DEPTH);
+	while (got < 2 * DEPTH)
+		got += OK(syscall(SYS_io_getevents, context, 1, 2 * DEPTH - got, events + got, NULL));
+	for (int i = 0; i < 2 * DEPTH; i++)
+		CHECK_EQ(events[i].res, PAGE);
+	MAP_HOLDS(m, DEPTH * PAGE, 1, 0);
+	MAP_HOLDS(buf, DEPTH * PAGE, 1, 0);
+	HOLDS(other, 0, DEPTH * PAGE, 1, 0);
+	/* And from the map. */
+	tap_pattern(m, DEPTH * PAGE, 3, 0);
+	for (int i = 0; i < DEPTH; i++)
+		cbs[2 * i].aio_lio_opcode = IOCB_CMD_PWRITE, list[i] = &cbs[2 * i];
+	CHECK_EQ(syscall(SYS_io_submit, context, DEPTH, list), DEPTH);
+	for (got = 0; got < DEPTH; )
+		got += OK(syscall(SYS_io_getevents, context, 1, DEPTH - got, events + got, NULL));
+	HOLDS(plain, 0, DEPTH * PAGE, 3, 0);
+	OK(syscall(SYS_io_destroy, context));
+}
+
+/* The answer goes to a map that nobody has touched, of another file and of the same. */
+static void extents_into_map(void)
+{
+	int fd = OK(open("f", O_CREAT | O_RDWR, 0644)), other = OK(open("g", O_CREAT | O_RDWR, 0644));
+
+	/* Nothing that is written: XFS would reserve what lies between. */
+	for (int i = 0; i < 100; i++)
+		OK(fallocate(fd, 0, 2 * i * PAGE, PAGE));
+	OK(ftruncate(other, 8 * PAGE));
+	for (int round = 0; round < 2; round++) {
+		struct fiemap *told = (void *)map(round ? fd : other, 8 * PAGE, MAP_SHARED);
+		struct fiemap_extent *e = told->fm_extents;
+
+		*told = (struct fiemap){ .fm_length = FIEMAP_MAX_OFFSET, .fm_flags = FIEMAP_FLAG_SYNC, .fm_extent_count = 200 };
+		OK(ioctl(fd, FS_IOC_FIEMAP, told));
+		/* The answer fills a hole of the file that it is about. */
+		CHECK(round ? told->fm_mapped_extents >= 99 : told->fm_mapped_extents == 100);
+		for (int i = 0; i < 100 && !round; i++)
+			CHECK_EQ(e[i].fe_logical, 2 * i * PAGE);
+		CHECK(e[told->fm_mapped_extents - 1].fe_flags & FIEMAP_EXTENT_LAST);
+	}
 }
 
 static void direct_sees_stores(void)
@@ -668,6 +730,8 @@ static const struct test tests[] = {
 	{ "a file is read into its own map", read_into_own_map },
 	{ "a file is written from its own map", write_from_own_map },
 	{ "O_DIRECT goes to and from a map of the same file", direct_and_own_map },
+	{ "asynchronous requests go to and from a map of another file", aio_and_maps },
+	{ "a list of extents arrives in a map of another file, and of the same", extents_into_map },
 	{ "O_DIRECT and a map see one another", direct_sees_stores },
 	{ "two processes talk through a map", two_processes },
 	{ "fork keeps shared maps shared and private ones private", forked },
