@@ -421,11 +421,13 @@ static inline void mxfs_leave(struct mxfs_sb *sbi)
 	mxfs_gate_leave(&sbi->op_gate);
 }
 
-/* mxfs_attach.c: the lower file system comes and goes */
+/* mxfs_lower.c: the device, and XFS mounted on it */
 int mxfs_claim(struct mxfs_sb *sbi);
 void mxfs_unclaim(struct mxfs_sb *sbi);
 struct vfsmount *mxfs_lower_mount(struct mxfs_sb *sbi, bool probe);
 int mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc);
+
+/* mxfs_attach.c: the lower file system comes and goes */
 enum mxfs_state mxfs_told_state(struct mxfs_sb *sbi);
 int mxfs_command(struct mxfs_sb *sbi, enum mxfs_cmd_kind kind, u64 epoch, u32 quantum_ms);
 void mxfs_cmd_workfn(struct work_struct *work);
