@@ -459,10 +459,6 @@ struct dentry *mxfs_find_lower(struct inode *inode);
 void mxfs_set_lower(struct inode *inode, struct dentry *lower) __mxfs_hot;
 struct dentry *mxfs_take_lower(struct mxfs_inode *mi) __mxfs_hot;
 void mxfs_distrust(struct inode *inode);
-void mxfs_copy_attr(struct inode *inode, const struct inode *lower) __mxfs_hot;
-void mxfs_copy_written(struct inode *inode, const struct inode *lower);
-void mxfs_copy_links(struct inode *inode, const struct inode *lower) __mxfs_hot;
-int mxfs_copy_lower_attr(struct inode *inode);
 int mxfs_remember(struct inode *inode, struct dentry *lower);
 void mxfs_evict_inode(struct inode *inode) __mxfs_hot;
 int mxfs_drop_inode(struct inode *inode) __mxfs_hot;
@@ -500,13 +496,7 @@ static inline struct dentry *mxfs_lower(struct inode *inode)
 	return likely(lower) ? lower : mxfs_find_lower(inode);
 }
 
-/* Inside a gate: make the copied attributes those of this attach. */
-static inline int mxfs_refresh_attr(struct inode *inode)
-{
-	if (likely(READ_ONCE(MXFS_I(inode)->attr_seq) == READ_ONCE(MXFS_ISB(inode)->attach_seq)))
-		return 0;
-	return mxfs_copy_lower_attr(inode);
-}
+#include "mxfs_apply.h"
 
 /* mxfs_dir.c */
 extern const struct dentry_operations mxfs_dops;

@@ -3,8 +3,8 @@
  * mxfs: inodes.
  *
  * An mxfs inode is (XFS inode number, generation). It is found again by file handle after each
- * attach, lazily, when the first operation needs it. Its attributes are a copy of the lower ones,
- * taken after every operation that changes them and again after each attach.
+ * attach, lazily, when the first operation needs it. Its attributes are a copy of the lower ones
+ * (mxfs_apply.c).
  */
 #include <linux/fiemap.h>
 #include <linux/fileattr.h>
@@ -72,23 +72,6 @@ void mxfs_free_inode(struct inode *inode)
 	kmem_cache_free(mxfs_inode_cachep, MXFS_I(inode));
 }
 
-/*
- * While this node owns the volume, the attributes of an inode that has its lower one are XFS's own, and for a
- * directory the VFS may look at them without asking mxfs_permission(), as it does where a file system has no
- * ->permission: most permissions looked at are of directories on the way to something.
- */
-static void mxfs_permit_fast(struct inode *inode, bool fast)
-{
-	if (!S_ISDIR(inode->i_mode) || !(inode->i_opflags & IOP_FASTPERM) == !fast)
-		return;
-	spin_lock(&inode->i_lock);
-	if (fast)
-		inode->i_opflags |= IOP_FASTPERM;
-	else
-		inode->i_opflags &= ~IOP_FASTPERM;
-	spin_unlock(&inode->i_lock);
-}
-
 /**
  * mxfs_distrust - have the VFS ask for what it knows of a directory
  * @inode: any upper inode, under lower_lock
@@ -97,7 +80,7 @@ void mxfs_distrust(struct inode *inode)
 {
 	if (!S_ISDIR(inode->i_mode))
 		return;
-	mxfs_permit_fast(inode, false);
+	mxfs_ask_permission(inode);
 	mxfs_distrust_names(inode);
 }
 
@@ -232,78 +215,6 @@ void mxfs_free_all(struct mxfs_sb *sbi)
 {
 	WRITE_ONCE(sbi->frees_at_once, true);
 	flush_delayed_work(&sbi->free_work);
-}
-
-static void mxfs_copy_size(struct inode *inode, const struct inode *lower)
-{
-	loff_t size = i_size_read(lower);
-
-	if (i_size_read(inode) == size && inode->i_blocks == lower->i_blocks)
-		return;
-	spin_lock(&inode->i_lock);
-	i_size_write(inode, size);
-	inode->i_blocks = lower->i_blocks;
-	spin_unlock(&inode->i_lock);
-}
-
-/**
- * mxfs_copy_attr - take over what the VFS looks at from the lower inode
- * @inode: upper, with its lower dentry set
- * @lower: lower
- *
- * An orphan has more links below than a program may see: those that keep it.
- */
-void mxfs_copy_attr(struct inode *inode, const struct inode *lower)
-{
-	struct mxfs_inode *mi = MXFS_I(inode);
-
-	inode->i_mode = lower->i_mode;
-	inode->i_uid = lower->i_uid;
-	inode->i_gid = lower->i_gid;
-	set_nlink(inode, mxfs_seen_links(mi, READ_ONCE(lower->i_nlink)));
-	inode_set_atime_to_ts(inode, inode_get_atime(lower));
-	inode_set_mtime_to_ts(inode, inode_get_mtime(lower));
-	inode_set_ctime_to_ts(inode, inode_get_ctime(lower));
-	inode->i_blkbits = lower->i_blkbits;
-	/* Times are XFS's business; the VFS must not touch its copy of them. */
-	inode_set_flags(inode,
-			(lower->i_flags & (S_SYNC | S_DIRSYNC | S_APPEND | S_IMMUTABLE)) |
-				S_NOATIME | S_NOCMTIME,
-			S_SYNC | S_DIRSYNC | S_APPEND | S_IMMUTABLE | S_NOATIME | S_NOCMTIME);
-	mxfs_copy_size(inode, lower);
-	WRITE_ONCE(mi->attr_seq, READ_ONCE(MXFS_ISB(inode)->attach_seq));
-	mxfs_permit_fast(inode, true);
-}
-
-static __always_inline void mxfs_copy_changed(struct inode *inode, const struct inode *lower)
-{
-	struct timespec64 mtime = inode_get_mtime(lower), ctime = inode_get_ctime(lower);
-	struct timespec64 old_mtime = inode_get_mtime(inode), old_ctime = inode_get_ctime(inode);
-
-	if (unlikely(inode->i_mode != lower->i_mode))
-		inode->i_mode = lower->i_mode; /* set-user-ID cleared */
-	/* The clock of file times ticks seldom: most writes leave them as they are. */
-	if (!timespec64_equal(&mtime, &old_mtime))
-		inode_set_mtime_to_ts(inode, mtime);
-	if (!timespec64_equal(&ctime, &old_ctime))
-		inode_set_ctime_to_ts(inode, ctime);
-	mxfs_copy_size(inode, lower);
-}
-
-/* What a write changes, and no more: this is on the path of every one. */
-void mxfs_copy_written(struct inode *inode, const struct inode *lower)
-{
-	mxfs_copy_changed(inode, lower);
-}
-
-/* What making or removing a name changes in the directory and in the inode that has the name. */
-void mxfs_copy_links(struct inode *inode, const struct inode *lower)
-{
-	unsigned int nlink = mxfs_seen_links(MXFS_I(inode), READ_ONCE(lower->i_nlink));
-
-	if (inode->i_nlink != nlink)
-		set_nlink(inode, nlink);
-	mxfs_copy_changed(inode, lower);
 }
 
 /*
@@ -488,19 +399,6 @@ struct dentry *mxfs_find_lower(struct inode *inode)
 	return mi->lower;
 }
 
-/* Inside a gate. */
-int mxfs_copy_lower_attr(struct inode *inode)
-{
-	struct dentry *lower;
-
-	lower = mxfs_lower(inode);
-	if (IS_ERR(lower))
-		return PTR_ERR(lower);
-	forget_all_cached_acls(inode);
-	mxfs_copy_attr(inode, d_inode(lower));
-	return 0;
-}
-
 static noinline int mxfs_enter_refresh(struct inode *inode)
 {
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
@@ -520,7 +418,7 @@ int mxfs_permission(struct mnt_idmap *idmap, struct inode *inode, int mask)
 	int err;
 
 	if (unlikely(READ_ONCE(sbi->state) != MXFS_STATE_ATTACHED ||
-		     READ_ONCE(MXFS_I(inode)->attr_seq) != READ_ONCE(sbi->attach_seq))) {
+		     !mxfs_attr_is_fresh(inode))) {
 		if (mask & MAY_NOT_BLOCK)
 			return -ECHILD;
 		err = mxfs_enter_refresh(inode);
