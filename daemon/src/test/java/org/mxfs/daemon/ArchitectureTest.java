@@ -2,10 +2,14 @@
 package org.mxfs.daemon;
 
 import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.noClasses;
+import static org.assertj.core.api.Assertions.assertThat;
 
+import com.tngtech.archunit.base.DescribedPredicate;
+import com.tngtech.archunit.core.domain.JavaClass;
 import com.tngtech.archunit.core.domain.JavaClasses;
 import com.tngtech.archunit.core.importer.ClassFileImporter;
 import com.tngtech.archunit.core.importer.ImportOption;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 
 class ArchitectureTest {
@@ -62,6 +66,55 @@ class ArchitectureTest {
                   .filter(other -> !other.equals(edge))
                   .map(other -> "org.mxfs.daemon." + other + "..")
                   .toArray(String[]::new))
+          .allowEmptyShould(true)
+          .check(CLASSES);
+    }
+  }
+
+  /** From the ground up: each knows only those that stand before it. */
+  @Test
+  void theRoomsOfOwnershipStandOnEachOther() {
+    List<String> rooms =
+        List.of(
+            "Outbox",
+            "Phase",
+            "TenureRules",
+            "Situation",
+            "HolderView",
+            "Neighbours",
+            "WaitQueue",
+            "ArrayDialogue",
+            "Attachment",
+            "Departure",
+            "KeyTidier",
+            "LeaseKeeper",
+            "Claim",
+            "Handover",
+            "Joining",
+            "Ownership");
+    String prefix = "org.mxfs.daemon.core.ownership.";
+    List<String> found =
+        CLASSES.stream()
+            .map(JavaClass::getName)
+            .filter(name -> name.startsWith(prefix))
+            .map(name -> name.substring(prefix.length()).replaceFirst("\\$.*", ""))
+            .filter(name -> !name.equals("package-info"))
+            .distinct()
+            .toList();
+    assertThat(rooms).as("all rooms").containsAll(found);
+    for (int i = 0; i < rooms.size(); i++) {
+      List<String> above = rooms.subList(i + 1, rooms.size());
+      noClasses()
+          .that()
+          .haveNameMatching("\\Q" + prefix + rooms.get(i) + "\\E(\\$.*)?")
+          .should()
+          .dependOnClassesThat(
+              DescribedPredicate.describe(
+                  "stand above " + rooms.get(i),
+                  c ->
+                      c.getName().startsWith(prefix)
+                          && above.contains(
+                              c.getName().substring(prefix.length()).replaceFirst("\\$.*", ""))))
           .allowEmptyShould(true)
           .check(CLASSES);
     }

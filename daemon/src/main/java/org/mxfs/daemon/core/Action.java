@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.mxfs.daemon.core;
 
-/** What {@link Ownership} wants done, in order. */
+/** What {@link org.mxfs.daemon.core.ownership.Ownership} wants done, in order. */
 public sealed interface Action {
   /** Issue to the array; the answer comes back as {@link Event.Answered}. */
   record Array(ArrayCommand command) implements Action {}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.mxfs.daemon.core;
 
-/** What happens to {@link Ownership}. */
+/** What happens to {@link org.mxfs.daemon.core.ownership.Ownership}. */
 public sealed interface Event {
   /** Once, first. */
   record Start(Predecessor predecessor) implements Event {}

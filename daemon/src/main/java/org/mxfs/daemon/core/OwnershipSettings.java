@@ -2,7 +2,7 @@
 package org.mxfs.daemon.core;
 
 /**
- * What {@link Ownership} is told before it starts.
+ * What {@link org.mxfs.daemon.core.ownership.Ownership} is told before it starts.
  *
  * @param nodeId this node, never 0
  * @param unixSeconds wall clock at the start: the incarnation of a node that registers for the

@@ -7,9 +7,9 @@
  * org.mxfs.daemon.core.Action}. The daemon drives these machines from real edges, the simulator in
  * the tests from simulated ones: the same code in both.
  *
- * <p>{@link org.mxfs.daemon.core.Ownership} is the first machine: who has the XFS of the volume
- * mounted. Membership, the lock table, fencing of dead nodes, recovery and the operation journal
- * will stand beside it.
+ * <p>{@link org.mxfs.daemon.core.ownership.Ownership} is the first machine: who has the XFS of the
+ * volume mounted. Membership, the lock table, fencing of dead nodes, recovery and the operation
+ * journal will stand beside it.
  */
 @NullMarked
 package org.mxfs.daemon.core;

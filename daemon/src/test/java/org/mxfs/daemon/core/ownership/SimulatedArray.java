@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.mxfs.daemon.core;
+package org.mxfs.daemon.core.ownership;
 
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
+import org.mxfs.daemon.core.ArrayAnswer;
+import org.mxfs.daemon.core.ArrayCommand;
+import org.mxfs.daemon.core.ReservationKey;
 
 /**
  * The part of SPC-4 5.13 (persistent reservations) that mxfs uses: registrations by I_T nexus, one

@@ -1,11 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.mxfs.daemon.core;
+package org.mxfs.daemon.core.ownership;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
+import org.mxfs.daemon.core.Action;
+import org.mxfs.daemon.core.ArrayAnswer;
+import org.mxfs.daemon.core.ArrayCommand;
+import org.mxfs.daemon.core.Errno;
+import org.mxfs.daemon.core.Event;
+import org.mxfs.daemon.core.KernelState;
+import org.mxfs.daemon.core.OwnershipSettings;
+import org.mxfs.daemon.core.PeerMessage;
+import org.mxfs.daemon.core.Predecessor;
+import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.Role;
 
 /**
  * One machine, driven by hand, against {@link SimulatedArray}. The schedules are {@link

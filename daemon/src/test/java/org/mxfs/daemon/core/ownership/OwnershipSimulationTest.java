@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.mxfs.daemon.core;
+package org.mxfs.daemon.core.ownership;
 
 import static org.assertj.core.api.Assertions.assertThat;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.mxfs.daemon.core;
+package org.mxfs.daemon.core.ownership;
 
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -8,6 +8,15 @@ import java.util.List;
 import java.util.PriorityQueue;
 import java.util.Random;
 import org.jspecify.annotations.Nullable;
+import org.mxfs.daemon.core.Action;
+import org.mxfs.daemon.core.ArrayAnswer;
+import org.mxfs.daemon.core.ArrayCommand;
+import org.mxfs.daemon.core.Event;
+import org.mxfs.daemon.core.KernelState;
+import org.mxfs.daemon.core.OwnershipSettings;
+import org.mxfs.daemon.core.PeerMessage;
+import org.mxfs.daemon.core.Predecessor;
+import org.mxfs.daemon.core.ReservationKey;
 
 /**
  * Some nodes, one array, one network, one seed. Everything that {@link Ownership} meets in life

@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.core.ownership;
+
+import java.util.List;
+import org.mxfs.daemon.core.Action;
+import org.mxfs.daemon.core.ArrayAnswer;
+import org.mxfs.daemon.core.ArrayCommand;
+import org.mxfs.daemon.core.KernelState;
+import org.mxfs.daemon.core.OwnershipSettings;
+import org.mxfs.daemon.core.PeerMessage;
+import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.Role;
+import org.mxfs.daemon.core.Waiter;
+
+/** Having the volume: attach for ourselves, grant it to who waits, take a grant back, come back. */
+final class Handover {
+  private final Outbox out;
+  private final TenureRules rules;
+  private final Situation situation;
+  private final HolderView view;
+  private final Neighbours neighbours;
+  private final WaitQueue queue;
+  private final ArrayDialogue array;
+  private final Attachment attachment;
+  private final Departure departure;
+  private final LeaseKeeper lease;
+  private final Claim claim;
+
+  private long grantDue;
+
+  Handover(
+      Outbox out,
+      TenureRules rules,
+      Situation situation,
+      HolderView view,
+      Neighbours neighbours,
+      WaitQueue queue,
+      ArrayDialogue array,
+      Attachment attachment,
+      Departure departure,
+      LeaseKeeper lease,
+      Claim claim) {
+    this.out = out;
+    this.rules = rules;
+    this.situation = situation;
+    this.view = view;
+    this.neighbours = neighbours;
+    this.queue = queue;
+    this.array = array;
+    this.attachment = attachment;
+    this.departure = departure;
+    this.lease = lease;
+    this.claim = claim;
+  }
+
+  // ---- what peers say ----
+
+  void onPeerDown(int nodeId) {
+    queue.removeIf(w -> w.nodeId() == nodeId);
+  }
+
+  void onRequest(ReservationKey from, long id) {
+    if (situation.isLeaving()
+        && !(situation.phase() instanceof Phase.Holding)
+        && !(situation.phase() instanceof Phase.Consented)) {
+      return; // it reads the array and sees soon who holds the reservation, or that nobody does
+    }
+    switch (situation.phase()) {
+      case Phase.Consented consented when consented.grantee().nodeId() == from.nodeId() -> {
+        if (consented.grantee().requestId() == id) {
+          grantDue = out.now();
+        } else if (consented.grantee().key().equals(from) && id > consented.grantee().requestId()) {
+          // The same incarnation asks with a newer request: the one we granted is closed. Whether
+          // it was used before it was closed only the array can say.
+          situation.become(consented.asDeclined());
+          view.readAt(out.now());
+          queue.add(new Waiter(from, id));
+        } else {
+          queue.add(new Waiter(from, id));
+        }
+      }
+      case Phase.Holding _,
+          Phase.Consented _,
+          Phase.Withdrawing _,
+          Phase.Confirming _,
+          Phase.Taking _,
+          Phase.Reserving _ ->
+          queue.add(new Waiter(from, id));
+      case Phase.Member _, Phase.Rejoining _ -> {
+        ReservationKey holder = view.holder();
+        ReservationKey known =
+            holder.nodeId() == situation.settings().nodeId() ? ReservationKey.NONE : holder;
+        out.send(from.nodeId(), new PeerMessage.OwnRedirect(id, known));
+        // The requester asks the node that the array shows as the holder. If that is us, we want to
+        // know.
+        view.mustReread(true);
+      }
+      case Phase.New _, Phase.Starting _, Phase.Solo _, Phase.Departing _, Phase.Gone _ -> {}
+    }
+  }
+
+  void onTaken() {
+    if (situation.phase() instanceof Phase.Consented) {
+      view.readAt(out.now());
+    }
+  }
+
+  void onDecline(ReservationKey from, long id) {
+    queue.removeIf(w -> w.nodeId() == from.nodeId() && w.requestId() == id);
+    if (situation.phase() instanceof Phase.Consented consented
+        && consented.grantee().key().equals(from)
+        && consented.grantee().requestId() == id) {
+      situation.become(consented.asDeclined());
+      view.readAt(out.now());
+    }
+  }
+
+  void onPeerLeave(ReservationKey from) {
+    neighbours.left(from);
+    queue.removeIf(w -> w.key().equals(from));
+    if (situation.phase() instanceof Phase.Consented consented
+        && consented.grantee().key().equals(from)) {
+      // It unregistered before it said so: its PREEMPT can no longer come.
+      situation.become(consented.asDeclined());
+    }
+    if (view.holder().equals(from) || situation.phase() instanceof Phase.Consented) {
+      view.readAt(out.now());
+    }
+  }
+
+  void onUnitAttention() {
+    if (situation.phase() instanceof Phase.Consented) {
+      view.readAt(out.now());
+    }
+  }
+
+  /** XFS could not be detached: who waits is told why. */
+  void cannotGiveUp(String text) {
+    List<Waiter> waiting = queue.all();
+    out.note(Action.Level.WARN, "{}; {} waiting", text, waiting.size());
+    for (Waiter waiter : waiting) {
+      out.send(waiter.nodeId(), new PeerMessage.OwnBusy(waiter.requestId(), text));
+    }
+    queue.clear();
+  }
+
+  // ---- Holding ----
+
+  /** As the holder: attach for ourselves, or let the next waiter have it. */
+  void serve() {
+    switch (attachment.state()) {
+      case DETACHED -> serveDetached();
+      case ATTACHED -> {
+        situation.becomeReady(Role.OWNER, true);
+        if (queue.first() != null) {
+          attachment.detachWhenDue();
+        }
+      }
+      case ATTACHING, DETACHING, DEAD -> {}
+    }
+  }
+
+  private void serveDetached() {
+    boolean own = !situation.isLeaving() && (claim.isWanted() || !situation.isReady());
+    Waiter next = situation.isReady() ? queue.first() : null;
+    if (own && (claim.isOwnTurn() || next == null) && attachment.attachIsDue()) {
+      attachment.attach();
+      return;
+    }
+    if (next != null && !(own && claim.isOwnTurn() && attachment.attachIsDue())) {
+      consent(next);
+    }
+  }
+
+  /** The kernel's side of holding does not wait for the array. */
+  void serveWhileTheArrayIsBusy() {
+    if (situation.phase() instanceof Phase.Holding
+        && attachment.state() == KernelState.ATTACHED
+        && !situation.isLeaving()) {
+      serve();
+    }
+  }
+
+  private void consent(Waiter waiter) {
+    rules.grant();
+    queue.remove(waiter);
+    situation.become(new Phase.Consented(waiter, out.now(), false));
+    grantDue = out.now();
+    view.readAt(out.now() + OwnershipSettings.GRANT_MILLIS);
+    claim.turnIsOver();
+  }
+
+  /**
+   * A leaving owner lets the first waiter take the volume before it goes: that saves the waiter the
+   * race.
+   */
+  boolean holdsUpLeaving() {
+    boolean early = out.now() < situation.leaveSince() + OwnershipSettings.LEAVE_GRANT_MILLIS;
+    return switch (situation.phase()) {
+      case Phase.Departing _ -> true;
+      case Phase.Consented consented -> !consented.declined() && early;
+      case Phase.Holding _ -> situation.isReady() && queue.first() != null && early;
+      default -> false;
+    };
+  }
+
+  // ---- Consented ----
+
+  void goOnConsented(Phase.Consented consented) {
+    if (situation.isLeaving()) {
+      out.wakeAt(situation.leaveSince() + OwnershipSettings.LEAVE_GRANT_MILLIS);
+    }
+    if (out.now() >= grantDue && !consented.declined()) {
+      grantDue = out.now() + OwnershipSettings.GRANT_MILLIS;
+      out.send(
+          consented.grantee().nodeId(),
+          new PeerMessage.OwnGrant(
+              consented.grantee().requestId(),
+              rules.tenure() + 1,
+              attachment.detachMillis(),
+              queue.all()));
+    }
+    if (out.now() >= view.readDue()) {
+      array.issueWhenDue(new ArrayCommand.ReadReservation());
+      return;
+    }
+    out.wakeAt(grantDue);
+    out.wakeAt(view.readDue());
+  }
+
+  void onConsentedRead(Phase.Consented consented, ArrayAnswer answer) {
+    switch (answer) {
+      case ArrayAnswer.Reservation reservation -> {
+        array.succeeded();
+        view.readAt(out.now() + OwnershipSettings.GRANT_MILLIS);
+        if (!reservation.holder().equals(rules.key())) {
+          view.read(reservation);
+          rules.lost();
+          queue.clear(); // went along with the grant
+          out.note(
+              Action.Level.DEBUG,
+              "the reservation moved to {} after {} ms",
+              view.holder(),
+              out.now() - consented.since());
+          situation.become(new Phase.Rejoining(false));
+        } else if (consented.declined()) {
+          out.note(
+              Action.Level.DEBUG,
+              "node {} declined: still the holder",
+              consented.grantee().key().nodeName());
+          rules.declined();
+          situation.become(new Phase.Holding());
+        } else if (out.now() - consented.since() >= OwnershipSettings.CONSENT_MILLIS
+            && !situation.isLeaving()) {
+          out.note(
+              Action.Level.WARN,
+              "node {} did not take the volume within {} ms: withdrawing the grant by a new key",
+              consented.grantee().key().nodeName(),
+              OwnershipSettings.CONSENT_MILLIS);
+          withdraw();
+        }
+      }
+      case ArrayAnswer other -> departure.trouble("READ RESERVATION", other.toString());
+    }
+  }
+
+  // ---- Withdrawing ----
+
+  void withdraw() {
+    situation.become(new Phase.Withdrawing(situation.freshKey(List.of()), false));
+  }
+
+  void goOnWithdrawing(Phase.Withdrawing withdrawing) {
+    if (withdrawing.registered()) {
+      array.issueWhenDue(new ArrayCommand.ReadReservation());
+    } else if (array.isDue()) {
+      array.issue(rules.register(withdrawing.fresh(), situation.aptpl()));
+    }
+  }
+
+  void onWithdrawing(Phase.Withdrawing withdrawing, ArrayAnswer answer) {
+    ReservationKey fresh = withdrawing.fresh();
+    if (!withdrawing.registered()) {
+      if (!(answer instanceof ArrayAnswer.Done)) {
+        departure.trouble(Outbox.fill("REGISTER of {}", fresh), answer.toString());
+      }
+      // Done or not: READ RESERVATION shows the new key if it took effect while we held the
+      // reservation.
+      situation.become(new Phase.Withdrawing(fresh, true));
+      return;
+    }
+    switch (answer) {
+      case ArrayAnswer.Reservation reservation -> {
+        view.read(reservation);
+        if (view.holder().equals(rules.key())) {
+          situation.become(new Phase.Withdrawing(fresh, false));
+          array.pause(OwnershipSettings.RETRY_MILLIS);
+          return;
+        }
+        array.succeeded();
+        rules.choose(fresh);
+        rules.lost();
+        out.add(new Action.TellKey(fresh));
+        if (view.holder().equals(fresh)) {
+          rules.holds(0);
+          situation.become(new Phase.Confirming());
+        } else {
+          // The grantee was faster.
+          queue.clear();
+          situation.become(new Phase.Rejoining(false));
+        }
+      }
+      case ArrayAnswer other -> departure.trouble("READ RESERVATION", other.toString());
+    }
+  }
+
+  // ---- Rejoining ----
+
+  void goOnRejoining(Phase.Rejoining rejoining) {
+    if (rejoining.registered()) {
+      array.issueWhenDue(new ArrayCommand.ReadKeys());
+    } else if (array.isDue()) {
+      array.issue(rules.register(rules.key(), situation.aptpl()));
+    }
+  }
+
+  void onRejoining(Phase.Rejoining rejoining, ArrayAnswer answer) {
+    if (!rejoining.registered()) {
+      if (answer instanceof ArrayAnswer.Done) {
+        situation.become(new Phase.Rejoining(true));
+      } else {
+        departure.trouble(Outbox.fill("REGISTER of {}", rules.key()), answer.toString());
+      }
+      return;
+    }
+    switch (answer) {
+      case ArrayAnswer.Keys keys -> {
+        if (keys.keys().contains(rules.key())) {
+          array.succeeded();
+          lease.extend(array.askedAt());
+          lease.lookedJustNow();
+          situation.become(new Phase.Member());
+          view.readAt(out.now());
+          out.note(Action.Level.DEBUG, "registered again: key={}", rules.key());
+        } else {
+          departure.trouble(
+              "READ KEYS", Outbox.fill("our key {} is not registered after REGISTER", rules.key()));
+          situation.become(new Phase.Rejoining(false));
+        }
+      }
+      case ArrayAnswer other -> departure.trouble("READ KEYS", other.toString());
+    }
+  }
+}

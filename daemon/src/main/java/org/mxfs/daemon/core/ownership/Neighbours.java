@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.core.ownership;
+
+import java.util.LinkedHashSet;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
+import org.mxfs.daemon.core.ReservationKey;
+
+/** The other nodes of the volume: who is connected, and who was merely heard. */
+final class Neighbours {
+  private final Map<Integer, ReservationKey> connected = new TreeMap<>();
+  private final Map<Integer, String> heard = new TreeMap<>();
+
+  void up(ReservationKey key) {
+    connected.put(key.nodeId(), key);
+  }
+
+  void down(int nodeId) {
+    connected.remove(nodeId);
+  }
+
+  boolean isConnected(int nodeId) {
+    return connected.containsKey(nodeId);
+  }
+
+  /** Whether it is connected as this very incarnation. */
+  boolean isConnected(ReservationKey key) {
+    return key.equals(connected.get(key.nodeId()));
+  }
+
+  /** Returns whether it is news. */
+  boolean heard(ReservationKey key, String host) {
+    return heard.put(key.nodeId(), host) == null;
+  }
+
+  void left(ReservationKey key) {
+    if (isConnected(key)) {
+      connected.remove(key.nodeId());
+    }
+    heard.remove(key.nodeId());
+  }
+
+  boolean heardNobody() {
+    return heard.isEmpty();
+  }
+
+  @Nullable String hostOf(int nodeId) {
+    return heard.get(nodeId);
+  }
+
+  String heardNames() {
+    Set<String> names = new LinkedHashSet<>();
+    heard.forEach((id, host) -> names.add(ReservationKey.nodeName(id) + " (" + host + ")"));
+    return String.join(", ", names);
+  }
+}

@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.core.ownership;
+
+import java.util.List;
+import org.mxfs.daemon.core.Action;
+import org.mxfs.daemon.core.ArrayAnswer;
+import org.mxfs.daemon.core.Errno;
+import org.mxfs.daemon.core.Event;
+import org.mxfs.daemon.core.KernelState;
+import org.mxfs.daemon.core.OwnershipSettings;
+import org.mxfs.daemon.core.PeerMessage;
+import org.mxfs.daemon.core.Predecessor;
+import org.mxfs.daemon.core.ReservationKey;
+
+/**
+ * Who has the XFS of the volume mounted: this node's side of it, as a pure state machine.
+ *
+ * <p><b>The rule.</b> At any instant at most one node has the XFS of a volume attached. The storage
+ * array decides which: the holder of the reservation. So this machine asks the kernel to attach
+ * only while it knows that its own key holds the reservation and that nobody may take it away
+ * without asking.
+ *
+ * <p><b>Failure model.</b> The network may lose, delay, repeat and reorder messages, or be cut. A
+ * node may stop at any point, or lose its daemon and get a new one. A command to the array may end
+ * without saying whether it took effect; it is over, though, when the next command on the same path
+ * is answered (the kernel's error handler aborts it before SG_IO returns). The array itself is
+ * atomic and remembers.
+ *
+ * <p><b>Consent.</b> The reservation moves by PREEMPT, which needs the victim's key and no
+ * cooperation; so all safety lies in who PREEMPTs when. A node PREEMPTs another node's key only
+ * with a grant from that key, for a request of its own that is still open. The granter has detached
+ * XFS before it grants and attaches again only after one of:
+ *
+ * <ul>
+ *   <li>the grantee declined that request for ever, and the array still shows the granter's key;
+ *   <li>the granter registered a <em>new</em> key and the array shows that one as the holder: a
+ *       PREEMPT that names the old key now meets RESERVATION CONFLICT (SPC-4 5.13.11.2.3), so the
+ *       grant is void wherever it is;
+ *   <li>it took the reservation anew, with a grant from its holder.
+ * </ul>
+ *
+ * A restarted daemon does not know what its predecessor granted. If it finds its key as the holder
+ * and XFS detached, it takes the second way.
+ *
+ * <p><b>Epochs.</b> Every tenure of the reservation has an epoch, larger than every earlier one.
+ * Until the epoch is on disk (the lock state file brings that) it is the larger of the highest
+ * epoch heard of plus one, and the array's PRGENERATION read while holding the reservation: between
+ * two tenures lies at least one PREEMPT or unregistration, and each of those counts it up. An array
+ * that restarts its count has forgotten all registrations too, which ends every mount.
+ *
+ * <p><b>The lease.</b> The kernel lets operations start only for so long after READ KEYS has shown
+ * our key (and, for the owner, READ RESERVATION our reservation). This stands in for the heartbeat
+ * on disk, which a later version brings.
+ */
+public final class Ownership {
+  private static final int TRANSITIONS_MAX = 16;
+
+  private final OwnershipSettings settings;
+  private final Outbox out = new Outbox();
+  private final TenureRules rules;
+  private final Situation situation;
+  private final HolderView view = new HolderView();
+  private final Neighbours neighbours = new Neighbours();
+  private final WaitQueue queue = new WaitQueue(neighbours);
+  private final ArrayDialogue array;
+  private final Attachment attachment;
+  private final Departure departure;
+  private final LeaseKeeper lease;
+  private final Claim claim;
+  private final Handover handover;
+  private final Joining joining;
+
+  public Ownership(OwnershipSettings settings) {
+    this.settings = settings;
+    rules = new TenureRules(settings.nodeId());
+    situation = new Situation(settings, out, rules);
+    array = new ArrayDialogue(out);
+    attachment = new Attachment(settings, out, rules);
+    departure = new Departure(out, rules, situation, array);
+    KeyTidier tidier = new KeyTidier(out, rules, array, view);
+    lease = new LeaseKeeper(out, rules, situation, array, departure, tidier);
+    claim = new Claim(out, rules, situation, view, neighbours, queue, array, departure, lease);
+    handover =
+        new Handover(
+            out,
+            rules,
+            situation,
+            view,
+            neighbours,
+            queue,
+            array,
+            attachment,
+            departure,
+            lease,
+            claim);
+    joining =
+        new Joining(
+            out, rules, situation, view, neighbours, array, attachment, departure, lease, handover);
+  }
+
+  /** The key this node registers, {@link ReservationKey#NONE} before it has one. */
+  public ReservationKey key() {
+    return rules.key();
+  }
+
+  /** The highest epoch heard of: goes with every message. */
+  public long epoch() {
+    return rules.epoch();
+  }
+
+  /** When to send {@link Event.Tick} at the latest; {@link Long#MAX_VALUE} for never. */
+  public long deadline() {
+    return out.wake();
+  }
+
+  /** True once the daemon's work is done. */
+  public boolean isGone() {
+    return situation.isGone();
+  }
+
+  /**
+   * Takes one event and says what to do.
+   *
+   * @param now milliseconds on any clock that never runs backwards
+   */
+  public List<Action> step(Event event, long now) {
+    out.begin(now);
+    if (!isGone()) {
+      try {
+        take(event);
+        advance();
+        rules.invariants();
+      } catch (RuntimeException mistake) {
+        return halt(event, mistake);
+      }
+    }
+    return out.end();
+  }
+
+  /**
+   * This program has made a mistake: nothing of what the step wanted is done. The kernel shuts XFS
+   * down, nothing is released on the array, and this daemon ends.
+   */
+  private List<Action> halt(Event event, RuntimeException mistake) {
+    out.abandon();
+    departure.halt(
+        Outbox.fill(
+            "mistake in mxfsd, which stops this mount rather than go on with it: {} (in phase {},"
+                + " at event {})",
+            mistake,
+            situation.phase(),
+            event));
+    return out.end();
+  }
+
+  private void take(Event event) {
+    switch (event) {
+      case Event.Start start -> onStart(start.predecessor());
+      case Event.Tick _ -> {}
+      case Event.Answered answered -> onAnswer(answered.answer());
+      case Event.UnitAttention attention -> {
+        out.note(Action.Level.INFO, "unit attention: {}", attention.name());
+        lease.lookNow();
+        handover.onUnitAttention();
+      }
+      case Event.Want _ -> onWant();
+      case Event.Attached attached -> onAttached(attached);
+      case Event.Detached detached -> onDetached(detached);
+      case Event.Leave _ -> onLeave();
+      case Event.Heard heard -> {
+        if (neighbours.heard(heard.key(), heard.host())) {
+          out.note(
+              Action.Level.INFO,
+              "node {} ({}) announces this volume",
+              heard.key().nodeName(),
+              heard.host());
+        }
+      }
+      case Event.Collision collision -> joining.onCollision(collision.text());
+      case Event.PeerUp up -> {
+        neighbours.up(up.key());
+        rules.heardOf(up.epoch());
+        claim.onPeerUp(up.key());
+      }
+      case Event.PeerDown down -> {
+        neighbours.down(down.nodeId());
+        handover.onPeerDown(down.nodeId());
+      }
+      case Event.Received received -> onMessage(received);
+    }
+  }
+
+  private void onStart(Predecessor before) {
+    if (!(situation.phase() instanceof Phase.New)) {
+      throw new IllegalStateException("started twice");
+    }
+    situation.start(before);
+    rules.resume(before.key(), before.epoch(), before.kernel() != KernelState.DETACHED);
+    attachment.resume(before.kernel());
+    if (before.ready() && before.wanting()) {
+      onWant();
+    }
+    if (before.kernel() == KernelState.DEAD) {
+      out.note(
+          Action.Level.ERROR, "this mount is dead already: nothing to resume, only umount is left");
+      departure.gone();
+      return;
+    }
+    situation.become(new Phase.Starting(Phase.StartStep.CAPABILITIES));
+    if (before.leaving()) {
+      onLeave();
+    }
+  }
+
+  // ---- the kernel ----
+
+  private void onWant() {
+    if (attachment.state() != KernelState.ATTACHED) {
+      claim.want();
+    }
+  }
+
+  private void onAttached(Event.Attached event) {
+    if (attachment.state() != KernelState.ATTACHING) {
+      onUnexpectedAttached(event);
+      return;
+    }
+    claim.turnIsOver();
+    String trouble = attachment.attached(event);
+    if (trouble.isEmpty()) {
+      claim.wantNoMore();
+      claim.noteTaken(event.nanos() / 1_000_000);
+      return;
+    }
+    out.note(Action.Level.ERROR, trouble);
+    if (!situation.isReady() && !situation.isResuming()) {
+      departure.fail(Errno.EIO, trouble);
+    }
+  }
+
+  /**
+   * XFS was attached without our asking: a command of an earlier daemon that began after HELLO had
+   * told us the state. Harmless while we hold the reservation and no grant is out.
+   */
+  private void onUnexpectedAttached(Event.Attached event) {
+    if (event.errno() != 0 || attachment.state() == KernelState.ATTACHED) {
+      out.note(
+          Action.Level.INFO,
+          "EV_ATTACHED epoch={} errno={} in state {}",
+          event.epoch(),
+          event.errno(),
+          attachment.state());
+      return;
+    }
+    if (situation.isLeaving()) {
+      attachment.left();
+      return;
+    }
+    if (situation.phase() instanceof Phase.Solo || situation.phase() instanceof Phase.Holding) {
+      attachment.foundAttached();
+      return;
+    }
+    departure.fenced(
+        Outbox.fill(
+            "XFS was attached at epoch {} when this node was not sure to own the volume ({})",
+            event.epoch(),
+            situation.phase()));
+  }
+
+  private void onDetached(Event.Detached event) {
+    if (attachment.state() != KernelState.DETACHING) {
+      // An earlier daemon asked for it; what the kernel says is so.
+      out.note(
+          Action.Level.INFO,
+          "EV_DETACHED epoch={} errno={} in state {}",
+          event.epoch(),
+          event.errno(),
+          attachment.state());
+      if (attachment.state() == KernelState.ATTACHED && event.errno() == 0) {
+        attachment.foundDetached();
+      }
+      return;
+    }
+    String trouble = attachment.detached(event);
+    if (!trouble.isEmpty()) {
+      claim.wantNoMore();
+      handover.cannotGiveUp(trouble);
+    }
+  }
+
+  private void onLeave() {
+    if (situation.isLeaving()) {
+      return;
+    }
+    situation.leave();
+    attachment.left();
+    claim.wantNoMore();
+    out.note(Action.Level.INFO, "umount: leaving");
+    claim.dropRequest("leaving");
+  }
+
+  // ---- the peers ----
+
+  private void onMessage(Event.Received event) {
+    ReservationKey from = event.from();
+    if (from.isNone() || from.nodeId() == settings.nodeId()) {
+      out.note(Action.Level.WARN, "message from key {} refused: not another node's key", from);
+      return;
+    }
+    long before = rules.epoch();
+    rules.heardOf(event.epoch());
+    switch (event.message()) {
+      case PeerMessage.OwnRequest request -> handover.onRequest(from, request.requestId());
+      case PeerMessage.OwnGrant grant -> claim.onGrant(from, grant, before);
+      case PeerMessage.OwnTaken taken -> onTaken(from, taken.epoch(), before);
+      case PeerMessage.OwnDecline decline -> handover.onDecline(from, decline.requestId());
+      case PeerMessage.OwnRedirect redirect -> claim.onRedirect(redirect);
+      case PeerMessage.OwnBusy busy -> claim.onBusy(busy);
+      case PeerMessage.Leave _ -> handover.onPeerLeave(from);
+    }
+  }
+
+  private void onTaken(ReservationKey from, long newEpoch, long knownEpoch) {
+    if (newEpoch < knownEpoch) {
+      out.note(
+          Action.Level.DEBUG,
+          "TAKEN{epoch {}} from {} is older than {}",
+          newEpoch,
+          from,
+          knownEpoch);
+      return;
+    }
+    rules.heardOf(newEpoch);
+    handover.onTaken();
+    claim.onTaken(from);
+  }
+
+  // ---- the array ----
+
+  private void onAnswer(ArrayAnswer answer) {
+    if (!array.answered()) {
+      lease.forget();
+      return;
+    }
+    if (lease.isAsking()) {
+      lease.onAnswer(answer);
+      return;
+    }
+    if (situation.isLeaving()
+        && !(situation.phase() instanceof Phase.Departing)
+        && !(situation.phase() instanceof Phase.Consented)) {
+      return; // whatever it was, unregistering comes next
+    }
+    switch (situation.phase()) {
+      case Phase.Starting starting -> joining.onAnswer(starting, answer);
+      case Phase.Member _ -> claim.onMemberRead(answer);
+      case Phase.Reserving _ -> claim.onReserved(answer);
+      case Phase.Taking taking -> claim.onTaking(taking, answer);
+      case Phase.Confirming _ -> claim.onConfirming(answer);
+      case Phase.Consented consented -> handover.onConsentedRead(consented, answer);
+      case Phase.Withdrawing withdrawing -> handover.onWithdrawing(withdrawing, answer);
+      case Phase.Rejoining rejoining -> handover.onRejoining(rejoining, answer);
+      case Phase.Departing departing -> departure.onAnswer(departing, answer);
+      case Phase.New _, Phase.Solo _, Phase.Holding _, Phase.Gone _ ->
+          throw new IllegalStateException("no command belongs to " + situation.phase());
+    }
+  }
+
+  // ---- what to do next ----
+
+  private void advance() {
+    out.neverWake();
+    departure.endWhatIsOverdue();
+    for (int i = 0; i <= TRANSITIONS_MAX; i++) {
+      Phase before = situation.phase();
+      if (isGone()) {
+        return;
+      }
+      departure.wakeForDeadlines();
+      if (array.isBusy() || lease.askIfDue()) {
+        handover.serveWhileTheArrayIsBusy();
+        return;
+      }
+      goOn();
+      if (situation.phase().equals(before) || array.isBusy()) {
+        return;
+      }
+    }
+    throw new IllegalStateException(
+        "no rest after " + TRANSITIONS_MAX + " steps: " + situation.phase());
+  }
+
+  private void goOn() {
+    if (situation.isLeaving() && !handover.holdsUpLeaving()) {
+      departure.forUmount();
+      return;
+    }
+    switch (situation.phase()) {
+      case Phase.Starting starting -> joining.goOn(starting);
+      case Phase.Solo _ -> joining.goOnSolo();
+      case Phase.Member _ -> claim.goOnAsMember();
+      case Phase.Reserving _ -> claim.goOnReserving();
+      case Phase.Taking taking -> claim.goOnTaking(taking);
+      case Phase.Confirming _ -> claim.goOnConfirming();
+      case Phase.Holding _ -> handover.serve();
+      case Phase.Consented consented -> handover.goOnConsented(consented);
+      case Phase.Withdrawing withdrawing -> handover.goOnWithdrawing(withdrawing);
+      case Phase.Rejoining rejoining -> handover.goOnRejoining(rejoining);
+      case Phase.Departing departing -> departure.goOn(departing);
+      case Phase.New _, Phase.Gone _ -> {}
+    }
+  }
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.core.ownership;
+
+import org.mxfs.daemon.core.Errno;
+import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.Waiter;
+
+/** Where the machine stands with the array. The kernel's state is kept apart from it. */
+sealed interface Phase {
+  record New() implements Phase {}
+
+  record Starting(StartStep step) implements Phase {}
+
+  /** The device has no reservations: this node alone. */
+  record Solo() implements Phase {}
+
+  /** Registered; somebody else holds the reservation, or nobody. */
+  record Member() implements Phase {}
+
+  /** Trying RESERVE, since there is no reservation. */
+  record Reserving() implements Phase {}
+
+  /** Taking the reservation from {@code victim}: read, PREEMPT, read. */
+  record Taking(ReservationKey victim, long requestId, TakeStep step, int attempts)
+      implements Phase {
+    Taking at(TakeStep next, int nextAttempts) {
+      return new Taking(victim, requestId, next, nextAttempts);
+    }
+  }
+
+  /** READ RESERVATION has just shown our key; READ KEYS gives the epoch. */
+  record Confirming() implements Phase {}
+
+  /** The reservation is ours, and no grant is out. */
+  record Holding() implements Phase {}
+
+  /** XFS is detached, a grant is out: the reservation may move at any moment. */
+  record Consented(Waiter grantee, long since, boolean declined) implements Phase {
+    Consented asDeclined() {
+      return new Consented(grantee, since, true);
+    }
+  }
+
+  /** Making a grant void by changing our key. */
+  record Withdrawing(ReservationKey fresh, boolean registered) implements Phase {}
+
+  /** The reservation moved with our consent, our registration with it: register again. */
+  record Rejoining(boolean registered) implements Phase {}
+
+  record Departing(Why why, DepartStep step, long deadline) implements Phase {
+    Departing at(DepartStep next) {
+      return new Departing(why, next, deadline);
+    }
+  }
+
+  record Gone() implements Phase {}
+
+  enum StartStep {
+    CAPABILITIES,
+    KEYS,
+    REGISTER,
+    REGISTERED,
+    RESUME
+  }
+
+  enum TakeStep {
+    CHECK,
+    PREEMPT,
+    VERIFY
+  }
+
+  enum DepartStep {
+    UNREGISTER,
+    VERIFY
+  }
+
+  sealed interface Why {
+    record Umount() implements Why {}
+
+    record Failure(Errno errno, String message) implements Why {}
+  }
+}
