@@ -17,6 +17,7 @@
 #include <linux/fileattr.h>
 #include <linux/fs.h>
 #include <linux/fs_context.h>
+#include <linux/fs_struct.h>
 #include <linux/mount.h>
 #include <linux/namei.h>
 
@@ -77,6 +78,31 @@ static inline void mxfs_kernel_unmount(struct vfsmount *mnt)
 #else
 	mntput(mnt);
 #endif
+}
+
+/* What set_fs_pwd(), which is not exported, does; for a task whose fs_struct is its own. */
+static inline void mxfs_set_pwd(const struct path *path)
+{
+	struct fs_struct *fs = current->fs;
+	struct path old;
+
+	path_get(path);
+#ifdef MXFS_HAVE_FS_STRUCT_SEQLOCK
+	write_seqlock(&fs->seq);
+#else
+	spin_lock(&fs->lock);
+	write_seqcount_begin(&fs->seq);
+#endif
+	old = fs->pwd;
+	fs->pwd = *path;
+#ifdef MXFS_HAVE_FS_STRUCT_SEQLOCK
+	write_sequnlock(&fs->seq);
+#else
+	write_seqcount_end(&fs->seq);
+	spin_unlock(&fs->lock);
+#endif
+	if (old.dentry)
+		path_put(&old);
 }
 
 static inline void mxfs_set_dentry_ops(struct super_block *sb, const struct dentry_operations *ops)

@@ -32,6 +32,7 @@
 #define _MXFS_H
 
 #include <linux/atomic.h>
+#include <linux/blkdev.h>
 #include <linux/cred.h>
 #include <linux/exportfs.h>
 #include <linux/fs.h>
@@ -145,7 +146,8 @@ struct mxfs_sb {
 	struct list_head list; /* mxfs_mounts, under mxfs_mounts_lock */
 	u32 id;
 	refcount_t ref; /* the superblock's, the netlink table's users' */
-	char *source;
+	char *source; /* as given to mount(2): for people */
+	char name[BDEVNAME_SIZE]; /* the kernel's own for the device */
 	dev_t dev;
 	bool rdonly;
 	struct mxfs_opts opts;
@@ -160,7 +162,9 @@ struct mxfs_sb {
 	atomic_t waiters;
 
 	/* lower file system */
+	struct file *pin; /* the device, open as long as the mount lives: its number stays its own */
 	struct file *claim; /* exclusive hold on the device while detached */
+	struct vfsmount *node; /* where XFS finds the device by a name (mxfs_lower.c) */
 	spinlock_t lower_lock; /* the two lists, and ->lower of their members */
 	struct list_head lower_inodes;
 	struct list_head lower_files;
@@ -422,7 +426,11 @@ static inline void mxfs_leave(struct mxfs_sb *sbi)
 }
 
 /* mxfs_lower.c: the device, and XFS mounted on it */
+int mxfs_device_open(struct mxfs_sb *sbi, const char *name, struct fs_context *fc);
+int mxfs_device_writable(struct mxfs_sb *sbi, struct fs_context *fc);
+void mxfs_device_close(struct mxfs_sb *sbi);
 int mxfs_claim(struct mxfs_sb *sbi);
+void mxfs_reclaim(struct mxfs_sb *sbi);
 void mxfs_unclaim(struct mxfs_sb *sbi);
 struct vfsmount *mxfs_lower_mount(struct mxfs_sb *sbi, bool probe);
 int mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc);

@@ -64,6 +64,7 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 		WRITE_ONCE(sbi->last_want, 0);
 		mutex_unlock(&sbi->state_lock);
 		wake_up_all(&sbi->wait);
+		mxfs_reclaim(sbi);
 		mxfs_err(sbi, "owner of epoch %llu, but XFS cannot be mounted (%pe)", epoch,
 			 mnt);
 		mxfs_send_result(sbi, MXFS_EV_ATTACHED, epoch, err, 0, "XFS cannot be mounted");

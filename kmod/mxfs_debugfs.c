@@ -83,9 +83,7 @@ void mxfs_debugfs_exit(void)
 
 void mxfs_debugfs_add(struct mxfs_sb *sbi)
 {
-	const char *name = strrchr(sbi->source, '/');
-
-	sbi->debugfs = debugfs_create_dir(name ? name + 1 : sbi->source, mxfs_debugfs_root);
+	sbi->debugfs = debugfs_create_dir(sbi->name, mxfs_debugfs_root);
 	debugfs_create_file("status", 0400, sbi->debugfs, sbi, &mxfs_status_fops);
 	debugfs_create_file("changes", 0400, sbi->debugfs, sbi, &mxfs_changes_fops);
 }

@@ -1,17 +1,103 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * mxfs: the device, and XFS mounted on it.
+ *
+ * A name is looked up once, in mount(2), where the mounter means something by it. From then on the
+ * device is its number, which cannot become another device's: it is kept open for the whole life of
+ * the mount (@pin). Whatever happens to names in /dev, in containers, or to the links that udev
+ * makes, what is claimed, fenced and mounted is the same device.
+ *
+ * XFS takes a name nevertheless, and looks it up from the root or the working directory of the task
+ * that mounts. So a thread does that whose working directory nobody else can reach: a file system
+ * in memory, mounted nowhere, with one node in it, of the device's number and the kernel's name for
+ * it. The thread lives for one mount of XFS; it also has the kernel's credentials and control group,
+ * whoever asks.
  */
 #include <linux/blkdev.h>
+#include <linux/completion.h>
+#include <linux/delay.h>
 #include <linux/file.h>
+#include <linux/kthread.h>
 #include "mxfs.h"
 
 #define MXFS_PROBE_TRIES 5
+#define MXFS_RECLAIM_MS 20
+
+/**
+ * mxfs_device_open - find the device by the name that the mounter gave, and keep it
+ * @sbi: the mount
+ * @name: the name, as it is understood where mount(2) was called
+ * @fc: where mount(8) reads messages
+ *
+ * Return: 0, or why there is no such device.
+ */
+int mxfs_device_open(struct mxfs_sb *sbi, const char *name, struct fs_context *fc)
+{
+	struct file *pin;
+	int err;
+
+	err = lookup_bdev(name, &sbi->dev);
+	if (err) {
+		errorf(fc, "mxfs: %s is no block device (%pe)", name, ERR_PTR(err));
+		return err;
+	}
+	pin = bdev_file_open_by_dev(sbi->dev, BLK_OPEN_READ, NULL, NULL);
+	if (IS_ERR(pin)) {
+		errorf(fc, "mxfs: %s cannot be opened (%pe)", name, pin);
+		return PTR_ERR(pin);
+	}
+	sbi->pin = pin;
+	snprintf(sbi->name, sizeof(sbi->name), "%pg", file_bdev(pin));
+	return 0;
+}
+
+/**
+ * mxfs_device_writable - may the current task have the device written to, and can it be?
+ * @sbi: the mount
+ * @fc: where mount(8) reads messages
+ *
+ * XFS is mounted by a thread of the kernel's, so its own look at this would come too late, and be
+ * at the wrong task.
+ *
+ * Return: 0; -EACCES or -EROFS for a device that is write-protected (mount(8) then tries again
+ * read-only); -EPERM.
+ */
+int mxfs_device_writable(struct mxfs_sb *sbi, struct fs_context *fc)
+{
+	struct file *file;
+
+	file = bdev_file_open_by_dev(sbi->dev, BLK_OPEN_READ | BLK_OPEN_WRITE, NULL, NULL);
+	if (!IS_ERR(file)) {
+		bdev_fput(file);
+	} else if (PTR_ERR(file) != -EBUSY) { /* busy: our own XFS keeps writers away (bdev_may_open()) */
+		errorf(fc, "mxfs: %s cannot be opened for writing (%pe)", sbi->name, file);
+		return PTR_ERR(file);
+	}
+	/* Programs may open such a device for writing (setup_bdev_super() in fs/super.c). */
+	if (bdev_read_only(file_bdev(sbi->pin))) {
+		errorf(fc, "mxfs: %s is write-protected; it can be mounted read-only (ro)", sbi->name);
+		return -EACCES;
+	}
+	return 0;
+}
+
+void mxfs_device_close(struct mxfs_sb *sbi)
+{
+	mxfs_unclaim(sbi);
+	if (sbi->node)
+		mxfs_kernel_unmount(sbi->node);
+	sbi->node = NULL;
+	if (sbi->pin)
+		bdev_fput(sbi->pin);
+	sbi->pin = NULL;
+}
 
 int mxfs_claim(struct mxfs_sb *sbi)
 {
 	struct file *claim;
 
+	if (sbi->claim)
+		return 0;
 	claim = bdev_file_open_by_dev(sbi->dev, BLK_OPEN_READ, sbi, NULL);
 	if (IS_ERR(claim))
 		return PTR_ERR(claim);
@@ -27,6 +113,147 @@ void mxfs_unclaim(struct mxfs_sb *sbi)
 }
 
 /**
+ * mxfs_reclaim - have the device exclusively again, after a mount of XFS that failed
+ * @sbi: the mount
+ *
+ * For the moment between our letting go and XFS's taking hold, another program can be quicker: it
+ * may be writing to the device now. As long as it has the device, this node must not say that the
+ * volume can go to another one; so the caller waits here, and says nothing to the daemon. Umount
+ * ends it, and takes this node's registration from the array with it.
+ */
+void mxfs_reclaim(struct mxfs_sb *sbi)
+{
+	if (!mxfs_claim(sbi))
+		return;
+	mxfs_err(sbi,
+		 "another program has taken the device on this node; the volume stays here until that program lets it go");
+	while (mxfs_claim(sbi)) {
+		if (READ_ONCE(sbi->leaving))
+			return;
+		msleep(MXFS_RECLAIM_MS);
+	}
+	mxfs_info(sbi, "the device is free again on this node");
+}
+
+/* In the thread: its working directory becomes the one with the node in it. */
+static int mxfs_go_to_node(struct mxfs_sb *sbi)
+{
+	struct file_system_type *type;
+	struct dentry *child;
+	struct fs_context *fc;
+	struct vfsmount *mnt;
+	struct path path;
+	int err;
+
+	/* Threads of the kernel share one root and working directory. */
+	err = unshare_fs_struct();
+	if (err)
+		return err;
+	if (!sbi->node) {
+		type = get_fs_type("ramfs");
+		if (!type)
+			return -ENODEV;
+		fc = fs_context_for_mount(type, SB_KERNMOUNT);
+		module_put(type->owner); /* what put_filesystem(), which is not exported, does */
+		if (IS_ERR(fc))
+			return PTR_ERR(fc);
+		mnt = mxfs_kernel_mount(fc);
+		put_fs_context(fc);
+		if (IS_ERR(mnt))
+			return PTR_ERR(mnt);
+		child = mxfs_begin_create(mnt->mnt_root, sbi->name, strlen(sbi->name));
+		err = PTR_ERR_OR_ZERO(child);
+		if (!err) {
+			err = mxfs_vfs_mknod(mnt->mnt_root, child, S_IFBLK | 0600, sbi->dev);
+			mxfs_end_change(mnt->mnt_root, child);
+		}
+		if (err) {
+			mxfs_kernel_unmount(mnt);
+			return err;
+		}
+		sbi->node = mnt;
+	}
+	path.mnt = sbi->node;
+	path.dentry = sbi->node->mnt_root;
+	mxfs_set_pwd(&path);
+	return 0;
+}
+
+static struct vfsmount *mxfs_mount_xfs(struct mxfs_sb *sbi, bool probe)
+{
+	struct file_system_type *type;
+	struct fs_context *fc;
+	struct vfsmount *mnt;
+	unsigned int flags = SB_KERNMOUNT;
+	int err;
+
+	err = mxfs_go_to_node(sbi);
+	if (err)
+		return ERR_PTR(err);
+	type = get_fs_type("xfs");
+	if (!type)
+		return ERR_PTR(-ENODEV);
+	if (probe || sbi->rdonly)
+		flags |= SB_RDONLY;
+	fc = fs_context_for_mount(type, flags);
+	module_put(type->owner);
+	if (IS_ERR(fc))
+		return ERR_CAST(fc);
+	err = mxfs_parse_string(fc, "source", sbi->name);
+	if (!err && probe)
+		err = mxfs_parse_string(fc, "norecovery", NULL);
+	if (err) {
+		put_fs_context(fc);
+		return ERR_PTR(err);
+	}
+	mxfs_unclaim(sbi);
+	mnt = mxfs_kernel_mount(fc);
+	put_fs_context(fc);
+	return mnt;
+}
+
+struct mxfs_mounting {
+	struct mxfs_sb *sbi;
+	bool probe;
+	struct vfsmount *mnt;
+	struct completion done;
+};
+
+static int mxfs_mounter(void *data)
+{
+	struct mxfs_mounting *job = data;
+
+	job->mnt = mxfs_mount_xfs(job->sbi, job->probe);
+	/* Not by a return: nothing of the module may be run by this thread once it was waited for. */
+	kthread_complete_and_exit(&job->done, 0);
+}
+
+/* Is what was mounted what was claimed, and ours alone? */
+static int mxfs_check_mounted(struct mxfs_sb *sbi, struct super_block *lower)
+{
+	/*
+	 * A user's own `mount -t xfs` that slipped in before shares this superblock: it would keep
+	 * XFS mounted after a hand-over. One that comes later is refused by the retired superblock
+	 * (fs/super.c: super_s_dev_test()).
+	 */
+	if (atomic_read(&lower->s_active) != 1) {
+		mxfs_err(
+			sbi,
+			"the device is also mounted as plain xfs on this node; unmount that first");
+		return -EBUSY;
+	}
+	if (WARN_ON_ONCE(lower->s_dev != sbi->dev || lower->s_bdev != file_bdev(sbi->pin)))
+		return -EIO;
+	if (lower->s_uuid_len != MXFS_UUID_SIZE ||
+	    memcmp(&lower->s_uuid, sbi->geo.uuid, MXFS_UUID_SIZE)) {
+		mxfs_err(sbi, "the device carries another volume now (UUID %pU, expected %pU)",
+			 &lower->s_uuid, sbi->geo.uuid);
+		return -ESTALE;
+	}
+	return 0;
+}
+
+/**
  * mxfs_lower_mount - mount the XFS of this volume
  * @sbi: the mount; its claim on the device is given up for it
  * @probe: read-only and without log recovery, so that not one block is written
@@ -35,58 +262,33 @@ void mxfs_unclaim(struct mxfs_sb *sbi)
  */
 struct vfsmount *mxfs_lower_mount(struct mxfs_sb *sbi, bool probe)
 {
-	struct file_system_type *type;
-	struct fs_context *fc;
+	struct mxfs_mounting job = {
+		.sbi = sbi,
+		.probe = probe,
+		.done = COMPLETION_INITIALIZER_ONSTACK(job.done),
+	};
+	struct task_struct *thread;
 	struct vfsmount *mnt;
-	unsigned int flags = SB_KERNMOUNT;
 	int err;
 
-	type = get_fs_type("xfs");
-	if (!type)
-		return ERR_PTR(-ENODEV);
-	if (probe || sbi->rdonly)
-		flags |= SB_RDONLY;
-	fc = fs_context_for_mount(type, flags);
-	module_put(type->owner); /* what put_filesystem(), which is not exported, does */
-	if (IS_ERR(fc))
-		return ERR_CAST(fc);
-	err = mxfs_parse_string(fc, "source", sbi->source);
-	if (!err && probe)
-		err = mxfs_parse_string(fc, "norecovery", NULL);
-	if (err) {
-		put_fs_context(fc);
-		return ERR_PTR(err);
+	thread = kthread_run(mxfs_mounter, &job, "mxfs-mount/%u", sbi->id);
+	if (IS_ERR(thread))
+		return ERR_CAST(thread);
+	/* XFS mounts as long as its log recovery takes: that is no hung task, and cannot be interrupted. */
+	wait_for_completion_state(&job.done, TASK_IDLE);
+	mnt = job.mnt;
+	err = PTR_ERR_OR_ZERO(mnt);
+	if (!err) {
+		err = mxfs_check_mounted(sbi, mnt->mnt_sb);
+		if (err)
+			mxfs_kernel_unmount(mnt);
 	}
-
-	mxfs_unclaim(sbi);
-	mnt = mxfs_kernel_mount(fc);
-	put_fs_context(fc);
-	if (IS_ERR(mnt)) {
+	if (err) {
 		if (mxfs_claim(sbi))
 			mxfs_warn(sbi, "the device was taken by somebody else on this node");
-		return mnt;
-	}
-	/*
-	 * A user's own `mount -t xfs` that slipped in before shares this superblock: it would keep
-	 * XFS mounted after a hand-over. One that comes later is refused by the retired superblock
-	 * (fs/super.c: super_s_dev_test()).
-	 */
-	if (atomic_read(&mnt->mnt_sb->s_active) != 1) {
-		mxfs_err(
-			sbi,
-			"the device is also mounted as plain xfs on this node; unmount that first");
-		mxfs_kernel_unmount(mnt);
-		return ERR_PTR(-EBUSY);
+		return ERR_PTR(err);
 	}
 	mnt->mnt_sb->s_iflags |= SB_I_RETIRED;
-	if (mnt->mnt_sb->s_uuid_len != MXFS_UUID_SIZE ||
-	    memcmp(&mnt->mnt_sb->s_uuid, sbi->geo.uuid, MXFS_UUID_SIZE)) {
-		mxfs_err(sbi, "the device carries another volume now (UUID %pU, expected %pU)",
-			 &mnt->mnt_sb->s_uuid, sbi->geo.uuid);
-		mxfs_kernel_unmount(mnt);
-		mxfs_claim(sbi);
-		return ERR_PTR(-ESTALE);
-	}
 	/* Upper mounts decide about atime; without this every read would write. */
 	mnt->mnt_flags |= MNT_RELATIME;
 	return mnt;

@@ -121,7 +121,7 @@ void mxfs_sb_put(struct mxfs_sb *sbi)
 {
 	if (!refcount_dec_and_test(&sbi->ref))
 		return;
-	mxfs_unclaim(sbi);
+	mxfs_device_close(sbi);
 	put_pid(sbi->daemon_pid);
 	if (sbi->wq)
 		destroy_workqueue(sbi->wq);
@@ -287,6 +287,11 @@ static int mxfs_fill_super(struct super_block *sb, struct fs_context *fc)
 		       sbi->source, ERR_PTR(err));
 		return err;
 	}
+	if (!sbi->rdonly) {
+		err = mxfs_device_writable(sbi, fc);
+		if (err)
+			return err;
+	}
 	err = mxfs_validate(sbi, fc);
 	if (err)
 		return err;
@@ -336,14 +341,14 @@ static int mxfs_get_tree(struct fs_context *fc)
 
 	if (!fc->source || !*fc->source)
 		return invalf(fc, "mxfs: no device given");
-	err = lookup_bdev(fc->source, &sbi->dev);
+	if (sbi->opts.validate)
+		fc->sb_flags |= SB_RDONLY;
+	err = mxfs_device_open(sbi, fc->source, fc);
 	if (err)
-		return errorf(fc, "mxfs: %s is no block device (%pe)", fc->source, ERR_PTR(err)), err;
+		return err;
 	sbi->source = kstrdup(fc->source, GFP_KERNEL);
 	if (!sbi->source)
 		return -ENOMEM;
-	if (sbi->opts.validate)
-		fc->sb_flags |= SB_RDONLY;
 
 	sb = sget_fc(fc, mxfs_test_super, set_anon_super_fc);
 	if (IS_ERR(sb))
@@ -437,7 +442,7 @@ static void mxfs_kill_sb(struct super_block *sb)
 	if (sbi->claim)
 		invalidate_bdev(file_bdev(sbi->claim)); /* what tools read next is what is on disk
 							 */
-	mxfs_unclaim(sbi);
+	mxfs_device_close(sbi);
 	if (sbi->role)
 		mxfs_info(sbi, "unmounted");
 out:
