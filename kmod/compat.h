@@ -18,6 +18,7 @@
 #include <linux/fs.h>
 #include <linux/fs_context.h>
 #include <linux/fs_struct.h>
+#include <linux/mm.h>
 #include <linux/mount.h>
 #include <linux/namei.h>
 
@@ -103,6 +104,22 @@ static inline void mxfs_set_pwd(const struct path *path)
 #endif
 	if (old.dentry)
 		path_put(&old);
+}
+
+/* Has a lower file say how its pages are mapped: fills in vm_ops of a vma that is in no address space. */
+static inline int mxfs_map_lower(struct file *lower, struct vm_area_struct *vma)
+{
+#ifdef MXFS_HAVE_MMAP_PREPARE
+	struct vm_area_desc desc = { .file = lower };
+	int err;
+
+	if (lower->f_op->mmap_prepare) {
+		err = lower->f_op->mmap_prepare(&desc);
+		vma->vm_ops = desc.vm_ops;
+		return err;
+	}
+#endif
+	return lower->f_op->mmap(lower, vma);
 }
 
 static inline void mxfs_set_dentry_ops(struct super_block *sb, const struct dentry_operations *ops)

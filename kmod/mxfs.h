@@ -171,6 +171,8 @@ struct mxfs_sb {
 	atomic_t draining; /* evictions, releases and async I/O that still hold something lower */
 	wait_queue_head_t drained;
 	struct list_head cached_inodes; /* inodes that have been mapped; under lower_lock */
+	struct vfsmount *lower_quiet; /* read-only, for pages (mxfs_cache_attach()); valid as ->lower is */
+	struct workqueue_struct *wb_wq; /* writes pages of maps back */
 	u64 attach_fails;
 
 	/* inodes of removed files, without their lower ones, that free_work frees (mxfs_drop_inode()) */
@@ -379,11 +381,19 @@ static inline bool mxfs_may_run(struct mxfs_sb *sbi)
 	       time_before(jiffies, READ_ONCE(sbi->lease_end));
 }
 
+/* As mxfs_may_run(), for faults: these go on while operations are already closed and drain. */
+static inline bool mxfs_may_fault(struct mxfs_sb *sbi)
+{
+	return READ_ONCE(sbi->state) != MXFS_STATE_DEAD && !READ_ONCE(sbi->frozen) &&
+	       time_before(jiffies, READ_ONCE(sbi->lease_end));
+}
+
 int mxfs_enter_slow(struct mxfs_sb *sbi);
 int mxfs_enter_attached(struct mxfs_sb *sbi);
 int mxfs_gates_init(struct mxfs_sb *sbi);
 void mxfs_gates_destroy(struct mxfs_sb *sbi);
 int mxfs_wait_owner(struct mxfs_sb *sbi);
+int mxfs_wait_fault(struct mxfs_sb *sbi);
 
 /* An owner with no operation for some time gives the volume up at once. */
 static inline void mxfs_note_op(struct mxfs_sb *sbi)
@@ -516,7 +526,8 @@ void mxfs_distrust_names(struct inode *dir);
 extern const struct file_operations mxfs_file_fops;
 int mxfs_open(struct inode *inode, struct file *file) __mxfs_hot;
 int mxfs_release(struct inode *inode, struct file *file) __mxfs_hot;
-struct file *mxfs_open_lower(struct mxfs_open *open, int flags, const struct cred *cred);
+struct file *mxfs_open_lower(struct mxfs_open *open, struct vfsmount *mnt, int flags);
+void mxfs_touch_mapped(const struct file *file);
 struct file *mxfs_find_lower_file(struct file *file);
 void mxfs_put_lower(struct mxfs_open *open);
 loff_t mxfs_llseek(struct file *file, loff_t offset, int whence);
@@ -557,8 +568,13 @@ static inline int mxfs_cache_flush(struct inode *inode, loff_t start, loff_t end
 	return filemap_write_and_wait_range(inode->i_mapping, start, end);
 }
 
+int mxfs_cache_attach(struct mxfs_sb *sbi);
+void mxfs_cache_detach(struct mxfs_sb *sbi);
 int mxfs_cache_drop_locked(struct inode *inode, loff_t start, loff_t end);
-void mxfs_cache_unmap_all(struct mxfs_sb *sbi);
+void mxfs_cache_changed(struct inode *inode, struct file *lower, loff_t start, loff_t end);
+void mxfs_cache_cut(struct inode *inode, loff_t size);
+void mxfs_cache_grow(struct inode *inode, loff_t size);
+int mxfs_cache_quiesce(struct mxfs_sb *sbi);
 int mxfs_cache_flush_all(struct mxfs_sb *sbi);
 int mxfs_cache_drop_all(struct mxfs_sb *sbi);
 bool mxfs_any_mapped(struct mxfs_sb *sbi);

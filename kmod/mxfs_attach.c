@@ -53,7 +53,15 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 	if (!IS_ERR(mnt)) {
 		/* Only this workqueue looks at it while the gates are closed. */
 		sbi->lower = mnt;
-		mxfs_orphans_begin(sbi);
+		err = mxfs_cache_attach(sbi);
+		if (err) {
+			sbi->lower = NULL;
+			mxfs_kernel_unmount(mnt);
+			mxfs_claim(sbi);
+			mnt = ERR_PTR(err);
+		} else {
+			mxfs_orphans_begin(sbi);
+		}
 	}
 	mutex_lock(&sbi->state_lock);
 	if (IS_ERR(mnt)) {
@@ -73,6 +81,7 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 	if (sbi->state != MXFS_STATE_ATTACHING) { /* shut down meanwhile */
 		sbi->lower = NULL;
 		mutex_unlock(&sbi->state_lock);
+		mxfs_cache_detach(sbi);
 		if (mnt->mnt_sb->s_op->shutdown)
 			mnt->mnt_sb->s_op->shutdown(mnt->mnt_sb);
 		mxfs_kernel_unmount(mnt);
@@ -83,11 +92,12 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 	sbi->epoch = epoch;
 	sbi->attached_at = jiffies;
 	sbi->last_op = jiffies;
+	/* Before any gate opens: a fault must not take sizes of the time before for those of this attach. */
+	WRITE_ONCE(sbi->attach_seq, sbi->attach_seq + 1);
 	mxfs_gate_open(&sbi->wb_gate);
 	mxfs_gate_open(&sbi->fault_gate);
 	mxfs_record_change(sbi);
 	WRITE_ONCE(sbi->last_want, 0);
-	WRITE_ONCE(sbi->attach_seq, sbi->attach_seq + 1);
 	nanos = ktime_to_ns(ktime_sub(ktime_get(), start));
 	spin_lock(&sbi->stats_lock);
 	sbi->stats.attaches++;
@@ -166,9 +176,7 @@ static int mxfs_detach_gates(struct mxfs_sb *sbi)
 	int err;
 
 	mxfs_gate_close(&sbi->op_gate);
-	mxfs_gate_close(&sbi->fault_gate);
-	mxfs_cache_unmap_all(sbi);
-	err = mxfs_cache_flush_all(sbi);
+	err = mxfs_cache_quiesce(sbi);
 	if (err)
 		mxfs_warn(
 			sbi,
@@ -191,6 +199,7 @@ static int mxfs_detach_gates(struct mxfs_sb *sbi)
 	wait_event(sbi->drained, !atomic_read(&sbi->draining));
 	mxfs_opens_tell(sbi);
 
+	mxfs_cache_detach(sbi);
 	sbi->lower = NULL;
 	mxfs_kernel_unmount(mnt);
 	return mxfs_claim(sbi);

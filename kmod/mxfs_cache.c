@@ -9,33 +9,77 @@
  * (reflinked and realtime ones too, which exportfs block maps refuse), and a file may become
  * reflinked while it is mapped.
  *
+ * A store is to XFS what a store through a map of its own is. What XFS does at a store it does at the store here:
+ * page_mkwrite() calls XFS's for the lower page, which reserves space and quota (so that a full file system is
+ * a SIGBUS there, and not a lost page at write-back), and moves the times. Writing back is the same call for the
+ * same page, which then takes the content. It is not write(2): no limit on the size of files, no privilege to be
+ * taken away, no time to be moved, no flag of the file is looked at, because whoever triggers it is seldom who
+ * stored. A worker does it, which no signal can end in the middle and whose memory is nobody's in particular.
+ *
  * Coherence:
  *
  *	write(2), truncate, fallocate and clone hold invalidate_lock exclusively from dropping the
- *	pages to the end of the change; faults and page_mkwrite hold it shared;
+ *	pages to the end of the change; faults that miss and page_mkwrite hold it shared;
  *
- *	a page is made writable only after its content was written below once, which reserves the
- *	space (so that a full file system is a SIGBUS at the store, as on XFS, and not a lost page
- *	at write-back) and updates mtime;
+ *	a page that somebody has pinned for I/O, which may write to it at any time, is not dropped by them but made to
+ *	hold what they wrote, as one of XFS's would;
  *
  *	write-back never extends the file: it is bounded by the size above, which changes only
- *	together with the one below.
+ *	together with the one below; and what a page holds behind the end is zeroed before the file grows.
  */
-#include <linux/backing-dev.h>
 #include <linux/bvec.h>
+#include <linux/highmem.h>
 #include <linux/pagemap.h>
+#include <linux/pagevec.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/uio.h>
 #include <linux/writeback.h>
 #include "mxfs.h"
 
+#define MXFS_PUSH_TRIES 50 /* for a page that memory is short for, about 20 ms apart */
+#define MXFS_PINS_MAX (5 * HZ) /* a detach waits so long for I/O from and to pages of maps */
+#define MXFS_PINS_LOOK (HZ / 100) /* and looks so often */
+
+/**
+ * mxfs_cache_attach - prepare for pages, once XFS is mounted
+ * @sbi: the mount, attaching
+ *
+ * Pages go through a second mount of XFS, which is read-only: file_update_time() leaves the times of a
+ * file alone that was opened over one. (FMODE_NOCMTIME is about write(2) only.)
+ *
+ * Return: 0 or -errno.
+ */
+int mxfs_cache_attach(struct mxfs_sb *sbi)
+{
+	struct fs_context *fc;
+	struct vfsmount *mnt;
+
+	/* There is no other way to a second mount of a superblock that is in no mount namespace. */
+	fc = fs_context_for_reconfigure(sbi->lower->mnt_root, SB_KERNMOUNT, SB_KERNMOUNT);
+	if (IS_ERR(fc))
+		return PTR_ERR(fc);
+	mnt = vfs_create_mount(fc);
+	put_fs_context(fc);
+	if (IS_ERR(mnt))
+		return PTR_ERR(mnt);
+	mnt->mnt_flags |= MNT_READONLY | MNT_NOATIME;
+	sbi->lower_quiet = mnt;
+	return 0;
+}
+
+/* Its counterpart, before XFS is unmounted and after the last lower file was closed. */
+void mxfs_cache_detach(struct mxfs_sb *sbi)
+{
+	if (sbi->lower_quiet)
+		mntput(sbi->lower_quiet);
+	sbi->lower_quiet = NULL;
+}
+
 /* The lower file that pages go through. Inside the fault or write-back gate. */
 static struct file *mxfs_cache_file(struct inode *inode)
 {
-	struct mxfs_sb *sbi = MXFS_ISB(inode);
-
-	return mxfs_open_lower(&MXFS_I(inode)->wb, sbi->rdonly ? O_RDONLY : O_RDWR, sbi->cred);
+	return mxfs_open_lower(&MXFS_I(inode)->wb, MXFS_ISB(inode)->lower_quiet, O_RDONLY | O_NOATIME);
 }
 
 static size_t mxfs_folio_bytes(struct inode *inode, struct folio *folio)
@@ -45,46 +89,140 @@ static size_t mxfs_folio_bytes(struct inode *inode, struct folio *folio)
 	return left <= 0 ? 0 : min_t(loff_t, left, folio_size(folio));
 }
 
-static ssize_t mxfs_folio_rw(struct inode *inode, struct folio *folio, size_t bytes, bool write)
+static void mxfs_account_mapped(struct mxfs_sb *sbi, size_t bytes, bool write)
 {
-	struct mxfs_sb *sbi = MXFS_ISB(inode);
-	struct file *lower = mxfs_cache_file(inode);
-	loff_t pos = folio_pos(folio);
+	spin_lock(&sbi->stats_lock);
+	if (write)
+		sbi->stats.mapped_bytes_written += bytes;
+	else
+		sbi->stats.mapped_bytes_read += bytes;
+	spin_unlock(&sbi->stats_lock);
+}
+
+/* Part of a folio as the lower file has it. Straight from XFS: rw_verify_area() is for what a user asks for. */
+static int mxfs_read_below(struct file *lower, struct folio *folio, size_t offset, size_t bytes)
+{
 	struct iov_iter iter;
 	struct bio_vec bvec;
+	struct kiocb iocb;
 	unsigned int nofs;
 	ssize_t ret;
 
-	if (IS_ERR(lower))
-		return PTR_ERR(lower);
-	bvec_set_folio(&bvec, folio, bytes, 0);
-	iov_iter_bvec(&iter, write ? ITER_SOURCE : ITER_DEST, &bvec, 1, bytes);
+	bvec_set_folio(&bvec, folio, bytes, offset);
+	iov_iter_bvec(&iter, ITER_DEST, &bvec, 1, bytes);
+	init_sync_kiocb(&iocb, lower);
+	iocb.ki_pos = folio_pos(folio) + offset;
 	/* Reclaim must not come back here for a page that waits for this one. */
 	nofs = memalloc_nofs_save();
-	ret = write ? vfs_iter_write(lower, &iter, &pos, 0) : vfs_iter_read(lower, &iter, &pos, 0);
+	ret = lower->f_op->read_iter(&iocb, &iter);
 	memalloc_nofs_restore(nofs);
-	if (ret > 0) {
-		spin_lock(&sbi->stats_lock);
-		if (write)
-			sbi->stats.mapped_bytes_written += ret;
-		else
-			sbi->stats.mapped_bytes_read += ret;
-		spin_unlock(&sbi->stats_lock);
-	}
-	return ret;
+	if (ret < 0)
+		return ret;
+	/* Shorter when the size above is older, or the reader is killed: not up to date, to be read again. */
+	return ret == bytes ? 0 : -EIO;
 }
 
 static int mxfs_fill_folio(struct inode *inode, struct folio *folio)
 {
 	size_t bytes = mxfs_folio_bytes(inode, folio);
-	ssize_t ret = 0;
+	struct file *lower;
+	int err;
 
 	if (bytes) {
-		ret = mxfs_folio_rw(inode, folio, bytes, false);
-		if (ret < 0)
-			return ret;
+		lower = mxfs_cache_file(inode);
+		err = IS_ERR(lower) ? PTR_ERR(lower) : mxfs_read_below(lower, folio, 0, bytes);
+		if (err)
+			return err;
+		mxfs_account_mapped(MXFS_ISB(inode), bytes, false);
 	}
-	folio_zero_segment(folio, ret, folio_size(folio));
+	folio_zero_segment(folio, bytes, folio_size(folio));
+	return 0;
+}
+
+/*
+ * The lower page, as after a fault for writing in a map of the lower file: space reserved, dirty, and with
+ * VM_FAULT_LOCKED locked and referenced.
+ */
+static vm_fault_t mxfs_lower_mkwrite(struct file *lower, pgoff_t index, struct page **page)
+{
+	struct vm_area_struct vma = { .vm_file = lower };
+	struct vm_fault vmf = { .vma = &vma, .pgoff = index };
+	struct folio *folio;
+	vm_fault_t ret;
+	int err;
+
+	err = mxfs_map_lower(lower, &vma);
+	if (err || WARN_ON_ONCE(!vma.vm_ops || !vma.vm_ops->page_mkwrite))
+		return VM_FAULT_SIGBUS;
+	folio = read_mapping_folio(lower->f_mapping, index, lower);
+	if (IS_ERR(folio))
+		return vmf_error(PTR_ERR(folio));
+	vmf.page = folio_file_page(folio, index);
+	ret = vma.vm_ops->page_mkwrite(&vmf);
+	*page = vmf.page;
+	if (!(ret & VM_FAULT_LOCKED))
+		folio_put(folio);
+	return ret;
+}
+
+static void mxfs_put_locked(struct page *page)
+{
+	struct folio *folio = page_folio(page);
+
+	folio_unlock(folio);
+	folio_put(folio);
+}
+
+/* What a store changes below, before it happens. The folio is clean or not, and not locked. */
+static vm_fault_t mxfs_reserve_below(struct inode *inode, struct folio *folio)
+{
+	struct file *lower = mxfs_cache_file(inode);
+	struct timespec64 now, mtime, ctime;
+	struct inode *linode;
+	struct page *page;
+	unsigned int nofs;
+	vm_fault_t ret;
+
+	if (IS_ERR(lower))
+		return vmf_error(PTR_ERR(lower));
+	linode = file_inode(lower);
+	nofs = memalloc_nofs_save();
+	/* file_update_time(), by the mount that is not read-only. */
+	now = current_time(linode);
+	mtime = inode_get_mtime(linode);
+	ctime = inode_get_ctime(linode);
+	if (!timespec64_equal(&now, &mtime) || !timespec64_equal(&now, &ctime))
+		inode_update_time(linode, S_MTIME | S_CTIME);
+	ret = mxfs_lower_mkwrite(lower, folio->index, &page);
+	memalloc_nofs_restore(nofs);
+	if (ret & VM_FAULT_LOCKED)
+		mxfs_put_locked(page);
+	return ret;
+}
+
+/* The content of a folio goes below. By a worker. */
+static int mxfs_push_folio(struct inode *inode, struct folio *folio, size_t bytes)
+{
+	struct file *lower = mxfs_cache_file(inode);
+	struct page *page;
+	vm_fault_t ret;
+	int try;
+
+	if (IS_ERR(lower))
+		return PTR_ERR(lower);
+	for (try = 0;; try++) {
+		ret = mxfs_lower_mkwrite(lower, folio->index, &page);
+		if (ret & VM_FAULT_LOCKED)
+			break;
+		if ((ret & VM_FAULT_SIGBUS) || try == MXFS_PUSH_TRIES)
+			return ret & VM_FAULT_OOM ? -ENOMEM : -EIO;
+		if (ret & VM_FAULT_OOM)
+			memalloc_retry_wait(GFP_NOFS);
+	}
+	memcpy_page(page, 0, folio_page(folio, 0), 0, bytes);
+	flush_dcache_page(page);
+	mxfs_put_locked(page);
+	mxfs_account_mapped(MXFS_ISB(inode), bytes, true);
 	return 0;
 }
 
@@ -141,41 +279,64 @@ static void mxfs_readahead(struct readahead_control *rac)
 static int mxfs_write_folio(struct inode *inode, struct folio *folio)
 {
 	size_t bytes = mxfs_folio_bytes(inode, folio);
-	ssize_t ret = 0;
+	int err = 0;
 
 	folio_start_writeback(folio);
 	folio_unlock(folio);
-	if (bytes) {
-		ret = mxfs_folio_rw(inode, folio, bytes, true);
-		if (ret >= 0 && ret < bytes)
-			ret = -EIO;
-		if (ret < 0)
-			mapping_set_error(folio->mapping, ret);
-	}
+	if (bytes)
+		err = mxfs_push_folio(inode, folio, bytes);
+	if (err)
+		mapping_set_error(folio->mapping, err);
 	folio_end_writeback(folio);
-	return ret < 0 ? ret : 0;
+	return err;
 }
 
-static int mxfs_writepages(struct address_space *mapping, struct writeback_control *wbc)
+static int mxfs_write_back(struct address_space *mapping, struct writeback_control *wbc)
 {
 	struct inode *inode = mapping->host;
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	struct folio *folio = NULL;
-	unsigned int throttle;
+	unsigned int nofs;
 	int error = 0;
 
 	/* Detaching leaves nothing dirty; what a dead mount still has cannot go anywhere. */
 	if (!mxfs_gate_enter(&sbi->wb_gate))
 		return 0;
-	/* XFS's dirty limit must not stop the one who cleans (as in drivers/block/loop.c). */
-	throttle = current->flags & PF_LOCAL_THROTTLE;
-	current->flags |= PF_LOCAL_THROTTLE;
+	nofs = memalloc_nofs_save();
 	while ((folio = writeback_iter(mapping, wbc, folio, &error)))
 		error = mxfs_write_folio(inode, folio);
-	if (!throttle)
-		current->flags &= ~PF_LOCAL_THROTTLE;
+	memalloc_nofs_restore(nofs);
 	mxfs_gate_leave(&sbi->wb_gate);
 	return error;
+}
+
+struct mxfs_writing {
+	struct work_struct work;
+	struct address_space *mapping;
+	struct writeback_control *wbc;
+	int err;
+};
+
+static void mxfs_writing_workfn(struct work_struct *work)
+{
+	struct mxfs_writing *w = container_of(work, struct mxfs_writing, work);
+
+	w->err = mxfs_write_back(w->mapping, w->wbc);
+}
+
+/* Who waits for pages to be written waits for the worker instead, no longer and no less killably. */
+static int mxfs_writepages(struct address_space *mapping, struct writeback_control *wbc)
+{
+	struct mxfs_writing w = { .mapping = mapping, .wbc = wbc };
+
+	/* The flusher, a detach and the like are no user's task. */
+	if (current->flags & PF_KTHREAD)
+		return mxfs_write_back(mapping, wbc);
+	INIT_WORK_ONSTACK(&w.work, mxfs_writing_workfn);
+	queue_work(MXFS_ISB(mapping->host)->wb_wq, &w.work);
+	flush_work(&w.work);
+	destroy_work_on_stack(&w.work);
+	return w.err;
 }
 
 const struct address_space_operations mxfs_aops = {
@@ -186,32 +347,163 @@ const struct address_space_operations mxfs_aops = {
 	.migrate_folio = filemap_migrate_folio,
 };
 
+/*
+ * Pages that a device may write to at any time, as far as can be told. Each has to be unmapped first: a page is pinned
+ * by who finds it in page tables.
+ */
+static bool mxfs_has_pinned(struct address_space *mapping, pgoff_t start, pgoff_t end)
+{
+	struct folio_batch batch;
+	bool found = false;
+	unsigned int i;
+
+	folio_batch_init(&batch);
+	while (!found && filemap_get_folios(mapping, &start, end, &batch)) {
+		for (i = 0; i < folio_batch_count(&batch) && !found; i++)
+			found = folio_maybe_dma_pinned(batch.folios[i]);
+		folio_batch_release(&batch);
+		cond_resched();
+	}
+	return found;
+}
+
+/* As invalidate_inode_pages2_range(), which does not mind pins. */
+static void mxfs_invalidate_unpinned(struct address_space *mapping, pgoff_t start, pgoff_t end)
+{
+	struct folio_batch batch;
+	struct folio *folio;
+	unsigned int i;
+
+	folio_batch_init(&batch);
+	while (filemap_get_folios(mapping, &start, end, &batch)) {
+		for (i = 0; i < folio_batch_count(&batch); i++) {
+			folio = batch.folios[i];
+			if (!folio_maybe_dma_pinned(folio))
+				invalidate_inode_pages2_range(mapping, folio->index, folio->index);
+		}
+		folio_batch_release(&batch);
+		cond_resched();
+	}
+}
+
 /**
- * mxfs_cache_drop_locked - no page of a range is above any more, and none is mapped
+ * mxfs_cache_drop_locked - what a range has above is below, too, and none of it is mapped
  * @inode: whose
  * @start: first byte
  * @end: last byte
  *
- * The caller holds invalidate_lock exclusively, which keeps new ones from coming.
+ * For who is about to change the range below, and calls mxfs_cache_changed() when that is done. Pages are
+ * dropped, but for those that are pinned, or were written to through a pin a moment ago. The caller holds
+ * invalidate_lock exclusively, which keeps others from coming.
  *
  * Return: 0; -EIO or what writing back failed with.
  */
 int mxfs_cache_drop_locked(struct inode *inode, loff_t start, loff_t end)
 {
 	struct address_space *mapping = inode->i_mapping;
-	loff_t first = round_down(start, PAGE_SIZE);
+	pgoff_t first = start >> PAGE_SHIFT, last = end >> PAGE_SHIFT;
+	loff_t from = round_down(start, PAGE_SIZE);
 	int err;
 
 	lockdep_assert_held_write(&mapping->invalidate_lock);
 	if (likely(!mapping->nrpages))
 		return 0;
-	unmap_mapping_range(mapping, first,
-			    end == LLONG_MAX ? 0 : round_up(end + 1, PAGE_SIZE) - first, 0);
-	err = filemap_write_and_wait_range(mapping, first, end);
+	unmap_mapping_range(mapping, from, end == LLONG_MAX ? 0 : round_up(end + 1, PAGE_SIZE) - from, 0);
+	err = filemap_write_and_wait_range(mapping, from, end);
 	if (err)
 		return err;
-	return invalidate_inode_pages2_range(mapping, first >> PAGE_SHIFT,
-					     end == LLONG_MAX ? -1 : end >> PAGE_SHIFT);
+	if (unlikely(mxfs_has_pinned(mapping, first, last)))
+		mxfs_invalidate_unpinned(mapping, first, last);
+	else
+		invalidate_inode_pages2_range(mapping, first, last);
+	return 0;
+}
+
+/* The bytes of a range that a folio has, as they are below now. */
+static int mxfs_take_below(struct address_space *mapping, struct file *lower, struct folio *folio, loff_t start, loff_t end)
+{
+	loff_t pos = folio_pos(folio);
+	size_t from, to;
+	int err = 0;
+
+	folio_lock(folio);
+	end = min(end, i_size_read(file_inode(lower)) - 1);
+	if (folio->mapping == mapping && start < pos + folio_size(folio) && end >= pos) {
+		from = max(start, pos) - pos;
+		to = min_t(loff_t, end - pos + 1, folio_size(folio));
+		err = mxfs_read_below(lower, folio, from, to - from);
+	}
+	folio_unlock(folio);
+	return err;
+}
+
+/**
+ * mxfs_cache_changed - a range was changed below
+ * @inode: whose
+ * @lower: its lower file
+ * @start: first byte
+ * @end: last byte
+ *
+ * What mxfs_cache_drop_locked() had to leave takes the new content.
+ */
+void mxfs_cache_changed(struct inode *inode, struct file *lower, loff_t start, loff_t end)
+{
+	struct address_space *mapping = inode->i_mapping;
+	pgoff_t index = start >> PAGE_SHIFT;
+	struct folio_batch batch;
+	unsigned int i;
+	int err;
+
+	if (likely(!mapping->nrpages))
+		return;
+	folio_batch_init(&batch);
+	while (filemap_get_folios(mapping, &index, end >> PAGE_SHIFT, &batch)) {
+		for (i = 0; i < folio_batch_count(&batch); i++) {
+			err = mxfs_take_below(mapping, lower, batch.folios[i], start, end);
+			if (err)
+				mapping_set_error(mapping, err);
+		}
+		folio_batch_release(&batch);
+		cond_resched();
+	}
+}
+
+/**
+ * mxfs_cache_cut - the file has become shorter
+ * @inode: whose
+ * @size: how long it is now
+ *
+ * As on XFS, pages behind the end go, pinned or not. With invalidate_lock held as for mxfs_cache_drop_locked().
+ */
+void mxfs_cache_cut(struct inode *inode, loff_t size)
+{
+	if (unlikely(inode->i_mapping->nrpages))
+		truncate_inode_pages(inode->i_mapping, size);
+}
+
+/**
+ * mxfs_cache_grow - what the last page holds behind the end must not become part of the file
+ * @inode: whose
+ * @size: of the file until now
+ *
+ * Before the file is made longer, with invalidate_lock held exclusively until it is.
+ */
+void mxfs_cache_grow(struct inode *inode, loff_t size)
+{
+	struct address_space *mapping = inode->i_mapping;
+	struct folio *folio;
+
+	lockdep_assert_held_write(&mapping->invalidate_lock);
+	if (likely(!mapping->nrpages) || !offset_in_page(size))
+		return;
+	/* Who stores from here on faults first, and waits for the lock. */
+	unmap_mapping_range(mapping, round_down(size, PAGE_SIZE), PAGE_SIZE, 0);
+	folio = filemap_lock_folio(mapping, size >> PAGE_SHIFT);
+	if (IS_ERR(folio))
+		return;
+	folio_zero_segment(folio, offset_in_folio(folio, size), folio_size(folio));
+	folio_unlock(folio);
+	folio_put(folio);
 }
 
 /*
@@ -255,14 +547,78 @@ static int mxfs_flush_one(struct inode *inode)
 	return filemap_write_and_wait(inode->i_mapping);
 }
 
-static int mxfs_drop_one(struct inode *inode)
+static int mxfs_is_pinned_one(struct inode *inode)
 {
-	return invalidate_inode_pages2(inode->i_mapping);
+	return inode->i_mapping->nrpages && mxfs_has_pinned(inode->i_mapping, 0, ULONG_MAX) ? -EBUSY : 0;
 }
 
-void mxfs_cache_unmap_all(struct mxfs_sb *sbi)
+static int mxfs_warn_pinned_one(struct inode *inode)
 {
-	mxfs_each_cached(sbi, mxfs_unmap_one);
+	if (!mxfs_is_pinned_one(inode))
+		return 0;
+	mxfs_warn(MXFS_ISB(inode),
+		  "inode %lu: a device still reads or writes pages of its maps after %u s, and another node waits for the volume: what it writes from now on is lost; fsync and msync report EIO",
+		  inode->i_ino, MXFS_PINS_MAX / HZ);
+	mapping_set_error(inode->i_mapping, -EIO);
+	return 0;
+}
+
+/* Nothing may stay: the next attach would take it for what the file holds by then. */
+static int mxfs_drop_one(struct inode *inode)
+{
+	struct address_space *mapping = inode->i_mapping;
+	int err = invalidate_inode_pages2(mapping);
+
+	if (err) {
+		mapping_set_error(mapping, err == -EBUSY ? -EIO : err);
+		truncate_inode_pages(mapping, 0);
+	}
+	return err;
+}
+
+/* Requests that a detach waits for come to their end, or their time is over. */
+static bool mxfs_pins_gone(struct mxfs_sb *sbi, unsigned long end)
+{
+	unsigned long look = min(end, jiffies + HZ / 5);
+
+	while (mxfs_each_cached(sbi, mxfs_is_pinned_one)) {
+		if (time_after(jiffies, look))
+			return false;
+		schedule_timeout_uninterruptible(MXFS_PINS_LOOK);
+	}
+	return true;
+}
+
+/**
+ * mxfs_cache_quiesce - nobody stores into pages above any more, and what they hold is below
+ * @sbi: the mount, detaching: the operation gate is closed, the write-back gate open
+ *
+ * Closes the fault gate. A device that reads into a map (O_DIRECT of another file system) writes to its pages
+ * at any time, mapped or not, until they are unpinned. It is waited for, because what it writes belongs to the file, and
+ * the next owner reads the file without it. Who pins several pages may have some and fault for the next, so meanwhile
+ * faults are served. Not for ever: whoever makes a device hang would keep the volume from every other node. What then
+ * is lost is told in the log and by fsync.
+ *
+ * Return: 0, or what writing back failed with.
+ */
+int mxfs_cache_quiesce(struct mxfs_sb *sbi)
+{
+	unsigned long end = jiffies + MXFS_PINS_MAX;
+
+	for (;;) {
+		mxfs_gate_close(&sbi->fault_gate);
+		mxfs_each_cached(sbi, mxfs_unmap_one);
+		if (likely(!mxfs_each_cached(sbi, mxfs_is_pinned_one)) || READ_ONCE(sbi->state) == MXFS_STATE_DEAD)
+			break;
+		if (time_after(jiffies, end)) {
+			mxfs_each_cached(sbi, mxfs_warn_pinned_one);
+			break;
+		}
+		mxfs_gate_open(&sbi->fault_gate);
+		wake_up_all(&sbi->wait);
+		mxfs_pins_gone(sbi, end);
+	}
+	return mxfs_each_cached(sbi, mxfs_flush_one);
 }
 
 int mxfs_cache_flush_all(struct mxfs_sb *sbi)
@@ -273,13 +629,6 @@ int mxfs_cache_flush_all(struct mxfs_sb *sbi)
 int mxfs_cache_drop_all(struct mxfs_sb *sbi)
 {
 	return mxfs_each_cached(sbi, mxfs_drop_one);
-}
-
-/* As mxfs_may_run(), for faults: these go on while operations are already closed and drain. */
-static bool mxfs_may_fault(struct mxfs_sb *sbi)
-{
-	return READ_ONCE(sbi->state) != MXFS_STATE_DEAD && !READ_ONCE(sbi->frozen) &&
-	       time_before(jiffies, READ_ONCE(sbi->lease_end));
 }
 
 static void mxfs_fault_leave(struct mxfs_sb *sbi)
@@ -318,13 +667,13 @@ static vm_fault_t mxfs_fault_enter(struct mxfs_sb *sbi, struct vm_fault *vmf)
 			pin = get_file(vmf->vma->vm_file);
 			release_fault_lock(vmf);
 			atomic_inc(&sbi->waiters);
-			mxfs_wait_owner(sbi); /* an error is met again by the retry */
+			mxfs_wait_fault(sbi); /* an error is met again by the retry */
 			atomic_dec(&sbi->waiters);
 			fput(pin);
 			return VM_FAULT_RETRY;
 		}
 		atomic_inc(&sbi->waiters);
-		err = mxfs_wait_owner(sbi);
+		err = mxfs_wait_fault(sbi);
 		atomic_dec(&sbi->waiters);
 		if (err)
 			return VM_FAULT_SIGBUS;
@@ -340,7 +689,8 @@ static vm_fault_t mxfs_fault_refresh(struct inode *inode)
 
 static vm_fault_t mxfs_fault(struct vm_fault *vmf)
 {
-	struct inode *inode = file_inode(vmf->vma->vm_file);
+	struct file *file = vmf->vma->vm_file;
+	struct inode *inode = file_inode(file);
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	vm_fault_t ret;
 
@@ -348,10 +698,18 @@ static vm_fault_t mxfs_fault(struct vm_fault *vmf)
 	if (ret)
 		return ret;
 	ret = mxfs_fault_refresh(inode);
-	if (!ret)
+	if (!ret) {
+		mxfs_touch_mapped(file);
 		ret = filemap_fault(vmf);
+	}
 	mxfs_fault_leave(sbi);
 	return ret;
+}
+
+/* Is it a page of the file, and none that was dropped, or cut off, since? */
+static bool mxfs_is_current(struct inode *inode, struct folio *folio)
+{
+	return folio->mapping == inode->i_mapping && mxfs_folio_bytes(inode, folio);
 }
 
 static vm_fault_t mxfs_page_mkwrite(struct vm_fault *vmf)
@@ -361,53 +719,40 @@ static vm_fault_t mxfs_page_mkwrite(struct vm_fault *vmf)
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	struct folio *folio = page_folio(vmf->page);
 	vm_fault_t ret = VM_FAULT_NOPAGE;
-	ssize_t written;
-	size_t bytes;
+	bool current_page;
 
 	sb_start_pagefault(inode->i_sb);
 	/*
 	 * Not ours at the moment: let the store fault again. The page is gone by then, and ->fault
 	 * waits, which may drop the lock; this handler must not (mm/memory.c: do_page_mkwrite()
-	 * expects the page to be kept).
+	 * expects the page to be kept). Who is being killed would fault again for ever, inside the kernel.
 	 */
 	if (!mxfs_fault_try_enter(sbi)) {
-		if (READ_ONCE(sbi->state) == MXFS_STATE_DEAD)
-			ret = VM_FAULT_SIGBUS;
-		else if (mxfs_wait_owner(sbi) == -EIO)
+		if (mxfs_wait_fault(sbi))
 			ret = VM_FAULT_SIGBUS;
 		goto out;
 	}
 	filemap_invalidate_lock_shared(mapping);
 	folio_lock(folio);
-	bytes = mxfs_folio_bytes(inode, folio);
-	if (folio->mapping != mapping || !bytes)
-		goto out_unlock;
-	if (!folio_test_dirty(folio)) {
-		/*
-		 * Unlocked: the write below may want memory. invalidate_lock keeps the folio in the
-		 * cache.
-		 */
+	current_page = mxfs_is_current(inode, folio);
+	/* Unlocked: XFS wants memory. invalidate_lock keeps the folio in the cache. */
+	folio_unlock(folio);
+	if (!current_page)
+		goto out_invalidate;
+	ret = mxfs_reserve_below(inode, folio);
+	if (!(ret & VM_FAULT_LOCKED)) {
+		if (fatal_signal_pending(current))
+			ret = VM_FAULT_SIGBUS;
+		goto out_invalidate;
+	}
+	folio_lock(folio);
+	if (!mxfs_is_current(inode, folio)) {
 		folio_unlock(folio);
-		written = mxfs_folio_rw(inode, folio, bytes, true);
-		if (written >= 0 && written < bytes)
-			written = -ENOSPC;
-		if (written < 0) {
-			ret = vmf_fs_error(written);
-			goto out_invalidate;
-		}
-		folio_lock(folio);
-		if (folio->mapping != mapping)
-			goto out_unlock;
+		ret = VM_FAULT_NOPAGE;
+		goto out_invalidate;
 	}
 	folio_mark_dirty(folio);
 	folio_wait_stable(folio);
-	filemap_invalidate_unlock_shared(mapping);
-	mxfs_fault_leave(sbi);
-	sb_end_pagefault(inode->i_sb);
-	return VM_FAULT_LOCKED;
-
-out_unlock:
-	folio_unlock(folio);
 out_invalidate:
 	filemap_invalidate_unlock_shared(mapping);
 	mxfs_fault_leave(sbi);

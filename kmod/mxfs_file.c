@@ -15,6 +15,7 @@
  */
 #include <linux/aio.h>
 #include <linux/blkdev.h>
+#include <linux/falloc.h>
 #include <linux/file.h>
 #include <linux/fsnotify.h>
 #include <linux/pagemap.h>
@@ -109,6 +110,12 @@ int mxfs_release(struct inode *inode, struct file *file)
 	struct mxfs_inode *mi = MXFS_I(inode);
 	struct mxfs_open *open = file->private_data;
 
+	/*
+	 * Without a name here and open elsewhere: the inode goes with its last user, but the file does not, and what was
+	 * stored through a map of it is part of it. (A detach that is under way has seen to it.)
+	 */
+	if (unlikely(!inode->i_nlink && READ_ONCE(mi->shared) && inode->i_mapping->nrpages))
+		filemap_write_and_wait(inode->i_mapping);
 	if (open) {
 		mxfs_close_lower(open);
 		kmem_cache_free(mxfs_open_cachep, open);
@@ -121,28 +128,34 @@ int mxfs_release(struct inode *inode, struct file *file)
 /**
  * mxfs_open_lower - the lower file of an open file, opened now if it is not
  * @open: whose
+ * @mnt: by which mount of XFS
  * @flags: open flags
- * @cred: who opened the upper file
  *
- * Inside a gate.
+ * Inside a gate. Whoever uses it was let in above, by name; below there are no names that mean something to
+ * security modules, and the file is opened when it happens to be needed. So it is the module that opens it: a program
+ * that AppArmor confines would be refused a file on a mount that no path leads to.
  *
  * Return: a borrowed file, good until the gate is left; or an ERR_PTR.
  */
-struct file *mxfs_open_lower(struct mxfs_open *open, int flags, const struct cred *cred)
+struct file *mxfs_open_lower(struct mxfs_open *open, struct vfsmount *mnt, int flags)
 {
 	struct mxfs_sb *sbi = open->sbi;
 	struct file *file, *other;
+	const struct cred *old;
 	struct path path;
 
 	/* Pairs with the release below: a file that is seen is seen whole. */
 	file = smp_load_acquire(&open->lower);
 	if (likely(file))
 		return file;
-	path.mnt = sbi->lower;
+	path.mnt = mnt;
 	path.dentry = mxfs_lower(open->inode);
 	if (IS_ERR(path.dentry))
 		return ERR_CAST(path.dentry);
-	file = dentry_open(&path, flags | O_LARGEFILE, cred);
+	/* Security modules look at the task, too, and at both later. */
+	old = override_creds(sbi->cred);
+	file = dentry_open(&path, flags | O_LARGEFILE, sbi->cred);
+	revert_creds(old);
 	if (IS_ERR(file))
 		return file;
 	spin_lock(&sbi->lower_lock);
@@ -205,6 +218,15 @@ static bool mxfs_is_noatime(const struct file *file)
 	return (file->f_flags & O_NOATIME) || (file->f_path.mnt->mnt_flags & MNT_NOATIME);
 }
 
+/* A page of a map was faulted in: as if it had been read. Inside the fault gate, the lower inode known. */
+void mxfs_touch_mapped(const struct file *file)
+{
+	struct path path = { .mnt = MXFS_ISB(file_inode(file))->lower, .dentry = mxfs_lower(file_inode(file)) };
+
+	if (!IS_ERR(path.dentry) && !mxfs_is_noatime(file))
+		touch_atime(&path);
+}
+
 /* relatime_need_update() in fs/inode.c says when atime is due; what it said is remembered. */
 static noinline void mxfs_touch_atime(struct file *file, struct mxfs_open *open,
 				      const struct file *lower)
@@ -256,7 +278,7 @@ struct file *mxfs_find_lower_file(struct file *file)
 	/* The lower mount has relatime; the upper mount may say noatime. Of files mxfs_accessed() takes care. */
 	if (S_ISREG(file_inode(file)->i_mode) || mxfs_is_noatime(file))
 		flags |= O_NOATIME;
-	return mxfs_open_lower(open, flags, file->f_cred);
+	return mxfs_open_lower(open, open->sbi->lower, flags);
 }
 
 /*
@@ -377,9 +399,7 @@ static void mxfs_aio_done(struct mxfs_aio *aio, long res)
 		kiocb_end_write(&aio->lower);
 		/* A map made meanwhile may have read what was there before. */
 		if (res > 0 && inode->i_mapping->nrpages)
-			invalidate_inode_pages2_range(inode->i_mapping,
-						      (aio->lower.ki_pos - res) >> PAGE_SHIFT,
-						      (aio->lower.ki_pos - 1) >> PAGE_SHIFT);
+			mxfs_cache_changed(inode, aio->lower.ki_filp, aio->lower.ki_pos - res, aio->lower.ki_pos - 1);
 		mxfs_copy_written(inode, file_inode(aio->lower.ki_filp));
 	}
 	upper->ki_pos = aio->lower.ki_pos;
@@ -494,6 +514,18 @@ static __always_inline ssize_t mxfs_rw_nofault(struct kiocb *iocb, struct iov_it
 	return ret;
 }
 
+/* Pages of maps are out of the way of a write, and behind the end of a file that it makes longer are zeros. */
+static noinline int mxfs_write_begin(struct kiocb *iocb, const struct iov_iter *iter, struct file *lower)
+{
+	struct inode *inode = file_inode(iocb->ki_filp);
+	loff_t size = i_size_read(file_inode(lower)), pos = iocb->ki_flags & IOCB_APPEND ? size : iocb->ki_pos;
+	loff_t end = pos + iov_iter_count(iter);
+
+	if (end > size)
+		mxfs_cache_grow(inode, size);
+	return mxfs_cache_drop_locked(inode, pos, end - 1);
+}
+
 /*
  * One attempt, with the pages of maps out of the way: none may be made, or made writable, between
  * dropping the old ones and the end of the write. It would hold, and later write back, what was
@@ -505,13 +537,10 @@ static ssize_t mxfs_write_once(struct kiocb *iocb, struct iov_iter *iter, struct
 	struct inode *inode = file_inode(iocb->ki_filp);
 	struct address_space *mapping = inode->i_mapping;
 	ssize_t ret = 0;
-	loff_t pos;
 
 	filemap_invalidate_lock(mapping);
-	if (unlikely(mapping->nrpages)) {
-		pos = iocb->ki_flags & IOCB_APPEND ? i_size_read(file_inode(lower)) : iocb->ki_pos;
-		ret = mxfs_cache_drop_locked(inode, pos, pos + iov_iter_count(iter) - 1);
-	}
+	if (unlikely(mapping->nrpages))
+		ret = mxfs_write_begin(iocb, iter, lower);
 	if (likely(!ret)) {
 		if (unlikely(aio))
 			ret = mxfs_aio_submit(aio, iter, true);
@@ -520,6 +549,8 @@ static ssize_t mxfs_write_once(struct kiocb *iocb, struct iov_iter *iter, struct
 	} else if (aio) {
 		mxfs_aio_free(aio);
 	}
+	if (unlikely(mapping->nrpages) && ret > 0)
+		mxfs_cache_changed(inode, lower, iocb->ki_pos - ret, iocb->ki_pos - 1);
 	mxfs_copy_written(inode, file_inode(lower));
 	filemap_invalidate_unlock(mapping);
 	return ret;
@@ -837,6 +868,7 @@ static long mxfs_fallocate(struct file *file, int mode, loff_t offset, loff_t le
 	struct inode *inode = file_inode(file);
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	struct file *lower;
+	loff_t size;
 	long err;
 
 	inode_lock(inode);
@@ -851,10 +883,18 @@ static long mxfs_fallocate(struct file *file, int mode, loff_t offset, loff_t le
 		goto out;
 	}
 	filemap_invalidate_lock(inode->i_mapping);
+	size = i_size_read(file_inode(lower));
+	if (offset + len > size && !(mode & FALLOC_FL_KEEP_SIZE))
+		mxfs_cache_grow(inode, size);
 	/* Collapse and insert move everything behind the offset. */
-	err = mxfs_cache_drop_locked(inode, offset, LLONG_MAX);
+	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_UNSHARE_RANGE))
+		err = mxfs_cache_drop_locked(inode, offset, LLONG_MAX);
 	if (!err)
 		err = vfs_fallocate(lower, mode, offset, len);
+	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_UNSHARE_RANGE)) {
+		mxfs_cache_cut(inode, i_size_read(file_inode(lower)));
+		mxfs_cache_changed(inode, lower, offset, LLONG_MAX);
+	}
 	mxfs_copy_attr(inode, file_inode(lower));
 	filemap_invalidate_unlock(inode->i_mapping);
 out:
@@ -885,6 +925,7 @@ static loff_t mxfs_transfer(struct file *in, loff_t pos_in, struct file *out, lo
 		goto out;
 	}
 	filemap_invalidate_lock_two(inode_in->i_mapping, inode_out->i_mapping);
+	mxfs_cache_grow(inode_out, i_size_read(file_inode(lower_out)));
 	ret = mxfs_cache_drop_locked(inode_in, 0, LLONG_MAX);
 	if (!ret)
 		ret = mxfs_cache_drop_locked(inode_out, 0, LLONG_MAX);
@@ -902,6 +943,8 @@ static loff_t mxfs_transfer(struct file *in, loff_t pos_in, struct file *out, lo
 		ret = vfs_dedupe_file_range_one(lower_in, pos_in, lower_out, pos_out, len, flags);
 		break;
 	}
+	if (ret > 0)
+		mxfs_cache_changed(inode_out, lower_out, pos_out, pos_out + ret - 1);
 	mxfs_copy_attr(inode_out, file_inode(lower_out));
 out_caches:
 	filemap_invalidate_unlock_two(inode_in->i_mapping, inode_out->i_mapping);

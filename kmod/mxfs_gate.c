@@ -80,18 +80,18 @@ static void mxfs_account_wait(struct mxfs_sb *sbi, ktime_t start)
 }
 
 /*
- * Until operations may run, or never will. The daemon is asked at once when the first operation
+ * Until there is no more to wait for. The daemon is asked at once when the first operation
  * comes to wait and again every second, because generic netlink may drop a message when a socket is
  * full. Killable, and unbounded on purpose: a node cut off from the owner behaves as an NFS client
  * on a hard mount does.
  */
-int mxfs_wait_owner(struct mxfs_sb *sbi)
+static int mxfs_wait_until(struct mxfs_sb *sbi, bool (*may)(struct mxfs_sb *sbi))
 {
 	u64 fails = READ_ONCE(sbi->attach_fails);
 	long left;
 
 	for (;;) {
-		if (mxfs_may_run(sbi))
+		if (may(sbi))
 			return 0;
 		if (READ_ONCE(sbi->state) == MXFS_STATE_DEAD)
 			return -EIO;
@@ -101,7 +101,7 @@ int mxfs_wait_owner(struct mxfs_sb *sbi)
 			mxfs_send_want(sbi);
 		left = wait_event_killable_timeout(
 			sbi->wait,
-			mxfs_may_run(sbi) || READ_ONCE(sbi->state) == MXFS_STATE_DEAD ||
+			may(sbi) || READ_ONCE(sbi->state) == MXFS_STATE_DEAD ||
 				READ_ONCE(sbi->attach_fails) != fails ||
 				(READ_ONCE(sbi->state) == MXFS_STATE_DETACHED &&
 				 !READ_ONCE(sbi->last_want)),
@@ -109,6 +109,26 @@ int mxfs_wait_owner(struct mxfs_sb *sbi)
 		if (left < 0)
 			return -EINTR;
 	}
+}
+
+/* Until operations may run, or never will. */
+int mxfs_wait_owner(struct mxfs_sb *sbi)
+{
+	return mxfs_wait_until(sbi, mxfs_may_run);
+}
+
+static bool mxfs_may_fault_now(struct mxfs_sb *sbi)
+{
+	return READ_ONCE(sbi->fault_gate.open) && mxfs_may_fault(sbi);
+}
+
+/*
+ * Until faults are served, or never will be. They are before and after operations are, and who waits inside a fault may
+ * have what a detach waits for.
+ */
+int mxfs_wait_fault(struct mxfs_sb *sbi)
+{
+	return mxfs_wait_until(sbi, mxfs_may_fault_now);
 }
 
 int mxfs_enter_slow(struct mxfs_sb *sbi)

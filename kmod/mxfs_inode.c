@@ -500,6 +500,8 @@ int mxfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *a
 		 * the size is what it will be.
 		 */
 		filemap_invalidate_lock(inode->i_mapping);
+		if (attr->ia_size > i_size_read(linode))
+			mxfs_cache_grow(inode, i_size_read(linode));
 		err = mxfs_cache_drop_locked(inode, min(attr->ia_size, i_size_read(inode)),
 					     LLONG_MAX);
 		if (err)
@@ -511,8 +513,10 @@ int mxfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *a
 	inode_lock(linode);
 	err = notify_change(&nop_mnt_idmap, lower, &lattr, NULL);
 	inode_unlock(linode);
-	if (resize)
+	if (resize) {
 		put_write_access(linode);
+		mxfs_cache_cut(inode, i_size_read(linode));
+	}
 	if (!err && (attr->ia_valid & ATTR_MODE))
 		forget_all_cached_acls(inode);
 	mxfs_copy_attr(inode, linode);

@@ -125,6 +125,8 @@ void mxfs_sb_put(struct mxfs_sb *sbi)
 	put_pid(sbi->daemon_pid);
 	if (sbi->wq)
 		destroy_workqueue(sbi->wq);
+	if (sbi->wb_wq)
+		destroy_workqueue(sbi->wb_wq);
 	mxfs_gates_destroy(sbi);
 	kvfree(sbi->others);
 	if (sbi->cred)
@@ -178,7 +180,8 @@ static struct mxfs_sb *mxfs_sb_alloc(void)
 	sbi->lease_end = jiffies;
 	sbi->cred = prepare_kernel_cred(&init_task);
 	sbi->wq = alloc_ordered_workqueue("mxfs/%u", 0, sbi->id);
-	if (!sbi->cred || !sbi->wq) {
+	sbi->wb_wq = alloc_workqueue("mxfs-wb/%u", WQ_UNBOUND | WQ_MEM_RECLAIM, 0, sbi->id);
+	if (!sbi->cred || !sbi->wq || !sbi->wb_wq) {
 		mxfs_sb_put(sbi);
 		return NULL;
 	}

@@ -7,10 +7,13 @@
 #include <linux/falloc.h>
 #include <linux/fiemap.h>
 #include <linux/aio_abi.h>
+#include <linux/capability.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/statvfs.h>
+#include <sys/xattr.h>
 
 #define PAGE 4096
 
@@ -720,6 +723,172 @@ static void running_is_busy(void)
 	CHECK_EQ(status, 0);
 }
 
+/* Limits and rights of whoever happens to read the file, or to store into it, are nothing to what was stored. */
+static void limits_of_others(void)
+{
+	enum { LEN = 4 << 20, AT = 2 << 20 };
+	int fd = MAKE_FILE("f", LEN, 1);
+	char *m = map(fd, LEN, MAP_SHARED), buf[PAGE];
+	struct rlimit little = { 512, 512 };
+
+	OK(chmod(".", 0755));
+	OK(fchmod(fd, 0666));
+	tap_pattern(m + AT, PAGE, 2, AT);
+	IN_CHILD(
+		/* SIGXFSZ would end it */
+		OK(setrlimit(RLIMIT_FSIZE, &little));
+		BECOME(1001);
+		CHECK_EQ(pread(OK(open("f", O_RDONLY)), buf, PAGE, AT), PAGE);
+		CHECK_EQ(tap_differs(buf, PAGE, 2, AT), -1);
+	);
+	HOLDS(fd, AT, PAGE, 2, AT);
+	IN_CHILD(
+		char *n;
+
+		OK(setrlimit(RLIMIT_FSIZE, &little));
+		BECOME(1001);
+		n = map(OK(open("f", O_RDWR)), LEN, MAP_SHARED);
+		/* no write(2): within the file, no limit on its size is met */
+		tap_pattern(n + AT + PAGE, PAGE, 3, 0);
+		OK(msync(n, LEN, MS_SYNC));
+	);
+	HOLDS(fd, AT + PAGE, PAGE, 3, 0);
+	OK(munmap(m, LEN));
+	OK(close(fd));
+	fd = OK(open("f", O_RDONLY));
+	OK(fsync(fd));
+	HOLDS(fd, AT, PAGE, 2, AT);
+	HOLDS(fd, AT + PAGE, PAGE, 3, 0);
+	HOLDS(fd, AT + 2 * PAGE, PAGE, 1, AT + 2 * PAGE);
+}
+
+static void grant_capability(const char *name)
+{
+	struct vfs_cap_data data = { .magic_etc = VFS_CAP_REVISION_2 | VFS_CAP_FLAGS_EFFECTIVE,
+				     .data[0].permitted = 1 << CAP_NET_RAW };
+
+	OK(setxattr(name, "security.capability", &data, sizeof(data), 0));
+}
+
+static bool has_capability(const char *name)
+{
+	struct vfs_cap_data data;
+
+	return getxattr(name, "security.capability", &data, sizeof(data)) == sizeof(data);
+}
+
+/* The store is what moves times; nothing that was set since is touched when its page is written back. */
+static void written_back_later(void)
+{
+	const struct timespec then[2] = { { .tv_sec = 978307200 }, { .tv_sec = 978307200, .tv_nsec = 123456789 } };
+	int fd = MAKE_FILE("f", 4 * PAGE, 1), flags = FS_IMMUTABLE_FL;
+	char *m = map(fd, 4 * PAGE, MAP_SHARED);
+	struct stat st, now;
+
+	OK(utimensat(AT_FDCWD, "f", then, 0));
+	tap_pattern(m + PAGE, PAGE, 2, 0);
+	OK(stat("f", &st));
+	CHECK(st.st_mtim.tv_sec > then[1].tv_sec);
+	OK(munmap(m, 4 * PAGE));
+	OK(close(fd));
+	OK(utimensat(AT_FDCWD, "f", then, 0));
+	OK(chmod("f", 04711));
+	grant_capability("f");
+	OK(stat("f", &now));
+	fd = OK(open("f", O_RDONLY));
+	OK(ioctl(fd, FS_IOC_SETFLAGS, &flags));
+	OK(stat("f", &now));
+	sync();
+	OK(fsync(fd));
+	OK(stat("f", &st));
+	flags = 0;
+	OK(ioctl(fd, FS_IOC_SETFLAGS, &flags));
+	CHECK_EQ(st.st_mtim.tv_sec, then[1].tv_sec);
+	CHECK_EQ(st.st_mtim.tv_nsec, then[1].tv_nsec);
+	CHECK_EQ(st.st_ctim.tv_sec, now.st_ctim.tv_sec);
+	CHECK_EQ(st.st_ctim.tv_nsec, now.st_ctim.tv_nsec);
+	CHECK_EQ(st.st_mode & 07777, 04711);
+	CHECK(has_capability("f"));
+	OK(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED));
+	HOLDS(fd, PAGE, PAGE, 2, 0);
+	HOLDS(fd, 0, PAGE, 1, 0);
+}
+
+/* As on XFS: a store is no write(2), which takes them away. */
+static void stores_and_privileges(void)
+{
+	int fd = MAKE_FILE("f", PAGE, 1);
+	struct stat st;
+
+	OK(chmod(".", 0755));
+	OK(fchmod(fd, 06777));
+	grant_capability("f");
+	IN_CHILD(
+		BECOME(1001);
+		char *m = map(OK(open("f", O_RDWR)), PAGE, MAP_SHARED);
+
+		m[7] = 'x';
+		OK(msync(m, PAGE, MS_SYNC));
+	);
+	OK(fsync(fd));
+	OK(stat("f", &st));
+	CHECK_EQ(st.st_mode & 07777, 06777);
+	CHECK(has_capability("f"));
+}
+
+/* What was stored past the end is no part of the file, also when the file comes to reach there. */
+static void grows_over_stores(void)
+{
+	char *aligned_page = aligned(PAGE);
+	struct stat st;
+
+	memset(aligned_page, 'd', PAGE);
+	for (int how = 0; how < 8; how++) {
+		for (int dirty = 0; dirty < 2; dirty++) {
+			int fd = MAKE_FILE("f", 100, 1), other = MAKE_FILE("g", 3 * PAGE, 2);
+			char *m = map(fd, PAGE, MAP_SHARED);
+			size_t from = 100;
+
+			m[200] = 's';
+			m[PAGE - 1] = 's';
+			if (dirty)
+				m[50] = m[50];
+			else
+				OK(msync(m, PAGE, MS_SYNC));
+			if (!dirty)
+				m[200] = 's';
+			switch (how) {
+			case 0: CHECK_EQ(pwrite(fd, "x", 1, 5000), 1); break;
+			case 1: OK(fallocate(fd, 0, 0, 2 * PAGE)); break;
+			case 2: OK(fallocate(fd, 0, PAGE, PAGE)); break;
+			case 3: OK(ftruncate(fd, 2 * PAGE)); break;
+			case 4: CHECK_EQ(pwrite(fd, "x", 1, 150), 1); break;
+			case 5: CHECK_EQ(pwrite(OK(open("f", O_WRONLY | O_APPEND)), "x", 1, 0), 1); from = 101; break;
+			case 6: CHECK_EQ(pwrite(OK(open("f", O_WRONLY | O_DIRECT)), aligned_page, PAGE, PAGE), PAGE); break;
+			case 7: CHECK_EQ(copy_file_range(other, (off_t[]){ PAGE }, fd, (off_t[]){ PAGE }, PAGE, 0), PAGE); break;
+			}
+			if (how == 4 || how == 5)
+				OK(ftruncate(fd, PAGE));
+			OK(fstat(fd, &st));
+			CHECK(st.st_size >= PAGE);
+			HOLDS(fd, 0, 100, 1, 0);
+			if (how == 4) {
+				HOLDS_ZEROS(fd, 100, 50);
+				from = 151;
+			}
+			HOLDS_ZEROS(fd, from, PAGE - from);
+			CHECK(tap_zero(m + from, PAGE - from));
+			/* And from the disk. */
+			OK(fsync(fd));
+			OK(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED));
+			HOLDS_ZEROS(fd, from, PAGE - from);
+			OK(munmap(m, PAGE));
+			OK(close(fd));
+			OK(close(other));
+		}
+	}
+}
+
 static const struct test tests[] = {
 	{ "a map shows the file, and zeros after its end", map_reads_file },
 	{ "what is stored through a map is read", store_is_read },
@@ -749,6 +918,10 @@ static const struct test tests[] = {
 	{ "a store into a hole of a full volume raises SIGBUS", full_volume },
 	{ "programs and scripts execute, unless open for writing", executes },
 	{ "a running program cannot be written, and may be unlinked", running_is_busy },
+	{ "limits of who reads or stores do not touch what was stored", limits_of_others },
+	{ "writing back moves no time, takes no privilege and minds no flag", written_back_later },
+	{ "a store leaves set-user-ID and capabilities, as a write does not", stores_and_privileges },
+	{ "what was stored past the end is zeros when the file grows", grows_over_stores },
 };
 
 TAP_MAIN(tests)
