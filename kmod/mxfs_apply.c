@@ -21,9 +21,7 @@
 #include <linux/posix_acl.h>
 #include "mxfs.h"
 
-/* As on XFS, what the flags of a file allow is decided by the VFS. Times are XFS's business: it must not touch them. */
 #define MXFS_FLAGS_COPIED (S_SYNC | S_DIRSYNC | S_APPEND | S_IMMUTABLE)
-#define MXFS_FLAGS_ALWAYS (S_NOATIME | S_NOCMTIME)
 
 /* Whatever may be looked at together with the time of a change, and the size. */
 static __always_inline bool mxfs_is_changed(const struct inode *inode, const struct inode *lower)
@@ -58,8 +56,10 @@ static __always_inline void mxfs_store_all(struct inode *inode, const struct ino
 	inode->i_gid = lower->i_gid;
 	set_nlink(inode, mxfs_links_of(inode, lower));
 	inode_set_atime_to_ts(inode, inode_get_atime(lower));
-	inode_set_flags(inode, (lower->i_flags & MXFS_FLAGS_COPIED) | MXFS_FLAGS_ALWAYS,
-			MXFS_FLAGS_COPIED | MXFS_FLAGS_ALWAYS);
+	/* Times are XFS's business, and the VFS must not touch its copy of them; of links it knows when atime is due. */
+	inode_set_flags(inode,
+			(lower->i_flags & MXFS_FLAGS_COPIED) | S_NOCMTIME | (S_ISLNK(inode->i_mode) ? 0 : S_NOATIME),
+			MXFS_FLAGS_COPIED | S_NOCMTIME | S_NOATIME);
 }
 
 /*

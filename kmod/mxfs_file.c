@@ -30,6 +30,8 @@
 #define MXFS_ATIME_DAY (24 * 60 * 60) /* seconds after which relatime updates in any case */
 #define MXFS_ATIME_FRESH 60 /* seconds for which mxfs_accessed() does not ask */
 
+#define MXFS_LABEL_BYTES 13 /* XFSLABEL_MAX + 1 (fs/xfs/libxfs/xfs_fs.h) */
+
 #define MXFS_PIN_PAGES 1024 /* user memory to pin at a time */
 #define MXFS_PIN_FEW 8 /* pieces for which nothing is allocated */
 
@@ -972,6 +974,51 @@ static loff_t mxfs_remap_file_range(struct file *in, loff_t pos_in, struct file 
 			     flags & REMAP_FILE_DEDUP ? MXFS_DEDUPE : MXFS_CLONE);
 }
 
+/* What XFS copies from or to user memory for an ioctl that passes, FITRIM excepted. */
+static size_t mxfs_ioctl_bytes(unsigned int cmd)
+{
+	return cmd == FS_IOC_GETVERSION ? sizeof(int) : MXFS_LABEL_BYTES;
+}
+
+/* One attempt that takes no page fault: the memory may be long in coming. */
+static long mxfs_ioctl_nofault(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(file_inode(file));
+	struct file *lower;
+	long ret;
+
+	ret = mxfs_enter(sbi);
+	if (ret)
+		return ret;
+	lower = mxfs_lower_file(file);
+	if (IS_ERR(lower)) {
+		ret = PTR_ERR(lower);
+	} else {
+		pagefault_disable();
+		ret = lower->f_op->unlocked_ioctl(lower, cmd, arg);
+		pagefault_enable();
+	}
+	mxfs_leave(sbi);
+	return ret;
+}
+
+static long mxfs_ioctl_small(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	size_t bytes = mxfs_ioctl_bytes(cmd);
+	long ret;
+
+	for (;;) {
+		ret = mxfs_ioctl_nofault(file, cmd, arg);
+		if (ret != -EFAULT)
+			return ret;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (_IOC_DIR(cmd) & _IOC_WRITE ? fault_in_readable((char __user *)arg, bytes) :
+						 fault_in_writeable((char __user *)arg, bytes))
+			return -EFAULT;
+	}
+}
+
 /*
  * Few ioctls pass: those that mean the same here as below. XFS's own would reach around this module
  * (swap extents, open by handle, shut down).
@@ -984,9 +1031,11 @@ long mxfs_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 	switch (cmd) {
 	case FITRIM:
+		break;
 	case FS_IOC_GETVERSION:
 	case FS_IOC_GETFSLABEL:
-		break;
+	case FS_IOC_SETFSLABEL:
+		return mxfs_ioctl_small(file, cmd, arg);
 	default:
 		return -ENOTTY;
 	}

@@ -425,6 +425,9 @@ int mxfs_permission(struct mnt_idmap *idmap, struct inode *inode, int mask)
 		if (err)
 			return err;
 	}
+	/* The VFS looked before it asked, when this may have been what another node has changed since. */
+	if ((mask & MAY_WRITE) && unlikely(IS_IMMUTABLE(inode)))
+		return -EPERM;
 	return generic_permission(idmap, inode, mask);
 }
 
@@ -459,13 +462,46 @@ out:
 	return err;
 }
 
+/*
+ * What the lower notify_change() is to do. Who may is decided there, by the attributes as they are; what else
+ * the VFS decided before it called, it may have decided by old ones.
+ */
+static int mxfs_lower_iattr(struct inode *inode, struct inode *linode, const struct iattr *attr,
+			    struct iattr *lattr)
+{
+	int err, kill;
+
+	err = mxfs_refresh_attr(inode);
+	if (err)
+		return err;
+	*lattr = *attr;
+	/* ia_file is the upper file; the lower file system must not see it. */
+	lattr->ia_valid &= ~ATTR_FILE;
+	if (attr->ia_valid & ATTR_SIZE) {
+		/* fs/open.c: do_ftruncate() */
+		if (IS_APPEND(inode))
+			return -EPERM;
+		/* do_truncate() */
+		kill = setattr_should_drop_suidgid(&nop_mnt_idmap, linode);
+		if (kill && !(attr->ia_valid & (ATTR_UID | ATTR_GID)))
+			lattr->ia_valid |= kill | ATTR_FORCE;
+	}
+	/*
+	 * notify_change() refuses both at once (fs/attr.c), and the upper call has turned the one
+	 * into the other.
+	 */
+	if (lattr->ia_valid & (ATTR_KILL_SUID | ATTR_KILL_SGID))
+		lattr->ia_valid &= ~ATTR_MODE;
+	return 0;
+}
+
 int mxfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *attr)
 {
 	struct inode *inode = d_inode(dentry);
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
-	struct iattr lattr = *attr;
 	struct dentry *lower;
 	struct inode *linode;
+	struct iattr lattr;
 	bool resize = attr->ia_valid & ATTR_SIZE;
 	int err;
 
@@ -477,22 +513,10 @@ int mxfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *a
 		err = PTR_ERR(lower);
 		goto out;
 	}
-	err = mxfs_refresh_attr(inode);
-	if (err)
-		goto out;
-	err = setattr_prepare(&nop_mnt_idmap, dentry, attr);
-	if (err)
-		goto out;
 	linode = d_inode(lower);
-
-	/*
-	 * notify_change() refuses both at once (fs/attr.c), and the upper call has turned the one
-	 * into the other.
-	 */
-	if (lattr.ia_valid & (ATTR_KILL_SUID | ATTR_KILL_SGID))
-		lattr.ia_valid &= ~ATTR_MODE;
-	/* ia_file is the upper file; the lower file system must not see it. */
-	lattr.ia_valid &= ~ATTR_FILE;
+	err = mxfs_lower_iattr(inode, linode, attr, &lattr);
+	if (err)
+		goto out;
 
 	if (resize) {
 		/*
@@ -570,6 +594,31 @@ out:
 	return link;
 }
 
+/*
+ * Of a symbolic link the VFS asks for a new atime when it is due by the attributes here (touch_atime()); XFS is asked the same
+ * question again. Of files and directories mxfs_file.c and XFS take care.
+ */
+static int mxfs_update_link_time(struct inode *inode, int flags)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	struct path lower;
+	int err;
+
+	err = mxfs_enter(sbi);
+	if (err)
+		return err;
+	lower.mnt = sbi->lower;
+	lower.dentry = mxfs_lower(inode);
+	if (IS_ERR(lower.dentry)) {
+		err = PTR_ERR(lower.dentry);
+	} else {
+		touch_atime(&lower);
+		mxfs_copy_attr(inode, d_inode(lower.dentry));
+	}
+	mxfs_leave(sbi);
+	return err;
+}
+
 ssize_t mxfs_listxattr(struct dentry *dentry, char *list, size_t size)
 {
 	struct inode *inode = d_inode(dentry);
@@ -586,6 +635,11 @@ ssize_t mxfs_listxattr(struct dentry *dentry, char *list, size_t size)
 	return ret;
 }
 
+/*
+ * The VFS calls these for the upper inode after it has asked who may, and translated what is to be translated (a file
+ * capability of a user namespace). Below, both must not happen again: the caller may be the kernel, on behalf of somebody
+ * who may not; and a capability translated twice is another one.
+ */
 static int mxfs_xattr_get(const struct xattr_handler *handler, struct dentry *dentry,
 			  struct inode *inode, const char *name, void *value, size_t size)
 {
@@ -597,10 +651,27 @@ static int mxfs_xattr_get(const struct xattr_handler *handler, struct dentry *de
 	if (ret)
 		return ret;
 	lower = mxfs_lower(inode);
-	ret = IS_ERR(lower) ? PTR_ERR(lower) :
-			      vfs_getxattr(&nop_mnt_idmap, lower, name, value, size);
+	ret = IS_ERR(lower) ? PTR_ERR(lower) : __vfs_getxattr(lower, d_inode(lower), name, value, size);
 	mxfs_leave(sbi);
 	return ret;
+}
+
+/* With both inodes locked. */
+static int mxfs_xattr_set_lower(struct dentry *lower, const char *name, const void *value, size_t size, int flags)
+{
+	struct inode *linode = d_inode(lower);
+
+	/* What the VFS asked of attributes that may have been old; of all else it asks mxfs_permission(). */
+	if (IS_IMMUTABLE(linode) || IS_APPEND(linode))
+		return -EPERM;
+	if (!strcmp(name, XATTR_NAME_CAPS) && !capable_wrt_inode_uidgid(&nop_mnt_idmap, linode, CAP_SETFCAP))
+		return -EPERM;
+	/* As __vfs_setxattr_noperm(): a write has to look again whether there is a capability to take away. */
+	if (!strncmp(name, XATTR_SECURITY_PREFIX, XATTR_SECURITY_PREFIX_LEN))
+		linode->i_flags &= ~S_NOSEC;
+	if (!value)
+		return __vfs_removexattr(&nop_mnt_idmap, lower, name);
+	return __vfs_setxattr(&nop_mnt_idmap, lower, linode, name, value, size, flags);
 }
 
 static int mxfs_xattr_set(const struct xattr_handler *handler, struct mnt_idmap *idmap,
@@ -619,10 +690,9 @@ static int mxfs_xattr_set(const struct xattr_handler *handler, struct mnt_idmap 
 		err = PTR_ERR(lower);
 		goto out;
 	}
-	if (value)
-		err = vfs_setxattr(&nop_mnt_idmap, lower, name, value, size, flags);
-	else
-		err = vfs_removexattr(&nop_mnt_idmap, lower, name);
+	inode_lock(d_inode(lower));
+	err = mxfs_xattr_set_lower(lower, name, value, size, flags);
+	inode_unlock(d_inode(lower));
 	mxfs_copy_attr(inode, d_inode(lower));
 out:
 	mxfs_leave(sbi);
@@ -719,35 +789,8 @@ int mxfs_fileattr_set(struct mnt_idmap *idmap, struct dentry *dentry, struct mxf
 	return err;
 }
 
-/*
- * XFS copies each extent to user memory with the inode locked, and that memory may be a map of this volume: as in
- * mxfs_file.c, no page fault below. What was not in memory is brought in, and all is asked again.
- */
-static int mxfs_fiemap_nofault(struct inode *lower, struct fiemap_extent_info *info, u64 start, u64 len)
-{
-	struct fiemap_extent __user *end = info->fi_extents_start + info->fi_extents_max, *next;
-	unsigned int flags = info->fi_flags;
-	size_t chunk;
-	int err;
-
-	for (;;) {
-		pagefault_disable();
-		err = lower->i_op->fiemap(lower, info, start, len);
-		pagefault_enable();
-		next = info->fi_extents_start + info->fi_extents_mapped;
-		if (err != -EFAULT || next >= end)
-			return err;
-		if (fatal_signal_pending(current))
-			return -EINTR;
-		chunk = min_t(size_t, (char __user *)end - (char __user *)next, SZ_64K);
-		if (fault_in_writeable((char __user *)next, chunk) == chunk)
-			return -EFAULT;
-		info->fi_extents_mapped = 0;
-		info->fi_flags = flags;
-	}
-}
-
-static int mxfs_fiemap(struct inode *inode, struct fiemap_extent_info *info, u64 start, u64 len)
+/* @flush: write what is stored in maps first; that takes a map of this very file away from who it is told to. */
+static int mxfs_fiemap_nofault(struct inode *inode, struct fiemap_extent_info *info, u64 start, u64 len, bool flush)
 {
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	struct dentry *lower;
@@ -765,12 +808,44 @@ static int mxfs_fiemap(struct inode *inode, struct fiemap_extent_info *info, u64
 		err = -EOPNOTSUPP;
 		goto out;
 	}
-	err = mxfs_cache_flush(inode, 0, LLONG_MAX);
-	if (!err)
-		err = mxfs_fiemap_nofault(d_inode(lower), info, start, len);
+	if (flush)
+		err = mxfs_cache_flush(inode, 0, LLONG_MAX);
+	if (err)
+		goto out;
+	pagefault_disable();
+	err = d_inode(lower)->i_op->fiemap(d_inode(lower), info, start, len);
+	pagefault_enable();
 out:
 	mxfs_leave(sbi);
 	return err;
+}
+
+/*
+ * XFS copies each extent to user memory with the inode locked, and that memory may be a map of this volume, or one that
+ * is long in coming: as in mxfs_file.c, no page fault below, nor inside the gate. What was not in memory is brought in
+ * between, and all is asked again.
+ */
+static int mxfs_fiemap(struct inode *inode, struct fiemap_extent_info *info, u64 start, u64 len)
+{
+	struct fiemap_extent __user *end = info->fi_extents_start + info->fi_extents_max, *next;
+	unsigned int flags = info->fi_flags;
+	bool flush = true;
+	size_t chunk;
+	int err;
+
+	for (;; flush = false) {
+		err = mxfs_fiemap_nofault(inode, info, start, len, flush);
+		next = info->fi_extents_start + info->fi_extents_mapped;
+		if (err != -EFAULT || next >= end)
+			return err;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		chunk = min_t(size_t, (char __user *)end - (char __user *)next, SZ_64K);
+		if (fault_in_writeable((char __user *)next, chunk) == chunk)
+			return -EFAULT;
+		info->fi_extents_mapped = 0;
+		info->fi_flags = flags;
+	}
 }
 
 const struct inode_operations mxfs_file_iops = {
@@ -791,6 +866,7 @@ const struct inode_operations mxfs_symlink_iops = {
 	.setattr = mxfs_setattr,
 	.listxattr = mxfs_listxattr,
 	.get_link = mxfs_get_link,
+	.update_time = mxfs_update_link_time,
 };
 
 const struct inode_operations mxfs_special_iops = {

@@ -290,6 +290,11 @@ static int mxfs_fill_super(struct super_block *sb, struct fs_context *fc)
 		       sbi->source, ERR_PTR(err));
 		return err;
 	}
+	/*
+	 * Nothing is read or written by this way. The loop driver asks for the size of a block that O_DIRECT can write
+	 * (newer ones ask statx(2)), and a remount whether the device can be written.
+	 */
+	sb->s_bdev = file_bdev(sbi->pin);
 	if (!sbi->rdonly) {
 		err = mxfs_device_writable(sbi, fc);
 		if (err)
@@ -445,6 +450,7 @@ static void mxfs_kill_sb(struct super_block *sb)
 	if (sbi->claim)
 		invalidate_bdev(file_bdev(sbi->claim)); /* what tools read next is what is on disk
 							 */
+	sb->s_bdev = NULL;
 	mxfs_device_close(sbi);
 	if (sbi->role)
 		mxfs_info(sbi, "unmounted");

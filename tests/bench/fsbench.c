@@ -3,7 +3,8 @@
  * Speed of two file systems, in operations or MiB a second, in one process that goes from one to the other every few
  * milliseconds (A B B A): whatever slows the machine meanwhile slows both, and the ratio stays.
  *
- *	fsbench meta DIRECTORY-A DIRECTORY-B FILES	create, stat, readdir, unlink of empty files in one directory
+ *	fsbench meta DIRECTORY-A DIRECTORY-B FILES	create, stat, readdir, unlink of empty files in one directory; stat of some after
+ *							the caches were dropped
  *	fsbench data DIRECTORY-A DIRECTORY-B MIB	sequential and random, through the cache and O_DIRECT, on one file
  *
  * Each line is a result: "name A B"; most come more than once. Making durable is part of what writes, slice by slice.
@@ -110,7 +111,7 @@ static void drop_caches(void)
 
 /* ---- names */
 
-enum { CREATES = 50, STATS = 1000, UNLINKS = 50 };
+enum { CREATES = 50, STATS = 1000, UNLINKS = 50, COLD = 30, COLD_SLICES = 10 };
 
 static void file_name(char *name, int i)
 {
@@ -144,6 +145,19 @@ static double stats(struct side *s, int slice)
 	return STATS;
 }
 
+/* Files of which nothing is in memory. */
+static double cold_stats(struct side *s, int slice)
+{
+	struct stat st;
+	char name[32];
+
+	for (int i = 0; i < COLD; i++) {
+		file_name(name, slice * COLD + i);
+		must(!fstatat(s->dir, name, &st, 0), "stat");
+	}
+	return COLD;
+}
+
 static double readdirs(struct side *s, int slice)
 {
 	struct dirent *entry;
@@ -175,6 +189,12 @@ static void meta(void)
 	files -= files % CREATES;
 	measure("create", files / CREATES, creates);
 	measure_warm("stat", files * 3 / STATS, stats);
+	for (int pass = 0; pass < 2 && files >= COLD * COLD_SLICES; pass++) {
+		drop_caches();
+		first = pass % 2;
+		measure("stat-cold", COLD_SLICES, cold_stats);
+	}
+	first = 0;
 	measure_warm("readdir", 30, readdirs);
 	measure("unlink", files / UNLINKS, unlinks);
 }

@@ -10,7 +10,7 @@ from lablib.protocol import PLACE, PROGRAMS, DEVICE
 LIMIT = 540
 MARKERS = ["SELFTEST: posix ok"]
 EXPECTED = []
-TAP = ("posix_names", "posix_perm", "posix_data", "posix_map", "posix_lock")
+TAP = ("posix_names", "posix_perm", "posix_attr", "posix_data", "posix_map", "posix_lock")
 
 
 def run(stage):
