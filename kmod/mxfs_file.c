@@ -31,6 +31,8 @@
 #define MXFS_ATIME_FRESH 60 /* seconds for which mxfs_accessed() does not ask */
 
 #define MXFS_LABEL_BYTES 13 /* XFSLABEL_MAX + 1 (fs/xfs/libxfs/xfs_fs.h) */
+#define MXFS_COPY_PIECE SZ_32M /* what is done in one stay inside the gate */
+#define MXFS_TRIM_PIECE SZ_1G
 
 #define MXFS_PIN_PAGES 1024 /* user memory to pin at a time */
 #define MXFS_PIN_FEW 8 /* pieces for which nothing is allocated */
@@ -425,7 +427,7 @@ static void mxfs_aio_complete(struct kiocb *iocb, long res)
 
 	aio->res = res;
 	INIT_WORK(&aio->work, mxfs_aio_workfn);
-	queue_work(system_unbound_wq, &aio->work);
+	queue_work(mxfs_wq, &aio->work);
 }
 
 /*
@@ -780,7 +782,9 @@ static ssize_t mxfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
 
 	if (!iov_iter_count(from))
 		return 0;
-	inode_lock(inode);
+	/* Whoever has it may wait for ownership. */
+	if (down_write_killable(&inode->i_rwsem))
+		return -EINTR;
 	ret = mxfs_enter(sbi);
 	if (ret)
 		goto out_unlock;
@@ -865,7 +869,8 @@ int mxfs_fsync(struct file *file, loff_t start, loff_t end, int datasync)
 	return err;
 }
 
-static long mxfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len)
+/* Under i_rwsem. @end: of the whole, which the size will be behind. */
+static long mxfs_fallocate_piece(struct file *file, int mode, loff_t offset, loff_t len, loff_t end)
 {
 	struct inode *inode = file_inode(file);
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
@@ -873,12 +878,12 @@ static long mxfs_fallocate(struct file *file, int mode, loff_t offset, loff_t le
 	loff_t size;
 	long err;
 
-	inode_lock(inode);
 	err = mxfs_enter(sbi);
-	if (err) {
-		inode_unlock(inode);
+	if (err)
 		return err;
-	}
+	err = end ? mxfs_refresh_attr(inode) ?: inode_newsize_ok(inode, end) : 0;
+	if (err)
+		goto out;
 	lower = mxfs_lower_file(file);
 	if (IS_ERR(lower)) {
 		err = PTR_ERR(lower);
@@ -901,14 +906,67 @@ static long mxfs_fallocate(struct file *file, int mode, loff_t offset, loff_t le
 	filemap_invalidate_unlock(inode->i_mapping);
 out:
 	mxfs_leave(sbi);
+	return err;
+}
+
+/*
+ * How much of it at a time. XFS reserves the blocks of one extent at a time, and keeps what it has got when there are too few for
+ * the next: as much, so that a volume that is too small is found out as soon (xfs_alloc_file_space()). What frees has many extents
+ * to look at.
+ */
+static loff_t mxfs_fallocate_most(const struct inode *inode, int mode)
+{
+	if (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
+		return SZ_1G;
+	return (loff_t)inode->i_sb->s_blocksize << 21; /* XFS_MAX_BMBT_EXTLEN */
+}
+
+/*
+ * A change of owner waits for who is inside the gate, so what may be long is done in pieces. What moves the rest of the file
+ * (collapse, insert) cannot be; it is changes of the tree of extents, and no data. The size changes with the last piece: what
+ * fails before has changed no more of the file than it has on XFS.
+ */
+static long mxfs_fallocate(struct file *file, int mode, loff_t offset, loff_t len)
+{
+	struct inode *inode = file_inode(file);
+	loff_t end = mode & FALLOC_FL_KEEP_SIZE ? 0 : offset + len, most, piece;
+	long err = 0;
+
+	if (down_write_killable(&inode->i_rwsem))
+		return -EINTR;
+	most = mxfs_fallocate_most(inode, mode);
+	if (!(mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE | FALLOC_FL_UNSHARE_RANGE)))
+		while (!err && len > most) {
+			piece = most - offset % most;
+			err = mxfs_fallocate_piece(file, mode | FALLOC_FL_KEEP_SIZE, offset, piece, end);
+			offset += piece;
+			len -= piece;
+			if (fatal_signal_pending(current))
+				err = err ?: -EINTR;
+		}
+	if (!err)
+		err = mxfs_fallocate_piece(file, mode, offset, len, 0);
 	inode_unlock(inode);
 	return err;
 }
 
 enum mxfs_transfer { MXFS_COPY, MXFS_CLONE, MXFS_DEDUPE };
 
-/* copy_file_range, clone and dedupe within one volume: XFS does it, between the two lower files. */
-static loff_t mxfs_transfer(struct file *in, loff_t pos_in, struct file *out, loff_t pos_out,
+/* As lock_two_nondirectories(), which cannot be killed. */
+static int mxfs_lock_two(struct inode *a, struct inode *b)
+{
+	if (a > b)
+		swap(a, b);
+	if (down_write_killable(&a->i_rwsem))
+		return -EINTR;
+	if (a == b || !down_write_killable_nested(&b->i_rwsem, I_MUTEX_NONDIR2))
+		return 0;
+	inode_unlock(a);
+	return -EINTR;
+}
+
+/* Both files are locked. */
+static loff_t mxfs_transfer_piece(struct file *in, loff_t pos_in, struct file *out, loff_t pos_out,
 			    loff_t len, unsigned int flags, enum mxfs_transfer how)
 {
 	struct inode *inode_in = file_inode(in), *inode_out = file_inode(out);
@@ -916,10 +974,9 @@ static loff_t mxfs_transfer(struct file *in, loff_t pos_in, struct file *out, lo
 	struct file *lower_in, *lower_out;
 	loff_t ret;
 
-	lock_two_nondirectories(inode_in, inode_out);
 	ret = mxfs_enter(sbi);
 	if (ret)
-		goto out_unlock;
+		return ret;
 	lower_in = mxfs_lower_file(in);
 	lower_out = mxfs_lower_file(out);
 	if (IS_ERR(lower_in) || IS_ERR(lower_out)) {
@@ -952,9 +1009,30 @@ out_caches:
 	filemap_invalidate_unlock_two(inode_in->i_mapping, inode_out->i_mapping);
 out:
 	mxfs_leave(sbi);
-out_unlock:
-	unlock_two_nondirectories(inode_in, inode_out);
 	return ret;
+}
+
+/*
+ * copy_file_range, clone and dedupe within one volume: XFS does it, between the two lower files. Copies are long, and are made
+ * in pieces; a clone is all or nothing, and no data.
+ */
+static loff_t mxfs_transfer(struct file *in, loff_t pos_in, struct file *out, loff_t pos_out,
+			    loff_t len, unsigned int flags, enum mxfs_transfer how)
+{
+	struct inode *inode_in = file_inode(in), *inode_out = file_inode(out);
+	loff_t done = 0, piece, ret;
+
+	ret = mxfs_lock_two(inode_in, inode_out);
+	if (ret)
+		return ret;
+	do {
+		piece = how == MXFS_COPY ? min_t(loff_t, len - done, MXFS_COPY_PIECE) : len;
+		ret = mxfs_transfer_piece(in, pos_in + done, out, pos_out + done, piece, flags, how);
+		if (ret > 0)
+			done += ret;
+	} while (how == MXFS_COPY && ret == piece && done < len && !fatal_signal_pending(current));
+	unlock_two_nondirectories(inode_in, inode_out);
+	return done ?: ret;
 }
 
 static ssize_t mxfs_copy_file_range(struct file *in, loff_t pos_in, struct file *out,
@@ -1019,35 +1097,71 @@ static long mxfs_ioctl_small(struct file *file, unsigned int cmd, unsigned long 
 	}
 }
 
+/* One range, which XFS reads and writes in the caller's memory. */
+static long mxfs_trim_piece(struct file *file, struct fstrim_range __user *urange, const struct fstrim_range *range)
+{
+	long err;
+
+	do {
+		if (copy_to_user(urange, range, sizeof(*range)))
+			return -EFAULT;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		err = mxfs_ioctl_nofault(file, FITRIM, (unsigned long)urange);
+	} while (err == -EFAULT);
+	return err;
+}
+
+/*
+ * FITRIM takes as long as the disk needs to forget all that is free; a change of owner need not wait for that. The first
+ * piece finds out what is wrong with the request.
+ */
+static long mxfs_trim(struct file *file, struct fstrim_range __user *urange)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(file_inode(file));
+	u64 size = sbi->geo.blocks * sbi->geo.blocksize, piece, end, done = 0;
+	struct fstrim_range all, range;
+	long err = 0;
+
+	if (copy_from_user(&all, urange, sizeof(all)))
+		return -EFAULT;
+	/* A piece shorter than a block would be refused, and one that is little longer than @minlen would find little. */
+	piece = max_t(u64, MXFS_TRIM_PIECE, all.minlen < size ? all.minlen * 16 : size);
+	end = all.len > size || all.start > size - all.len ? size : all.start + all.len;
+	range = all;
+	do {
+		range.len = end > range.start && end - range.start >= 2 * piece ? piece :
+			    range.start == all.start ? all.len : end - range.start;
+		err = mxfs_trim_piece(file, urange, &range);
+		if (err || copy_from_user(&all.len, &urange->len, sizeof(all.len)))
+			return err ?: -EFAULT;
+		done += all.len;
+		range.start += range.len;
+	} while (range.start < end && range.start > all.start);
+	all.len = done;
+	return copy_to_user(urange, &all, sizeof(all)) ? -EFAULT : 0;
+}
+
 /*
  * Few ioctls pass: those that mean the same here as below. XFS's own would reach around this module
  * (swap extents, open by handle, shut down).
  */
 long mxfs_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
-	struct mxfs_sb *sbi = MXFS_ISB(file_inode(file));
-	struct file *lower;
 	long ret;
 
 	switch (cmd) {
 	case FITRIM:
+		ret = mxfs_trim(file, (struct fstrim_range __user *)arg);
 		break;
 	case FS_IOC_GETVERSION:
 	case FS_IOC_GETFSLABEL:
 	case FS_IOC_SETFSLABEL:
-		return mxfs_ioctl_small(file, cmd, arg);
+		ret = mxfs_ioctl_small(file, cmd, arg);
+		break;
 	default:
 		return -ENOTTY;
 	}
-	ret = mxfs_enter(sbi);
-	if (ret)
-		return ret;
-	lower = mxfs_lower_file(file);
-	if (IS_ERR(lower))
-		ret = PTR_ERR(lower);
-	else
-		ret = lower->f_op->unlocked_ioctl(lower, cmd, arg);
-	mxfs_leave(sbi);
 	return ret == -ENOIOCTLCMD ? -ENOTTY : ret;
 }
 

@@ -10,6 +10,7 @@
 #include <linux/aio_abi.h>
 #include <linux/falloc.h>
 #include <linux/fiemap.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/statvfs.h>
@@ -277,6 +278,54 @@ static void copy_ranges(void)
 	ssize_t n = copy_file_range(in, &from, other, &to, 4096, 0);
 
 	CHECK(n == 4096 || (n == -1 && errno == EXDEV));
+}
+
+/* What a stacked file system may do in pieces is whole to who asked for it. */
+static void large_ranges(void)
+{
+	const off_t len = 70 << 20, marks[] = { 0, (32 << 20) - 1, 32 << 20, (64 << 20) + 5, len - 1 };
+	const off_t gib = 1 << 30;
+	struct rlimit limit = { .rlim_cur = 1 << 20, .rlim_max = RLIM_INFINITY };
+	int in = OK(open("in", O_RDWR | O_CREAT, 0644)), out = OK(open("out", O_RDWR | O_CREAT, 0644));
+	off_t from = 0, to = 0;
+	struct stat st;
+	unsigned i;
+	char c;
+
+	OK(ftruncate(in, len));
+	for (i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
+		CHECK_EQ(pwrite(in, "m", 1, marks[i]), 1);
+	CHECK_EQ(copy_file_range(in, &from, out, &to, 100 << 20, 0), len);
+	CHECK_EQ(from, len);
+	CHECK_EQ(to, len);
+	OK(fstat(out, &st));
+	CHECK_EQ(st.st_size, len);
+	for (i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
+		CHECK_EQ(pread(out, &c, 1, marks[i]), 1);
+		CHECK_EQ(c, 'm');
+	}
+
+	OK(ftruncate(out, 3 * gib + 5));
+	for (i = 1; i <= 3; i++)
+		CHECK_EQ(pwrite(out, "mm", 2, i * gib - 1), 2);
+	OK(fallocate(out, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 100, 3 * gib - 100));
+	OK(fstat(out, &st));
+	CHECK_EQ(st.st_size, 3 * gib + 5);
+	for (i = 1; i <= 3; i++) {
+		char two[2];
+
+		CHECK_EQ(pread(out, two, 2, i * gib - 1), 2);
+		CHECK_EQ(two[0], 0);
+		CHECK_EQ(two[1], i == 3 ? 'm' : 0);
+	}
+
+	signal(SIGXFSZ, SIG_IGN);
+	OK(setrlimit(RLIMIT_FSIZE, &limit));
+	OK(ftruncate(in, 0));
+	FAILS(fallocate(in, 0, 0, 20 * gib), EFBIG);
+	OK(fstat(in, &st));
+	CHECK_EQ(st.st_size, 0);
+	CHECK_EQ(st.st_blocks, 0);
 }
 
 static void clones(void)
@@ -749,6 +798,7 @@ static const struct test tests[] = {
 	{ "fallocate reserves, punches, zeroes, collapses and inserts", fallocate_modes },
 	{ "SEEK_DATA and SEEK_HOLE find data, in memory too", seek_hole_data },
 	{ "copy_file_range copies within the rules", copy_ranges },
+	{ "a large copy, a large hole and a large reservation are one operation", large_ranges },
 	{ "a clone shares blocks until one side writes", clones },
 	{ "dedupe shares only what is the same", dedupe },
 	{ "fiemap lists extents and says which are shared", extents },
