@@ -18,6 +18,7 @@
 #include <linux/fs.h>
 #include <linux/fs_context.h>
 #include <linux/fs_struct.h>
+#include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/mount.h>
 #include <linux/namei.h>
@@ -120,6 +121,15 @@ static inline int mxfs_map_lower(struct file *lower, struct vm_area_struct *vma)
 	}
 #endif
 	return lower->f_op->mmap(lower, vma);
+}
+
+static inline struct kthread_worker *mxfs_run_worker(unsigned int id)
+{
+#ifdef MXFS_HAVE_KTHREAD_RUN_WORKER
+	return kthread_run_worker(0, "mxfs/%u", id);
+#else
+	return kthread_create_worker(0, "mxfs/%u", id);
+#endif
 }
 
 static inline void mxfs_set_dentry_ops(struct super_block *sb, const struct dentry_operations *ops)

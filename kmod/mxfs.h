@@ -34,10 +34,12 @@
 #include <linux/atomic.h>
 #include <linux/blkdev.h>
 #include <linux/cred.h>
+#include <linux/errseq.h>
 #include <linux/exportfs.h>
 #include <linux/fs.h>
 #include <linux/fs_context.h>
 #include <linux/jiffies.h>
+#include <linux/kthread.h>
 #include <linux/list.h>
 #include <linux/llist.h>
 #include <linux/mount.h>
@@ -48,6 +50,7 @@
 #include <linux/preempt.h>
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
+#include <linux/statfs.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 #include <uapi/linux/mxfs.h>
@@ -57,6 +60,7 @@
 #define MXFS_DAEMON_PATH "/usr/sbin/mxfsd"
 #define MXFS_FH_WORDS 8 /* XFS needs 3 (exportfs: struct xfs_fid64 without a parent) */
 #define MXFS_REMOVED_MAX 1024 /* inodes of removed files that wait to be freed */
+#define MXFS_LEAVE_JIFFIES (10 * HZ) /* for a daemon to leave the cluster */
 #define MXFS_CHANGES 512 /* ownership changes remembered for debugfs */
 
 /* Functions that every look-up, creation, removal or stat passes: side by side, they share few pages. */
@@ -123,6 +127,16 @@ enum mxfs_cmd_kind {
 	MXFS_DO_DETACH,
 };
 
+/* What became of a command, until the daemon's socket has taken it. */
+struct mxfs_result {
+	u32 portid; /* whose; 0: there is none */
+	u8 event;
+	u64 epoch;
+	int err;
+	u64 nanos;
+	const char *message;
+};
+
 /**
  * struct mxfs_sb - one mounted volume on this node
  *
@@ -134,7 +148,7 @@ struct mxfs_sb {
 	struct mxfs_gate op_gate;
 	enum mxfs_state state;
 	bool frozen; /* the daemon is gone; nothing starts until a new one is ready */
-	unsigned long lease_end; /* jiffies; nothing starts past it */
+	unsigned long lease_end; /* jiffies, not later than lease_boottime; nothing starts past it */
 	u64 attach_seq; /* counts attaches; stamps dentries and attributes */
 	struct vfsmount *lower; /* valid while attached (inside a gate) */
 	unsigned long last_op; /* jiffies when an operation last ended */
@@ -167,7 +181,9 @@ struct mxfs_sb {
 	struct vfsmount *node; /* where XFS finds the device by a name (mxfs_lower.c) */
 	spinlock_t lower_lock; /* the two lists, and ->lower of their members */
 	struct list_head lower_inodes;
+	struct list_head distrusting; /* those of lower_inodes that mxfs_distrust_all() has still to visit */
 	struct list_head lower_files;
+	errseq_t lower_wb_err; /* of XFS's s_wb_err, what was carried up; under lower_lock */
 	atomic_t draining; /* evictions, releases and async I/O that still hold something lower */
 	wait_queue_head_t drained;
 	struct list_head cached_inodes; /* inodes that have been mapped; under lower_lock */
@@ -202,7 +218,10 @@ struct mxfs_sb {
 	bool ready; /* READY seen from the current daemon */
 	bool hello;
 	bool left;
-	bool leaving;
+	bool leaving; /* umount, and no command is taken any more; under state_lock */
+	bool unused; /* umount, and XFS is gone for good: the daemon may leave */
+	bool failed; /* mount(2) fails: no daemon is started again */
+	unsigned long leave_by; /* jiffies; while leaving: for how long a new daemon is waited for */
 	bool clustered;
 	int fail_err;
 	char fail_msg[MXFS_MESSAGE_MAX];
@@ -215,21 +234,37 @@ struct mxfs_sb {
 	unsigned int restarts;
 	unsigned long restarts_since;
 
-	/* attach and detach, one at a time, in order */
-	struct workqueue_struct *wq;
-	struct delayed_work cmd_work;
+	/*
+	 * Attach and detach, one at a time, in order. By a thread of our own: a change of owner may be what memory waits for,
+	 * and a workqueue that promises as much (WQ_MEM_RECLAIM) must not flush those of XFS, which do not.
+	 */
+	struct kthread_worker *worker;
+	struct kthread_delayed_work cmd_work;
+	bool held; /* umount: none begins (mxfs_hold()); under state_lock */
 	enum mxfs_cmd_kind cmd; /* queued */
 	enum mxfs_cmd_kind doing; /* taken from the queue, not answered yet */
 	u64 cmd_epoch;
 	u32 cmd_quantum_ms;
 	unsigned long attached_at; /* jiffies */
-	struct work_struct dead_work;
+	struct kthread_work dead_work;
+
+	/* what the daemon has not been told yet */
+	spinlock_t result_lock;
+	struct mxfs_result result;
+	struct delayed_work result_work;
+
+	/* the lease */
+	spinlock_t lease_lock;
+	u64 lease_boottime; /* nanoseconds of CLOCK_BOOTTIME */
+	struct list_head lease_entry; /* mxfs_leases */
+	struct delayed_work lease_work;
 
 	/* statistics */
 	struct mxfs_stats stats;
 	spinlock_t stats_lock;
 	u32 changes[MXFS_CHANGES]; /* microseconds an operation waited for ownership, ring */
 	u32 nr_changes;
+	struct kstatfs statfs; /* as last seen; under stats_lock */
 	struct dentry *debugfs;
 };
 
@@ -388,11 +423,18 @@ static inline bool mxfs_may_fault(struct mxfs_sb *sbi)
 	       time_before(jiffies, READ_ONCE(sbi->lease_end));
 }
 
+/* Nobody is there who could let anything start: it takes a daemon that works. */
+static inline bool mxfs_is_stuck(struct mxfs_sb *sbi)
+{
+	return READ_ONCE(sbi->frozen) || time_after_eq(jiffies, READ_ONCE(sbi->lease_end));
+}
+
 int mxfs_enter_slow(struct mxfs_sb *sbi);
+int mxfs_enter_within(struct mxfs_sb *sbi, long limit);
 int mxfs_enter_attached(struct mxfs_sb *sbi);
+int mxfs_enter_sync(struct mxfs_sb *sbi);
 int mxfs_gates_init(struct mxfs_sb *sbi);
 void mxfs_gates_destroy(struct mxfs_sb *sbi);
-int mxfs_wait_owner(struct mxfs_sb *sbi);
 int mxfs_wait_fault(struct mxfs_sb *sbi);
 
 /* An owner with no operation for some time gives the volume up at once. */
@@ -440,7 +482,7 @@ int mxfs_device_open(struct mxfs_sb *sbi, const char *name, struct fs_context *f
 int mxfs_device_writable(struct mxfs_sb *sbi, struct fs_context *fc);
 void mxfs_device_close(struct mxfs_sb *sbi);
 int mxfs_claim(struct mxfs_sb *sbi);
-void mxfs_reclaim(struct mxfs_sb *sbi);
+bool mxfs_reclaim(struct mxfs_sb *sbi);
 void mxfs_unclaim(struct mxfs_sb *sbi);
 struct vfsmount *mxfs_lower_mount(struct mxfs_sb *sbi, bool probe);
 int mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc);
@@ -448,10 +490,14 @@ int mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc);
 /* mxfs_attach.c: the lower file system comes and goes */
 enum mxfs_state mxfs_told_state(struct mxfs_sb *sbi);
 int mxfs_command(struct mxfs_sb *sbi, enum mxfs_cmd_kind kind, u64 epoch, u32 quantum_ms);
-void mxfs_cmd_workfn(struct work_struct *work);
-void mxfs_dead_workfn(struct work_struct *work);
+void mxfs_cmd_workfn(struct kthread_work *work);
+void mxfs_dead_workfn(struct kthread_work *work);
+void mxfs_hold(struct mxfs_sb *sbi);
+void mxfs_unhold(struct mxfs_sb *sbi);
 void mxfs_detach_final(struct mxfs_sb *sbi);
+void mxfs_distrust_all(struct mxfs_sb *sbi);
 void mxfs_shutdown(struct mxfs_sb *sbi, const char *why);
+int mxfs_carry_errors(struct mxfs_sb *sbi, struct super_block *lower);
 
 /*
  * Anything lower that is let go outside a gate (evictions, releases, async I/O) is counted;
@@ -632,6 +678,7 @@ int mxfs_daemon_start(struct mxfs_sb *sbi, struct fs_context *fc);
 void mxfs_daemon_stop(struct mxfs_sb *sbi);
 void mxfs_daemon_gone(struct mxfs_sb *sbi);
 void mxfs_restart_workfn(struct work_struct *work);
+void mxfs_daemon_exit(void);
 
 /* mxfs_netlink.c */
 int mxfs_netlink_init(void);
@@ -639,9 +686,22 @@ void mxfs_netlink_exit(void);
 void mxfs_netlink_add(struct mxfs_sb *sbi);
 void mxfs_netlink_del(struct mxfs_sb *sbi);
 void mxfs_send_want(struct mxfs_sb *sbi);
-void mxfs_send_leave(struct mxfs_sb *sbi);
+int mxfs_send_leave(struct mxfs_sb *sbi);
 void mxfs_send_result(struct mxfs_sb *sbi, u8 event, u64 epoch, int err, u64 nanos,
-		      const char *msg);
+		      const char *message);
+void mxfs_result_workfn(struct work_struct *work);
+
+/* mxfs_lease.c: until when operations may start */
+int mxfs_lease_init(void);
+void mxfs_lease_exit(void);
+void mxfs_lease_add(struct mxfs_sb *sbi);
+void mxfs_lease_del(struct mxfs_sb *sbi);
+int mxfs_lease_set(struct mxfs_sb *sbi, u64 boottime);
+void mxfs_lease_over(struct mxfs_sb *sbi);
+void mxfs_lease_workfn(struct work_struct *work);
+
+/* mxfs_main.c */
+extern struct workqueue_struct *mxfs_wq; /* for what memory may wait for */
 
 /* mxfs_super.c */
 extern struct file_system_type mxfs_fs_type;

@@ -69,8 +69,18 @@ static __always_inline void mxfs_store_all(struct inode *inode, const struct ino
  */
 static void mxfs_permit_fast(struct inode *inode)
 {
-	if (S_ISDIR(inode->i_mode))
+	/* Not past the end of the lease, when mxfs_distrust_all() may have been here. */
+	if (S_ISDIR(inode->i_mode) && mxfs_may_run(MXFS_ISB(inode)))
 		inode->i_opflags |= IOP_FASTPERM;
+}
+
+/* Again, after nothing was allowed to start for a while: of an inode whose attributes are of this attach. */
+void mxfs_trust_permission(struct inode *inode)
+{
+	spin_lock(&inode->i_lock);
+	if (mxfs_attr_is_fresh(inode))
+		mxfs_permit_fast(inode);
+	spin_unlock(&inode->i_lock);
 }
 
 /**

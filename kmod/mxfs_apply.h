@@ -11,6 +11,7 @@ void mxfs_copy_attr(struct inode *inode, const struct inode *lower) __mxfs_hot;
 void mxfs_copy_written(struct inode *inode, const struct inode *lower) __mxfs_hot;
 void mxfs_copy_links(struct inode *inode, const struct inode *lower) __mxfs_hot;
 int mxfs_copy_lower_attr(struct inode *inode);
+void mxfs_trust_permission(struct inode *inode);
 void mxfs_ask_permission(struct inode *inode);
 
 /* Are the attributes here those of this attach? Who sees that they are sees them. */

@@ -8,7 +8,7 @@
  * the device can be opened exclusively again. That exclusive claim is kept while detached, so that
  * nobody mounts or formats the device on this node while another one owns it.
  *
- * Only the daemon decides when; commands run one at a time on the mount's ordered workqueue.
+ * Only the daemon decides when; commands run one at a time on a thread of the mount's own.
  */
 #include <linux/file.h>
 #include <linux/pagemap.h>
@@ -51,8 +51,9 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 
 	mnt = mxfs_lower_mount(sbi, false);
 	if (!IS_ERR(mnt)) {
-		/* Only this workqueue looks at it while the gates are closed. */
+		/* Only this thread looks at it while the gates are closed. */
 		sbi->lower = mnt;
+		sbi->lower_wb_err = errseq_sample(&mnt->mnt_sb->s_wb_err);
 		err = mxfs_cache_attach(sbi);
 		if (err) {
 			sbi->lower = NULL;
@@ -72,7 +73,8 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 		WRITE_ONCE(sbi->last_want, 0);
 		mutex_unlock(&sbi->state_lock);
 		wake_up_all(&sbi->wait);
-		mxfs_reclaim(sbi);
+		if (!mxfs_reclaim(sbi))
+			return;
 		mxfs_err(sbi, "owner of epoch %llu, but XFS cannot be mounted (%pe)", epoch,
 			 mnt);
 		mxfs_send_result(sbi, MXFS_EV_ATTACHED, epoch, err, 0, "XFS cannot be mounted");
@@ -115,16 +117,58 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 		queue_work(system_unbound_wq, &sbi->reap_work);
 }
 
-static void mxfs_sync_lower(struct mxfs_sb *sbi, struct vfsmount *mnt)
+/**
+ * mxfs_carry_errors - what XFS could not write is for syncfs(2) above to tell, once to each open file
+ * @sbi: the mount
+ * @lower: XFS's superblock, after it was synced
+ *
+ * Return: 0, or the error that was not known above yet.
+ */
+int mxfs_carry_errors(struct mxfs_sb *sbi, struct super_block *lower)
 {
-	struct super_block *lsb = mnt->mnt_sb;
+	int err;
 
-	down_read(&lsb->s_umount);
-	sync_filesystem(lsb);
-	up_read(&lsb->s_umount);
+	spin_lock(&sbi->lower_lock);
+	err = errseq_check_and_advance(&lower->s_wb_err, &sbi->lower_wb_err);
+	spin_unlock(&sbi->lower_lock);
+	if (err)
+		errseq_set(&sbi->sb->s_wb_err, err);
+	return err;
 }
 
-static void mxfs_drop_lower_files(struct mxfs_sb *sbi)
+static int mxfs_sync_lower(struct mxfs_sb *sbi, struct vfsmount *mnt)
+{
+	struct super_block *lsb = mnt->mnt_sb;
+	int err;
+
+	down_read(&lsb->s_umount);
+	err = sync_filesystem(lsb);
+	up_read(&lsb->s_umount);
+	return err;
+}
+
+/*
+ * All that was accepted goes to disk now, while there is still somebody to hear that it could not. Return: 0; an error that
+ * may concern any file. What single files could not write is in their mappings.
+ */
+static int mxfs_sync_last(struct mxfs_sb *sbi, struct vfsmount *mnt)
+{
+	int err = mxfs_sync_lower(sbi, mnt), lost;
+
+	lost = mxfs_carry_errors(sbi, mnt->mnt_sb);
+	if (err)
+		errseq_set(&sbi->sb->s_wb_err, err);
+	if ((err || lost) && READ_ONCE(sbi->state) != MXFS_STATE_DEAD)
+		mxfs_err(sbi, "what was written here could not all be brought to the disk (%pe); fsync and syncfs report it",
+			 ERR_PTR(err ?: lost));
+	return err;
+}
+
+/*
+ * An error of write-back must not go with the lower file: the next fsync above reports it, for the files that have not heard
+ * of it yet. @all: one that concerns every file.
+ */
+static void mxfs_drop_lower_files(struct mxfs_sb *sbi, int all)
 {
 	struct mxfs_open *open;
 	struct file *lower;
@@ -134,9 +178,8 @@ static void mxfs_drop_lower_files(struct mxfs_sb *sbi)
 		open = list_first_entry(&sbi->lower_files, struct mxfs_open, lower_entry);
 		list_del_init(&open->lower_entry);
 		lower = open->lower;
-		/* A write-back error must not go with the lower file: the next fsync above reports it. */
-		if (errseq_check(&lower->f_mapping->wb_err, lower->f_wb_err))
-			mapping_set_error(open->inode->i_mapping, -EIO);
+		mapping_set_error(open->inode->i_mapping,
+				  errseq_check(&lower->f_mapping->wb_err, lower->f_wb_err) ?: all);
 		/* Last: whoever sees NULL may free it (mxfs_close_lower()). */
 		smp_store_release(&open->lower, NULL);
 		spin_unlock(&sbi->lower_lock);
@@ -147,15 +190,32 @@ static void mxfs_drop_lower_files(struct mxfs_sb *sbi)
 	spin_unlock(&sbi->lower_lock);
 }
 
-static void mxfs_drop_lower_inodes(struct mxfs_sb *sbi)
+/*
+ * As fsync(2) of a file that is opened now would tell it on XFS: what nobody has heard of yet. It was opened, written and closed, and
+ * XFS's inode is about to be forgotten.
+ */
+static int mxfs_unheard_error(struct inode *lower)
+{
+	errseq_t *wb_err = &lower->i_mapping->wb_err;
+
+	return errseq_check(wb_err, errseq_sample(wb_err));
+}
+
+static struct mxfs_inode *mxfs_first_lower(struct mxfs_sb *sbi)
+{
+	return list_first_entry_or_null(&sbi->lower_inodes, struct mxfs_inode, lower_entry) ?:
+	       list_first_entry_or_null(&sbi->distrusting, struct mxfs_inode, lower_entry);
+}
+
+static void mxfs_drop_lower_inodes(struct mxfs_sb *sbi, int all)
 {
 	struct mxfs_inode *mi;
 	struct dentry *lower;
 
 	spin_lock(&sbi->lower_lock);
-	while (!list_empty(&sbi->lower_inodes)) {
-		mi = list_first_entry(&sbi->lower_inodes, struct mxfs_inode, lower_entry);
+	while ((mi = mxfs_first_lower(sbi))) {
 		lower = mxfs_take_lower(mi);
+		mapping_set_error(mi->vfs_inode.i_mapping, mxfs_unheard_error(d_inode(lower)) ?: all);
 		mxfs_remember(&mi->vfs_inode, lower);
 		mxfs_opens_note(sbi, mi);
 		spin_unlock(&sbi->lower_lock);
@@ -173,7 +233,7 @@ static void mxfs_drop_lower_inodes(struct mxfs_sb *sbi)
 static int mxfs_detach_gates(struct mxfs_sb *sbi)
 {
 	struct vfsmount *mnt = sbi->lower;
-	int err;
+	int err, all;
 
 	mxfs_gate_close(&sbi->op_gate);
 	err = mxfs_cache_quiesce(sbi);
@@ -193,8 +253,9 @@ static int mxfs_detach_gates(struct mxfs_sb *sbi)
 	 * files.
 	 */
 	wait_event(sbi->drained, !atomic_read(&sbi->draining));
-	mxfs_drop_lower_files(sbi);
-	mxfs_drop_lower_inodes(sbi);
+	all = mxfs_sync_last(sbi, mnt);
+	mxfs_drop_lower_files(sbi, all);
+	mxfs_drop_lower_inodes(sbi, all);
 	/* Evictions and releases that took something off the lists before us. */
 	wait_event(sbi->drained, !atomic_read(&sbi->draining));
 	mxfs_opens_tell(sbi);
@@ -228,6 +289,11 @@ static void mxfs_detach(struct mxfs_sb *sbi, u64 epoch)
 		err = sbi->state == MXFS_STATE_DETACHED ? 0 : -EIO;
 		mutex_unlock(&sbi->state_lock);
 		mxfs_send_result(sbi, MXFS_EV_DETACHED, epoch, err, 0, "not attached");
+		return;
+	}
+	if (epoch < sbi->epoch) { /* it was attached anew after the command came */
+		mutex_unlock(&sbi->state_lock);
+		mxfs_send_result(sbi, MXFS_EV_DETACHED, epoch, -ESTALE, 0, "attached at a later epoch");
 		return;
 	}
 	mxfs_set_state(sbi, MXFS_STATE_DETACHING);
@@ -275,23 +341,28 @@ static void mxfs_detach(struct mxfs_sb *sbi, u64 epoch)
  *
  * One command at a time; the daemon waits for the event that answers it before it sends the next.
  *
- * Return: 0 when it is on its way, -EBUSY when another one is.
+ * Return: 0 when it is on its way; -EBUSY when another one is; -ESTALE for an older epoch; -ESHUTDOWN when umount wants none any
+ * more.
  */
 int mxfs_command(struct mxfs_sb *sbi, enum mxfs_cmd_kind kind, u64 epoch, u32 quantum_ms)
 {
 	int err = 0;
 
 	mutex_lock(&sbi->state_lock);
-	if (sbi->leaving) {
-		err = -ESHUTDOWN;
+	if (epoch < sbi->epoch) { /* an ownership that is over */
+		err = -ESTALE;
 	} else if (sbi->cmd != MXFS_DO_NOTHING) {
 		/* A restarted daemon repeats what its predecessor asked for. */
-		err = sbi->cmd == kind ? 0 : -EBUSY;
+		err = sbi->cmd == kind && sbi->cmd_epoch == epoch ? 0 : -EBUSY;
+	} else if (sbi->unused || (sbi->leaving && kind == MXFS_DO_ATTACH)) {
+		err = -ESHUTDOWN;
 	} else {
 		sbi->cmd = kind;
 		sbi->cmd_epoch = epoch;
 		sbi->cmd_quantum_ms = quantum_ms;
-		queue_delayed_work(sbi->wq, &sbi->cmd_work, 0);
+		/* Else mxfs_unhold() sees to it, or mxfs_detach_final(). */
+		if (!sbi->held)
+			kthread_queue_delayed_work(sbi->worker, &sbi->cmd_work, 0);
 	}
 	mutex_unlock(&sbi->state_lock);
 	return err;
@@ -322,24 +393,27 @@ enum mxfs_state mxfs_told_state(struct mxfs_sb *sbi)
 	return state;
 }
 
-void mxfs_cmd_workfn(struct work_struct *work)
+void mxfs_cmd_workfn(struct kthread_work *work)
 {
-	struct mxfs_sb *sbi = container_of(to_delayed_work(work), struct mxfs_sb, cmd_work);
+	struct mxfs_sb *sbi = container_of(work, struct mxfs_sb, cmd_work.work);
 	enum mxfs_cmd_kind kind;
 	u64 epoch;
 
 	mutex_lock(&sbi->state_lock);
+	if (sbi->held) {
+		mutex_unlock(&sbi->state_lock);
+		return;
+	}
 	kind = sbi->cmd;
 	epoch = sbi->cmd_epoch;
 	/*
 	 * Fairness: a busy owner keeps the volume for its quantum, counted from the attach, so that
 	 * a change of owner pays for more than one operation; an idle one gives it up at once.
 	 */
-	if (kind == MXFS_DO_DETACH && sbi->state == MXFS_STATE_ATTACHED && !sbi->leaving &&
-	    !sbi->frozen &&
+	if (kind == MXFS_DO_DETACH && sbi->state == MXFS_STATE_ATTACHED && !sbi->frozen &&
 	    time_before(jiffies, sbi->attached_at + msecs_to_jiffies(sbi->cmd_quantum_ms)) &&
 	    !mxfs_idle(sbi)) {
-		queue_delayed_work(sbi->wq, &sbi->cmd_work, 1);
+		kthread_queue_delayed_work(sbi->worker, &sbi->cmd_work, 1);
 		mutex_unlock(&sbi->state_lock);
 		return;
 	}
@@ -360,7 +434,7 @@ void mxfs_cmd_workfn(struct work_struct *work)
 }
 
 /* A dead mount lets go of XFS, which was shut down before, so that umount and rmmod work. */
-void mxfs_dead_workfn(struct work_struct *work)
+void mxfs_dead_workfn(struct kthread_work *work)
 {
 	struct mxfs_sb *sbi = container_of(work, struct mxfs_sb, dead_work);
 
@@ -370,14 +444,62 @@ void mxfs_dead_workfn(struct work_struct *work)
 		mxfs_err(sbi, "the device is still busy after the shutdown");
 }
 
-/* What the VFS knows is no answer any more, although XFS is not unmounted yet. */
-static void mxfs_distrust_all(struct mxfs_sb *sbi)
+/**
+ * mxfs_hold - no command runs until mxfs_unhold(), nor anything else of this module that takes a reference to an inode
+ * @sbi: the mount, whose umount has begun: no file is open
+ *
+ * The VFS wants every inode unreferenced when it ends a superblock ("Busy inodes after unmount" is a crash), while
+ * attaching, detaching and reaping look at inodes that are known. What runs already is waited for: a detach ends when
+ * XFS has written what it has. What is asked for meanwhile waits.
+ */
+void mxfs_hold(struct mxfs_sb *sbi)
+{
+	mutex_lock(&sbi->state_lock);
+	WRITE_ONCE(sbi->held, true);
+	mutex_unlock(&sbi->state_lock);
+	/* For mxfs_enter_attached(). */
+	wake_up_all(&sbi->wait);
+	if (!sbi->worker)
+		return;
+	kthread_cancel_delayed_work_sync(&sbi->cmd_work);
+	kthread_flush_worker(sbi->worker);
+	cancel_work_sync(&sbi->reap_work);
+}
+
+/**
+ * mxfs_unhold - go on, with what was asked for meanwhile first
+ * @sbi: the mount, which has no inode any more
+ */
+void mxfs_unhold(struct mxfs_sb *sbi)
+{
+	mutex_lock(&sbi->state_lock);
+	WRITE_ONCE(sbi->held, false);
+	if (sbi->cmd != MXFS_DO_NOTHING)
+		kthread_queue_delayed_work(sbi->worker, &sbi->cmd_work, 0);
+	if (sbi->state == MXFS_STATE_DEAD)
+		kthread_queue_work(sbi->worker, &sbi->dead_work);
+	mutex_unlock(&sbi->state_lock);
+}
+
+/**
+ * mxfs_distrust_all - what the VFS knows is no answer any more
+ * @sbi: the mount
+ *
+ * Nothing may start at the moment, or never again, although XFS is still mounted. Each inode is moved through a list of its
+ * own, so that the lock can be let go in between.
+ */
+void mxfs_distrust_all(struct mxfs_sb *sbi)
 {
 	struct mxfs_inode *mi;
 
 	spin_lock(&sbi->lower_lock);
-	list_for_each_entry(mi, &sbi->lower_inodes, lower_entry)
+	list_splice_tail_init(&sbi->lower_inodes, &sbi->distrusting);
+	while (!list_empty(&sbi->distrusting)) {
+		mi = list_first_entry(&sbi->distrusting, struct mxfs_inode, lower_entry);
+		list_move_tail(&mi->lower_entry, &sbi->lower_inodes);
 		mxfs_distrust(&mi->vfs_inode);
+		cond_resched_lock(&sbi->lower_lock);
+	}
 	spin_unlock(&sbi->lower_lock);
 }
 
@@ -413,22 +535,49 @@ void mxfs_shutdown(struct mxfs_sb *sbi, const char *why)
 		mxfs_gate_leave(&sbi->wb_gate);
 	}
 
-	queue_work(sbi->wq, &sbi->dead_work);
+	mutex_lock(&sbi->state_lock);
+	/* Else mxfs_unhold() sees to it, or mxfs_detach_final(). */
+	if (!sbi->held)
+		kthread_queue_work(sbi->worker, &sbi->dead_work);
+	mutex_unlock(&sbi->state_lock);
 }
 
-/* At umount, after the last upper inode is gone; the workqueue is idle. */
+/**
+ * mxfs_detach_final - let go of XFS at umount, or at the end of a mount that failed
+ * @sbi: the mount, held, without an inode
+ *
+ * Also the answer to a detach that the daemon has asked for meanwhile.
+ */
 void mxfs_detach_final(struct mxfs_sb *sbi)
 {
-	if (sbi->lower) {
-		mutex_lock(&sbi->state_lock);
-		if (sbi->state == MXFS_STATE_ATTACHED)
-			mxfs_set_state(sbi, MXFS_STATE_DETACHING);
-		mutex_unlock(&sbi->state_lock);
-		if (mxfs_detach_gates(sbi))
-			mxfs_err(sbi, "the device is still busy after the unmount of XFS");
-		mutex_lock(&sbi->state_lock);
-		if (sbi->state == MXFS_STATE_DETACHING)
-			mxfs_set_state(sbi, MXFS_STATE_DETACHED);
-		mutex_unlock(&sbi->state_lock);
-	}
+	ktime_t start = ktime_get();
+	enum mxfs_cmd_kind kind;
+	u64 epoch;
+	int err = 0;
+
+	mutex_lock(&sbi->state_lock);
+	sbi->leaving = true;
+	sbi->leave_by = jiffies + MXFS_LEAVE_JIFFIES;
+	if (sbi->state == MXFS_STATE_ATTACHED)
+		mxfs_set_state(sbi, MXFS_STATE_DETACHING);
+	mutex_unlock(&sbi->state_lock);
+
+	if (sbi->lower)
+		err = mxfs_detach_gates(sbi);
+	if (err)
+		mxfs_err(sbi, "the device is still busy after the unmount of XFS (%pe)", ERR_PTR(err));
+
+	mutex_lock(&sbi->state_lock);
+	if (sbi->state == MXFS_STATE_DETACHING)
+		mxfs_set_state(sbi, MXFS_STATE_DETACHED);
+	sbi->unused = !err;
+	kind = sbi->cmd;
+	epoch = sbi->cmd_epoch;
+	sbi->cmd = MXFS_DO_NOTHING;
+	mutex_unlock(&sbi->state_lock);
+	if (kind == MXFS_DO_DETACH)
+		mxfs_send_result(sbi, MXFS_EV_DETACHED, epoch, err, ktime_to_ns(ktime_sub(ktime_get(), start)),
+				 err ? "the device is still busy after the unmount" : NULL);
+	else if (kind == MXFS_DO_ATTACH)
+		mxfs_send_result(sbi, MXFS_EV_ATTACHED, epoch, -ESHUTDOWN, 0, "the volume is being unmounted");
 }

@@ -2,23 +2,38 @@
 /*
  * mxfs: the life of the daemon.
  *
- * mount(2) starts it and waits for READY; umount(2) sends LEAVE and waits for LEFT. Both waits are
- * bounded, and a daemon that does not answer is killed: nothing of a mount that failed or ended
+ * mount(2) starts it and waits for READY; umount(2), and a mount that failed, let XFS go first, then send LEAVE and wait for
+ * LEFT. Both waits are bounded, and a daemon that does not answer is killed: nothing of a mount that failed or ended
  * stays behind. One that dies in between freezes the mount and is started again; what it had told
  * the kernel (key, role, epoch) is told to the new one. No guarantee depends on that working: the
  * lease and the storage array hold without a daemon.
+ *
+ * A daemon is gone when its last thread is: one that hangs in the kernel has a command to the array under way, which would
+ * hit its successor. So no successor starts before, on this mount or on the next one of the device.
  */
 #include <linux/fs_struct.h>
 #include <linux/kmod.h>
 #include <linux/sched/signal.h>
+#include <linux/slab.h>
 #include <linux/umh.h>
 #include "mxfs.h"
 
-#define MXFS_LEAVE_SECONDS 10
+#define MXFS_LATE_JIFFIES (3 * HZ) /* to leave, for a daemon that has let its lease end */
+#define MXFS_DIE_JIFFIES (5 * HZ) /* for the threads of a killed daemon */
 #define MXFS_RESTARTS_MAX 5 /* within MXFS_RESTARTS_WINDOW, then the mount is shut down */
 #define MXFS_RESTARTS_WINDOW (120 * HZ)
-#define MXFS_LOOK_JIFFIES (HZ / 10) /* how often a process that cannot be waited for is looked at \
-				     */
+#define MXFS_LOOK_JIFFIES (HZ / 10) /* how often a process that cannot be waited for is looked at */
+
+/* A daemon that outlives its mount, until its last thread ends. */
+struct mxfs_undead {
+	struct list_head entry;
+	struct pid *pid;
+	dev_t dev;
+	u8 uuid[MXFS_UUID_SIZE];
+};
+
+static LIST_HEAD(mxfs_undead);
+static DEFINE_MUTEX(mxfs_undead_lock);
 
 /* Runs in the child, just before it executes the daemon. */
 static int mxfs_daemon_child(struct subprocess_info *info, struct cred *new)
@@ -29,45 +44,98 @@ static int mxfs_daemon_child(struct subprocess_info *info, struct cred *new)
 	return 0;
 }
 
-static bool mxfs_daemon_alive(struct mxfs_sb *sbi)
+/*
+ * Has a process a thread that may still do something? The first thread stays a zombie until all others are gone, and is then
+ * reaped at once, because nobody waits for what the kernel starts; a debugger may delay that.
+ */
+static bool mxfs_process_alive(struct pid *pid)
 {
 	struct task_struct *task;
 	bool alive;
 
-	if (!sbi->daemon_pid)
+	if (!pid)
 		return false;
 	rcu_read_lock();
-	task = pid_task(sbi->daemon_pid, PIDTYPE_TGID);
-	alive = task && !READ_ONCE(task->exit_state);
+	task = pid_task(pid, PIDTYPE_TGID);
+	alive = task && !(READ_ONCE(task->exit_state) && thread_group_empty(task));
 	rcu_read_unlock();
 	return alive;
 }
 
-/*
- * A killed process is gone once its files are closed: only then is the key it may have been using
- * unused.
- */
-static void mxfs_daemon_kill(struct mxfs_sb *sbi)
+static bool mxfs_daemon_alive(struct mxfs_sb *sbi)
 {
-	unsigned long end = jiffies + MXFS_LEAVE_SECONDS * HZ;
+	return mxfs_process_alive(sbi->daemon_pid);
+}
+
+/*
+ * Kills the daemon and waits for the end of its last thread, but not for ever. It is nobody's child that could be waited
+ * for; its netlink port wakes us, else we look again.
+ *
+ * Return: whether it is gone.
+ */
+static bool mxfs_daemon_kill(struct mxfs_sb *sbi)
+{
+	unsigned long end = jiffies + MXFS_DIE_JIFFIES;
 
 	if (!sbi->daemon_pid)
-		return;
+		return true;
 	kill_pid(sbi->daemon_pid, SIGKILL, 1);
 	while (mxfs_daemon_alive(sbi)) {
-		if (time_after(jiffies, end)) {
-			mxfs_warn(sbi, "%s (pid %d) does not die", MXFS_DAEMON_PATH,
-				  pid_nr(sbi->daemon_pid));
-			break;
-		}
-		/*
-		 * It is nobody's child that could be waited for; its netlink port wakes us, else we
-		 * look again.
-		 */
+		if (time_after(jiffies, end))
+			return false;
 		wait_event_timeout(sbi->wait, !mxfs_daemon_alive(sbi), MXFS_LOOK_JIFFIES);
 	}
 	put_pid(sbi->daemon_pid);
 	sbi->daemon_pid = NULL;
+	return true;
+}
+
+/* The next mount of the volume on this node waits for it. */
+static void mxfs_daemon_leave_behind(struct mxfs_sb *sbi)
+{
+	struct mxfs_undead *undead = kzalloc(sizeof(*undead), GFP_KERNEL | __GFP_NOFAIL);
+
+	mxfs_warn(sbi,
+		  "%s (pid %d) does not die: a command to the array hangs; the volume cannot be mounted on this node before it is gone",
+		  MXFS_DAEMON_PATH, pid_nr(sbi->daemon_pid));
+	undead->pid = sbi->daemon_pid;
+	undead->dev = sbi->dev;
+	memcpy(undead->uuid, sbi->geo.uuid, MXFS_UUID_SIZE);
+	sbi->daemon_pid = NULL;
+	mutex_lock(&mxfs_undead_lock);
+	list_add(&undead->entry, &mxfs_undead);
+	mutex_unlock(&mxfs_undead_lock);
+}
+
+/* Return: the number of a daemon of an earlier mount that still lives; 0 when there is none. */
+static pid_t mxfs_daemon_of_earlier_mount(struct mxfs_sb *sbi)
+{
+	struct mxfs_undead *undead, *next;
+	pid_t found = 0;
+
+	mutex_lock(&mxfs_undead_lock);
+	list_for_each_entry_safe(undead, next, &mxfs_undead, entry) {
+		if (!mxfs_process_alive(undead->pid)) {
+			list_del(&undead->entry);
+			put_pid(undead->pid);
+			kfree(undead);
+		} else if (undead->dev == sbi->dev ||
+			   !memcmp(undead->uuid, sbi->geo.uuid, MXFS_UUID_SIZE)) {
+			found = pid_nr(undead->pid);
+		}
+	}
+	mutex_unlock(&mxfs_undead_lock);
+	return found;
+}
+
+void mxfs_daemon_exit(void)
+{
+	struct mxfs_undead *undead, *next;
+
+	list_for_each_entry_safe(undead, next, &mxfs_undead, entry) {
+		put_pid(undead->pid);
+		kfree(undead);
+	}
 }
 
 static int mxfs_daemon_spawn(struct mxfs_sb *sbi, bool restart)
@@ -107,6 +175,13 @@ static int mxfs_daemon_spawn(struct mxfs_sb *sbi, bool restart)
 	return call_usermodehelper_exec(info, UMH_WAIT_EXEC);
 }
 
+/* The time that a daemon has to get ready: less of it once an umount waits for it. */
+static bool mxfs_ready_late(struct mxfs_sb *sbi, unsigned long end)
+{
+	return time_after(jiffies, end) ||
+	       (READ_ONCE(sbi->leaving) && time_after(jiffies, READ_ONCE(sbi->leave_by)));
+}
+
 /*
  * Until the daemon is ready, says that it cannot be, dies, or has been silent for too long.
  *
@@ -129,7 +204,7 @@ static int mxfs_daemon_wait_ready(struct mxfs_sb *sbi)
 			return 0;
 		if (!mxfs_daemon_alive(sbi))
 			return -ECHILD;
-		if (time_after(jiffies, end))
+		if (mxfs_ready_late(sbi, end))
 			return -ETIMEDOUT;
 	}
 }
@@ -163,22 +238,30 @@ static void mxfs_explain(struct mxfs_sb *sbi, int err, char *buf, size_t size)
  * @sbi: the mount, which netlink knows already
  * @fc: where mount(8) reads messages
  *
- * On failure nothing of it is left.
+ * On failure what there is of it stays until mxfs_daemon_stop(): XFS may be attached, and is let go of first.
  */
 int mxfs_daemon_start(struct mxfs_sb *sbi, struct fs_context *fc)
 {
 	char why[MXFS_MESSAGE_MAX];
+	pid_t pid;
 	int err;
 
+	pid = mxfs_daemon_of_earlier_mount(sbi);
+	if (pid) {
+		mxfs_err(sbi, "not mounted: an earlier daemon of this volume (pid %d) still has a command to the array under way",
+			 pid);
+		errorf(fc, "mxfs: %s: an earlier daemon of this volume (pid %d) still has a command to the array under way",
+		       sbi->source, pid);
+		return -EBUSY;
+	}
 	err = mxfs_daemon_spawn(sbi, false);
 	if (!err)
 		err = mxfs_daemon_wait_ready(sbi);
 	if (!err)
 		return 0;
-	/* Before the kill, which would look like a daemon to be started again. */
-	sbi->leaving = true;
+	/* If it ends now, or has ended, it is not to be started again. */
+	WRITE_ONCE(sbi->failed, true);
 	mxfs_explain(sbi, err, why, sizeof(why));
-	mxfs_daemon_kill(sbi);
 	mxfs_err(sbi, "not mounted: %s", why);
 	errorf(fc, "mxfs: %s: %s", sbi->source, why);
 	return err == -ECHILD ? -EIO : err;
@@ -189,11 +272,30 @@ void mxfs_daemon_gone(struct mxfs_sb *sbi)
 {
 	WRITE_ONCE(sbi->frozen, true);
 	wake_up_all(&sbi->wait);
-	if (sbi->left || !READ_ONCE(sbi->ready) || READ_ONCE(sbi->state) == MXFS_STATE_DEAD)
+	mxfs_lease_over(sbi);
+	if (sbi->left || sbi->failed || !READ_ONCE(sbi->ready) || READ_ONCE(sbi->state) == MXFS_STATE_DEAD)
 		return;
 	mxfs_warn(sbi, "the daemon (pid %d) is gone; the mount is frozen until a new one is ready",
 		  sbi->daemon_pid ? pid_nr(sbi->daemon_pid) : 0);
-	queue_work(system_unbound_wq, &sbi->restart_work);
+	queue_work(mxfs_wq, &sbi->restart_work);
+}
+
+/*
+ * No successor before the last thread of the old daemon is gone. Without bound while the mount is frozen and nobody unmounts it:
+ * what its command does to the array is not known.
+ *
+ * Return: whether it is gone.
+ */
+static bool mxfs_daemon_wait_gone(struct mxfs_sb *sbi)
+{
+	if (mxfs_daemon_kill(sbi))
+		return true;
+	mxfs_warn(sbi, "%s (pid %d) does not die: a command to the array hangs; no new daemon starts before it is gone",
+		  MXFS_DAEMON_PATH, pid_nr(sbi->daemon_pid));
+	while (!mxfs_daemon_kill(sbi))
+		if (READ_ONCE(sbi->state) == MXFS_STATE_DEAD || READ_ONCE(sbi->leaving))
+			return false;
+	return true;
 }
 
 void mxfs_restart_workfn(struct work_struct *work)
@@ -207,7 +309,8 @@ void mxfs_restart_workfn(struct work_struct *work)
 		sbi->restarts = 0;
 	}
 	do {
-		mxfs_daemon_kill(sbi);
+		if (!mxfs_daemon_wait_gone(sbi))
+			return;
 		if (READ_ONCE(sbi->state) == MXFS_STATE_DEAD)
 			return;
 		if (++sbi->restarts > MXFS_RESTARTS_MAX) {
@@ -218,6 +321,8 @@ void mxfs_restart_workfn(struct work_struct *work)
 		if (!err)
 			err = mxfs_daemon_wait_ready(sbi);
 	} while (err == -ECHILD);
+	if (err && READ_ONCE(sbi->leaving))
+		return; /* mxfs_daemon_stop() ends it */
 	if (err) {
 		mxfs_explain(sbi, err, why, sizeof(why));
 		mxfs_daemon_kill(sbi);
@@ -227,36 +332,41 @@ void mxfs_restart_workfn(struct work_struct *work)
 	mxfs_info(sbi, "a new daemon (pid %d) has taken over", pid_nr(sbi->daemon_pid));
 }
 
+/* LEAVE, until the daemon has left, has died, or its time is over. Repeated, because a socket may be full. */
+static void mxfs_daemon_leave(struct mxfs_sb *sbi)
+{
+	unsigned long end = jiffies + (mxfs_is_stuck(sbi) ? MXFS_LATE_JIFFIES : MXFS_LEAVE_JIFFIES);
+
+	while (!READ_ONCE(sbi->left) && READ_ONCE(sbi->portid) && !time_after(jiffies, end)) {
+		mxfs_send_leave(sbi);
+		wait_event_timeout(sbi->wait, READ_ONCE(sbi->left) || !READ_ONCE(sbi->portid), HZ);
+	}
+	if (!sbi->left && !READ_ONCE(sbi->fail_err) && sbi->key)
+		mxfs_warn(sbi, "the daemon did not leave the cluster%s; its key %016llx stays registered",
+			  READ_ONCE(sbi->portid) ? " in time" : ", it died", sbi->key);
+	/* It exits by itself after LEFT. */
+	if (sbi->left)
+		wait_event_timeout(sbi->wait, !READ_ONCE(sbi->portid), 2 * HZ);
+}
+
 /**
  * mxfs_daemon_stop - leave the cluster and end the daemon
  * @sbi: the mount
  *
- * XFS is detached already. Bounded, also when the daemon is dead or hangs; then the key stays
- * registered, which costs nothing but a line in the log here.
+ * XFS is detached already; where that is not sure, the key stays registered, and so does it when the daemon is dead or hangs. That
+ * costs the others a fencing. Bounded in each case.
  */
 void mxfs_daemon_stop(struct mxfs_sb *sbi)
 {
-	unsigned long end = jiffies + MXFS_LEAVE_SECONDS * HZ;
-
-	/* A restart in progress is let finish: the new daemon unregisters the key. */
+	/* A restart in progress is let finish: the new daemon unregisters the key. It knows of leave_by. */
 	flush_work(&sbi->restart_work);
 	if (!sbi->daemon_pid)
 		return;
-	if (READ_ONCE(sbi->ready) && READ_ONCE(sbi->portid)) {
-		mxfs_send_leave(sbi);
-		while (!READ_ONCE(sbi->left) && READ_ONCE(sbi->portid) && !time_after(jiffies, end))
-			wait_event_timeout(sbi->wait,
-					   READ_ONCE(sbi->left) || !READ_ONCE(sbi->portid), HZ);
-		if (!sbi->left)
-			mxfs_warn(
-				sbi,
-				"the daemon did not leave the cluster%s; its key %016llx stays registered",
-				READ_ONCE(sbi->portid) ? " in time" : ", it died", sbi->key);
-		/* It exits by itself after LEFT. */
-		wait_event_timeout(sbi->wait, !READ_ONCE(sbi->portid), 2 * HZ);
-	}
+	if (READ_ONCE(sbi->portid) && sbi->unused)
+		mxfs_daemon_leave(sbi);
 	sbi->left = true;
-	mxfs_daemon_kill(sbi);
 	/* The last port that closed may have seen `left` unset. */
 	cancel_work_sync(&sbi->restart_work);
+	if (!mxfs_daemon_kill(sbi))
+		mxfs_daemon_leave_behind(sbi);
 }

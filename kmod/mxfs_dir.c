@@ -16,7 +16,8 @@ static void mxfs_ask_about(struct dentry *dentry, bool ask)
 	spin_lock(&dentry->d_lock);
 	if (ask)
 		dentry->d_flags |= DCACHE_OP_REVALIDATE;
-	else
+	/* An operation that began before the end of the lease may end after mxfs_distrust_all() was here. */
+	else if (mxfs_may_run(MXFS_SB(dentry->d_sb)))
 		dentry->d_flags &= ~DCACHE_OP_REVALIDATE;
 	spin_unlock(&dentry->d_lock);
 }
@@ -40,8 +41,8 @@ static int __mxfs_hot mxfs_d_init(struct dentry *dentry)
  * mxfs_distrust_names - have the VFS ask about all names that are known in a directory
  * @dir: upper, under lower_lock
  *
- * At the end of an attach, when the gates are closed and nobody stamps a name; and at once when the mount is shut down,
- * where an operation that is still inside may stamp one more: that lasts until the gates are closed.
+ * At the end of an attach, when the gates are closed and nobody stamps a name; and when nothing may start any more, at the
+ * moment (the lease is over, the daemon gone) or for ever.
  */
 void mxfs_distrust_names(struct inode *dir)
 {
@@ -164,8 +165,8 @@ static int __mxfs_hot mxfs_d_revalidate(struct dentry *dentry, unsigned int flag
 {
 	struct mxfs_sb *sbi = MXFS_SB(dentry->d_sb);
 
-	if (likely(READ_ONCE(sbi->state) == MXFS_STATE_ATTACHED &&
-		   READ_ONCE(dentry->d_time) == READ_ONCE(sbi->attach_seq)))
+	/* Of this attach, and asked about because it was renamed, or because the lease was over in between. */
+	if (likely(mxfs_may_run(sbi) && READ_ONCE(dentry->d_time) == READ_ONCE(sbi->attach_seq)))
 		return 1;
 	if (flags & LOOKUP_RCU)
 		return -ECHILD;

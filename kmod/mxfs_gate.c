@@ -82,12 +82,13 @@ static void mxfs_account_wait(struct mxfs_sb *sbi, ktime_t start)
 /*
  * Until there is no more to wait for. The daemon is asked at once when the first operation
  * comes to wait and again every second, because generic netlink may drop a message when a socket is
- * full. Killable, and unbounded on purpose: a node cut off from the owner behaves as an NFS client
- * on a hard mount does.
+ * full. Killable, and unbounded on purpose (@limit in jiffies is MAX_SCHEDULE_TIMEOUT): a node cut off from the
+ * owner behaves as an NFS client on a hard mount does.
  */
-static int mxfs_wait_until(struct mxfs_sb *sbi, bool (*may)(struct mxfs_sb *sbi))
+static int mxfs_wait_until(struct mxfs_sb *sbi, bool (*may)(struct mxfs_sb *sbi), long limit)
 {
 	u64 fails = READ_ONCE(sbi->attach_fails);
+	unsigned long start = jiffies;
 	long left;
 
 	for (;;) {
@@ -97,6 +98,8 @@ static int mxfs_wait_until(struct mxfs_sb *sbi, bool (*may)(struct mxfs_sb *sbi)
 			return -EIO;
 		if (READ_ONCE(sbi->attach_fails) != fails)
 			return -EIO; /* the array said yes and XFS said no: the log tells why */
+		if (limit != MAX_SCHEDULE_TIMEOUT && time_after_eq(jiffies, start + limit))
+			return -ETIMEDOUT;
 		if (READ_ONCE(sbi->state) == MXFS_STATE_DETACHED)
 			mxfs_send_want(sbi);
 		left = wait_event_killable_timeout(
@@ -105,16 +108,10 @@ static int mxfs_wait_until(struct mxfs_sb *sbi, bool (*may)(struct mxfs_sb *sbi)
 				READ_ONCE(sbi->attach_fails) != fails ||
 				(READ_ONCE(sbi->state) == MXFS_STATE_DETACHED &&
 				 !READ_ONCE(sbi->last_want)),
-			HZ);
+			min_t(long, HZ, limit));
 		if (left < 0)
 			return -EINTR;
 	}
-}
-
-/* Until operations may run, or never will. */
-int mxfs_wait_owner(struct mxfs_sb *sbi)
-{
-	return mxfs_wait_until(sbi, mxfs_may_run);
 }
 
 static bool mxfs_may_fault_now(struct mxfs_sb *sbi)
@@ -128,10 +125,17 @@ static bool mxfs_may_fault_now(struct mxfs_sb *sbi)
  */
 int mxfs_wait_fault(struct mxfs_sb *sbi)
 {
-	return mxfs_wait_until(sbi, mxfs_may_fault_now);
+	return mxfs_wait_until(sbi, mxfs_may_fault_now, MAX_SCHEDULE_TIMEOUT);
 }
 
-int mxfs_enter_slow(struct mxfs_sb *sbi)
+/**
+ * mxfs_enter_within - as mxfs_enter(), for what can do without
+ * @sbi: the mount
+ * @limit: jiffies to wait for ownership
+ *
+ * Return: as mxfs_enter(), or -ETIMEDOUT.
+ */
+int mxfs_enter_within(struct mxfs_sb *sbi, long limit)
 {
 	ktime_t start = ktime_get();
 	int err;
@@ -142,7 +146,7 @@ int mxfs_enter_slow(struct mxfs_sb *sbi)
 	 */
 	atomic_inc(&sbi->waiters);
 	do {
-		err = mxfs_wait_owner(sbi);
+		err = mxfs_wait_until(sbi, mxfs_may_run, limit);
 	} while (!err && !mxfs_try_enter(sbi));
 	atomic_dec(&sbi->waiters);
 	if (!err)
@@ -150,14 +154,20 @@ int mxfs_enter_slow(struct mxfs_sb *sbi)
 	return err;
 }
 
+int mxfs_enter_slow(struct mxfs_sb *sbi)
+{
+	return mxfs_enter_within(sbi, MAX_SCHEDULE_TIMEOUT);
+}
+
 /**
  * mxfs_enter_attached - begin an operation only where the volume is attached anyway
  * @sbi: the mount
  *
  * For what has nothing to do on a node that does not own the volume: detaching has made everything
- * durable already. Waits for a detach in progress.
+ * durable already. Waits for a detach in progress; and, killable, for the daemon where nothing may start at the
+ * moment, but not at umount, which detaches in any case.
  *
- * Return: 0, and mxfs_leave() has to follow; -ENOTCONN when not attached, -EINTR, -EIO.
+ * Return: 0, and mxfs_leave() has to follow; -ENOTCONN when not attached, or about to be detached for good; -EINTR, -EIO.
  */
 int mxfs_enter_attached(struct mxfs_sb *sbi)
 {
@@ -174,14 +184,50 @@ int mxfs_enter_attached(struct mxfs_sb *sbi)
 		default:
 			break;
 		}
+		if (READ_ONCE(sbi->held))
+			return -ENOTCONN;
 		/* detaching, frozen, or past the lease: not decided yet */
 		err = wait_event_killable_timeout(
 			sbi->wait,
-			mxfs_may_run(sbi) || READ_ONCE(sbi->state) == MXFS_STATE_DEAD ||
+			mxfs_may_run(sbi) || READ_ONCE(sbi->held) ||
+				READ_ONCE(sbi->state) == MXFS_STATE_DEAD ||
 				READ_ONCE(sbi->state) == MXFS_STATE_DETACHED,
 			HZ);
 		if (err < 0)
 			return -EINTR;
 	}
 	return 0;
+}
+
+/**
+ * mxfs_enter_sync - begin to write out what was accepted before
+ * @sbi: the mount
+ *
+ * That is nothing new: XFS does the same by itself at any time, and where this node must not write any more it is the array
+ * that refuses it. So it waits for no daemon: sync(2) of a whole machine, umount, and the end of a mount that failed come
+ * here, holding s_umount. Waits, killable, for a detach in progress, which writes the same.
+ *
+ * Return: as mxfs_enter_attached().
+ */
+int mxfs_enter_sync(struct mxfs_sb *sbi)
+{
+	for (;;) {
+		if (mxfs_gate_enter(&sbi->op_gate)) {
+			if (READ_ONCE(sbi->state) == MXFS_STATE_ATTACHED)
+				return 0;
+			mxfs_gate_leave(&sbi->op_gate);
+		}
+		switch (READ_ONCE(sbi->state)) {
+		case MXFS_STATE_DEAD:
+			return -EIO;
+		case MXFS_STATE_ATTACHED: /* a moment ago */
+			continue;
+		case MXFS_STATE_DETACHING:
+			break;
+		default:
+			return -ENOTCONN;
+		}
+		if (wait_event_killable(sbi->wait, READ_ONCE(sbi->state) != MXFS_STATE_DETACHING))
+			return -EINTR;
+	}
 }

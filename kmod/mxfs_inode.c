@@ -191,7 +191,7 @@ int mxfs_drop_inode(struct inode *inode)
 	spin_lock(&inode->i_lock);
 	/* Its iput() waits for i_lock. */
 	if (llist_add(&mi->removed_entry, &sbi->removed))
-		queue_delayed_work(system_unbound_wq, &sbi->free_work, 1);
+		queue_delayed_work(mxfs_wq, &sbi->free_work, 1);
 	return 0;
 }
 
@@ -417,14 +417,15 @@ int mxfs_permission(struct mnt_idmap *idmap, struct inode *inode, int mask)
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	int err;
 
-	if (unlikely(READ_ONCE(sbi->state) != MXFS_STATE_ATTACHED ||
-		     !mxfs_attr_is_fresh(inode))) {
+	if (unlikely(!mxfs_may_run(sbi) || !mxfs_attr_is_fresh(inode))) {
 		if (mask & MAY_NOT_BLOCK)
 			return -ECHILD;
 		err = mxfs_enter_refresh(inode);
 		if (err)
 			return err;
 	}
+	if (S_ISDIR(inode->i_mode))
+		mxfs_trust_permission(inode);
 	/* The VFS looked before it asked, when this may have been what another node has changed since. */
 	if ((mask & MAY_WRITE) && unlikely(IS_IMMUTABLE(inode)))
 		return -EPERM;
@@ -439,9 +440,17 @@ int mxfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat 
 	struct path lpath;
 	int err;
 
-	err = mxfs_enter(sbi);
-	if (err)
-		return err;
+	if (unlikely(!mxfs_try_enter(sbi))) {
+		/* Whoever says that what is known is enough is not kept waiting: umount(8), before anything else. */
+		if ((flags & AT_STATX_SYNC_TYPE) == AT_STATX_DONT_SYNC &&
+		    READ_ONCE(sbi->state) != MXFS_STATE_DEAD) {
+			generic_fillattr(idmap, mask, inode, stat);
+			return 0;
+		}
+		err = mxfs_enter_slow(sbi);
+		if (err)
+			return err;
+	}
 	lpath.mnt = sbi->lower;
 	lpath.dentry = mxfs_lower(inode);
 	if (IS_ERR(lpath.dentry)) {

@@ -120,19 +120,22 @@ void mxfs_unclaim(struct mxfs_sb *sbi)
  * may be writing to the device now. As long as it has the device, this node must not say that the
  * volume can go to another one; so the caller waits here, and says nothing to the daemon. Umount
  * ends it, and takes this node's registration from the array with it.
+ *
+ * Return: whether we have it.
  */
-void mxfs_reclaim(struct mxfs_sb *sbi)
+bool mxfs_reclaim(struct mxfs_sb *sbi)
 {
 	if (!mxfs_claim(sbi))
-		return;
+		return true;
 	mxfs_err(sbi,
 		 "another program has taken the device on this node; the volume stays here until that program lets it go");
 	while (mxfs_claim(sbi)) {
-		if (READ_ONCE(sbi->leaving))
-			return;
+		if (READ_ONCE(sbi->held))
+			return false;
 		msleep(MXFS_RECLAIM_MS);
 	}
 	mxfs_info(sbi, "the device is free again on this node");
+	return true;
 }
 
 /* In the thread: its working directory becomes the one with the node in it. */
@@ -332,6 +335,12 @@ int mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc)
 	sb->s_blocksize = mnt->mnt_sb->s_blocksize;
 	sb->s_blocksize_bits = mnt->mnt_sb->s_blocksize_bits;
 	sb->s_stack_depth = mnt->mnt_sb->s_stack_depth + 1;
+	err = vfs_statfs(&(struct path){ .mnt = mnt, .dentry = mnt->mnt_root }, &sbi->statfs);
+	if (err) {
+		mxfs_kernel_unmount(mnt);
+		return err;
+	}
+	sbi->statfs.f_type = MXFS_SUPER_MAGIC;
 	err = -ENOMEM;
 	{
 		struct inode *inode = mxfs_iget(sb, mnt->mnt_root, false);

@@ -8,20 +8,28 @@
 #include <linux/module.h>
 #include "mxfs.h"
 
+struct workqueue_struct *mxfs_wq;
+
 static int __init mxfs_init(void)
 {
 	int err;
 
+	mxfs_wq = alloc_workqueue("mxfs", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
+	if (!mxfs_wq)
+		return -ENOMEM;
 	err = mxfs_inode_cache_create();
 	if (err)
-		return err;
+		goto err_wq;
 	err = mxfs_file_cache_create();
 	if (err)
 		goto err_inode;
 	mxfs_debugfs_init();
-	err = mxfs_netlink_init();
+	err = mxfs_lease_init();
 	if (err)
 		goto err_file;
+	err = mxfs_netlink_init();
+	if (err)
+		goto err_lease;
 	err = register_filesystem(&mxfs_fs_type);
 	if (err)
 		goto err_netlink;
@@ -29,11 +37,15 @@ static int __init mxfs_init(void)
 
 err_netlink:
 	mxfs_netlink_exit();
+err_lease:
+	mxfs_lease_exit();
 err_file:
 	mxfs_debugfs_exit();
 	mxfs_file_cache_destroy();
 err_inode:
 	mxfs_inode_cache_destroy();
+err_wq:
+	destroy_workqueue(mxfs_wq);
 	return err;
 }
 
@@ -41,9 +53,12 @@ static void __exit mxfs_exit(void)
 {
 	unregister_filesystem(&mxfs_fs_type);
 	mxfs_netlink_exit();
+	mxfs_lease_exit();
 	mxfs_debugfs_exit();
+	mxfs_daemon_exit();
 	mxfs_file_cache_destroy();
 	mxfs_inode_cache_destroy();
+	destroy_workqueue(mxfs_wq);
 }
 
 module_init(mxfs_init);

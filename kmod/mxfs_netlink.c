@@ -6,6 +6,8 @@
 #include <net/genetlink.h>
 #include "mxfs.h"
 
+#define MXFS_RESULT_JIFFIES (HZ / 20) /* until a result that the daemon's socket had no room for is sent again */
+
 static LIST_HEAD(mxfs_mounts);
 static DEFINE_MUTEX(mxfs_mounts_lock); /* the list, and portid/hello of its members */
 static struct genl_family mxfs_genl;
@@ -80,7 +82,7 @@ static int mxfs_put_mount(struct sk_buff *skb, struct mxfs_sb *sbi)
 		flags |= MXFS_FLAG_RESTART;
 	if (atomic_read(&sbi->waiters))
 		flags |= MXFS_FLAG_WANT;
-	if (sbi->leaving)
+	if (sbi->unused)
 		flags |= MXFS_FLAG_LEAVING;
 
 	if (nla_put_u32(skb, MXFS_A_MOUNT, sbi->id) ||
@@ -191,17 +193,37 @@ static int mxfs_do_key(struct sk_buff *skb, struct genl_info *info)
 static int mxfs_do_lease(struct sk_buff *skb, struct genl_info *info)
 {
 	struct mxfs_sb *sbi;
+	u64 end;
+	int err;
 
-	if (GENL_REQ_ATTR_CHECK(info, MXFS_A_LEASE_MS))
+	if (!info->attrs[MXFS_A_LEASE_END] && GENL_REQ_ATTR_CHECK(info, MXFS_A_LEASE_MS))
 		return -EINVAL;
+	end = info->attrs[MXFS_A_LEASE_END] ?
+		      nla_get_u64(info->attrs[MXFS_A_LEASE_END]) :
+		      ktime_get_boottime_ns() + nla_get_u32(info->attrs[MXFS_A_LEASE_MS]) * NSEC_PER_MSEC;
 	sbi = mxfs_of(info);
 	if (IS_ERR(sbi))
 		return PTR_ERR(sbi);
-	WRITE_ONCE(sbi->lease_end,
-		   jiffies + msecs_to_jiffies(nla_get_u32(info->attrs[MXFS_A_LEASE_MS])));
-	wake_up_all(&sbi->wait);
+	err = mxfs_lease_set(sbi, end);
+	if (err) {
+		mxfs_count_refused(sbi);
+		GENL_SET_ERR_MSG(info, "the lease ends further away than any lease does");
+	}
 	mxfs_sb_put(sbi);
-	return 0;
+	return err;
+}
+
+static int mxfs_refused(struct genl_info *info, struct mxfs_sb *sbi, u64 epoch, int err)
+{
+	if (err)
+		mxfs_count_refused(sbi);
+	if (err == -ESTALE)
+		GENL_SET_ERR_MSG_FMT(info, "epoch %llu is stale: the present one is %llu", epoch, sbi->epoch);
+	else if (err == -EBUSY)
+		GENL_SET_ERR_MSG(info, "another command is to come");
+	else if (err == -ESHUTDOWN)
+		GENL_SET_ERR_MSG(info, "the volume is being unmounted");
+	return err;
 }
 
 static int mxfs_do_attach(struct sk_buff *skb, struct genl_info *info)
@@ -216,14 +238,7 @@ static int mxfs_do_attach(struct sk_buff *skb, struct genl_info *info)
 	if (IS_ERR(sbi))
 		return PTR_ERR(sbi);
 	epoch = nla_get_u64(info->attrs[MXFS_A_EPOCH]);
-	if (epoch < sbi->epoch) {
-		GENL_SET_ERR_MSG_FMT(info, "epoch %llu is older than %llu", epoch, sbi->epoch);
-		err = -ESTALE;
-	} else {
-		err = mxfs_command(sbi, MXFS_DO_ATTACH, epoch, 0);
-	}
-	if (err)
-		mxfs_count_refused(sbi);
+	err = mxfs_refused(info, sbi, epoch, mxfs_command(sbi, MXFS_DO_ATTACH, epoch, 0));
 	mxfs_sb_put(sbi);
 	return err;
 }
@@ -232,6 +247,7 @@ static int mxfs_do_detach(struct sk_buff *skb, struct genl_info *info)
 {
 	struct mxfs_sb *sbi;
 	u32 quantum;
+	u64 epoch;
 	int err;
 
 	if (GENL_REQ_ATTR_CHECK(info, MXFS_A_EPOCH))
@@ -241,9 +257,8 @@ static int mxfs_do_detach(struct sk_buff *skb, struct genl_info *info)
 		return PTR_ERR(sbi);
 	quantum = info->attrs[MXFS_A_QUANTUM_MS] ? nla_get_u32(info->attrs[MXFS_A_QUANTUM_MS]) :
 						   sbi->opts.quantum_ms;
-	err = mxfs_command(sbi, MXFS_DO_DETACH, nla_get_u64(info->attrs[MXFS_A_EPOCH]), quantum);
-	if (err)
-		mxfs_count_refused(sbi);
+	epoch = nla_get_u64(info->attrs[MXFS_A_EPOCH]);
+	err = mxfs_refused(info, sbi, epoch, mxfs_command(sbi, MXFS_DO_DETACH, epoch, quantum));
 	mxfs_sb_put(sbi);
 	return err;
 }
@@ -364,21 +379,24 @@ static int mxfs_dump_status(struct sk_buff *skb, struct netlink_callback *cb)
 
 /* Kernel to daemon. */
 
-static void mxfs_send(struct mxfs_sb *sbi, struct sk_buff *skb, void *hdr, const char *what)
+/* Return: 0; -ENOTCONN when there is no daemon, whose successor is told the state in the answer to HELLO; -EAGAIN. */
+static int mxfs_send(struct mxfs_sb *sbi, struct sk_buff *skb, void *hdr, const char *what)
 {
 	u32 portid = READ_ONCE(sbi->portid);
 	int err;
 
 	genlmsg_end(skb, hdr);
-	err = portid ? genlmsg_unicast(&init_net, skb, portid) : -ENOTCONN;
-	if (!portid)
+	if (!portid) {
 		nlmsg_free(skb);
-	/*
-	 * A daemon that died is told the state when its successor says HELLO; one that does not
-	 * read is dead soon.
-	 */
-	if (err && err != -ENOTCONN && err != -ECONNREFUSED)
-		mxfs_warn(sbi, "the daemon did not receive %s (%pe)", what, ERR_PTR(err));
+		return -ENOTCONN;
+	}
+	err = genlmsg_unicast(&init_net, skb, portid);
+	if (err == -ECONNREFUSED)
+		return -ENOTCONN;
+	if (err)
+		mxfs_debug(sbi, "the daemon did not receive %s (%pe); it will be said again", what,
+			   ERR_PTR(err));
+	return err;
 }
 
 static struct sk_buff *mxfs_event(struct mxfs_sb *sbi, u8 cmd, void **hdr)
@@ -418,32 +436,86 @@ void mxfs_send_want(struct mxfs_sb *sbi)
 		mxfs_send(sbi, skb, hdr, "WANT");
 }
 
-void mxfs_send_leave(struct mxfs_sb *sbi)
+int mxfs_send_leave(struct mxfs_sb *sbi)
 {
 	void *hdr;
 	struct sk_buff *skb = mxfs_event(sbi, MXFS_EV_LEAVE, &hdr);
 
-	if (skb)
-		mxfs_send(sbi, skb, hdr, "LEAVE");
+	return skb ? mxfs_send(sbi, skb, hdr, "LEAVE") : -ENOMEM;
 }
 
-void mxfs_send_result(struct mxfs_sb *sbi, u8 event, u64 epoch, int err, u64 nanos, const char *msg)
+static int mxfs_send_one_result(struct mxfs_sb *sbi, const struct mxfs_result *result)
 {
 	void *hdr;
-	struct sk_buff *skb = mxfs_event(sbi, event, &hdr);
+	struct sk_buff *skb = mxfs_event(sbi, result->event, &hdr);
 
-	/* Answered: before the event, which the daemon may answer with the next command. */
-	WRITE_ONCE(sbi->doing, MXFS_DO_NOTHING);
 	if (!skb)
-		return;
-	if (nla_put_u64_64bit(skb, MXFS_A_EPOCH, epoch, MXFS_A_PAD) ||
-	    nla_put_u32(skb, MXFS_A_ERRNO, -err) ||
-	    nla_put_u64_64bit(skb, MXFS_A_NANOS, nanos, MXFS_A_PAD) ||
-	    (msg && nla_put_string(skb, MXFS_A_MESSAGE, msg))) {
+		return -ENOMEM;
+	if (nla_put_u64_64bit(skb, MXFS_A_EPOCH, result->epoch, MXFS_A_PAD) ||
+	    nla_put_u32(skb, MXFS_A_ERRNO, -result->err) ||
+	    nla_put_u64_64bit(skb, MXFS_A_NANOS, result->nanos, MXFS_A_PAD) ||
+	    (result->message && nla_put_string(skb, MXFS_A_MESSAGE, result->message))) {
 		nlmsg_free(skb);
+		return -EMSGSIZE;
+	}
+	return mxfs_send(sbi, skb, hdr, result->event == MXFS_EV_ATTACHED ? "ATTACHED" : "DETACHED");
+}
+
+/* The daemon waits for it, and does nothing else meanwhile: a socket that is full is tried again until it is not. */
+static void mxfs_hand_over(struct mxfs_sb *sbi)
+{
+	struct mxfs_result result;
+	int err;
+
+	spin_lock(&sbi->result_lock);
+	result = sbi->result;
+	spin_unlock(&sbi->result_lock);
+	if (!result.portid)
+		return;
+	err = result.portid == READ_ONCE(sbi->portid) ? mxfs_send_one_result(sbi, &result) : -ENOTCONN;
+	if (err == -EAGAIN || err == -ENOMEM) {
+		mod_delayed_work(mxfs_wq, &sbi->result_work, MXFS_RESULT_JIFFIES);
 		return;
 	}
-	mxfs_send(sbi, skb, hdr, event == MXFS_EV_ATTACHED ? "ATTACHED" : "DETACHED");
+	spin_lock(&sbi->result_lock);
+	if (sbi->result.event == result.event && sbi->result.epoch == result.epoch)
+		sbi->result.portid = 0;
+	spin_unlock(&sbi->result_lock);
+}
+
+void mxfs_result_workfn(struct work_struct *work)
+{
+	mxfs_hand_over(container_of(to_delayed_work(work), struct mxfs_sb, result_work));
+}
+
+/**
+ * mxfs_send_result - tell the daemon what became of its command
+ * @sbi: the mount
+ * @event: MXFS_EV_ATTACHED or MXFS_EV_DETACHED
+ * @epoch: of the command
+ * @err: 0 or -errno
+ * @nanos: how long it took
+ * @message: a constant, or NULL
+ *
+ * A daemon that says HELLO meanwhile either finds the command under way (mxfs_told_state()) and is told the result, or finds
+ * it done.
+ */
+void mxfs_send_result(struct mxfs_sb *sbi, u8 event, u64 epoch, int err, u64 nanos, const char *message)
+{
+	mutex_lock(&sbi->state_lock);
+	WRITE_ONCE(sbi->doing, MXFS_DO_NOTHING);
+	spin_lock(&sbi->result_lock);
+	sbi->result = (struct mxfs_result){
+		.portid = READ_ONCE(sbi->portid),
+		.event = event,
+		.epoch = epoch,
+		.err = err,
+		.nanos = nanos,
+		.message = message,
+	};
+	spin_unlock(&sbi->result_lock);
+	mutex_unlock(&sbi->state_lock);
+	mxfs_hand_over(sbi);
 }
 
 static const struct nla_policy mxfs_hello_policy[MXFS_A_MAX + 1] = {
@@ -453,6 +525,7 @@ static const struct nla_policy mxfs_hello_policy[MXFS_A_MAX + 1] = {
 static const struct nla_policy mxfs_policy[MXFS_A_MAX + 1] = {
 	[MXFS_A_MOUNT] = { .type = NLA_U32 },
 	[MXFS_A_LEASE_MS] = NLA_POLICY_RANGE(NLA_U32, 1, 32767),
+	[MXFS_A_LEASE_END] = { .type = NLA_U64 },
 	[MXFS_A_QUANTUM_MS] = NLA_POLICY_RANGE(NLA_U32, 0, 10000),
 	[MXFS_A_ROLE] = NLA_POLICY_RANGE(NLA_U32, MXFS_ROLE_MEMBER, MXFS_ROLE_OWNER),
 	[MXFS_A_KEY] = { .type = NLA_U64 },

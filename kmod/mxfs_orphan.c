@@ -543,24 +543,30 @@ void mxfs_reap_workfn(struct work_struct *work)
 	mxfs_leave(sbi);
 }
 
+static bool mxfs_reap_hopeless(struct mxfs_sb *sbi)
+{
+	return READ_ONCE(sbi->state) == MXFS_STATE_DEAD || time_after_eq(jiffies, READ_ONCE(sbi->lease_end));
+}
+
 /*
  * At umount: every file is closed; take ownership for it once more where that is needed, but not
- * for long. It is needed, too, when this node's list of open files says otherwise (mxfs_opens.c).
+ * for long, and not from a daemon that has let its lease end. It is needed, too, when this node's list of open files says
+ * otherwise (mxfs_opens.c).
  */
 void mxfs_reap_all(struct mxfs_sb *sbi)
 {
 	struct mxfs_orphan *orphan, *next;
 
-	flush_work(&sbi->reap_work);
 	if (!list_empty(&sbi->reap) || sbi->told_count) {
 		/* A detach in progress ends first. */
 		wait_event_timeout(sbi->wait,
 				   mxfs_may_run(sbi) || READ_ONCE(sbi->state) == MXFS_STATE_DETACHED ||
-					   READ_ONCE(sbi->state) == MXFS_STATE_DEAD,
+					   mxfs_reap_hopeless(sbi),
 				   MXFS_REAP_WAIT);
 		if (READ_ONCE(sbi->state) == MXFS_STATE_DETACHED) {
 			mxfs_send_want(sbi);
-			wait_event_timeout(sbi->wait, mxfs_may_run(sbi), MXFS_REAP_WAIT);
+			wait_event_timeout(sbi->wait, mxfs_may_run(sbi) || mxfs_reap_hopeless(sbi),
+					   MXFS_REAP_WAIT);
 		}
 	}
 	if (mxfs_try_enter(sbi)) {
@@ -573,8 +579,10 @@ void mxfs_reap_all(struct mxfs_sb *sbi)
 		mxfs_warn(
 			sbi,
 			"files that were open and nameless stay in .mxfs/orphans until this node mounts the volume again");
+	mutex_lock(&sbi->orphan_lock);
 	list_for_each_entry_safe(orphan, next, &sbi->reap, entry) {
 		list_del(&orphan->entry);
 		kfree(orphan);
 	}
+	mutex_unlock(&sbi->orphan_lock);
 }

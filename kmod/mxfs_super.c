@@ -4,8 +4,8 @@
  *
  *	mount	claim the device > validate > probe with XFS > start the daemon, which decides with
  *		the storage array who owns, and attaches XFS if that is this node > READY
- *	umount	sync > evict every inode > reap > detach XFS > the daemon leaves > give the device
- *		back
+ *	umount	hold commands > sync > evict every inode > reap > detach XFS > the daemon leaves > give
+ *		the device back
  */
 #include <linux/backing-dev.h>
 #include <linux/blkdev.h>
@@ -15,6 +15,8 @@
 #include <linux/slab.h>
 #include <linux/statfs.h>
 #include "mxfs.h"
+
+#define MXFS_STATFS_JIFFIES (3 * HZ) /* to wait for ownership to count free blocks */
 
 static atomic_t mxfs_mount_ids = ATOMIC_INIT(0);
 
@@ -121,10 +123,13 @@ void mxfs_sb_put(struct mxfs_sb *sbi)
 {
 	if (!refcount_dec_and_test(&sbi->ref))
 		return;
+	/* A message that came in at the last moment may have begun one. */
+	cancel_delayed_work_sync(&sbi->lease_work);
+	cancel_delayed_work_sync(&sbi->result_work);
 	mxfs_device_close(sbi);
 	put_pid(sbi->daemon_pid);
-	if (sbi->wq)
-		destroy_workqueue(sbi->wq);
+	if (sbi->worker)
+		kthread_destroy_worker(sbi->worker);
 	if (sbi->wb_wq)
 		destroy_workqueue(sbi->wb_wq);
 	mxfs_gates_destroy(sbi);
@@ -156,6 +161,7 @@ static struct mxfs_sb *mxfs_sb_alloc(void)
 	init_waitqueue_head(&sbi->wait);
 	spin_lock_init(&sbi->lower_lock);
 	INIT_LIST_HEAD(&sbi->lower_inodes);
+	INIT_LIST_HEAD(&sbi->distrusting);
 	INIT_LIST_HEAD(&sbi->lower_files);
 	INIT_LIST_HEAD(&sbi->cached_inodes);
 	init_waitqueue_head(&sbi->drained);
@@ -167,8 +173,13 @@ static struct mxfs_sb *mxfs_sb_alloc(void)
 	sbi->orphan_seq = sbi->orphan_first;
 	INIT_WORK(&sbi->reap_work, mxfs_reap_workfn);
 	INIT_WORK(&sbi->restart_work, mxfs_restart_workfn);
-	INIT_WORK(&sbi->dead_work, mxfs_dead_workfn);
-	INIT_DELAYED_WORK(&sbi->cmd_work, mxfs_cmd_workfn);
+	kthread_init_work(&sbi->dead_work, mxfs_dead_workfn);
+	kthread_init_delayed_work(&sbi->cmd_work, mxfs_cmd_workfn);
+	spin_lock_init(&sbi->result_lock);
+	INIT_DELAYED_WORK(&sbi->result_work, mxfs_result_workfn);
+	spin_lock_init(&sbi->lease_lock);
+	INIT_LIST_HEAD(&sbi->lease_entry);
+	INIT_DELAYED_WORK(&sbi->lease_work, mxfs_lease_workfn);
 	init_llist_head(&sbi->removed);
 	INIT_DELAYED_WORK(&sbi->free_work, mxfs_free_workfn);
 	spin_lock_init(&sbi->stats_lock);
@@ -179,9 +190,8 @@ static struct mxfs_sb *mxfs_sb_alloc(void)
 	/* Nothing may start before the daemon has extended the lease. */
 	sbi->lease_end = jiffies;
 	sbi->cred = prepare_kernel_cred(&init_task);
-	sbi->wq = alloc_ordered_workqueue("mxfs/%u", 0, sbi->id);
 	sbi->wb_wq = alloc_workqueue("mxfs-wb/%u", WQ_UNBOUND | WQ_MEM_RECLAIM, 0, sbi->id);
-	if (!sbi->cred || !sbi->wq || !sbi->wb_wq) {
+	if (!sbi->cred || !sbi->wb_wq) {
 		mxfs_sb_put(sbi);
 		return NULL;
 	}
@@ -197,7 +207,7 @@ static int mxfs_sync_fs(struct super_block *sb, int wait)
 	if (!wait)
 		return 0;
 	/* On a node that does not own the volume everything is on disk. */
-	err = mxfs_enter_attached(sbi);
+	err = mxfs_enter_sync(sbi);
 	if (err == -ENOTCONN)
 		return 0;
 	if (err)
@@ -206,8 +216,24 @@ static int mxfs_sync_fs(struct super_block *sb, int wait)
 	down_read(&lower->s_umount);
 	err = sync_filesystem(lower);
 	up_read(&lower->s_umount);
+	/* syncfs(2) looks at what this notes, when we have returned. */
+	mxfs_carry_errors(sbi, lower);
 	mxfs_leave(sbi);
 	return err;
+}
+
+/*
+ * The numbers are those of a moment in any case, so who asks is not kept waiting for them for long, or at all where nobody
+ * could let anything start: umount(8) and many others ask this first.
+ */
+static int mxfs_statfs_remembered(struct mxfs_sb *sbi, struct kstatfs *buf)
+{
+	if (READ_ONCE(sbi->state) == MXFS_STATE_DEAD)
+		return -EIO;
+	spin_lock(&sbi->stats_lock);
+	*buf = sbi->statfs;
+	spin_unlock(&sbi->stats_lock);
+	return 0;
 }
 
 static int mxfs_statfs(struct dentry *dentry, struct kstatfs *buf)
@@ -216,14 +242,22 @@ static int mxfs_statfs(struct dentry *dentry, struct kstatfs *buf)
 	struct path path;
 	int err;
 
-	err = mxfs_enter(sbi);
-	if (err)
-		return err;
+	if (!mxfs_try_enter(sbi)) {
+		err = mxfs_is_stuck(sbi) ? -ETIMEDOUT : mxfs_enter_within(sbi, MXFS_STATFS_JIFFIES);
+		if (err == -ETIMEDOUT)
+			return mxfs_statfs_remembered(sbi, buf);
+		if (err)
+			return err;
+	}
 	path.mnt = sbi->lower;
 	path.dentry = mxfs_lower(d_inode(dentry));
 	err = IS_ERR(path.dentry) ? PTR_ERR(path.dentry) : vfs_statfs(&path, buf);
-	if (!err)
+	if (!err) {
 		buf->f_type = MXFS_SUPER_MAGIC;
+		spin_lock(&sbi->stats_lock);
+		sbi->statfs = *buf;
+		spin_unlock(&sbi->stats_lock);
+	}
 	mxfs_leave(sbi);
 	return err;
 }
@@ -278,6 +312,12 @@ static int mxfs_fill_super(struct super_block *sb, struct fs_context *fc)
 	err = super_setup_bdi(sb);
 	if (err)
 		return err;
+	sbi->worker = mxfs_run_worker(sbi->id);
+	if (IS_ERR(sbi->worker)) {
+		err = PTR_ERR(sbi->worker);
+		sbi->worker = NULL;
+		return err;
+	}
 
 	err = mxfs_claim(sbi);
 	if (err) {
@@ -315,6 +355,7 @@ static int mxfs_fill_super(struct super_block *sb, struct fs_context *fc)
 		return -ECANCELED;
 	}
 
+	mxfs_lease_add(sbi);
 	mxfs_netlink_add(sbi);
 	mxfs_debugfs_add(sbi);
 	err = mxfs_daemon_start(sbi, fc);
@@ -425,28 +466,23 @@ static void mxfs_kill_sb(struct super_block *sb)
 {
 	struct mxfs_sb *sbi = MXFS_SB(sb);
 
+	mxfs_hold(sbi);
 	mxfs_free_all(sbi);
-	/*
-	 * Syncs, drops every dentry, evicts every inode; the daemon and ownership still work
-	 * meanwhile.
-	 */
+	/* Syncs, drops every dentry, evicts every inode. What the daemon asks for meanwhile waits. */
 	kill_anon_super(sb);
 	if (!sbi->source)
 		goto out;
-	if (sbi->daemon_pid || sbi->lower)
+	if (!sbi->failed && sbi->daemon_pid) {
+		/* Not before: other nodes, and sync(2) of this one, would wait for it. */
+		mxfs_unhold(sbi);
 		mxfs_reap_all(sbi);
-	cancel_work_sync(&sbi->reap_work);
-	mutex_lock(&sbi->state_lock);
-	sbi->leaving = true; /* no command is accepted from here on */
-	mutex_unlock(&sbi->state_lock);
-	flush_delayed_work(&sbi->cmd_work);
-	flush_workqueue(sbi->wq);
+		mxfs_hold(sbi);
+	}
 	mxfs_detach_final(sbi);
 	mxfs_daemon_stop(sbi);
-	/* A dying daemon may have shut the mount down at the last moment. */
-	flush_workqueue(sbi->wq);
 	mxfs_debugfs_del(sbi);
 	mxfs_netlink_del(sbi);
+	mxfs_lease_del(sbi);
 	if (sbi->claim)
 		invalidate_bdev(file_bdev(sbi->claim)); /* what tools read next is what is on disk
 							 */

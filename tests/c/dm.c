@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A device-mapper device that can be made to hang: dm linear NAME DEVICE | suspend NAME | resume NAME | remove NAME.
+ * A device-mapper device that can be made to hang or to fail:
+ * dm linear NAME DEVICE | fail NAME DEVICE FIRST COUNT | heal NAME DEVICE | suspend NAME | resume NAME | remove NAME.
  * "linear" maps the whole of DEVICE and prints the new device's path. A suspended device takes requests and ends none until it is
- * resumed, and nothing can cancel them: a disk that hangs (linux/dm-ioctl.h). For lab nodes only.
+ * resumed, and nothing can cancel them: a disk that hangs (linux/dm-ioctl.h). "fail" makes COUNT sectors from FIRST on answer every
+ * request with an I/O error, "heal" maps them again. For lab nodes only.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/dm-ioctl.h>
 #include <linux/fs.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/sysmacros.h>
@@ -16,8 +19,10 @@
 
 struct command {
 	struct dm_ioctl dm;
-	struct dm_target_spec target;
-	char arguments[256];
+	struct segment {
+		struct dm_target_spec target;
+		char arguments[256];
+	} segments[3];
 };
 
 static int control;
@@ -54,25 +59,55 @@ static int sectors_of(const char *device, unsigned long long *sectors)
 	return failed;
 }
 
-static int linear(const char *name, const char *device)
+static void segment(struct command *c, unsigned long long first, unsigned long long end, const char *device)
+{
+	struct segment *one = &c->segments[c->dm.target_count];
+
+	if (first == end)
+		return;
+	c->dm.target_count++;
+	one->target.sector_start = first;
+	one->target.length = end - first;
+	one->target.next = sizeof(*one);
+	snprintf(one->target.target_type, sizeof(one->target.target_type), device ? "linear" : "error");
+	if (device)
+		snprintf(one->arguments, sizeof(one->arguments), "%s %llu", device, first);
+}
+
+/* All of DEVICE, but for the sectors from @bad to @good. */
+static int map(const char *name, const char *device, unsigned long long bad, unsigned long long good)
 {
 	struct command c;
 	unsigned long long sectors;
 
 	if (sectors_of(device, &sectors))
 		return 1;
-	prepare(&c, name, 0);
-	if (ask(DM_DEV_CREATE, &c, "create"))
+	if (good > sectors || bad > good) {
+		fprintf(stderr, "dm: %s has %llu sectors\n", device, sectors);
 		return 1;
+	}
 	prepare(&c, name, 0);
-	c.dm.target_count = 1;
-	c.target.length = sectors;
-	snprintf(c.target.target_type, sizeof(c.target.target_type), "linear");
-	snprintf(c.arguments, sizeof(c.arguments), "%s 0", device);
+	segment(&c, 0, bad, device);
+	segment(&c, bad, good, NULL);
+	segment(&c, good, sectors, device);
 	if (ask(DM_TABLE_LOAD, &c, "load"))
 		return 1;
+	/* Resuming swaps the tables; what is under way ends by the old one. */
 	prepare(&c, name, 0);
 	if (ask(DM_DEV_SUSPEND, &c, "resume"))
+		return 1;
+	return 0;
+}
+
+static int linear(const char *name, const char *device)
+{
+	struct command c;
+
+	prepare(&c, name, 0);
+	if (ask(DM_DEV_CREATE, &c, "create") || map(name, device, 0, 0))
+		return 1;
+	prepare(&c, name, 0);
+	if (ask(DM_DEV_STATUS, &c, "status"))
 		return 1;
 	printf("/dev/dm-%u\n", minor(c.dm.dev));
 	return 0;
@@ -93,6 +128,13 @@ int main(int argc, char **argv)
 	}
 	if (argc == 4 && !strcmp(argv[1], "linear"))
 		return linear(argv[2], argv[3]);
+	if (argc == 4 && !strcmp(argv[1], "heal"))
+		return map(argv[2], argv[3], 0, 0);
+	if (argc == 6 && !strcmp(argv[1], "fail")) {
+		unsigned long long first = strtoull(argv[4], NULL, 10);
+
+		return map(argv[2], argv[3], first, first + strtoull(argv[5], NULL, 10));
+	}
 	if (argc == 3) {
 		int suspend = !strcmp(argv[1], "suspend");
 
@@ -102,6 +144,6 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[1], "remove"))
 			return ask(DM_DEV_REMOVE, &c, "remove");
 	}
-	fprintf(stderr, "usage: dm linear NAME DEVICE | suspend NAME | resume NAME | remove NAME\n");
+	fprintf(stderr, "usage: dm linear NAME DEVICE | fail NAME DEVICE FIRST COUNT | heal NAME DEVICE | suspend NAME | resume NAME | remove NAME\n");
 	return 2;
 }

@@ -5,6 +5,15 @@
  * Says HELLO, becomes the owner at once, keeps the lease, leaves when told. SIGUSR1 makes it detach; the next
  * waiting operation attaches again. So one node can lose and regain the volume under any program. It is for one node on a
  * disk that nobody else uses: it never asks the storage array.
+ *
+ * What daemons do in bad times, by options before the kernel's own:
+ *	--lease MS		the lease, which is kept up once a second
+ *	--die-attached		it ends when XFS is attached, and is not ready
+ *	--never-ready		it attaches, and then keeps no lease and never is ready
+ *	--second-thread		everything is done by a second thread; the first one ends at once
+ *	--stale-lease		once it is ready, it sends leases that are over by the time they arrive
+ *	--full-socket		it reads nothing while XFS is attached, so that its socket has no room for the event
+ *	--linger DEVICE		a second thread reads DEVICE, which may hang; SIGUSR2 makes the first close netlink and end
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +21,7 @@
 #include <linux/netlink.h>
 #include <linux/types.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -29,7 +39,10 @@
 static int sock, family;
 static uint32_t mount_id, lease_ms = MXFS_DEFAULT_LEASE_MS;
 static uint64_t epoch;
-static volatile sig_atomic_t want_detach;
+static volatile sig_atomic_t want_detach, want_end;
+static int die_attached, never_ready, second_thread, stale_lease, full_socket;
+static const char *linger;
+static unsigned char uuid[16];
 
 struct msg {
 	struct nlmsghdr n;
@@ -98,18 +111,81 @@ static void on_usr1(int sig)
 	want_detach = 1;
 }
 
+static void on_usr2(int sig)
+{
+	(void)sig;
+	want_end = 1;
+}
+
+static void keep_lease(int ready)
+{
+	struct timespec now;
+	uint64_t end;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	end = now.tv_sec * 1000000000ull + now.tv_nsec;
+	if (!ready || !stale_lease)
+		end += lease_ms * 1000000ull;
+	tell(MXFS_CMD_LEASE, MXFS_A_LEASE_END, &end, 8);
+}
+
+/* Replies that are not read, until there is no room for one more. */
+static void fill_socket(void)
+{
+	int room = 1, i;
+
+	setsockopt(sock, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+	for (i = 0; i < 64; i++)
+		tell(MXFS_CMD_STATUS, 0, NULL, 0);
+}
+
+static int serve(void);
+
+static void *serve_thread(void *none)
+{
+	(void)none;
+	exit(serve());
+}
+
+static void *linger_thread(void *none)
+{
+	void *block;
+	int fd;
+
+	(void)none;
+	fd = open(linger, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	if (fd < 0 || posix_memalign(&block, 4096, 4096))
+		_exit(1);
+	for (;;)
+		if (pread(fd, block, 4096, 0) < 0)
+			return NULL;
+}
+
 int main(int argc, char **argv)
 {
-	struct sockaddr_nl self = { .nl_family = AF_NETLINK };
 	struct sigaction sa = { .sa_handler = on_usr1 };
 	const char *hex = NULL;
-	unsigned char uuid[16];
-	int ready = 0, attached = 0, i;
-	struct msg m;
+	pthread_t thread;
+	int i;
 
-	for (i = 1; i + 1 < argc; i++)
-		if (!strcmp(argv[i], "--uuid"))
-			hex = argv[i + 1];
+	for (i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--die-attached"))
+			die_attached = 1;
+		else if (!strcmp(argv[i], "--never-ready"))
+			never_ready = 1;
+		else if (!strcmp(argv[i], "--second-thread"))
+			second_thread = 1;
+		else if (!strcmp(argv[i], "--stale-lease"))
+			stale_lease = 1;
+		else if (!strcmp(argv[i], "--full-socket"))
+			full_socket = 1;
+		else if (i + 1 < argc && !strcmp(argv[i], "--lease"))
+			lease_ms = atoi(argv[++i]);
+		else if (i + 1 < argc && !strcmp(argv[i], "--linger"))
+			linger = argv[++i];
+		else if (i + 1 < argc && !strcmp(argv[i], "--uuid"))
+			hex = argv[++i];
+	}
 	if (!hex || strlen(hex) != 32)
 		return 2;
 	for (i = 0; i < 16; i++) {
@@ -120,6 +196,23 @@ int main(int argc, char **argv)
 		uuid[i] = byte;
 	}
 	sigaction(SIGUSR1, &sa, NULL);
+	sa.sa_handler = on_usr2;
+	sigaction(SIGUSR2, &sa, NULL);
+	if (linger && pthread_create(&thread, NULL, linger_thread, NULL))
+		return 1;
+	if (!second_thread)
+		return serve();
+	if (pthread_create(&thread, NULL, serve_thread, NULL))
+		return 1;
+	pthread_exit(NULL);
+}
+
+static int serve(void)
+{
+	struct sockaddr_nl self = { .nl_family = AF_NETLINK };
+	int ready = 0, attached = 0;
+	struct msg m;
+
 	sock = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC);
 	if (sock < 0 || bind(sock, (void *)&self, sizeof(self)))
 		return 1;
@@ -137,8 +230,13 @@ int main(int argc, char **argv)
 		struct pollfd p = { .fd = sock, .events = POLLIN };
 		uint32_t role = MXFS_ROLE_OWNER, zero = 0, state;
 
-		if (mount_id)
-			tell(MXFS_CMD_LEASE, MXFS_A_LEASE_MS, &lease_ms, 4);
+		if (want_end) {
+			/* The thread that lingers is not waited for, and only the kernel can know of it. */
+			close(sock);
+			pthread_exit(NULL);
+		}
+		if (mount_id && !(never_ready && attached))
+			keep_lease(ready);
 		if (want_detach && attached) {
 			want_detach = 0;
 			tell(MXFS_CMD_DETACH, MXFS_A_EPOCH, &epoch, 8);
@@ -146,7 +244,7 @@ int main(int argc, char **argv)
 		if (poll(&p, 1, 1000) <= 0)
 			continue;
 		if (recv(sock, &m, sizeof(m), 0) <= 0) {
-			if (errno == EINTR)
+			if (errno == EINTR || errno == ENOBUFS)
 				continue;
 			return 1;
 		}
@@ -159,10 +257,14 @@ int main(int argc, char **argv)
 			mount_id = *(uint32_t *)find(&m, MXFS_A_MOUNT);
 			memcpy(&epoch, find(&m, MXFS_A_EPOCH), 8);
 			state = *(uint32_t *)find(&m, MXFS_A_STATE);
-			tell(MXFS_CMD_LEASE, MXFS_A_LEASE_MS, &lease_ms, 4);
+			keep_lease(ready);
 			if (state == MXFS_STATE_STARTING) {
 				epoch++;
+				if (full_socket)
+					fill_socket();
 				tell(MXFS_CMD_ATTACH, MXFS_A_EPOCH, &epoch, 8);
+				while (full_socket && system("grep -q '^state attached' /sys/kernel/debug/mxfs/*/status"))
+					usleep(20000);
 			} else {
 				attached = state == MXFS_STATE_ATTACHED;
 				ready = 1;
@@ -171,7 +273,9 @@ int main(int argc, char **argv)
 			break;
 		case MXFS_EV_ATTACHED:
 			attached = !*(uint32_t *)find(&m, MXFS_A_ERRNO);
-			if (!ready && attached) {
+			if (die_attached)
+				_exit(3);
+			if (!ready && attached && !never_ready) {
 				struct msg r;
 
 				begin(&r, family, MXFS_CMD_READY, 0);

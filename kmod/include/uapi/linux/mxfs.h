@@ -17,7 +17,7 @@
  *	HELLO{UUID}	   ->
  *			   <-	HELLO reply{MOUNT, DEVICE, ..., ROLE, KEY, EPOCH}
  *	KEY{KEY}	   ->			remembered for a restarted daemon
- *	LEASE{LEASE_MS}	   ->			operations may start for so long from now on
+ *	LEASE{LEASE_END}   ->			operations may start until then
  *	ATTACH{EPOCH}	   ->			the array says that this node owns the volume
  *			   <-	EV_ATTACHED{EPOCH, ERRNO, NANOS}
  *	READY{ROLE}	   ->			mount(2) returns
@@ -27,7 +27,7 @@
  *			   <-	EV_DETACHED{EPOCH, ERRNO, NANOS}
  *	FAIL{ERRNO, MESSAGE} ->			mount(2) fails; later: the mount shuts down
  *	FENCED{MESSAGE}	   ->			this incarnation was shut out: stop at once
- *			   <-	EV_LEAVE	umount: XFS is detached, leave the cluster
+ *			   <-	EV_LEAVE	umount, or a mount that failed: XFS is detached, leave the cluster
  *	LEFT{ERRNO}	   ->			left; the daemon exits
  */
 #ifndef _UAPI_LINUX_MXFS_H
@@ -53,20 +53,23 @@ enum mxfs_cmd {
 	/* daemon -> kernel */
 	MXFS_CMD_HELLO,		/* UUID; the reply has the same command */
 	MXFS_CMD_KEY,		/* MOUNT, KEY: the registration key of this incarnation */
-	MXFS_CMD_LEASE,		/* MOUNT, LEASE_MS */
-	MXFS_CMD_ATTACH,	/* MOUNT, EPOCH: become the owner; answered by EV_ATTACHED */
-	MXFS_CMD_DETACH,	/* MOUNT, EPOCH, QUANTUM_MS: stop being it; answered by EV_DETACHED */
+	MXFS_CMD_LEASE,		/* MOUNT, LEASE_END; or, of an older daemon, LEASE_MS from now on */
+	MXFS_CMD_ATTACH,	/* MOUNT, EPOCH: become the owner; answered by EV_ATTACHED. ESTALE: an older epoch */
+	MXFS_CMD_DETACH,	/* MOUNT, EPOCH, QUANTUM_MS: stop being it; answered by EV_DETACHED. ESTALE: an older epoch */
 	MXFS_CMD_READY,		/* MOUNT, ROLE */
 	MXFS_CMD_FAIL,		/* MOUNT, ERRNO, MESSAGE */
 	MXFS_CMD_FENCED,	/* MOUNT, MESSAGE */
 	MXFS_CMD_LEFT,		/* MOUNT, ERRNO */
 	MXFS_CMD_STATUS,	/* MOUNT, or a dump of all mounts; from any port */
 
-	/* kernel -> daemon */
+	/*
+	 * kernel -> daemon. ATTACHED and DETACHED answer the command with the same epoch. The kernel keeps the last one and
+	 * sends it again until the daemon's socket has taken it; a daemon that saw ENOBUFS asks for the STATUS.
+	 */
 	MXFS_EV_WANT,		/* repeated every second while an operation waits */
 	MXFS_EV_ATTACHED,	/* EPOCH, ERRNO, NANOS, MESSAGE when ERRNO is not 0 */
 	MXFS_EV_DETACHED,	/* EPOCH, ERRNO, NANOS, MESSAGE when ERRNO is not 0 */
-	MXFS_EV_LEAVE,
+	MXFS_EV_LEAVE,		/* XFS is gone for good; also of a mount that fails; repeated every second until LEFT */
 
 	__MXFS_CMD_MAX,
 	MXFS_CMD_MAX = __MXFS_CMD_MAX - 1
@@ -96,6 +99,7 @@ enum mxfs_attr {
 	MXFS_A_NANOS,		/* u64: how long the kernel took */
 	MXFS_A_STATS,		/* struct mxfs_stats */
 	MXFS_A_CLUSTERED,	/* u32: in READY: 1: the device has reservations, 0: this node alone */
+	MXFS_A_LEASE_END,	/* u64: nanoseconds of CLOCK_BOOTTIME; at most a minute away */
 
 	__MXFS_A_MAX,
 	MXFS_A_MAX = __MXFS_A_MAX - 1
@@ -106,7 +110,7 @@ enum mxfs_flags {
 	MXFS_FLAG_DEBUG		= 1 << 1,
 	MXFS_FLAG_RESTART	= 1 << 2,	/* HELLO reply: an earlier daemon of this mount died */
 	MXFS_FLAG_WANT		= 1 << 3,	/* HELLO reply: operations already wait for ownership */
-	MXFS_FLAG_LEAVING	= 1 << 4,	/* HELLO reply: umount has begun */
+	MXFS_FLAG_LEAVING	= 1 << 4,	/* HELLO reply: XFS is gone for good, leave the cluster */
 };
 
 enum mxfs_role {

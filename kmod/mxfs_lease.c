@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * mxfs: until when operations may start.
+ *
+ * The daemon says until when, by a clock that counts while the machine sleeps (CLOCK_BOOTTIME), because a duration would be
+ * lengthened by every pause between its look at the clock and our receipt. Operations look at jiffies, which cost
+ * one load, and which stand still while the machine sleeps. So nothing may start from the moment the machine
+ * begins to fall asleep until the rest is counted anew. (What a hypervisor does to a machine without its knowing, no clock of
+ * that machine shows: the array is what refuses its writes.)
+ *
+ * Names and permissions that the VFS knows are distrusted when nothing may start any more, and trusted again one by one once
+ * something may: else it would go on answering them by itself.
+ */
+#include <linux/suspend.h>
+#include <linux/timekeeping.h>
+#include "mxfs.h"
+
+#define MXFS_LEASE_MAX_NANOS (60 * NSEC_PER_SEC)
+/* How much jiffies may be behind (kernel/time/tick-sched.c: MAX_STALLED_JIFFIES), and the one that has begun. */
+#define MXFS_LEASE_SLACK 6
+
+static LIST_HEAD(mxfs_leases);
+static DEFINE_MUTEX(mxfs_leases_lock); /* the list, and @mxfs_asleep against it */
+static bool mxfs_asleep;
+
+/* Under lease_lock. */
+static void mxfs_lease_count(struct mxfs_sb *sbi)
+{
+	s64 left = sbi->lease_boottime - ktime_get_boottime_ns();
+	unsigned long ticks = left > 0 ? nsecs_to_jiffies(left) : 0;
+
+	if (READ_ONCE(mxfs_asleep) || ticks <= MXFS_LEASE_SLACK)
+		ticks = 0;
+	else
+		ticks -= MXFS_LEASE_SLACK;
+	WRITE_ONCE(sbi->lease_end, jiffies + ticks);
+	mod_delayed_work(mxfs_wq, &sbi->lease_work, ticks);
+}
+
+/**
+ * mxfs_lease_set - the daemon has extended the lease, or ended it
+ * @sbi: the mount
+ * @boottime: until when, in nanoseconds of CLOCK_BOOTTIME
+ *
+ * Return: 0; -ERANGE when that is further away than any lease is.
+ */
+int mxfs_lease_set(struct mxfs_sb *sbi, u64 boottime)
+{
+	if (boottime > ktime_get_boottime_ns() + MXFS_LEASE_MAX_NANOS)
+		return -ERANGE;
+	spin_lock(&sbi->lease_lock);
+	sbi->lease_boottime = boottime;
+	mxfs_lease_count(sbi);
+	spin_unlock(&sbi->lease_lock);
+	wake_up_all(&sbi->wait);
+	return 0;
+}
+
+/* Nothing may start: at once, without waiting for the end of the lease. */
+void mxfs_lease_over(struct mxfs_sb *sbi)
+{
+	mod_delayed_work(mxfs_wq, &sbi->lease_work, 0);
+}
+
+void mxfs_lease_workfn(struct work_struct *work)
+{
+	struct mxfs_sb *sbi = container_of(to_delayed_work(work), struct mxfs_sb, lease_work);
+
+	if (!mxfs_is_stuck(sbi))
+		return;
+	mxfs_distrust_all(sbi);
+	wake_up_all(&sbi->wait);
+}
+
+void mxfs_lease_add(struct mxfs_sb *sbi)
+{
+	mutex_lock(&mxfs_leases_lock);
+	list_add(&sbi->lease_entry, &mxfs_leases);
+	mutex_unlock(&mxfs_leases_lock);
+}
+
+void mxfs_lease_del(struct mxfs_sb *sbi)
+{
+	mutex_lock(&mxfs_leases_lock);
+	list_del_init(&sbi->lease_entry);
+	mutex_unlock(&mxfs_leases_lock);
+	cancel_delayed_work_sync(&sbi->lease_work);
+}
+
+static void mxfs_lease_sleep(bool asleep)
+{
+	struct mxfs_sb *sbi;
+
+	mutex_lock(&mxfs_leases_lock);
+	WRITE_ONCE(mxfs_asleep, asleep);
+	list_for_each_entry(sbi, &mxfs_leases, lease_entry) {
+		spin_lock(&sbi->lease_lock);
+		mxfs_lease_count(sbi);
+		spin_unlock(&sbi->lease_lock);
+		wake_up_all(&sbi->wait);
+	}
+	mutex_unlock(&mxfs_leases_lock);
+}
+
+/* Programs run before the first of these events is over, and before the last one comes (kernel/power/suspend.c). */
+static int mxfs_lease_power(struct notifier_block *nb, unsigned long event, void *data)
+{
+	switch (event) {
+	case PM_SUSPEND_PREPARE:
+	case PM_HIBERNATION_PREPARE:
+		mxfs_lease_sleep(true);
+		break;
+	case PM_POST_SUSPEND:
+	case PM_POST_HIBERNATION:
+		mxfs_lease_sleep(false);
+		break;
+	}
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block mxfs_lease_nb = { .notifier_call = mxfs_lease_power };
+
+int mxfs_lease_init(void)
+{
+	return register_pm_notifier(&mxfs_lease_nb);
+}
+
+void mxfs_lease_exit(void)
+{
+	unregister_pm_notifier(&mxfs_lease_nb);
+}
