@@ -12,7 +12,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from . import host, image, progress
+from . import host, image, kernel, progress
 from .errors import BuildFailed, LabError
 
 MODULE_FOLDER = host.CHECKOUT / "kmod"
@@ -68,25 +68,28 @@ def in_builder(made: image.Image, command: str) -> subprocess.CompletedProcess:
                           errors="replace")
 
 
-def module(sparse: bool = False, folder: Path = MODULE_FOLDER, make_arguments: str = "") -> Path:
+def module(sparse: bool = False, folder: Path = MODULE_FOLDER, make_arguments: str = "",
+           made: image.Image | None = None) -> Path:
     """Builds the kernel module without a warning; returns the .ko (for sparse: the cached report)."""
     if not (folder / "Makefile").exists():
         raise LabError(f"no kernel module sources in {folder} (no Makefile)", "name a Kbuild folder with --source")
-    made = image.ensure()
+    made = made or image.ensure()
+    if made.kind == "debug":
+        make_arguments = f"KCFLAGS=-g {make_arguments}".strip()  # a report's offsets can be told as lines
     sources = _sources(folder)
     mode = "C=2" if sparse else "C=0"
     key = host.digest(Path(__file__), made.name, mode, make_arguments,
                       *[part for path in sources for part in (str(path.relative_to(folder)), path)])
     result = host.cache() / "kmod" / key
     if not result.exists():
-        name = f"{folder.name}-{host.digest(str(folder))[:8]}{'-sparse' if sparse else ''}"
+        name = f"{folder.name}-{host.digest(str(folder))[:8]}{'-sparse' if sparse else ''}{'-debug' if made.kind == 'debug' else ''}"
         relative = f"work/{_checkout_id()}/{name}"
         work = made.builder / relative
         with host.locked(host.cache() / f"build-{_checkout_id()}.lock", "a build of this checkout"), \
                 progress.step(f"{'checking' if sparse else 'building'} {folder.name} with Debian 13's gcc for "
                               f"{made.kernel_version}"):
             _mirror(sources, folder, work)
-            done = in_builder(made, f"make -j{os.cpu_count()} -C /lib/modules/{made.kernel_version}/build M=/{relative} "
+            done = in_builder(made, f"make -j{os.cpu_count()} -C {made.build_folder} M=/{relative} "
                                     f"W=1 {mode} {make_arguments} modules")
             said = done.stdout.replace(f"/{relative}/", f"{folder.name}/")
             complaints = [line for line in said.splitlines() if re.search(r"\b(warning|error|WARNING|ERROR)\b:?", line)
@@ -143,27 +146,32 @@ def _checkpatch_scripts(made: image.Image) -> Path:
         if folder.exists():
             return folder
         new = folder.with_name(".new")
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir()
-        series = ".".join(made.kernel_version.split(".")[:2])
-        hook = ('set -e; mkdir -p "$1/source"; cd "$1/source"; export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"; '
-                f'apt-get download linux-source-{series}')
         with progress.step("fetching checkpatch out of the kernel source package (once)"):
-            tar = new / "source.tar"
-            with open(tar, "wb") as out:
-                done = subprocess.run(["setpriv", "--pdeathsig", "TERM", host.tool("mmdebstrap"), "--variant=custom",
-                                       "--format=tar", f"--customize-hook={hook}", image.SUITE, "-", host.mirror()],
-                                      stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, text=True)
-            if done.returncode:
-                raise LabError(f"fetching the kernel source package failed:\n{done.stderr[-1500:]}",
-                               "is the mirror reachable? Another one: set MXFS_LAB_MIRROR")
-            host.call(["sh", "-c", 'set -e; cd "$0"; tar -xf source.tar --wildcards --strip-components=2 "./source/*.deb"; '
-                       'dpkg-deb --fsys-tarfile *.deb | tar -xO --wildcards "./usr/src/linux-source-*.tar.xz" | '
-                       'xz -dc -T0 | tar -x --strip-components=2 --wildcards "*/scripts/checkpatch.pl" '
-                       '"*/scripts/spelling.txt" "*/scripts/const_structs.checkpatch"; rm -f *.deb source.tar', str(new)],
-                      "unpacking checkpatch")
-            new.rename(folder)
+            kernel_source(made, new, "--strip-components=2", "*/scripts/checkpatch.pl", "*/scripts/spelling.txt",
+                          "*/scripts/const_structs.checkpatch")
+        new.rename(folder)
     return folder
+
+
+def kernel_source(made: image.Image, place: Path, strip: str = "--strip-components=1", *files: str) -> None:
+    """Unpacks the source package of the lab's kernel (its series, as the archive has it now), or only some files of it."""
+    series = ".".join(made.kernel_version.split(".")[:2])
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    tar = place / ".source.tar"
+    hook = ('set -e; mkdir -p "$1/source"; cd "$1/source"; export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"; '
+            f'apt-get download linux-source-{series}')
+    with open(tar, "wb") as out:
+        done = subprocess.run(["setpriv", "--pdeathsig", "TERM", host.tool("mmdebstrap"), "--variant=custom",
+                               "--format=tar", f"--customize-hook={hook}", image.SUITE, "-", host.mirror()],
+                              stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise LabError(f"fetching the kernel source package failed:\n{done.stderr[-1500:]}",
+                       "is the mirror reachable? Another one: set MXFS_LAB_MIRROR")
+    host.call(["sh", "-c", 'set -e; cd "$0"; tar -xf .source.tar --wildcards --strip-components=2 "./source/*.deb"; '
+               'rm .source.tar; deb=$(echo linux-source-*.deb); dpkg-deb --fsys-tarfile "$deb" | '
+               'tar -xO --wildcards "./usr/src/linux-source-*.tar.xz" | xz -dc -T0 | tar -x --wildcards "$@"; rm "$deb"',
+               str(place), strip, *files], "unpacking the kernel source package")
 
 
 def c_tests(folder: Path = C_TESTS) -> Path:
@@ -215,9 +223,9 @@ JAVA_MODULES = ("bindings", "netlink", "scsi", "blockio", "daemon")
 DAEMON_FOLDER = host.CHECKOUT / "daemon"
 
 
-def dist(folder: Path) -> Path:
+def dist(folder: Path, made: image.Image | None = None) -> Path:
     """Puts everything a node needs besides a bare Debian 13 into `folder`, which may hold an older install tree."""
-    tree = install_tree()
+    tree = install_tree(made)
     new = folder.with_name(f".{folder.name}.new{os.getpid()}")
     shutil.rmtree(new, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -239,13 +247,14 @@ def _remove_dist(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def install_tree() -> Path:
+def install_tree(made: image.Image | None = None) -> Path:
     """The install tree in the cache: module for the lab's kernel, mount helper, daemon with its trained AOT cache."""
-    made = image.ensure()
-    ko = module()
-    helper = mount_helper(made)
+    stock = image.ensure()
+    made = made or stock
+    ko = module(made=made)
+    helper = mount_helper(stock)
     daemon = daemon_tree()
-    trained = aot_cache(daemon, made)
+    trained = aot_cache(daemon, stock)  # it belongs to the processor, not to the kernel
     key = host.digest(made.name, ko.parent.name, helper or "", daemon.name, trained.name)
     result = host.cache() / "dist" / key
     if not result.exists():
@@ -428,15 +437,24 @@ def _keep_newest(folder: Path, used: Path, count: int = 4) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def dist_image(tree: Path, place: Path, made: image.Image) -> Path:
-    """The install tree as an erofs image: a layer above the guest's root, its module known to modprobe."""
-    if not (tree / "usr").is_dir() and not (tree / "lib").is_dir():
+def dist_image(tree: Path | None, place: Path, made: image.Image) -> Path:
+    """The install tree as an erofs image: a layer above the guest's root, its module known to modprobe.
+
+    The debug kernel's own modules are not in the guest's root: they come with this layer, also without an install tree.
+    """
+    if tree is not None and not (tree / "usr").is_dir() and not (tree / "lib").is_dir():
         raise LabError(f"{tree} is no install tree (neither usr/ nor lib/)", "'lab dist DIR' makes one")
+    built_for = {path.parts[-3] for path in tree.glob("lib/modules/*/updates/*.ko")} if tree else set()
+    if built_for and made.kernel_version not in built_for:
+        raise LabError(f"{tree} has its module for {', '.join(sorted(built_for))}, and the nodes run {made.kernel_version}",
+                       f"'lab dist --kernel {made.kind} {tree}' makes it anew")
     with progress.step("dist image"):
         layer = place.with_suffix(".tree")
         shutil.rmtree(layer, ignore_errors=True)
         layer.mkdir(parents=True)
-        for part in tree.iterdir():
+        if made.kind == "debug":
+            shutil.copytree(made.modules / "lib", layer / "usr/lib", symlinks=True)
+        for part in tree.iterdir() if tree else ():
             # In Debian 13 /lib, /bin and /sbin are links into /usr; a folder of that name would hide the link.
             target = layer / ("usr/" + part.name if part.name in ("lib", "lib64", "bin", "sbin") else part.name)
             if part.is_dir():

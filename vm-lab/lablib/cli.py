@@ -15,7 +15,7 @@ import time
 import tty
 from pathlib import Path
 
-from . import accel, build, demo, host, image, lab as labs, progress, requirements, scan as scanner, ssh, test
+from . import accel, build, demo, host, image, kernel as kernels, lab as labs, progress, requirements, scan as scanner, ssh, test
 from .errors import EXIT_CODES, INTERRUPTED, USAGE, CheckFailed, LabError
 from .lab import Lab
 
@@ -53,6 +53,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress on stderr")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
+    def with_kernel(sub) -> None:
+        sub.add_argument("--kernel", choices=kernels.KERNELS, default="stock",
+                         help="Debian's own kernel (default), or one with KASAN, lockdep, kmemleak and other checks, "
+                              "built at its first use, which takes half an hour")
+
     def add(name: str, action, text: str, json_output: bool = False, in_lab: bool = True, cleans_up: bool = True):
         sub = commands.add_parser(name, help=text, description=text, epilog=EXIT_CODES,
                                   formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -68,7 +73,9 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = add("up", _up, "make a lab and boot its nodes node1..nodeN, which share /dev/sda", True)
     sub.add_argument("nodes", type=int, metavar="N", help="how many nodes (1-63)")
-    sub.add_argument("--mem", type=int, default=1024, metavar="MIB", help="memory of a node (default 1024)")
+    with_kernel(sub)
+    sub.add_argument("--mem", type=int, default=None, metavar="MIB",
+                     help=f"memory of a node (default {image.Image.default_memory}; debug kernel {kernels.DebugImage.default_memory})")
     sub.add_argument("--cpus", type=int, default=1, help="processors of a node (default 1)")
     sub.add_argument("--disk-size", default="10G", metavar="SIZE", help="size of the shared disk, sparse (default 10G)")
     sub.add_argument("--sector-size", type=int, default=512, choices=(512, 4096), help="logical block size (default 512)")
@@ -116,10 +123,13 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--sparse", action="store_true", help="check with sparse (C=2) instead")
     sub.add_argument("--checkpatch", action="store_true", help="check with the kernel's checkpatch.pl instead")
     sub.add_argument("--make", default="", metavar="ARGS", help="more arguments for make, such as KCFLAGS=-O1")
+    with_kernel(sub)
     sub = add("ctests", _ctests, "compile the C test programs (tests/c) for the guest and print their folder", True, False)
     sub.add_argument("--source", type=Path, default=build.C_TESTS, metavar="DIR", help="folder (default tests/c)")
     sub = add("dist", _dist, "build module and daemon and stage everything a node needs into DIR", True, False)
     sub.add_argument("folder", type=Path, metavar="DIR")
+
+    with_kernel(sub)
 
     sub = add("demo", _demo, "two machines share one XFS volume, from mkfs to the last comparison; a wrong byte, a kernel "
               "complaint or an unclean volume makes it fail", in_lab=False)
@@ -136,6 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("scripts", nargs="*", metavar="SCRIPT", help="which ones (default: all, in order)")
     sub.add_argument("--list", action="store_true", help="what there is, with time limits and markers")
     sub.add_argument("--dist", type=Path, metavar="DIR", help="install tree (default: built as by 'lab dist')")
+    with_kernel(sub)
     sub = add("bench", _bench, "speed against plain XFS in the same boot, printed as ratios with their targets", True, in_lab=False)
     sub.add_argument("benches", nargs="*", metavar="BENCH", help="which ones (default: all)")
     sub.add_argument("--list", action="store_true", help="what there is, with the targets")
@@ -173,7 +184,8 @@ def _setup(options) -> None:
 
 def _up(options) -> None:
     lab = Lab.up(options.name or labs.default_name(), options.nodes, options.mem, _size(options.disk_size),
-                 options.sector_size, options.cpus, options.accel, options.dist, options.append)
+                 options.sector_size, options.cpus, options.accel, options.dist, options.append,
+                 kernel=options.kernel)
     _print(options, {**lab.status(), "boot_seconds": {node.name: round(node.boot_seconds, 2) for node in lab.nodes}},
            f"lab '{lab.name}' is up: " + ", ".join(f"{node.name} ({node.boot_seconds:.1f} s)" for node in lab.nodes)
            + f"; shared disk /dev/sda; exchange folder {lab.share} = /host")
@@ -316,11 +328,12 @@ def _kmod(options) -> None:
         said = build.checkpatch(folder)
         _print(options, {"checkpatch": "clean"}, said)
         return
-    ko = build.module(options.sparse, folder, options.make)
+    made = kernels.ensure(options.kernel)
+    ko = build.module(options.sparse, folder, options.make, made)
     if options.sparse:
         _print(options, {"sparse": "clean"}, f"sparse: {folder.name} clean")
     else:
-        _print(options, {"module": str(ko), "kernel": image.ensure().kernel_version}, str(ko))
+        _print(options, {"module": str(ko), "kernel": made.kernel_version}, str(ko))
 
 
 def _ctests(options) -> None:
@@ -330,7 +343,7 @@ def _ctests(options) -> None:
 
 def _dist(options) -> None:
     start = time.monotonic()
-    folder = build.dist(options.folder.absolute())
+    folder = build.dist(options.folder.absolute(), kernels.ensure(options.kernel))
     _print(options, {"folder": str(folder), "seconds": round(time.monotonic() - start, 1)}, str(folder))
 
 
@@ -357,7 +370,7 @@ def _protocol(options) -> int:
         _print(options, found, "\n".join(f"{one['name']:<16} {one['limit']:>4} s  {one['proves']}" for one in found))
         return 0
     results = []
-    for result in protocol.run(options.scripts or protocol.names(), options.dist, options.name):
+    for result in protocol.run(options.scripts or protocol.names(), options.dist, options.name, options.kernel):
         results.append(result)
         if not options.json:
             print(f"{result.name:<16} {'ok' if result.ok else 'FAILED'} ({result.seconds:.1f} s)", flush=True)

@@ -20,7 +20,8 @@ GUEST_PACKAGES = ["acl", "attr", "busybox-static", "dmsetup", "e2fsprogs", "fio"
                   "liburing2", "lsof", "mount", "netcat-openbsd", "nftables", "open-iscsi", "openssh-server", "procps", "psmisc", "quota",
                   "sg3-utils", "strace", "tcpdump", "util-linux", "xfsprogs"]
 BUILDER_PACKAGES = ["gcc", "make", "libc6-dev", "linux-headers-amd64", "sparse", "perl", "libelf-dev", "kmod",
-                    "libaio-dev", "libcap-dev", "liburing-dev", "libattr1-dev", "libacl1-dev"]
+                    "libaio-dev", "libcap-dev", "liburing-dev", "libattr1-dev", "libacl1-dev",
+                    "bc", "bison", "flex"]  # these three for the debug kernel
 
 # What the initramfs needs to reach the real root; dependencies come from modules.dep.
 # libcrc32c asks the crypto API for crc32c without naming its providers; the accelerated one may decline.
@@ -46,6 +47,10 @@ KERNEL_HOOK = ('set -e; mkdir "$1/lab-kernel"; cd "$1/lab-kernel"; export APT_CO
 class Image:
     folder: Path
 
+    kind = "stock"
+    slowness = 1.0          # what time limits are multiplied with
+    default_memory = 1024   # of a node, in MiB
+
     @property
     def name(self) -> str:
         return self.folder.name
@@ -70,6 +75,11 @@ class Image:
     def modules(self) -> Path:
         """A folder with lib/modules/<version> as the guest has it, for depmod -b."""
         return self.folder / "modules"
+
+    @property
+    def build_folder(self) -> str:
+        """What modules are built against, in the builder root."""
+        return f"/lib/modules/{self.kernel_version}/build"
 
     @property
     def builder(self) -> Path:

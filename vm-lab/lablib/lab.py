@@ -16,7 +16,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import accel, host, image, network, proc, progress, scan as scanner, target
+from . import accel, host, image, kernel as kernels, network, proc, progress, scan as scanner, target
 from .errors import CheckFailed, LabError, NotRunning
 from .node import Node, Result
 
@@ -54,16 +54,16 @@ class Lab:
     # ---- making
 
     @classmethod
-    def up(cls, name: str, nodes: int, memory: int = 1024, disk_size: int = 10 << 30, sector_size: int = 512,
+    def up(cls, name: str, nodes: int, memory: int | None = None, disk_size: int = 10 << 30, sector_size: int = 512,
            cpus: int = 1, accelerator: str | None = None, dist: Path | None = None, kernel_arguments: str = "",
-           guarded: bool = False, disks: int = 1) -> "Lab":
+           guarded: bool = False, disks: int = 1, kernel: str | None = None) -> "Lab":
         """Makes a lab and boots its nodes; nothing stays behind when that fails."""
         if not 1 <= nodes <= MAX_NODES:
             raise LabError(f"{nodes} nodes: a lab has 1 to {MAX_NODES}")
         host.install_packages()
         clean_up_interrupted()
-        made_image = image.ensure()
-        chosen = accel.choose(made_image, accelerator)
+        made_image = kernels.ensure(kernel)
+        chosen = accel.choose(image.ensure(), accelerator)
         lab = cls(name)
         if not lab._try_lock():
             raise LabError(f"lab '{name}' is being worked on by another command", "wait for it, or use another --name")
@@ -74,16 +74,17 @@ class Lab:
         lab.folder.mkdir(parents=True)
         sockets = tempfile.mkdtemp(prefix="mxfs-lab-", dir="/tmp")  # unix socket paths are limited to 107 bytes
         lab._description = {"phase": "starting", "boot": proc.boot_id(), "sockets": sockets, "nodes": nodes,
-                            "memory": memory, "disk_size": disk_size, "disks": disks, "sector_size": sector_size,
+                            "memory": memory or made_image.default_memory, "disk_size": disk_size, "disks": disks, "sector_size": sector_size,
                             "cpus": cpus,
-                            "accel": chosen, "image": made_image.name, "dist": None, "port": 0,
+                            "accel": chosen, "image": made_image.folder.name, "dist": None, "port": 0,
+                            "debug_kernel": made_image.kernel_folder.name if made_image.kind == "debug" else None,
                             "kernel_arguments": kernel_arguments, "checkout": str(host.CHECKOUT),
                             "made": time.strftime("%Y-%m-%d %H:%M:%S")}
         lab._save()
         try:
             lab.share.mkdir()
-            if dist is not None:
-                lab._description["dist"] = str(lab._dist_image(Path(dist)))
+            if dist is not None or made_image.kind == "debug":
+                lab._description["dist"] = str(lab._dist_image(Path(dist) if dist else None))
             lab._save()
             lab.target.start(disk_size, guarded)
             lab._description["port"] = lab.target.port
@@ -140,7 +141,7 @@ class Lab:
 
     @property
     def image(self) -> image.Image:
-        return image.Image(host.cache() / "images" / self._description["image"])
+        return kernels.find(host.cache() / "images" / self._description["image"], self._description.get("debug_kernel"))
 
     @property
     def sockets(self) -> Path:
@@ -187,7 +188,7 @@ class Lab:
     def dist_image(self) -> Path | None:
         return Path(self._description["dist"]) if self._description["dist"] else None
 
-    def _dist_image(self, dist: Path) -> Path:
+    def _dist_image(self, dist: Path | None) -> Path:
         """The install tree as a second read-only layer of the nodes' root."""
         from . import build
         return build.dist_image(dist, self.folder / "dist.erofs", self.image)

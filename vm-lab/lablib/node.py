@@ -21,8 +21,8 @@ BOOT_LIMIT = 180.0
 
 # A slow emulated machine is not a hung one, and every complaint must reach the console.
 COMMAND_LINE = ("console=ttyS0 loglevel=6 mxfs.lab=1 mxfs.node={number} nokaslr mitigations=off random.trust_cpu=on "
-                "panic=0 watchdog_thresh=30 rcupdate.rcu_cpu_stall_timeout=60 no_timer_check tsc=reliable "
-                "sysctl.kernel.hung_task_timeout_secs=60 sysctl.kernel.hung_task_warnings=100 "
+                "panic=0 watchdog_thresh=30 rcupdate.rcu_cpu_stall_timeout={patience} no_timer_check tsc=reliable "
+                "sysctl.kernel.hung_task_timeout_secs={patience} sysctl.kernel.hung_task_warnings=100 "
                 "sysctl.kernel.panic_on_oops=0 sysctl.kernel.sysrq=1 {extra}")
 
 
@@ -77,6 +77,11 @@ class Node:
             return {}
 
     @property
+    def slowness(self) -> float:
+        """What time limits are multiplied with: the debug kernel takes its time."""
+        return self.lab.image.slowness
+
+    @property
     def running(self) -> bool:
         return proc.alive(self.pid_file) is not None
 
@@ -106,7 +111,7 @@ class Node:
         state = {"ssh_port": network.user_forward_port(usernet), "offset": offset}
         (self.folder / "node.json").write_text(json.dumps(state))
         if wait:
-            self.wait_up(BOOT_LIMIT - (time.monotonic() - began))
+            self.wait_up(BOOT_LIMIT - (time.monotonic() - began) / self.slowness)
             self.boot_seconds = time.monotonic() - began
 
     def wait_up(self, limit: float = BOOT_LIMIT) -> None:
@@ -119,7 +124,7 @@ class Node:
                 return f"{failed[0].strip()} (console log: {self.console_log})"
             return None if self.running else f"QEMU ended (console log: {self.console_log})"
 
-        proc.wait_until(lambda: re.search(rf"mxfs-lab: {self.name} up", self.console(offset)), limit,
+        proc.wait_until(lambda: re.search(rf"mxfs-lab: {self.name} up", self.console(offset)), limit * self.slowness,
                         f"{self.name} to boot (console log: {self.console_log})", every=0.05, gone=gone)
         self.connection.open(self.lab.guarded, gone)
 
@@ -172,7 +177,7 @@ class Node:
 
     def wait_console(self, pattern: str, limit: float, offset: int = 0) -> re.Match:
         """Waits for a line on the console."""
-        return proc.wait_until(lambda: re.search(pattern, self.console(offset)), limit,
+        return proc.wait_until(lambda: re.search(pattern, self.console(offset)), limit * self.slowness,
                                f"'{pattern}' on the console of {self.name} ({self.console_log})", every=0.05)
 
     # ---- commands
@@ -181,9 +186,11 @@ class Node:
             echo: bool = False) -> Result:
         """Runs one line of shell as root on the node.
 
-        `timeout` ends the command on the node itself and raises TimedOut. With check, a status other than 0
+        `timeout` (longer where the kernel is slow) ends the command on the node itself and raises TimedOut. With check, a status other than 0
         raises CheckFailed that carries the command's output. `echo` passes the output on while it comes.
         """
+        if timeout is not None:
+            timeout *= self.slowness
         argv = self.command_line(command, timeout)
         data = input.encode() if isinstance(input, str) else input
         if echo:
@@ -297,7 +304,7 @@ class Node:
             host.tool("qemu-system-x86_64"), "-name", f"mxfs-lab-{lab.name}-{self.name}", *accel.machine(),
             *accel.arguments(lab.accel), "-smp", cpus, "-m", str(lab.memory), "-no-reboot",
             "-kernel", str(lab.image.kernel), "-initrd", str(lab.image.initrd),
-            "-append", COMMAND_LINE.format(number=number, extra=f"{accel.kernel_arguments(lab.accel)} {lab.kernel_arguments}").strip(),
+            "-append", COMMAND_LINE.format(number=number, patience=round(60 * lab.image.slowness), extra=f"{accel.kernel_arguments(lab.accel)} {lab.kernel_arguments}").strip(),
             "-chardev", f"socket,id=con,path={self.console_socket},server=on,wait=off,"
                         f"logfile={self.console_log},logappend=on",
             "-serial", "chardev:con", "-monitor", "none",

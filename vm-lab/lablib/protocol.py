@@ -26,7 +26,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Iterator
 
-from . import build, host, progress, scan as scanner, ssh
+from . import build, host, kernel as kernels, progress, scan as scanner, ssh
 from .errors import USAGE, CheckFailed, LabError, TimedOut
 from .lab import Lab, logs_folder
 from .node import Node, Result
@@ -34,6 +34,7 @@ from .node import Node, Result
 FOLDER = host.LAB_FOLDER / "protocol"
 DEVICE = "/dev/sda"
 PLACE = "/mnt/shared"
+KMEMLEAK = "/sys/kernel/debug/kmemleak"
 PROGRAMS = "/run/t"  # where the programs of tests/c are on a node
 # The daemon: what the kernel starts is a script that becomes the JVM. Anchored, or a shell that looks for it would find itself.
 FIND_DAEMON = "pgrep -f '^(/bin/sh )?(/usr/sbin/mxfsd|/usr/lib/mxfs/bin/java)'"
@@ -84,14 +85,15 @@ def run_all(tree: Path | None = None) -> Iterator[Outcome]:
     return run(list(ORDER), tree=tree)
 
 
-def run(chosen: list[str], tree: Path | None = None, lab_name: str | None = None) -> Iterator[Outcome]:
+def run(chosen: list[str], tree: Path | None = None, lab_name: str | None = None, kernel: str | None = None) -> Iterator[Outcome]:
     """Runs scripts in a lab of their own, or in one that is up; an outcome as soon as there is one."""
     modules = {name: load(name) for name in chosen}
     programs = build.c_tests()
     if lab_name is not None:
         yield from _run_in(Lab.open(lab_name), modules, programs)
         return
-    with Lab.ephemeral("protocol", 2, dist=tree or build.install_tree(), disk_size=6 << 30) as lab:
+    made = kernels.ensure(kernel)
+    with Lab.ephemeral("protocol", 2, dist=tree or build.install_tree(made), disk_size=6 << 30, kernel=made.kind) as lab:
         yield from _run_in(lab, modules, programs)
     progress.say(f"logs: {logs_folder(lab.name)}")
 
@@ -101,6 +103,8 @@ def _run_in(lab: Lab, modules: dict[str, ModuleType], programs: Path) -> Iterato
     stage.prepare()
     for name, module in modules.items():
         yield _run_one(stage, name, module)
+    if stage.debug:
+        yield _leaks(stage)
 
 
 def _seconds(text: str) -> float:
@@ -112,7 +116,7 @@ def _seconds(text: str) -> float:
 
 def _run_one(stage: "Stage", name: str, module: ModuleType) -> Outcome:
     start = time.monotonic()
-    limit = _seconds(os.environ["RUN_TIMEOUT"]) if os.environ.get("RUN_TIMEOUT") else float(module.LIMIT)
+    limit = _seconds(os.environ["RUN_TIMEOUT"]) if os.environ.get("RUN_TIMEOUT") else module.LIMIT * stage.slowness
     stage.begin(name, module)
     why = ""
     try:
@@ -134,7 +138,7 @@ def _run_one(stage: "Stage", name: str, module: ModuleType) -> Outcome:
     try:
         for check in (stage.check_left, lambda: stage.check_console(module.EXPECTED)):
             try:
-                with _time_limit(120, f"{name}: looking at what it left"):
+                with _time_limit(120 * stage.slowness, f"{name}: looking at what it left"):
                     check()
             except LabError as error:
                 why += ("\n" if why else "") + str(error)
@@ -144,6 +148,19 @@ def _run_one(stage: "Stage", name: str, module: ModuleType) -> Outcome:
     except LabError as error:
         why += f"\nand the nodes could not be booted afresh: {error}"
     return Outcome(name, not why, why, time.monotonic() - start)
+
+
+def _leaks(stage: "Stage") -> Outcome:
+    """At the end of a run on the debug kernel: the module goes, and what nobody points to any more is a leak."""
+    start = time.monotonic()
+    why = ""
+    try:
+        found = [line for lines in stage.lab.in_parallel(stage.leaks) for line in lines]
+        if found:
+            why = "memory that nothing points to (kmemleak):\n" + "\n".join(found)
+    except LabError as error:
+        why = str(error)
+    return Outcome("kmemleak", not why, why, time.monotonic() - start)
 
 
 @contextlib.contextmanager
@@ -191,6 +208,15 @@ class Stage:
         self._open: list[Program] = []
         self._marks = 0
 
+    @property
+    def debug(self) -> bool:
+        """The nodes run the debug kernel."""
+        return self.lab.image.kind == "debug"
+
+    @property
+    def slowness(self) -> float:
+        return self.lab.image.slowness
+
     # ---- the frame of a script
 
     def prepare(self, nodes: list[Node] | None = None) -> None:
@@ -198,6 +224,8 @@ class Stage:
             node.run("test -e /dev/mxfs-lab && mkdir -p " + PLACE)
             node.push(self.programs, PROGRAMS)
             node.run(f"chmod 755 {PROGRAMS}/*; modprobe -a mxfs loop")
+            if self.debug:  # what the boot itself lost is not ours
+                node.run(f"echo scan >{KMEMLEAK}; echo clear >{KMEMLEAK}", timeout=120)
         self.lab.in_parallel(one, nodes)
 
     def begin(self, name: str, module: ModuleType) -> None:
@@ -229,7 +257,7 @@ class Stage:
 
     def until(self, condition, limit: float, what: str):
         """Polls until the condition is true; its value."""
-        end = time.monotonic() + limit
+        end = time.monotonic() + limit * self.slowness
         while True:
             value = condition()
             if value:
@@ -262,10 +290,26 @@ class Stage:
             if node.state != "running":
                 raise CheckFailed(f"{node.name} is {node.state} after the script")
         found = [line for lines in self.lab.in_parallel(self.leftovers) for line in lines]
+        if self.debug:
+            # After its first report lockdep looks no more, and every later script would pass unseen.
+            found += [f"{node.name}: lockdep has turned itself off" for node in self.lab.nodes
+                      if re.search(r"^ debug_locks: +0$", node.run("cat /proc/lockdep_stats").out, re.M)]
         if keys := self.keys(self.n1):
             found.append(f"keys are still registered: {keys}")
         if found:
             raise CheckFailed("left behind: " + "; ".join(found))
+
+    def leaks(self, node: Node) -> list[str]:
+        """What kmemleak tells once the module is gone; the node has it again afterwards.
+
+        An object is told only when it is some seconds old and two scans found no pointer to it: one that moved is none.
+        """
+        node.run("rmmod mxfs; sync; echo 3 >/proc/sys/vm/drop_caches; sleep 6", timeout=60)
+        for _ in range(2):
+            node.run(f"echo scan >{KMEMLEAK}", timeout=120)
+        found = node.run(f"cat {KMEMLEAK}", timeout=60).out
+        node.run("modprobe mxfs")
+        return [f"{node.name}: {part.strip()}" for part in re.split(r"(?m)^(?=unreferenced object)", found) if part.strip()]
 
     def check_console(self, expected: list[str]) -> None:
         """No kernel complaint since the script began."""
@@ -420,7 +464,7 @@ class Program:
 
     def line(self, limit: float) -> str:
         """The next line it prints."""
-        end = time.monotonic() + limit
+        end = time.monotonic() + limit * self.node.slowness
         while b"\n" not in self._rest:
             ready, _, _ = select.select([self.process.stdout], [], [], max(0.0, end - time.monotonic()))
             if not ready:
@@ -435,7 +479,7 @@ class Program:
     def finish(self, limit: float) -> Result:
         """Waits for its end; what it printed."""
         try:
-            out, _ = self.process.communicate(timeout=limit)
+            out, _ = self.process.communicate(timeout=limit * self.node.slowness)
         except subprocess.TimeoutExpired:
             raise TimedOut(f"{self.node.name}: '{self.command}' did not end within {limit:.0f} s") from None
         text = (self._rest + out).decode(errors="replace")

@@ -32,7 +32,7 @@ class Connection:
             known.write_text(f"mxfs-lab ssh-ed25519 {self.image.host_key}\n")
         settings = {"UserKnownHostsFile": known, "GlobalKnownHostsFile": "/dev/null", "HostKeyAlias": "mxfs-lab",
                     "StrictHostKeyChecking": "yes", "CheckHostIP": "no", "IdentityFile": self.image.key,
-                    "IdentitiesOnly": "yes", "BatchMode": "yes", "LogLevel": "ERROR", "ConnectTimeout": "20",
+                    "IdentitiesOnly": "yes", "BatchMode": "yes", "LogLevel": "ERROR", "ConnectTimeout": round(20 * self.image.slowness),
                     # The cheapest key exchange: post-quantum ones take seconds on an emulated processor.
                     "KexAlgorithms": "curve25519-sha256", "Compression": "no",
                     "ControlPath": self.control, "ControlMaster": "yes" if master else "no"}
@@ -45,7 +45,7 @@ class Connection:
         log = self.folder / "ssh.log"
         proc.spawn([host.tool("ssh"), *self._options(True), "-N", "root@127.0.0.1"], self.pid_file, log, guarded)
         # The control socket is made after authentication: when it is there, commands work.
-        proc.wait_until(self.control.exists, 60, f"ssh to {self.name}",
+        proc.wait_until(self.control.exists, 60 * self.image.slowness, f"ssh to {self.name}",
                         gone=lambda: gone() or (None if proc.alive(self.pid_file)
                                                 else f"ssh ended: {log.read_text(errors='replace')[-400:]}"))
 
