@@ -38,7 +38,7 @@ for module in bindings netlink scsi daemon daemon/ctl; do
 	modules=$modules${modules:+:}$jar
 done
 # The Maven build leaves the libraries here.
-for library in daemon/target/lib/slf4j-api daemon/ctl/target/lib/picocli; do
+for library in daemon/target/lib/slf4j-api daemon/target/lib/jctools-core daemon/ctl/target/lib/picocli; do
 	set -- "$top/$library"-*.jar
 	[ -f "$1" ] || die "there is no $1: run 'mvn -DskipTests package' first"
 	modules=$modules:$1

@@ -51,15 +51,18 @@ def run(stage):
         stage.repair(node)
     n1.run(f"mount -t xfs {DEVICE} /mnt/shared && cat /mnt/shared/n1 /mnt/shared/n2 && umount /mnt/shared")
 
-    # Under another name, and the kernel's name for it is another device's here.
-    n1.run(f"mv {DEVICE} /dev/moved && cp -a /dev/loop0 {DEVICE}")
+    # Under another name, with letters that no locale of the daemon has, and the kernel's name for it is another device's here: the daemon
+    # opens the number.
+    number = n1.run(f"stat -c '%Hr %Lr' {DEVICE}").out.strip()
+    n1.run(f"mkdir -p /root/dv && mknod /root/dv/täst b {number} && rm {DEVICE} && cp -a /dev/loop0 {DEVICE}")
     try:
-        stage.mount(n1, device="/dev/moved")
+        stage.mount(n1, device="/root/dv/täst")
         stage.same(stage.status(n1)["state"], "attached", "mounted by another name: state")
         keys = stage.keys(n2)
         stage.same(len(keys), 1, f"registered keys of the disk that is mounted by another name: {keys}")
         stage.same(stage.holder(n2), keys[0], "who has it reserved")
+        stage.same(n1.run("stat -c %a /dev/.mxfs; ls /dev/.mxfs").out, "700\n", "what is left of the daemon's own node")
         stage.umount(n1)
     finally:
-        n1.run(f"mv -f /dev/moved {DEVICE}")
+        n1.run(f"rm -f {DEVICE} && mknod {DEVICE} b {number}; rm -r /root/dv /dev/.mxfs", check=False)
     stage.marker("SELFTEST: device in use ok")

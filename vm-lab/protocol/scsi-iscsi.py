@@ -6,7 +6,7 @@ iSCSI hands its commands to LIO directly (TARGET_DIRECT_SUBMIT), so that core_tm
 
 import re
 
-from lablib.scsi import DISK, INITIATORS, IscsiLio, Seat, Shell, Tool, compare, proven
+from lablib.scsi import CONFIG, DISK, INITIATORS, IscsiLio, Seat, Shell, Tool, compare, proven
 
 LIMIT = 300
 MARKERS = ["SELFTEST: scsi preempt and abort ok", "SELFTEST: scsi abort of a write in flight ok", "SELFTEST: scsi check with abort ok"]
@@ -34,6 +34,7 @@ def run(stage):
         stage.marker(MARKERS[1])
         proven(stage, lio.node, lio.devices[0], lio.devices, also=("preempt-abort-known", "fence-abort"))
         stage.marker(MARKERS[2])
+        not_alone(stage, lio)
     finally:
         stage.close_programs()
         lio.close()
@@ -99,3 +100,12 @@ def in_flight(stage, seats, shell, lio):
     stage.matches(": GOOD", b.say("write 0 1 512 33"), "a write of the holder")
     stage.matches("512 times 33", a.say("read 0 1 512"), "what the holder wrote")
     stage.matches(": GOOD", b.say("clear b1"), "CLEAR")
+
+
+def not_alone(stage, lio):
+    """A unit that other machines can reach and that has no reservations is nobody's alone, however silent the network is."""
+    device = lio.devices[0]
+    lio.node.run(f"mkfs.xfs -q -f --unsupported {device} && echo 0 >{CONFIG}/core/iblock_0/disk/attrib/emulate_pr")
+    stage.refused(lio.node, "EOPNOTSUPP", "comes by iSCSI.*no SCSI persistent reservations", device=device,
+                  what="mount of a unit by iSCSI without reservations", log="not mounted.*comes by iSCSI")
+    stage.same(stage.leftovers(lio.node), [], "after the mount that was refused")

@@ -3,6 +3,7 @@
 /** mxfsd, the daemon of one mounted mxfs volume. */
 module org.mxfs.daemon {
   requires static org.jspecify;
+  requires org.jctools.core;
   requires org.mxfs.bindings;
   requires org.mxfs.netlink;
   requires org.mxfs.scsi;

@@ -176,8 +176,8 @@ public record DevicePaths(String name, Kind kind, List<Path> paths) {
     }
   }
 
-  static boolean isDeviceMapper(Path device) throws ErrnoException {
-    Optional<String> number = number(device);
+  static boolean isDeviceMapper(int fd, Path device) throws ErrnoException {
+    Optional<String> number = number(fd, device);
     return number.isPresent()
         && Files.exists(SYS.resolve("dev/block").resolve(number.get()).resolve("dm"));
   }
@@ -189,17 +189,27 @@ public record DevicePaths(String name, Kind kind, List<Path> paths) {
    * @throws ErrnoException if there is no such file
    */
   public static Optional<String> number(Path device) throws ErrnoException {
+    return number(org.mxfs.bindings.linux.Files.AT_FDCWD, device.toString(), 0, device.toString());
+  }
+
+  /** The same of what is open. */
+  static Optional<String> number(int fd, Path device) throws ErrnoException {
+    return number(fd, "", org.mxfs.bindings.linux.Files.AT_EMPTY_PATH, device + ", as opened");
+  }
+
+  private static Optional<String> number(int at, String path, int flags, String what)
+      throws ErrnoException {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment buffer = arena.allocate(statx.SIZE, statx.ALIGN);
       Errno.check(
           Linux.statx(
-              org.mxfs.bindings.linux.Files.AT_FDCWD,
-              arena.allocateFrom(device.toString()),
-              0,
+              at,
+              arena.allocateFrom(path),
+              flags,
               org.mxfs.bindings.linux.Files.STATX_TYPE,
               buffer),
           "statx",
-          device.toString(),
+          what,
           NAME_A_BLOCK_DEVICE);
       boolean block =
           (statx.stx_mode(buffer, 0) & org.mxfs.bindings.linux.Files.S_IFMT)

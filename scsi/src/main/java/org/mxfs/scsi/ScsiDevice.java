@@ -80,6 +80,17 @@ public final class ScsiDevice implements PersistentReservations {
     return new ScsiDevice(device.toString(), SgIo.open(device), options);
   }
 
+  /**
+   * Opens a disk and makes sure of its number, after it was opened: its name may stand for another
+   * device at any moment.
+   *
+   * @throws ErrnoException ENODEV if what was opened is another one; else as {@link #open(Path)}
+   */
+  public static ScsiDevice open(Path device, int major, int minor) throws ErrnoException {
+    return new ScsiDevice(
+        device.toString(), SgIo.open(device, major + ":" + minor), Options.DEFAULT);
+  }
+
   // ---- identity and state ----
 
   /** TEST UNIT READY; also takes all pending unit attentions off the device, and reports them. */

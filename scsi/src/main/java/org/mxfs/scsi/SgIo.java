@@ -7,6 +7,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
 import java.time.Duration;
+import org.jspecify.annotations.Nullable;
 import org.mxfs.bindings.Errno;
 import org.mxfs.bindings.ErrnoException;
 import org.mxfs.bindings.linux.Errnos;
@@ -48,6 +49,11 @@ final class SgIo implements CommandTransport {
   }
 
   static SgIo open(Path device) throws ErrnoException {
+    return open(device, null);
+  }
+
+  /** {@code number} is what it must be, e.g. {@code 8:16}, or null. */
+  static SgIo open(Path device, @Nullable String number) throws ErrnoException {
     try (Arena arena = Arena.ofConfined()) {
       int fd =
           Errno.check(
@@ -59,6 +65,20 @@ final class SgIo implements CommandTransport {
               "open",
               device + ", O_RDWR",
               "SCSI commands need read and write access to the device");
+      if (number != null) {
+        String is = "unknown";
+        try {
+          is = DevicePaths.number(fd, device).orElse("no block device");
+        } finally {
+          if (!is.equals(number)) {
+            Linux.close(fd);
+          }
+        }
+        if (!is.equals(number)) {
+          throw new ErrnoException(
+              "open", device + ", block device " + number, Errnos.ENODEV, "this name is " + is);
+        }
+      }
       int version = Linux.ioctl(fd, Sg.SG_GET_VERSION_NUM, arena.allocate(ValueLayout.JAVA_INT));
       if (version < 0) {
         Linux.close(fd);
@@ -69,7 +89,7 @@ final class SgIo implements CommandTransport {
             "this is no SCSI disk (but a file, a partition of something else, NVMe, virtio-blk or"
                 + " device mapper), so it takes no SG_IO");
       }
-      if (DevicePaths.isDeviceMapper(device)) {
+      if (DevicePaths.isDeviceMapper(fd, device)) {
         Linux.close(fd);
         throw new ErrnoException(
             "open",

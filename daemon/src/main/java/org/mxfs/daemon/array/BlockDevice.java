@@ -5,51 +5,54 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Optional;
-import java.util.Set;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 
 /**
- * The block device of a mount, as sysfs tells. Registrations belong to a path and to a whole
- * logical unit, so neither a partition nor a device-mapper device over SCSI disks can be shared by
- * what is done to it.
+ * The block device of a mount, as sysfs tells, looked up by its number, which is what the kernel
+ * has mounted. Registrations belong to a path and to a whole logical unit, so neither a partition
+ * nor a device-mapper device over SCSI disks can be shared by what is done to it.
  *
- * @param node where to open it
+ * @param name the kernel's name of it, below {@code /dev} by default; for messages, and to try
+ *     first
  * @param partition whether it is a part of a disk
  * @param scsiBelow SCSI disks underneath, when it is a device-mapper or md device
+ * @param network what brings it here when that is a network of storage, where other machines can
+ *     reach it, too: "iSCSI", "Fibre Channel", "NVMe over tcp", ...
  */
-public record BlockDevice(Path node, boolean partition, List<String> scsiBelow) {
+public record BlockDevice(
+    String name,
+    int major,
+    int minor,
+    boolean partition,
+    List<String> scsiBelow,
+    Optional<String> network) {
+  private static final int DEPTH_MAX = 8;
+
   public BlockDevice {
     scsiBelow = List.copyOf(scsiBelow);
   }
 
-  /** Tells which block device a device node is. */
-  public interface Nodes {
-    /**
-     * The number of a device node.
-     *
-     * @return {@code major:minor}; empty if it is no block device
-     * @throws IOException if there is no such node
-     */
-    Optional<String> number(Path node) throws IOException;
+  /** As the kernel writes it: {@code 8:16}. */
+  public String number() {
+    return major + ":" + minor;
+  }
+
+  /** What to call it. */
+  @Override
+  public String toString() {
+    return "/dev/" + name;
   }
 
   /**
-   * Looks a device up by its number, which is what the kernel has mounted. A name proves nothing:
-   * the one given to mount may be a link, relative, or something else by now, and the one that the
-   * kernel has for the device may stand for another one in {@code /dev}. A node of either name is
-   * taken only if it has this number, for a reservation on another disk would guard nothing.
+   * Looks a device up.
    *
    * @param sys {@code /sys}
-   * @param dev {@code /dev}
-   * @param given the name given to mount
    */
-  public static BlockDevice find(Path sys, Path dev, Nodes nodes, Path given, int major, int minor)
-      throws IOException {
-    String number = major + ":" + minor;
-    Path dir = sys.resolve("dev/block").resolve(number);
+  public static BlockDevice find(Path sys, int major, int minor) throws IOException {
+    Path dir = sys.resolve("dev/block").resolve(major + ":" + minor);
     String name = null;
     for (String line : Files.readAllLines(dir.resolve("uevent"))) {
       if (line.startsWith("DEVNAME=")) {
@@ -61,42 +64,20 @@ public record BlockDevice(Path node, boolean partition, List<String> scsiBelow) 
     }
     List<String> scsi = new ArrayList<>();
     collect(dir, scsi, 0);
-    Path node = node(nodes, dev.resolve(name), given, number);
-    return new BlockDevice(node, Files.exists(dir.resolve("partition")), scsi);
-  }
-
-  private static Path node(Nodes nodes, Path named, Path given, String number) throws IOException {
-    Set<Path> candidates = new LinkedHashSet<>(List.of(named));
-    if (given.isAbsolute()) {
-      candidates.add(given);
-    }
-    List<String> found = new ArrayList<>();
-    for (Path candidate : candidates) {
-      try {
-        String is = nodes.number(candidate).orElse("no block device");
-        if (is.equals(number)) {
-          return candidate;
-        }
-        found.add(candidate + " is " + is);
-      } catch (IOException e) {
-        found.add(String.valueOf(e.getMessage()));
-      }
-    }
-    throw new IOException(
-        "no device node for block device %s (%s): make one, or mount by its name in /dev"
-            .formatted(number, String.join("; ", found)));
+    return new BlockDevice(
+        name,
+        major,
+        minor,
+        Files.exists(dir.resolve("partition")),
+        scsi,
+        Optional.ofNullable(network(sys, dir.toRealPath(), 0)));
   }
 
   private static void collect(Path dir, List<String> scsi, int depth) throws IOException {
-    Path slaves = dir.resolve("slaves");
-    if (depth > 8 || !Files.isDirectory(slaves)) {
+    if (depth > DEPTH_MAX) {
       return;
     }
-    List<Path> below;
-    try (Stream<Path> list = Files.list(slaves)) {
-      below = list.toList();
-    }
-    for (Path each : below) {
+    for (Path each : list(dir.resolve("slaves"))) {
       Path real = each.toRealPath();
       Path disk = Files.exists(real.resolve("partition")) ? real.getParent() : real;
       if (disk != null && Files.exists(disk.resolve("device/scsi_level"))) {
@@ -104,5 +85,75 @@ public record BlockDevice(Path node, boolean partition, List<String> scsiBelow) 
       }
       collect(real, scsi, depth + 1);
     }
+  }
+
+  private static List<Path> list(Path dir) throws IOException {
+    if (!Files.isDirectory(dir)) {
+      return List.of();
+    }
+    try (Stream<Path> list = Files.list(dir)) {
+      return list.toList();
+    }
+  }
+
+  /** By the devices that it hangs on in sysfs, and for a stacked one by those below it. */
+  private static @Nullable String network(Path sys, Path dir, int depth) throws IOException {
+    Path top = sys.toRealPath();
+    for (Path at = dir; at != null && at.startsWith(top) && !at.equals(top); at = at.getParent()) {
+      String found = networkOf(at);
+      if (found != null) {
+        return found;
+      }
+    }
+    if (depth < DEPTH_MAX) {
+      for (Path below : list(dir.resolve("slaves"))) {
+        String found = network(sys, below.toRealPath(), depth + 1);
+        if (found != null) {
+          return found;
+        }
+      }
+    }
+    return null;
+  }
+
+  private static @Nullable String networkOf(Path dir) throws IOException {
+    String name = String.valueOf(dir.getFileName());
+    if (name.startsWith("session") && Files.isDirectory(dir.resolve("iscsi_session"))) {
+      return "iSCSI";
+    }
+    if (name.startsWith("rport-")) {
+      return "Fibre Channel";
+    }
+    if (name.startsWith("rbd") && Files.exists(dir.resolve("dev"))) {
+      return "Ceph RBD";
+    }
+    if (name.startsWith("etherd!")) {
+      return "ATA over Ethernet";
+    }
+    if (name.startsWith("host") && text(dir.resolve("scsi_host").resolve(name)).equals("ib_srp")) {
+      return "SRP";
+    }
+    if (name.startsWith("nvme")) {
+      // A controller, or a subsystem with links to its controllers.
+      List<Path> controllers = new ArrayList<>(List.of(dir));
+      if (name.startsWith("nvme-subsys")) {
+        controllers = list(dir);
+      }
+      for (Path each : controllers) {
+        Path transport = each.resolve("transport");
+        if (Files.exists(transport)) {
+          String by = Files.readString(transport).strip();
+          if (!by.equals("pcie") && !by.equals("apple-nvme") && !by.equals("loop")) {
+            return "NVMe over " + by;
+          }
+        }
+      }
+    }
+    return null;
+  }
+
+  private static String text(Path host) throws IOException {
+    Path driver = host.resolve("proc_name");
+    return Files.exists(driver) ? Files.readString(driver).strip() : "";
   }
 }

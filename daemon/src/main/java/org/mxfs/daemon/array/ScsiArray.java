@@ -4,6 +4,9 @@ package org.mxfs.daemon.array;
 import java.io.Closeable;
 import java.util.List;
 import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
 import org.mxfs.bindings.linux.Errnos;
 import org.mxfs.daemon.core.ArrayAnswer;
@@ -37,6 +40,8 @@ public final class ScsiArray implements Closeable {
 
   private static final ReservationType TYPE = ReservationType.WRITE_EXCLUSIVE_REGISTRANTS_ONLY;
 
+  private static final long QUIET_NANOS = TimeUnit.MILLISECONDS.toNanos(1);
+
   private static final Logger LOG = LoggerFactory.getLogger(ScsiArray.class);
 
   private final ScsiDevice device;
@@ -45,6 +50,9 @@ public final class ScsiArray implements Closeable {
   private final LinkedBlockingQueue<Runnable> queue = new LinkedBlockingQueue<>();
   private final Thread thread;
   private volatile boolean closed;
+
+  /** Commands that were handed over and are not done. */
+  private final AtomicInteger underWay = new AtomicInteger();
 
   /**
    * Takes over {@code device}; both consumers are called on the array's thread.
@@ -65,7 +73,33 @@ public final class ScsiArray implements Closeable {
 
   /** Queues a command; its answer comes later. */
   public void execute(ArrayCommand command) {
-    queue.add(() -> answers.accept(perform(command)));
+    underWay.incrementAndGet();
+    queue.add(
+        () -> {
+          ArrayAnswer answer;
+          try {
+            answer = perform(command);
+          } finally {
+            underWay.decrementAndGet();
+          }
+          answers.accept(answer);
+        });
+  }
+
+  /**
+   * Waits until no command is under way.
+   *
+   * @return false if one still is after so long
+   */
+  public boolean quiesce(long millis) {
+    long end = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(millis);
+    while (underWay.get() > 0) {
+      if (System.nanoTime() - end >= 0) {
+        return false;
+      }
+      LockSupport.parkNanos(this, QUIET_NANOS);
+    }
+    return true;
   }
 
   /** A command under way is not waited for: its thread ends with the process. */
@@ -82,7 +116,7 @@ public final class ScsiArray implements Closeable {
       }
       device.close();
     } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
+      throw new IllegalStateException("nobody interrupts the array's thread", e);
     }
   }
 

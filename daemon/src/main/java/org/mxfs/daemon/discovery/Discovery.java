@@ -44,7 +44,13 @@ public final class Discovery implements Closeable {
   /** An answer to newcomers at most this often, however many there are. */
   private static final long ANSWER_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
 
-  private static final int NODES_MAX = 256;
+  /** One address announces one node of a volume; some more, for who changes its interfaces. */
+  private static final int PACKETS_PER_SECOND = 20;
+
+  private static final int ADDRESSES_MAX = 256;
+
+  /** Somebody else with our id is told of at most this often: he repeats it. */
+  private static final long COLLISION_NANOS = TimeUnit.SECONDS.toNanos(1);
 
   private static final Logger LOG = LoggerFactory.getLogger(Discovery.class);
 
@@ -74,7 +80,7 @@ public final class Discovery implements Closeable {
   }
 
   /** What was dropped, and why. */
-  public record Counters(long heard, long own, long foreign, long stale, long malformed) {}
+  public record Counters(long heard, long own, long foreign, long limited, long malformed) {}
 
   private final Settings settings;
   private final Listener listener;
@@ -82,18 +88,21 @@ public final class Discovery implements Closeable {
   private final Thread thread;
   private final @Nullable InetAddress group;
   private final @Nullable InetAddress broadcast;
-  private final Map<Integer, Long> incarnations = new HashMap<>();
+  private final Map<InetAddress, Integer> packets = new HashMap<>();
   private final Set<String> joined = new HashSet<>();
   private List<NetworkInterface> interfaces = List.of();
   private Set<InetAddress> own = Set.of();
   private final LongAdder heard = new LongAdder();
   private final LongAdder ownPackets = new LongAdder();
   private final LongAdder foreign = new LongAdder();
-  private final LongAdder stale = new LongAdder();
+  private final LongAdder limited = new LongAdder();
   private final LongAdder malformed = new LongAdder();
   private volatile ReservationKey key;
   private volatile boolean closed;
   private boolean sendFailed;
+  private long packetsSince = System.nanoTime();
+  private long lookedAgainAt = System.nanoTime() - TimeUnit.SECONDS.toNanos(1);
+  private long collisionAt = System.nanoTime() - COLLISION_NANOS;
 
   /** Opens the socket; {@link #start} begins. */
   public Discovery(Settings settings, ReservationKey key, Listener listener) throws IOException {
@@ -129,7 +138,8 @@ public final class Discovery implements Closeable {
   }
 
   public Counters counters() {
-    return new Counters(heard.sum(), ownPackets.sum(), foreign.sum(), stale.sum(), malformed.sum());
+    return new Counters(
+        heard.sum(), ownPackets.sum(), foreign.sum(), limited.sum(), malformed.sum());
   }
 
   /** Ends the thread and closes the socket; nothing is heard after it returns. */
@@ -299,8 +309,8 @@ public final class Discovery implements Closeable {
       collision(announcement, packet.getAddress());
       return false;
     }
-    if (!isFresh(from)) {
-      stale.increment();
+    if (!isWithinLimit(packet.getAddress())) {
+      limited.increment();
       return false;
     }
     heard.increment();
@@ -311,7 +321,9 @@ public final class Discovery implements Closeable {
 
   /** An address may be newer than our last look. */
   private boolean isOwn(InetAddress address) {
-    if (!own.contains(address)) {
+    long now = System.nanoTime();
+    if (!own.contains(address) && now - lookedAgainAt > TimeUnit.SECONDS.toNanos(1)) {
+      lookedAgainAt = now; // anybody can make us want to look
       try {
         lookAtInterfaces();
       } catch (SocketException e) {
@@ -323,6 +335,11 @@ public final class Discovery implements Closeable {
 
   private void collision(Announcement announcement, InetAddress address) {
     foreign.increment();
+    long now = System.nanoTime();
+    if (now - collisionAt < COLLISION_NANOS) {
+      return;
+    }
+    collisionAt = now;
     listener.collision(
         "node id "
             + announcement.key().nodeName()
@@ -339,20 +356,18 @@ public final class Discovery implements Closeable {
   }
 
   /**
-   * An incarnation lower than one already heard is an old packet. 0 is a node before it registers.
+   * So many packets from one address in each second. Nothing that is said here is believed or kept:
+   * an old packet, or one that lies about its sender, takes nobody's place.
    */
-  private boolean isFresh(ReservationKey from) {
-    if (from.incarnation() == 0) {
-      return true;
+  private boolean isWithinLimit(InetAddress from) {
+    long now = System.nanoTime();
+    if (now - packetsSince > TimeUnit.SECONDS.toNanos(1)) {
+      packetsSince = now;
+      packets.clear();
     }
-    Long known = incarnations.get(from.nodeId());
-    if (known != null && from.incarnation() < known) {
-      return false;
+    if (packets.size() >= ADDRESSES_MAX && !packets.containsKey(from)) {
+      return true; // nobody must be kept out by many invented ones
     }
-    if (known == null && incarnations.size() >= NODES_MAX) {
-      return false;
-    }
-    incarnations.put(from.nodeId(), from.incarnation());
-    return true;
+    return packets.merge(from, 1, Integer::sum) <= PACKETS_PER_SECOND;
   }
 }

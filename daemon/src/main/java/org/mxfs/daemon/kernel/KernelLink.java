@@ -5,8 +5,13 @@ import java.io.Closeable;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.UUID;
+import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+import org.mxfs.bindings.linux.Errnos;
 import org.mxfs.bindings.mxfs.Mxfs;
 import org.mxfs.bindings.mxfs.MxfsAttribute;
 import org.mxfs.bindings.mxfs.MxfsCommand;
@@ -32,9 +37,9 @@ import org.slf4j.LoggerFactory;
 /**
  * The daemon's side of {@code linux/mxfs.h}: one socket, whose port speaks for one mount.
  *
- * <p>Events may be lost when the socket overflows. WANT is repeated by the kernel; ATTACHED and
- * DETACHED are not, so after a gap {@link Events#gap} tells, and the state is asked for anew with
- * {@link #stateAsEvent}.
+ * <p>Events may be lost when the socket overflows. After a gap {@link Events#gap} tells, and what
+ * was said is asked for anew with {@link #stateAsEvents}. What the kernel says right behind its
+ * answer to HELLO is kept until that answer was read.
  */
 public final class KernelLink implements Closeable {
   private static final Logger LOG = LoggerFactory.getLogger(KernelLink.class);
@@ -45,7 +50,8 @@ public final class KernelLink implements Closeable {
 
   /** What comes without having been asked for; called on the reader thread. */
   public interface Events {
-    void event(Event event);
+    /** False when there is no room for it now: it is lost. */
+    boolean event(Event event);
 
     /** Messages were lost. */
     void gap();
@@ -54,10 +60,20 @@ public final class KernelLink implements Closeable {
     void failed(IOException e);
   }
 
+  /** What the kernel may say before the mount's number is known here: far more than it does. */
+  private static final int EARLY_MAX = 64;
+
+  /** An ATTACH or DETACH that was not answered by its event yet. */
+  private record Asked(boolean attach, long epoch) {}
+
   private final Events events;
   private final GenericNetlink netlink;
   private final Family family;
+  private final ReentrantLock greeting = new ReentrantLock();
+  private final List<Message> early = new ArrayList<>();
   private volatile long mount = -1;
+  private volatile boolean greeted;
+  private volatile @Nullable Asked asked;
 
   /** Opens the socket and finds the family, which exists while the module is loaded. */
   public KernelLink(Events events) throws IOException {
@@ -71,6 +87,13 @@ public final class KernelLink implements Closeable {
     }
   }
 
+  /** On a family that stands for the module's, in tests. */
+  KernelLink(Events events, Family family) throws IOException {
+    this.events = events;
+    this.family = family;
+    netlink = GenericNetlink.open(OPTIONS, new Incoming());
+  }
+
   /** Says HELLO for the volume; from now on this port speaks for its mount. */
   public Hello hello(UUID uuid) throws IOException {
     Message reply =
@@ -78,12 +101,83 @@ public final class KernelLink implements Closeable {
             family,
             MxfsCommand.MXFS_CMD_HELLO,
             Attributes.builder().bytes(MxfsAttribute.MXFS_A_UUID, Uuids.bytes(uuid)).build());
-    Hello hello = Hello.of(reply.attributes());
+    return greeted(Hello.of(reply.attributes()), uuid);
+  }
+
+  /** Who the answer to HELLO says we are; now what came behind it can be told. */
+  Hello greeted(Hello hello, UUID uuid) throws ContractException {
     if (!hello.uuid().equals(uuid)) {
       throw new ContractException("HELLO was answered for another volume");
     }
-    mount = hello.mount();
+    asked =
+        switch (hello.predecessor().kernel()) {
+          case ATTACHING -> new Asked(true, hello.predecessor().epoch());
+          case DETACHING -> new Asked(false, hello.predecessor().epoch());
+          case DETACHED, ATTACHED, DEAD -> null;
+        };
+    greeting.lock();
+    try {
+      mount = hello.mount();
+      early.forEach(this::take);
+      early.clear();
+      greeted = true;
+    } finally {
+      greeting.unlock();
+    }
     return hello;
+  }
+
+  /** A message that answers no request; on the reader thread, or on HELLO's for the early ones. */
+  void incoming(Message message) {
+    if (!greeted) {
+      greeting.lock();
+      try {
+        if (!greeted) {
+          if (early.size() < EARLY_MAX) {
+            early.add(message);
+          } else {
+            events.gap();
+          }
+          return;
+        }
+      } finally {
+        greeting.unlock();
+      }
+    }
+    take(message);
+  }
+
+  private void take(Message message) {
+    try {
+      if (message.family() != family.id()
+          || message.attributes().u32(MxfsAttribute.MXFS_A_MOUNT) != mount) {
+        throw new ContractException("not for this mount: " + message);
+      }
+      Event event = decode(message);
+      Asked open = asked;
+      boolean answered =
+          switch (event) {
+            case Event.Attached attached -> new Asked(true, attached.epoch()).equals(open);
+            case Event.Detached detached -> new Asked(false, detached.epoch()).equals(open);
+            default -> false;
+          };
+      // Before it is told: who is told may answer with the next command.
+      if (answered) {
+        asked = null;
+      }
+      if (!events.event(event)) {
+        if (answered) {
+          asked = open;
+        }
+        events.gap();
+      }
+    } catch (MalformedMessageException | ContractException e) {
+      refused(e);
+    }
+  }
+
+  private static void refused(IOException e) {
+    LOG.error("message of the kernel refused: {}", e.getMessage());
   }
 
   public void key(ReservationKey key) throws IOException {
@@ -96,15 +190,18 @@ public final class KernelLink implements Closeable {
 
   /** A refusal of the kernel comes back as the event that would have ended the command. */
   public void attach(long epoch) throws IOException {
+    asked = new Asked(true, epoch);
     try {
       request(MxfsCommand.MXFS_CMD_ATTACH, a -> a.u64(MxfsAttribute.MXFS_A_EPOCH, epoch));
     } catch (NetlinkErrorException e) {
-      events.event(new Event.Attached(epoch, e.errno(), 0, refusal(e)));
+      asked = null;
+      tell(new Event.Attached(epoch, e.errno(), 0, refusal(e)));
     }
   }
 
   /** See {@link #attach}. */
   public void detach(long epoch, long quantumMillis) throws IOException {
+    asked = new Asked(false, epoch);
     try {
       request(
           MxfsCommand.MXFS_CMD_DETACH,
@@ -112,7 +209,14 @@ public final class KernelLink implements Closeable {
               a.u64(MxfsAttribute.MXFS_A_EPOCH, epoch)
                   .u32(MxfsAttribute.MXFS_A_QUANTUM_MS, quantumMillis));
     } catch (NetlinkErrorException e) {
-      events.event(new Event.Detached(epoch, e.errno(), 0, refusal(e)));
+      asked = null;
+      tell(new Event.Detached(epoch, e.errno(), 0, refusal(e)));
+    }
+  }
+
+  private void tell(Event event) throws IOException {
+    if (!events.event(event)) {
+      throw new IOException("no room to tell " + event);
     }
   }
 
@@ -150,20 +254,62 @@ public final class KernelLink implements Closeable {
     request(MxfsCommand.MXFS_CMD_LEFT, a -> a.u32(MxfsAttribute.MXFS_A_ERRNO, errno.number()));
   }
 
-  /** What the kernel says now, after messages were lost: {@code enum mxfs_state} and the epoch. */
-  public Event stateAsEvent() throws IOException {
+  /**
+   * What the kernel says now, after messages were lost, as the events that may have been among
+   * them.
+   */
+  public List<Event> stateAsEvents() throws IOException {
     Message reply =
         netlink.requestOne(
             family,
             MxfsCommand.MXFS_CMD_STATUS,
             Attributes.builder().u32(MxfsAttribute.MXFS_A_MOUNT, mount).build());
-    Attributes a = reply.attributes();
-    long epoch = a.u64(MxfsAttribute.MXFS_A_EPOCH);
-    return switch (Hello.kernelState(a.u32(MxfsAttribute.MXFS_A_STATE))) {
-      case ATTACHED -> new Event.Attached(epoch, 0, 0, "");
-      case DETACHED -> new Event.Detached(epoch, 0, 0, "");
-      case ATTACHING, DETACHING, DEAD -> new Event.Tick();
-    };
+    Asked open = asked;
+    List<Event> told =
+        open == null
+            ? stateAsEvents(reply.attributes(), false, -1)
+            : stateAsEvents(reply.attributes(), open.attach(), open.epoch());
+    if (told.stream().anyMatch(e -> e instanceof Event.Attached || e instanceof Event.Detached)) {
+      asked = null;
+    }
+    LOG.info("after lost messages the kernel says {}", told);
+    return told;
+  }
+
+  /**
+   * The same from the kernel's answer.
+   *
+   * @param attach what was asked for last and is not answered: ATTACH, else DETACH
+   * @param askedEpoch its epoch; negative when nothing is open
+   */
+  static List<Event> stateAsEvents(Attributes a, boolean attach, long askedEpoch)
+      throws MalformedMessageException, ContractException {
+    KernelState state = Hello.kernelState(a.u32(MxfsAttribute.MXFS_A_STATE));
+    List<Event> told = new ArrayList<>();
+    if (askedEpoch >= 0) {
+      switch (state) {
+        case ATTACHED ->
+            told.add(
+                attach
+                    ? new Event.Attached(askedEpoch, 0, 0, "")
+                    : new Event.Detached(askedEpoch, Errnos.EBUSY, 0, "the reason was lost"));
+        case DETACHED ->
+            told.add(
+                attach
+                    ? new Event.Attached(askedEpoch, Errnos.EIO, 0, "the reason was lost")
+                    : new Event.Detached(askedEpoch, 0, 0, ""));
+        case ATTACHING, DETACHING, DEAD -> {} // its event is still to come, or nothing is
+      }
+    }
+    long flags = a.u32(MxfsAttribute.MXFS_A_FLAGS);
+    if ((flags & MxfsFlag.MXFS_FLAG_WANT) != 0) {
+      told.add(new Event.Want());
+    }
+    // No command is accepted any more: what is detached stays so.
+    if ((flags & MxfsFlag.MXFS_FLAG_LEAVING) != 0 && state == KernelState.DETACHED) {
+      told.add(new Event.Leave());
+    }
+    return told;
   }
 
   private void request(int command, Consumer<Attributes.Builder> fill) throws IOException {
@@ -244,15 +390,7 @@ public final class KernelLink implements Closeable {
   private final class Incoming implements Listener {
     @Override
     public void message(Message message) {
-      try {
-        if (message.family() != family.id()
-            || message.attributes().u32(MxfsAttribute.MXFS_A_MOUNT) != mount) {
-          throw new ContractException("not for this mount: " + message);
-        }
-        events.event(decode(message));
-      } catch (MalformedMessageException | ContractException e) {
-        refused(e);
-      }
+      incoming(message);
     }
 
     @Override
@@ -264,10 +402,6 @@ public final class KernelLink implements Closeable {
     @Override
     public void malformed(MalformedMessageException e) {
       refused(e);
-    }
-
-    private static void refused(IOException e) {
-      LOG.error("message of the kernel refused: {}", e.getMessage());
     }
 
     @Override

@@ -41,7 +41,7 @@ final class LineLogger extends AbstractLogger {
         text = text + "\n" + trace;
       }
     }
-    log.write(level, text);
+    log.write(name, level, String.valueOf(pattern), text);
   }
 
   @Override

@@ -10,12 +10,11 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Collections;
 import java.util.List;
-import java.util.concurrent.LinkedBlockingQueue;
-import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 import org.mxfs.bindings.ErrnoException;
 import org.mxfs.daemon.array.BlockDevice;
+import org.mxfs.daemon.array.DeviceNode;
 import org.mxfs.daemon.array.ScsiArray;
 import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayAnswer;
@@ -23,7 +22,6 @@ import org.mxfs.daemon.core.ArrayCommand;
 import org.mxfs.daemon.core.Errno;
 import org.mxfs.daemon.core.Event;
 import org.mxfs.daemon.core.OwnershipSettings;
-import org.mxfs.daemon.core.PeerMessage;
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.core.ownership.Ownership;
 import org.mxfs.daemon.discovery.Discovery;
@@ -32,8 +30,7 @@ import org.mxfs.daemon.kernel.KernelLink;
 import org.mxfs.daemon.log.DaemonLog;
 import org.mxfs.daemon.log.SystemLog;
 import org.mxfs.daemon.peer.Peers;
-import org.mxfs.scsi.DevicePaths;
-import org.mxfs.scsi.ScsiDevice;
+import org.mxfs.netlink.OutcomeUnknownException;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.slf4j.event.Level;
@@ -49,23 +46,28 @@ import org.slf4j.event.Level;
 final class Daemon {
   private static final Logger LOG = LoggerFactory.getLogger(Daemon.class);
 
+  private static final Logger NOTES = LoggerFactory.getLogger("org.mxfs.daemon.core");
+
+  /** The kernel waits 10 s for LEFT, and the policy has taken up to 4.5 s of them. */
+  private static final long QUIET_MILLIS = 3_000;
+
   private final Arguments.Run arguments;
   private final Paths paths;
-  private final long startNanos;
-  private final LinkedBlockingQueue<Event> queue = new LinkedBlockingQueue<>();
+  private final BootClock clock;
+  private final Mailbox mailbox = new Mailbox();
+  private final HeardLimit heardLimit = new HeardLimit();
   private volatile @Nullable IOException kernelFailure;
   private volatile boolean gap;
 
-  private @Nullable KernelLink kernel;
   private @Nullable Discovery discovery;
   private @Nullable Peers peers;
   private @Nullable ScsiArray array;
   private @Nullable Incarnations incarnations;
 
-  Daemon(Arguments.Run arguments, Paths paths, long startNanos) {
+  Daemon(Arguments.Run arguments, Paths paths) throws IOException {
     this.arguments = arguments;
     this.paths = paths;
-    this.startNanos = startNanos;
+    this.clock = new BootClock();
   }
 
   /** Runs until the volume is unmounted, the mount fails, or this node is shut out. */
@@ -83,17 +85,16 @@ final class Daemon {
     outliveSignals(volume);
 
     KernelLink link = new KernelLink(new KernelEvents());
-    kernel = link;
-    try {
-      Hello hello = link.hello(arguments.uuid());
-      if (hello.debug()) {
-        setLevel(Level.DEBUG);
-      }
-      LOG.debug("hello: {} after ms={}", hello, sinceStart());
-      return serve(link, hello, volume);
-    } finally {
-      close();
+    Hello hello = link.hello(arguments.uuid());
+    if (hello.debug()) {
+      setLevel(Level.DEBUG);
     }
+    LOG.debug("hello: {} after ms={}", hello, sinceStart());
+    int status = serve(link, hello, volume);
+    // Nothing is closed, halt() follows: the kernel takes this daemon for dead when its netlink
+    // port is
+    // gone, and that must not be before the last of its threads is.
+    return status;
   }
 
   private int serve(KernelLink link, Hello hello, String volume) throws IOException {
@@ -101,14 +102,7 @@ final class Daemon {
     BlockDevice block;
     try {
       node = NodeIdentity.load(paths.nodeUuid());
-      block =
-          BlockDevice.find(
-              paths.sys(),
-              paths.dev(),
-              DevicePaths::number,
-              Path.of(hello.device()),
-              hello.major(),
-              hello.minor());
+      block = BlockDevice.find(paths.sys(), hello.major(), hello.minor());
       startNetwork(hello, node);
     } catch (IOException e) {
       return refuse(link, Errno.EIO, String.valueOf(e.getMessage()));
@@ -127,21 +121,28 @@ final class Daemon {
                 volume,
                 hello.device()));
 
-    ScsiArray commands = openArray(block);
-    array = commands;
-    if (commands != null) {
-      String unfit = unfit(block, commands);
-      if (unfit != null) {
-        return refuse(link, Errno.EOPNOTSUPP, unfit);
+    ScsiArray commands;
+    try {
+      commands = openArray(block);
+    } catch (IOException e) {
+      if (hello.predecessor().ready()) {
+        throw e; // another daemon tries again
       }
+      return refuse(link, Errno.EIO, String.valueOf(e.getMessage()));
+    }
+    array = commands;
+    String unfit = unfit(block, commands);
+    if (unfit != null) {
+      return refuse(link, Errno.EOPNOTSUPP, unfit);
+    }
+    if (commands != null) {
       commands.start();
-    } else if (!block.scsiBelow().isEmpty()) {
-      return refuse(link, Errno.EOPNOTSUPP, overScsi(block));
     }
     Warmup.run();
     LOG.debug("edges up after ms={}", sinceStart());
-    step(link, machine, new Event.Start(hello.predecessor()));
-    loop(link, machine);
+    Loop loop = new Loop(machine, mailbox, this::now, new Performer(link, machine));
+    loop.step(new Event.Start(hello.predecessor()));
+    loop.run();
     return 0;
   }
 
@@ -153,43 +154,43 @@ final class Daemon {
 
   // ---- the loop ----
 
-  private void loop(KernelLink link, Ownership machine) throws IOException {
-    while (!machine.isGone()) {
-      Event event = next(machine);
-      if (kernelFailure != null) {
-        throw new IOException("the netlink socket failed: " + kernelFailure.getMessage());
-      }
-      if (gap) {
-        gap = false;
-        queue.add(link.stateAsEvent());
-      }
-      step(link, machine, event);
-    }
-  }
+  private final class Performer implements Loop.Surroundings {
+    private final KernelLink link;
+    private final Ownership machine;
 
-  private Event next(Ownership machine) {
-    long deadline = machine.deadline();
-    try {
-      if (deadline == Long.MAX_VALUE) {
-        return queue.take();
-      }
-      Event event = queue.poll(Math.max(0, deadline - now()), TimeUnit.MILLISECONDS);
-      return event == null ? new Event.Tick() : event;
-    } catch (InterruptedException e) {
-      throw new IllegalStateException("nobody interrupts the loop", e);
+    Performer(KernelLink link, Ownership machine) {
+      this.link = link;
+      this.machine = machine;
     }
-  }
 
-  private void step(KernelLink link, Ownership machine, Event event) throws IOException {
-    if (LOG.isDebugEnabled() && !(event instanceof Event.Tick)) {
-      LOG.debug("event {}", event);
+    @Override
+    public List<Event> look() throws IOException {
+      IOException failure = kernelFailure;
+      if (failure != null) {
+        throw new IOException("the netlink socket failed: " + failure.getMessage(), failure);
+      }
+      if (!gap) {
+        return List.of();
+      }
+      gap = false;
+      try {
+        return link.stateAsEvents();
+      } catch (OutcomeUnknownException e) {
+        LOG.warn("asking the kernel for its state: {}; again", e.getMessage());
+        gap = true;
+        mailbox.wake();
+        return List.of();
+      }
     }
-    List<Action> actions = machine.step(event, now());
-    if (peers != null && !machine.key().isNone()) {
-      peers.setSelf(machine.key(), machine.epoch());
-    }
-    for (Action action : actions) {
-      perform(link, action);
+
+    @Override
+    public void perform(List<Action> actions, long now) throws IOException {
+      if (peers != null && !machine.key().isNone()) {
+        peers.setSelf(machine.key(), machine.epoch());
+      }
+      for (Action action : actions) {
+        Daemon.this.perform(link, action);
+      }
     }
   }
 
@@ -215,10 +216,19 @@ final class Daemon {
       case Action.Ready ready -> {
         link.ready(ready.role(), ready.clustered());
         LOG.debug("READY told after ms={}", sinceStart());
+        Thread.ofPlatform()
+            .daemon()
+            .name("housekeeping")
+            .start(() -> Housekeeping.run(paths.logDirectory()));
       }
-      case Action.Fail fail -> link.fail(fail.errno(), fail.message());
+      case Action.Fail fail -> {
+        if (peers != null) {
+          peers.close(); // the kernel kills this process as soon as it knows
+        }
+        link.fail(fail.errno(), fail.message());
+      }
       case Action.Fenced fenced -> link.fenced(fenced.message());
-      case Action.Left left -> link.left(left.errno());
+      case Action.Left left -> leave(link, left.errno());
       case Action.Send send -> {
         if (LOG.isDebugEnabled()) {
           LOG.debug("to {}: {}", ReservationKey.nodeName(send.nodeId()), send.message());
@@ -241,7 +251,7 @@ final class Daemon {
     if (array != null) {
       array.execute(command);
     } else {
-      queue.add(new Event.Answered(new ArrayAnswer.Unsupported("not a SCSI disk")));
+      mailbox.fromArray(new Event.Answered(new ArrayAnswer.Unsupported("not a SCSI disk")));
     }
   }
 
@@ -250,14 +260,15 @@ final class Daemon {
     switch (note.level()) {
       case DEBUG -> LOG.debug("{}", text);
       case INFO -> LOG.info("{}", text);
-      case WARN -> LOG.warn("{}", text);
+      case WARN ->
+          NOTES.warn("{}", text); // what peers say among it, so no more of a kind than fits
       case ERROR -> LOG.error("{}", text);
     }
   }
 
   /** Milliseconds since the program began. */
   private long now() {
-    return (System.nanoTime() - startNanos) / 1_000_000;
+    return clock.millis();
   }
 
   private long sinceStart() {
@@ -291,7 +302,8 @@ final class Daemon {
     ReservationKey nobody = ReservationKey.of(node.nodeId(), 0);
     String host = hostName();
     InetAddress bind = hello.iface() == null ? null : addressOf(hello.iface());
-    Peers connections = new Peers(hello.uuid(), host, nobody, bind, hello.port(), new PeerEvents());
+    Peers connections =
+        new Peers(hello.uuid(), host, nobody, bind, hello.port(), mailbox::fromPeer);
     peers = connections;
     connections.start();
     String group = hello.multicast();
@@ -342,59 +354,100 @@ final class Daemon {
   private @Nullable ScsiArray openArray(BlockDevice block) throws IOException {
     try {
       return new ScsiArray(
-          ScsiDevice.open(block.node()),
-          answer -> queue.add(new Event.Answered(answer)),
-          name -> queue.add(new Event.UnitAttention(name)));
+          DeviceNode.open(paths.dev(), block),
+          answer -> mailbox.fromArray(new Event.Answered(guarded(block, answer))),
+          name -> mailbox.fromArray(new Event.UnitAttention(name)));
     } catch (ErrnoException e) {
       if (ScsiArray.takesNoScsi(e.errno())) {
-        LOG.debug("{} takes no SCSI commands: {}", block.node(), e.getMessage());
+        LOG.debug("{} takes no SCSI commands: {}", block, e.getMessage());
         return null;
       }
       throw e;
     }
   }
 
-  /** Why a device with SCSI behind it cannot be used, or null. */
-  private static @Nullable String unfit(BlockDevice block, ScsiArray commands) {
+  /** A target that says "no reservations" only now is broken, not this node's alone. */
+  private static ArrayAnswer guarded(BlockDevice block, ArrayAnswer answer) {
+    return answer instanceof ArrayAnswer.Unsupported && block.network().isPresent()
+        ? new ArrayAnswer.Unclear(unguarded(block, block.network().get()))
+        : answer;
+  }
+
+  /**
+   * Why the device cannot be used, or null; {@code commands} is null for one that takes no SCSI.
+   */
+  private static @Nullable String unfit(BlockDevice block, @Nullable ScsiArray commands) {
     if (!block.scsiBelow().isEmpty()) {
-      return overScsi(block);
+      return block
+          + " lies over SCSI disks "
+          + block.scsiBelow()
+          + ": this version speaks to a path itself, not through device-mapper or md; mount the"
+          + " disk";
     }
-    if (block.partition()
-        && commands.perform(new ArrayCommand.ReportCapabilities())
-            instanceof ArrayAnswer.Supported) {
-      return block.node()
-          + " is a partition: reservations are of the whole disk, so mxfs needs the whole disk";
+    if (commands == null) {
+      return block.network().map(network -> unguarded(block, network)).orElse(null);
     }
-    return null;
+    if (!block.partition() && block.network().isEmpty()) {
+      return null; // the core asks soon enough
+    }
+    return switch (commands.perform(new ArrayCommand.ReportCapabilities())) {
+      case ArrayAnswer.Supported _ ->
+          block.partition()
+              ? block
+                  + " is a partition, and its disk has SCSI persistent reservations, which are of"
+                  + " the whole disk: nodes share whole disks. Give mkfs.xfs and mount the disk"
+                  + " itself"
+              : null;
+      case ArrayAnswer.Unsupported _ ->
+          block.network().map(network -> unguarded(block, network)).orElse(null);
+      default -> null;
+    };
   }
 
-  private static String overScsi(BlockDevice block) {
-    return block.node()
-        + " lies over SCSI disks "
-        + block.scsiBelow()
-        + ": this version speaks to a path itself, not through device-mapper or md; mount the disk";
+  /**
+   * Elsewhere a device without reservations is taken for this node's alone when nobody else
+   * announces it; where it comes over a network of storage, silence on ours is no proof.
+   */
+  private static String unguarded(BlockDevice block, String network) {
+    return block
+        + " comes by "
+        + network
+        + ", where other machines can reach it, too, and has no SCSI persistent reservations:"
+        + " nothing would keep two of them from mounting it at once. Turn reservations on at the"
+        + " target";
   }
 
-  private void close() {
+  /**
+   * The last duty: LEFT says that nothing of this daemon reaches the array any more, so it is said
+   * only when no command is under way; else the process ends without a word, which the kernel waits
+   * for.
+   */
+  private void leave(KernelLink link, Errno errno) throws IOException {
+    if (array != null && !array.quiesce(QUIET_MILLIS)) {
+      throw new IOException("a command to the array does not end: leaving without saying so");
+    }
+    summary();
+    if (peers != null) {
+      peers.close(); // what was to be sent, above all LEAVE
+    }
+    link.left(errno);
+  }
+
+  private void summary() {
     if (discovery != null) {
       Discovery.Counters c = discovery.counters();
       LOG.info(
-          "discovery: heard={} own={} foreign={} stale={} malformed={}",
+          "discovery: heard={} own={} foreign={} limited={} malformed={} dropped={}",
           c.heard(),
           c.own(),
           c.foreign(),
-          c.stale(),
-          c.malformed());
-      discovery.close();
+          c.limited(),
+          c.malformed(),
+          mailbox.dropped());
     }
     if (peers != null) {
-      peers.close();
-    }
-    if (array != null) {
-      array.close();
-    }
-    if (kernel != null) {
-      kernel.close();
+      Peers.Counters c = peers.counters();
+      LOG.info("peers: malformed={} slow={} refused={}", c.malformed(), c.slow(), c.refused());
     }
   }
 
@@ -432,20 +485,20 @@ final class Daemon {
 
   private final class KernelEvents implements KernelLink.Events {
     @Override
-    public void event(Event event) {
-      queue.add(event);
+    public boolean event(Event event) {
+      return mailbox.fromKernel(event);
     }
 
     @Override
     public void gap() {
       gap = true;
-      queue.add(new Event.Tick());
+      mailbox.wake();
     }
 
     @Override
     public void failed(IOException e) {
       kernelFailure = e;
-      queue.add(new Event.Tick());
+      mailbox.wake();
     }
   }
 
@@ -455,29 +508,14 @@ final class Daemon {
       if (peers != null) {
         peers.heard(key, tcp, host);
       }
-      queue.add(new Event.Heard(key, host));
+      if (heardLimit.admit(key, System.nanoTime())) {
+        mailbox.fromDiscovery(new Event.Heard(key, host));
+      }
     }
 
     @Override
     public void collision(String text) {
-      queue.add(new Event.Collision(text));
-    }
-  }
-
-  private final class PeerEvents implements Peers.Listener {
-    @Override
-    public void up(ReservationKey key, long epoch) {
-      queue.add(new Event.PeerUp(key, epoch));
-    }
-
-    @Override
-    public void down(int nodeId) {
-      queue.add(new Event.PeerDown(nodeId));
-    }
-
-    @Override
-    public void received(ReservationKey from, long epoch, PeerMessage message) {
-      queue.add(new Event.Received(from, epoch, message));
+      mailbox.fromDiscovery(new Event.Collision(text));
     }
   }
 }

@@ -14,7 +14,6 @@ public final class Main {
 
   /** See {@link Arguments#USAGE}. */
   public static void main(String[] words) {
-    long start = System.nanoTime();
     int status =
         switch (Arguments.parse(List.of(words))) {
           case Arguments.Help _ -> {
@@ -30,16 +29,17 @@ public final class Main {
             yield 2;
           }
           case Arguments.Train _ -> train();
-          case Arguments.Run run -> run(run, start);
+          case Arguments.Run run -> run(run);
         };
     System.out.flush();
     System.err.flush();
     Runtime.getRuntime().halt(status);
   }
 
-  private static int run(Arguments.Run run, long start) {
+  private static int run(Arguments.Run run) {
+    FailStop.install();
     try {
-      return new Daemon(run, Paths.SYSTEM, start).run();
+      return new Daemon(run, Paths.SYSTEM).run();
     } catch (IOException | RuntimeException e) {
       Logger log = LoggerFactory.getLogger(Main.class);
       log.error("the daemon ends: {}", e.getMessage() == null ? e.toString() : e.getMessage());

@@ -14,11 +14,17 @@ import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import org.mxfs.daemon.array.ScsiArray;
+import org.mxfs.daemon.core.Action;
+import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.ArrayCommand;
+import org.mxfs.daemon.core.Event;
 import org.mxfs.daemon.core.Fnv1a;
+import org.mxfs.daemon.core.OwnershipSettings;
 import org.mxfs.daemon.core.PeerMessage;
+import org.mxfs.daemon.core.Predecessor;
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.core.Waiter;
+import org.mxfs.daemon.core.ownership.Ownership;
 import org.mxfs.daemon.discovery.Discovery;
 import org.mxfs.daemon.kernel.KernelLink;
 import org.mxfs.daemon.log.DaemonLog;
@@ -52,6 +58,8 @@ final class Training {
       netlink();
       scsi();
       network();
+      loop();
+      Housekeeping.run(directory);
       NodeIdentity.load(directory.resolve("node.uuid"));
       Incarnations incarnations = new Incarnations(directory, "volume");
       incarnations.remember(incarnations.next(1));
@@ -102,6 +110,7 @@ final class Training {
               new ArrayCommand.Unregister(key, false))) {
         array.perform(command);
       }
+      array.quiesce(0);
     }
   }
 
@@ -179,17 +188,51 @@ final class Training {
 
   private record Collector(BlockingQueue<Object> heard) implements Peers.Listener {
     @Override
-    public void up(ReservationKey key, long epoch) {
-      heard.add(key);
+    public void peer(long generation, Event event, Runnable done) {
+      if (!(event instanceof Event.PeerDown)) {
+        heard.add(event);
+      }
+      done.run();
     }
+  }
 
-    @Override
-    public void down(int nodeId) {}
+  /** The policy thread and its mailbox, with a machine whose first command ends it. */
+  private static void loop() throws IOException {
+    Mailbox mailbox = new Mailbox();
+    BootClock clock = new BootClock();
+    Ownership machine =
+        new Ownership(new OwnershipSettings(1, 1, 1, 20_000, 100, "training", "training"));
+    ReservationKey peer = ReservationKey.of(2, 2);
+    mailbox.fromPeer(1, new Event.PeerUp(peer, 0), () -> {});
+    mailbox.fromPeer(1, new Event.Received(peer, 0, new PeerMessage.OwnRequest(1)), () -> {});
+    mailbox.fromPeer(1, new Event.PeerDown(2), () -> {});
+    mailbox.fromArray(new Event.UnitAttention("training"));
+    mailbox.fromKernel(new Event.Leave());
+    new HeardLimit().admit(peer, System.nanoTime());
+    mailbox.fromDiscovery(new Event.Heard(peer, "two"));
+    Loop loop =
+        new Loop(
+            machine,
+            mailbox,
+            clock::millis,
+            new Loop.Surroundings() {
+              @Override
+              public List<Event> look() {
+                return List.of();
+              }
 
-    @Override
-    public void received(ReservationKey from, long epoch, PeerMessage message) {
-      heard.add(message);
-    }
+              @Override
+              public void perform(List<Action> actions, long now) {
+                for (Action action : actions) {
+                  if (action instanceof Action.Array) {
+                    mailbox.fromArray(new Event.Answered(new ArrayAnswer.Unsupported("none")));
+                  }
+                }
+                clock.toBootNanos(now);
+              }
+            });
+    loop.step(new Event.Start(Predecessor.NOBODY));
+    loop.run();
   }
 
   private record Ignore() implements Discovery.Listener {

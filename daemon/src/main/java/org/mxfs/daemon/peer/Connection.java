@@ -1,29 +1,54 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.mxfs.daemon.peer;
 
-import java.io.DataInputStream;
 import java.io.EOFException;
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.OutputStream;
+import java.net.InetAddress;
 import java.net.Socket;
+import java.net.SocketTimeoutException;
+import java.util.Arrays;
 import java.util.concurrent.ArrayBlockingQueue;
+import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
+import org.mxfs.daemon.core.Event;
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.wire.FrameLayout;
 import org.mxfs.daemon.wire.MalformedException;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** One TCP connection: the caller's thread reads, another one writes. */
+/**
+ * One TCP connection: the caller's thread reads, another one writes once the peer has said who it
+ * is.
+ *
+ * <p>The peer may be anybody, so all that it can ask for is bounded: the time for its handshake and
+ * for each frame, how many of its messages may wait for the policy thread ({@link #CREDITS}: with
+ * none left its socket is not read), how many frames a second are read at all, and how much may
+ * wait to be sent to it.
+ */
 final class Connection {
   static final int PING_MILLIS = 1_000;
 
   /** Longer than a few lost pings and a slow machine's hiccup; shorter than a user's patience. */
   static final int SILENCE_MILLIS = 5_000;
 
-  private static final int QUEUE_MAX = 1_024;
-  private static final int FINISH_MILLIS = 500;
+  /** From the connection to the end of the peer's HELLO. */
+  static final int HANDSHAKE_MILLIS = 2_000;
+
+  /** Messages that may wait for the policy thread. */
+  static final int CREDITS = 8;
+
+  /** Many times what a node has to say that changes owner as often as it can. */
+  static final int FRAMES_PER_SECOND = 200;
+
+  private static final int QUEUE_MAX = 256;
+
+  /** A peer that was heard so lately is not replaced by who claims its id from elsewhere. */
+  private static final long ALIVE_NANOS = TimeUnit.MILLISECONDS.toNanos(2 * PING_MILLIS + 500);
 
   private static final Logger LOG = LoggerFactory.getLogger(Connection.class);
 
@@ -32,20 +57,29 @@ final class Connection {
 
   private final Peers peers;
   private final Socket socket;
-  private final DataInputStream in;
+  private final InetAddress address;
+  private final InputStream in;
   private final OutputStream out;
   private final ArrayBlockingQueue<byte[]> queue = new ArrayBlockingQueue<>(QUEUE_MAX);
+  private final Semaphore credits = new Semaphore(CREDITS);
   private final Thread writer;
+  private final long openedAt = System.nanoTime();
+  private volatile long heardAt = openedAt;
+
+  /** When the next frame may be read; runs ahead of the clock by a second's worth at most. */
+  private long pace = openedAt - TimeUnit.SECONDS.toNanos(1);
+
+  /** Given by {@link Peers} at the end of the handshake; larger than those of earlier ones. */
+  private long generation;
 
   Connection(Peers peers, Socket socket) throws IOException {
     this.peers = peers;
     this.socket = socket;
+    address = socket.getInetAddress();
     socket.setTcpNoDelay(true);
-    // Own pings and this deadline notice a dead peer; TCP keep-alive would take hours.
-    socket.setSoTimeout(SILENCE_MILLIS);
-    in = new DataInputStream(socket.getInputStream());
+    in = socket.getInputStream();
     out = socket.getOutputStream();
-    writer = Thread.ofVirtual().name("peer-write").unstarted(this::write);
+    writer = Thread.ofPlatform().daemon().name("peer-write").unstarted(this::write);
   }
 
   @Override
@@ -53,14 +87,31 @@ final class Connection {
     return String.valueOf(socket.getRemoteSocketAddress());
   }
 
-  /** Reads until the connection ends. */
-  void run(int expected) {
+  InetAddress address() {
+    return address;
+  }
+
+  boolean isAlive() {
+    return System.nanoTime() - heardAt < ALIVE_NANOS;
+  }
+
+  void setGeneration(long generation) {
+    this.generation = generation;
+  }
+
+  /**
+   * Reads until the connection ends.
+   *
+   * @param expected the node that was dialled, or 0
+   * @return why it ended
+   */
+  String run(int expected) {
     int peer = 0;
     String why = "closed";
     try {
-      send(new Frame.Body.Hello(peers.host));
-      writer.start();
-      Frame hello = read();
+      // Not by the writer, which a stranger does not get; so short a frame fits any socket buffer.
+      out.write(frame(new Frame.Body.Hello(peers.host)));
+      Frame hello = read(openedAt + TimeUnit.MILLISECONDS.toNanos(HANDSHAKE_MILLIS));
       if (!(hello.body() instanceof Frame.Body.Hello greeting)) {
         throw new MalformedException("the first frame is not HELLO");
       }
@@ -71,60 +122,118 @@ final class Connection {
                 + " and reached "
                 + hello.key().nodeName());
       }
-      if (!peers.greeted(this, hello)) {
-        return;
+      if (!peers.greeted(this, hello, expected != 0)) {
+        return "refused";
       }
       peer = hello.key().nodeId();
+      writer.start();
+      tell(new Event.PeerUp(hello.key(), hello.epoch()));
       LOG.info("connected to node {} ({}) at {}", hello.key().nodeName(), greeting.host(), this);
-      ReservationKey known = hello.key();
-      while (true) {
-        Frame frame = read();
-        if (frame.key().nodeId() != peer) {
-          throw new MalformedException("the node id changed to " + frame.key().nodeName());
-        }
-        if (!frame.key().equals(known)) {
-          known = frame.key();
-          peers.keyChanged(frame);
-        }
-        switch (frame.body()) {
-          case Frame.Body.Ownership ownership -> peers.received(frame, ownership.message());
-          case Frame.Body.Ping _, Frame.Body.Hello _ -> {}
-        }
-      }
+      serve(hello.key());
     } catch (MalformedException e) {
       peers.countMalformed();
       why = "refused: " + e.getMessage();
-      LOG.warn("connection with {} closed: {}", this, e.getMessage());
+      LOG.warn("connection with {} closed: {}", address, e.getMessage());
     } catch (EOFException e) {
       why = "closed by the peer";
+    } catch (SocketTimeoutException e) {
+      why = String.valueOf(e.getMessage());
+      if (peer == 0) {
+        peers.countSlow();
+      }
     } catch (IOException e) {
       why = String.valueOf(e.getMessage());
     } finally {
       abort();
       peers.ended(this, peer);
       if (peer != 0) {
+        peers.listener.peer(generation, new Event.PeerDown(peer), () -> {});
         LOG.info("connection to node {} ended: {}", ReservationKey.nodeName(peer), why);
+      }
+    }
+    return why;
+  }
+
+  private void serve(ReservationKey first) throws IOException, MalformedException {
+    ReservationKey known = first;
+    while (true) {
+      keepPace();
+      Frame frame = read(System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(SILENCE_MILLIS));
+      heardAt = System.nanoTime();
+      if (frame.key().nodeId() != first.nodeId()) {
+        throw new MalformedException("the node id changed to " + frame.key().nodeName());
+      }
+      if (!frame.key().equals(known)) {
+        known = frame.key();
+        tell(new Event.PeerUp(known, frame.epoch()));
+      }
+      switch (frame.body()) {
+        case Frame.Body.Ownership ownership ->
+            tell(new Event.Received(frame.key(), frame.epoch(), ownership.message()));
+        case Frame.Body.Ping _, Frame.Body.Hello _ -> {}
       }
     }
   }
 
-  private Frame read() throws IOException, MalformedException {
-    byte[] header = new byte[FrameLayout.HEADER.size()];
-    in.readFully(header);
-    int length = Frame.checkedLength(header);
-    byte[] bytes = java.util.Arrays.copyOf(header, length);
-    in.readFully(bytes, header.length, length - header.length);
-    return Frame.decode(bytes, length, peers.volumeUuid);
+  /** Hands an event over, when the policy thread has dealt with enough of those before. */
+  private void tell(Event event) {
+    credits.acquireUninterruptibly();
+    peers.listener.peer(generation, event, credits::release);
   }
 
-  /** Queues a frame; a peer that does not take a thousand of them is cut off. */
+  /** A second's worth of frames at once, and then no more than that in each second. */
+  private void keepPace() {
+    long now = System.nanoTime();
+    pace = Math.max(pace, now - TimeUnit.SECONDS.toNanos(1));
+    pace += TimeUnit.SECONDS.toNanos(1) / FRAMES_PER_SECOND;
+    while (pace - now > 0) {
+      LockSupport.parkNanos(this, pace - now);
+      now = System.nanoTime();
+    }
+  }
+
+  private Frame read(long deadline) throws IOException, MalformedException {
+    byte[] header = new byte[FrameLayout.HEADER.size()];
+    readFully(header, 0, deadline);
+    int length = Frame.checkedLength(header);
+    byte[] bytes = Arrays.copyOf(header, length);
+    readFully(bytes, header.length, deadline);
+    try {
+      return Frame.decode(bytes, length, peers.volumeUuid);
+    } catch (RuntimeException e) {
+      // A stranger's bytes must not end the daemon, whatever was forgotten in reading them.
+      throw new MalformedException("unreadable: " + e);
+    }
+  }
+
+  /** A time limit of the socket's own is for each byte: one a second would hold us for ever. */
+  private void readFully(byte[] bytes, int from, long deadline) throws IOException {
+    int at = from;
+    while (at < bytes.length) {
+      long left = TimeUnit.NANOSECONDS.toMillis(deadline - System.nanoTime());
+      if (left <= 0) {
+        throw new SocketTimeoutException("silent, or too slow with a frame");
+      }
+      socket.setSoTimeout((int) left);
+      int read = in.read(bytes, at, bytes.length - at);
+      if (read < 0) {
+        throw new EOFException("closed by the peer");
+      }
+      at += read;
+    }
+  }
+
+  /** Queues a frame; a peer that does not take so many of them is cut off. */
   void send(Frame.Body body) {
-    Peers.Self self = peers.self();
-    byte[] bytes = Frame.encode(peers.volumeUuid, self.key(), self.epoch(), body);
-    if (!queue.offer(bytes)) {
-      LOG.warn("{} does not read what we send: closing the connection", this);
+    if (!queue.offer(frame(body))) {
+      LOG.warn("{} does not read what we send: closing the connection", address);
       abort();
     }
+  }
+
+  private byte[] frame(Frame.Body body) {
+    Peers.Self self = peers.self();
+    return Frame.encode(peers.volumeUuid, self.key(), self.epoch(), body);
   }
 
   private void write() {
@@ -136,7 +245,7 @@ final class Connection {
           socket.shutdownOutput();
           return;
         }
-        out.write(next != null ? next : ping());
+        out.write(next != null ? next : frame(new Frame.Body.Ping()));
       }
     } catch (IOException e) {
       // The reader sees the same and reports it.
@@ -146,19 +255,22 @@ final class Connection {
     }
   }
 
-  private byte[] ping() {
-    Peers.Self self = peers.self();
-    return Frame.encode(peers.volumeUuid, self.key(), self.epoch(), new Frame.Body.Ping());
+  /** Lets the writer end after what is queued. */
+  void finish() {
+    if (!queue.offer(END)) {
+      abort();
+    }
   }
 
-  /** Sends what is queued, within a bounded time, and closes. */
-  void finish() {
-    if (queue.offer(END)) {
-      try {
-        writer.join(java.time.Duration.ofMillis(FINISH_MILLIS));
-      } catch (InterruptedException e) {
-        Thread.currentThread().interrupt();
+  /** Waits for the writer to have written all; until the deadline. */
+  void awaitFinished(long deadline) {
+    try {
+      long left = TimeUnit.NANOSECONDS.toMillis(deadline - System.nanoTime());
+      if (left > 0 && writer.isAlive()) {
+        writer.join(left);
       }
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
     }
     abort();
   }

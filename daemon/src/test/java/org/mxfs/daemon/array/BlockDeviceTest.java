@@ -6,104 +6,144 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.IOException;
 import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * On trees that look like sysfs, with device nodes that are told: no test may need a device-mapper
- * device of the build machine, or make device nodes.
+ * On trees that look like sysfs: no test may need a device of the build machine. Opening by number
+ * is tried on real disks in the lab.
  */
 class BlockDeviceTest {
-  private static final Path DEV = Path.of("/dev");
-
   @TempDir Path sys;
 
-  /** What is in /dev. */
-  private final Map<Path, String> nodes = new HashMap<>();
-
-  private BlockDevice find(String given, int major, int minor) throws IOException {
-    BlockDevice.Nodes number =
-        node -> {
-          if (!nodes.containsKey(node)) {
-            throw new NoSuchFileException(node.toString());
-          }
-          return Optional.of(nodes.get(node)).filter(n -> n.contains(":"));
-        };
-    return BlockDevice.find(sys, DEV, number, Path.of(given), major, minor);
-  }
-
-  private Path block(String number, String name) throws IOException {
-    Path dir = Files.createDirectories(sys.resolve("devices").resolve(name));
+  /** A device that hangs on {@code parents}, as {@code /sys/devices} shows it. */
+  private Path block(String number, String parents, String name) throws IOException {
+    Path dir = Files.createDirectories(sys.resolve("devices").resolve(parents).resolve(name));
     Files.writeString(dir.resolve("uevent"), "MAJOR=8\nDEVNAME=" + name + "\n");
+    Files.writeString(dir.resolve("dev"), number + "\n");
     Files.createDirectories(sys.resolve("dev/block"));
     Files.createSymbolicLink(sys.resolve("dev/block").resolve(number), dir);
-    nodes.put(DEV.resolve(name), number);
     return dir;
+  }
+
+  private BlockDevice find(int major, int minor) throws IOException {
+    return BlockDevice.find(sys, major, minor);
+  }
+
+  private void write(String file, String text) throws IOException {
+    Path path = sys.resolve("devices").resolve(file);
+    Path parent = path.getParent();
+    if (parent != null) {
+      Files.createDirectories(parent);
+    }
+    Files.writeString(path, text + "\n");
   }
 
   @Test
   void aDiskIsFoundByItsNumber() throws IOException {
-    block("8:0", "sda");
-    assertThat(find("disk/by-id/scsi-1", 8, 0))
-        .isEqualTo(new BlockDevice(DEV.resolve("sda"), false, List.of()));
-  }
-
-  @Test
-  void whereTheNodeOfTheKernelsNameIsAnotherDeviceTheOneGivenToMountIsTaken() throws IOException {
-    block("8:0", "sda");
-    nodes.put(DEV.resolve("sda"), "8:16");
-    nodes.put(DEV.resolve("moved"), "8:0");
-    assertThat(find("/dev/moved", 8, 0).node()).isEqualTo(DEV.resolve("moved"));
-  }
-
-  @Test
-  void withoutANodeOfTheNumberItIsAnErrorThatNamesAllThatWereTried() throws IOException {
-    block("8:0", "sda");
-    nodes.put(DEV.resolve("sda"), "8:16");
-    nodes.put(DEV.resolve("null"), "a character device");
-    assertThatThrownBy(() -> find("/dev/null", 8, 0))
-        .isInstanceOf(IOException.class)
-        .hasMessageContaining("8:0")
-        .hasMessageContaining("/dev/sda is 8:16")
-        .hasMessageContaining("/dev/null is no block device");
-    assertThatThrownBy(() -> find("/dev/gone", 8, 0)).hasMessageContaining("/dev/gone");
-  }
-
-  @Test
-  void aRelativeNameGivenToMountIsNotLookedAt() throws IOException {
-    block("8:0", "sda");
-    nodes.remove(DEV.resolve("sda"));
-    nodes.put(Path.of("moved"), "8:0");
-    assertThatThrownBy(() -> find("moved", 8, 0)).isInstanceOf(IOException.class);
+    block("8:0", "pci0/host0/target0:0:0/0:0:0:0/block", "sda");
+    BlockDevice found = find(8, 0);
+    assertThat(found)
+        .isEqualTo(new BlockDevice("sda", 8, 0, false, List.of(), Optional.empty()))
+        .hasToString("/dev/sda");
+    assertThat(found.number()).isEqualTo("8:0");
   }
 
   @Test
   void aPartitionIsSeen() throws IOException {
-    Files.writeString(block("8:1", "sda1").resolve("partition"), "1\n");
-    assertThat(find("/dev/given", 8, 1).partition()).isTrue();
+    Files.writeString(block("8:1", "pci0/block/sda", "sda1").resolve("partition"), "1\n");
+    assertThat(find(8, 1).partition()).isTrue();
   }
 
   @Test
   void scsiDisksUnderALogicalVolumeAreSeen() throws IOException {
-    Path disk = block("8:0", "sda");
+    Path disk = block("8:0", "pci0", "sda");
     Files.createDirectories(disk.resolve("device"));
     Files.writeString(disk.resolve("device/scsi_level"), "6\n");
-    Path volume = block("253:0", "dm-0");
+    Path volume = block("253:0", "virtual/block", "dm-0");
     Files.createDirectories(volume.resolve("slaves"));
     Files.createSymbolicLink(volume.resolve("slaves/sda"), disk);
-    assertThat(find("/dev/given", 253, 0).scsiBelow()).containsExactly("sda");
+    assertThat(find(253, 0).scsiBelow()).containsExactly("sda");
   }
 
   @Test
   void aNumberThatIsNotThereIsAnError() {
-    assertThatThrownBy(() -> find("/dev/given", 8, 0))
+    assertThatThrownBy(() -> find(8, 0))
         .isInstanceOf(IOException.class)
         .hasMessageContaining("8:0");
+  }
+
+  @Test
+  void aDiskByIscsiIsOnANetwork() throws IOException {
+    Files.createDirectories(sys.resolve("devices/platform/host3/session1/iscsi_session/session1"));
+    block("8:16", "platform/host3/session1/target3:0:0/3:0:0:1/block", "sdb");
+    assertThat(find(8, 16).network()).contains("iSCSI");
+  }
+
+  @Test
+  void aDiskByFibreChannelIsOnANetworkAndSoIsItsPartition() throws IOException {
+    Path disk = block("8:32", "pci0/host5/rport-5:0-0/target5:0:0/5:0:0:0/block", "sdc");
+    assertThat(find(8, 32).network()).contains("Fibre Channel");
+    Path part = Files.createDirectories(disk.resolve("sdc1"));
+    Files.writeString(part.resolve("uevent"), "DEVNAME=sdc1\n");
+    Files.writeString(part.resolve("partition"), "1\n");
+    Files.createSymbolicLink(sys.resolve("dev/block/8:33"), part);
+    assertThat(find(8, 33).network()).contains("Fibre Channel");
+  }
+
+  @Test
+  void nvmeOverFabricsIsToldFromNvmeInTheMachine() throws IOException {
+    write("pci0/nvme/nvme0/transport", "pcie");
+    block("259:0", "pci0/nvme/nvme0", "nvme0n1");
+    assertThat(find(259, 0).network()).isEmpty();
+    write("virtual/nvme-fabrics/ctl/nvme1/transport", "tcp");
+    block("259:1", "virtual/nvme-fabrics/ctl/nvme1", "nvme1n1");
+    assertThat(find(259, 1).network()).contains("NVMe over tcp");
+    // With the kernel's own multipathing, the disk hangs on the subsystem, which has links.
+    block("259:2", "virtual/nvme-subsystem/nvme-subsys2", "nvme2n1");
+    assertThat(find(259, 2).network()).isEmpty();
+    Files.createSymbolicLink(
+        sys.resolve("devices/virtual/nvme-subsystem/nvme-subsys2/nvme2"),
+        sys.resolve("devices/virtual/nvme-fabrics/ctl/nvme1"));
+    assertThat(find(259, 2).network()).contains("NVMe over tcp");
+  }
+
+  @Test
+  void aLogicalVolumeIsWhereItsDisksAre() throws IOException {
+    write("virtual/nvme-fabrics/ctl/nvme1/transport", "rdma");
+    Path disk = block("259:1", "virtual/nvme-fabrics/ctl/nvme1", "nvme1n1");
+    Path volume = block("253:0", "virtual/block", "dm-0");
+    Files.createDirectories(volume.resolve("slaves"));
+    Files.createSymbolicLink(volume.resolve("slaves/nvme1n1"), disk);
+    assertThat(find(253, 0).network()).contains("NVMe over rdma");
+  }
+
+  @Test
+  void cephAndSrpAreNetworks() throws IOException {
+    block("252:0", "rbd/block", "rbd0");
+    assertThat(find(252, 0).network()).contains("Ceph RBD");
+    write("pci0/host7/scsi_host/host7/proc_name", "ib_srp");
+    block("8:48", "pci0/host7/target7:0:0/7:0:0:0/block", "sdd");
+    assertThat(find(8, 48).network()).contains("SRP");
+  }
+
+  @Test
+  void aDiskInTheMachineALoopDeviceAndVirtioAreNot() throws IOException {
+    write("pci0/host0/scsi_host/host0/proc_name", "ahci");
+    block("8:0", "pci0/host0/target0:0:0/0:0:0:0/block", "sda");
+    block("7:0", "virtual/block", "loop0");
+    block("254:0", "pci0/virtio1/block", "vda");
+    for (int[] each : new int[][] {{8, 0}, {7, 0}, {254, 0}}) {
+      assertThat(find(each[0], each[1]).network()).isEmpty();
+    }
+  }
+
+  @Test
+  void numbersAreEncodedAsTheKernelDoes() {
+    assertThat(DeviceNode.encoded(8, 16)).isEqualTo(0x0810);
+    assertThat(DeviceNode.encoded(259, 0x1_2345)).isEqualTo(0x1231_0345);
   }
 }

@@ -8,6 +8,7 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
 import org.junit.jupiter.api.Test;
 import org.mxfs.bindings.linux.Errnos;
 import org.mxfs.daemon.core.ArrayAnswer;
@@ -173,5 +174,38 @@ class ScsiArrayTest {
             String.format("%02x/01", RESERVE_IN),
             String.format("%02x/01", RESERVE_IN));
     assertThat(RESERVE_OUT).isEqualTo(RESERVE_IN + 1);
+  }
+
+  @Test
+  void itIsQuietOnlyWhenTheLastCommandHasEnded() throws Exception {
+    CountDownLatch begun = new CountDownLatch(1);
+    CountDownLatch end = new CountDownLatch(1);
+    CommandTransport slow =
+        new CommandTransport() {
+          @Override
+          public Completion execute(byte[] cdb, byte[] out, int inLength, Duration timeout) {
+            begun.countDown();
+            try {
+              end.await();
+            } catch (InterruptedException e) {
+              throw new AssertionError(e);
+            }
+            return good(new byte[0]);
+          }
+
+          @Override
+          public void close() {}
+        };
+    try (ScsiDevice device = new ScsiDevice("slow", slow, ScsiDevice.Options.DEFAULT);
+        ScsiArray array = new ScsiArray(device, _ -> {}, _ -> {})) {
+      assertThat(array.quiesce(0)).isTrue();
+      array.execute(new ArrayCommand.Reserve(KEY));
+      assertThat(array.quiesce(0)).describedAs("handed over, not begun").isFalse();
+      array.start();
+      begun.await();
+      assertThat(array.quiesce(50)).describedAs("under way").isFalse();
+      end.countDown();
+      assertThat(array.quiesce(30_000)).isTrue();
+    }
   }
 }

@@ -5,6 +5,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
 import java.util.UUID;
 import org.junit.jupiter.api.Test;
 import org.mxfs.bindings.mxfs.Mxfs;
@@ -17,6 +20,7 @@ import org.mxfs.daemon.core.KernelState;
 import org.mxfs.daemon.core.Predecessor;
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.netlink.Attributes;
+import org.mxfs.netlink.Family;
 import org.mxfs.netlink.MalformedMessageException;
 import org.mxfs.netlink.Message;
 
@@ -105,6 +109,109 @@ class KernelLinkTest {
   void messagesForTheKernelLogAreOneLineThatFits() {
     assertThat(KernelLink.oneLine("two\nlines\tand\u00e4")).isEqualTo("two lines and ");
     assertThat(KernelLink.oneLine("x".repeat(2_000))).hasSize(Mxfs.MXFS_MESSAGE_MAX - 1);
+  }
+
+  private static final class Seen implements KernelLink.Events {
+    final List<Event> events = new ArrayList<>();
+    int gaps;
+
+    boolean full;
+
+    @Override
+    public boolean event(Event event) {
+      return !full && events.add(event);
+    }
+
+    @Override
+    public void gap() {
+      gaps++;
+    }
+
+    @Override
+    public void failed(IOException e) {}
+  }
+
+  private static final Family FAMILY = new Family(99, "mxfs", 1, 0, 0, Map.of());
+
+  private static Message from(long mount, int command) {
+    return new Message(
+        FAMILY.id(),
+        command,
+        1,
+        0,
+        0,
+        0,
+        Attributes.builder().u32(MxfsAttribute.MXFS_A_MOUNT, mount).build());
+  }
+
+  @Test
+  void whatTheKernelSaysRightBehindItsAnswerToHelloIsNotLost() throws IOException {
+    Seen seen = new Seen();
+    try (KernelLink link = new KernelLink(seen, FAMILY)) {
+      link.incoming(from(3, MxfsCommand.MXFS_EV_WANT));
+      link.incoming(from(4, MxfsCommand.MXFS_EV_LEAVE));
+      assertThat(seen.events).isEmpty();
+      Hello hello = Hello.of(hello(0, MxfsState.MXFS_STATE_STARTING).build());
+      link.greeted(hello, hello.uuid());
+      link.incoming(from(3, MxfsCommand.MXFS_EV_LEAVE));
+      assertThat(seen.events).containsExactly(new Event.Want(), new Event.Leave());
+      assertThat(seen.gaps).isZero();
+    }
+  }
+
+  @Test
+  void anEventThatFindsNoRoomIsAGap() throws IOException {
+    Seen seen = new Seen();
+    try (KernelLink link = new KernelLink(seen, FAMILY)) {
+      Hello hello = Hello.of(hello(0, MxfsState.MXFS_STATE_STARTING).build());
+      link.greeted(hello, hello.uuid());
+      seen.full = true;
+      link.incoming(from(3, MxfsCommand.MXFS_EV_WANT));
+      assertThat(seen.gaps).isEqualTo(1);
+    }
+  }
+
+  @Test
+  void moreThanIsKeptBeforeHelloIsAGap() throws IOException {
+    Seen seen = new Seen();
+    try (KernelLink link = new KernelLink(seen, FAMILY)) {
+      for (int i = 0; i < 1_000; i++) {
+        link.incoming(from(3, MxfsCommand.MXFS_EV_WANT));
+      }
+      assertThat(seen.gaps).isPositive();
+    }
+  }
+
+  private static List<Event> lost(long flags, long state, boolean attach, long asked)
+      throws IOException {
+    return KernelLink.stateAsEvents(hello(flags, state).build(), attach, asked);
+  }
+
+  @Test
+  void afterLostMessagesTheStateTellsWhatWasSaid() throws IOException {
+    assertThat(lost(0, MxfsState.MXFS_STATE_ATTACHED, true, 7))
+        .containsExactly(new Event.Attached(7, 0, 0, ""));
+    assertThat(lost(0, MxfsState.MXFS_STATE_DETACHED, false, 7))
+        .containsExactly(new Event.Detached(7, 0, 0, ""));
+    // The command has ended, and not as it was asked for.
+    assertThat(lost(0, MxfsState.MXFS_STATE_DETACHED, true, 7))
+        .containsExactly(new Event.Attached(7, 5, 0, "the reason was lost"));
+    assertThat(lost(0, MxfsState.MXFS_STATE_ATTACHED, false, 7))
+        .containsExactly(new Event.Detached(7, 16, 0, "the reason was lost"));
+    // It has not ended: its event comes.
+    assertThat(lost(0, MxfsState.MXFS_STATE_ATTACHING, true, 7)).isEmpty();
+    assertThat(lost(0, MxfsState.MXFS_STATE_DETACHING, false, 7)).isEmpty();
+    // Nothing was asked for that could have ended.
+    assertThat(lost(0, MxfsState.MXFS_STATE_ATTACHED, true, -1)).isEmpty();
+    assertThat(
+            lost(
+                MxfsFlag.MXFS_FLAG_WANT | MxfsFlag.MXFS_FLAG_LEAVING,
+                MxfsState.MXFS_STATE_DETACHED,
+                false,
+                -1))
+        .containsExactly(new Event.Want(), new Event.Leave());
+    assertThat(lost(MxfsFlag.MXFS_FLAG_LEAVING, MxfsState.MXFS_STATE_DETACHING, false, -1))
+        .isEmpty();
   }
 
   @Test

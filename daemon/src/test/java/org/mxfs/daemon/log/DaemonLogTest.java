@@ -51,6 +51,75 @@ class DaemonLogTest {
   }
 
   @Test
+  void aFileThatHasBecomeTooLongIsRenamedAndAFewAreKept() throws IOException {
+    DaemonLog log = new DaemonLog(2_000);
+    Path file = directory.resolve("volume.log");
+    assertThat(log.open(file, null)).isEmpty();
+    Logger logger = log.getLogger("x");
+    for (int i = 0; i < 1_000; i++) {
+      logger.info("line {}", i);
+    }
+    try (var files = Files.list(directory)) {
+      List<Path> all = files.toList();
+      assertThat(all).hasSize(1 + DaemonLog.KEPT);
+      for (Path each : all) {
+        assertThat(Files.size(each)).isLessThanOrEqualTo(2_000);
+        assertThat(PosixFilePermissions.toString(Files.getPosixFilePermissions(each)))
+            .isEqualTo("rw-r-----");
+      }
+    }
+    assertThat(Files.readAllLines(file).getLast()).endsWith("line 999");
+    assertThat(Files.readAllLines(directory.resolve("volume.log.1"))).isNotEmpty();
+  }
+
+  @Test
+  void aFileOfAnEarlierDaemonCounts() throws IOException {
+    Path file = directory.resolve("volume.log");
+    Files.writeString(file, "x".repeat(1_990) + "\n");
+    DaemonLog log = new DaemonLog(2_000);
+    assertThat(log.open(file, null)).isEmpty();
+    log.getLogger("x").info("new");
+    assertThat(Files.readAllLines(file)).hasSize(1);
+  }
+
+  @Test
+  void whatStrangersCauseIsWrittenSoOftenAndCounted() throws IOException {
+    DaemonLog log = new DaemonLog();
+    Path file = directory.resolve("volume.log");
+    assertThat(log.open(file, null)).isEmpty();
+    Logger peers = log.getLogger("org.mxfs.daemon.peer.Connection");
+    Logger core = log.getLogger("org.mxfs.daemon.core");
+    for (int i = 0; i < 1_000; i++) {
+      peers.warn("connection with {} closed", i);
+      core.warn("{}", "grant of epoch " + i + " refused");
+    }
+    peers.warn("another kind");
+    log.getLogger("org.mxfs.daemon.main.Daemon").warn("{}", "ours");
+    List<String> lines = Files.readAllLines(file);
+    assertThat(lines).hasSize(2 * LineLimit.BURST + 2);
+    assertThat(lines.getLast()).endsWith("ours");
+  }
+
+  @Test
+  void howManyLinesWereLeftOutIsSaidWithTheNextOne() {
+    LineLimit limit = new LineLimit();
+    long now = 1;
+    for (int i = 0; i < LineLimit.BURST; i++) {
+      assertThat(limit.admit("a", now)).isZero();
+    }
+    for (int i = 0; i < 7; i++) {
+      assertThat(limit.admit("a", now)).isNegative();
+    }
+    assertThat(limit.admit("b", now)).isZero();
+    assertThat(limit.admit("a", now + LineLimit.AGAIN_NANOS)).isEqualTo(7);
+    assertThat(limit.admit("a", now + LineLimit.AGAIN_NANOS)).isNegative();
+    for (int i = 0; i < 10_000; i++) {
+      limit.admit("kind " + i, now);
+    }
+    assertThat(limit.admit("one more", now)).isNegative();
+  }
+
+  @Test
   void warningsGoToTheKernelLogWhereThereIsNoSyslog() throws IOException {
     Path kmsg = Files.createFile(directory.resolve("kmsg"));
     SystemLog system = SystemLog.open(directory.resolve("no-syslog"), kmsg);

@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.List;
 import java.util.Set;
@@ -117,6 +118,25 @@ class StartTest {
     assertThat(incarnations.next(200)).isEqualTo(200);
     Files.writeString(directory.resolve("volume.incarnation"), "nonsense");
     assertThat(incarnations.next(7)).isEqualTo(7);
+  }
+
+  @Test
+  void whatTheRunTimeLeavesBesideTheLogIsBounded() throws IOException {
+    Files.write(directory.resolve("jvm.log"), new byte[(int) Housekeeping.SAID_MAX + 1]);
+    Files.writeString(directory.resolve("volume.log"), "kept");
+    for (int i = 0; i < 20; i++) {
+      Path report = directory.resolve("jvm-" + i + ".log");
+      Files.writeString(report, "");
+      Files.setLastModifiedTime(report, FileTime.fromMillis(1_000_000L * i));
+    }
+    Housekeeping.run(directory);
+    assertThat(directory.resolve("jvm.log")).isEmptyFile();
+    assertThat(directory.resolve("volume.log")).hasContent("kept");
+    try (var reports = Files.newDirectoryStream(directory, "jvm-*.log")) {
+      assertThat(reports).hasSize(Housekeeping.REPORTS_KEPT);
+    }
+    assertThat(directory.resolve("jvm-19.log")).exists();
+    Housekeeping.run(directory.resolve("none"));
   }
 
   @Test

@@ -11,6 +11,8 @@ import org.mxfs.daemon.core.ReservationKey;
 /** The other nodes of the volume: who is connected, and who was merely heard. */
 final class Neighbours {
   private final Map<Integer, ReservationKey> connected = new TreeMap<>();
+  private static final int HEARD_MAX = 256;
+
   private final Map<Integer, String> heard = new TreeMap<>();
 
   void up(ReservationKey key) {
@@ -32,6 +34,9 @@ final class Neighbours {
 
   /** Returns whether it is news. */
   boolean heard(ReservationKey key, String host) {
+    if (heard.size() >= HEARD_MAX && !heard.containsKey(key.nodeId())) {
+      return false; // anybody can invent nodes
+    }
     return heard.put(key.nodeId(), host) == null;
   }
 
