@@ -184,8 +184,14 @@ public final class KernelLink implements Closeable {
     request(MxfsCommand.MXFS_CMD_KEY, a -> a.u64(MxfsAttribute.MXFS_A_KEY, key.value()));
   }
 
-  public void lease(long millis) throws IOException {
-    request(MxfsCommand.MXFS_CMD_LEASE, a -> a.u32(MxfsAttribute.MXFS_A_LEASE_MS, millis));
+  /**
+   * Operations may start until then. An instant, so that whatever holds this daemon up between its
+   * look at the clock and the kernel's receipt lengthens nothing.
+   *
+   * @param bootNanos nanoseconds of {@code CLOCK_BOOTTIME}
+   */
+  public void leaseUntil(long bootNanos) throws IOException {
+    request(MxfsCommand.MXFS_CMD_LEASE, a -> a.u64(MxfsAttribute.MXFS_A_LEASE_END, bootNanos));
   }
 
   /** A refusal of the kernel comes back as the event that would have ended the command. */

@@ -189,12 +189,12 @@ final class Daemon {
         peers.setSelf(machine.key(), machine.epoch());
       }
       for (Action action : actions) {
-        Daemon.this.perform(link, action);
+        Daemon.this.perform(link, action, now);
       }
     }
   }
 
-  private void perform(KernelLink link, Action action) throws IOException {
+  private void perform(KernelLink link, Action action, long now) throws IOException {
     switch (action) {
       case Action.Array command -> command(command.command());
       case Action.TellKey tell -> {
@@ -210,7 +210,8 @@ final class Daemon {
           discovery.setKey(tell.key());
         }
       }
-      case Action.Lease lease -> link.lease(lease.millis());
+      // Counted from the step, whose clock this is, however long ago that is by now.
+      case Action.Lease lease -> link.leaseUntil(clock.toBootNanos(now + lease.millis()));
       case Action.Attach attach -> link.attach(attach.epoch());
       case Action.Detach detach -> link.detach(detach.epoch(), detach.quantumMillis());
       case Action.Ready ready -> {

@@ -120,6 +120,22 @@ class StartTest {
     assertThat(incarnations.next(7)).isEqualTo(7);
   }
 
+  private static long uptimeMillis() throws IOException {
+    // CLOCK_BOOTTIME, too, in hundredths of a second (proc(5)).
+    String seconds = Files.readString(Path.of("/proc/uptime")).split(" ")[0];
+    return Math.round(Double.parseDouble(seconds) * 1_000);
+  }
+
+  @Test
+  void aTimeOfThePolicyIsAnInstantOfTheKernelsClock() throws IOException {
+    BootClock clock = new BootClock();
+    long before = uptimeMillis();
+    long told = clock.toBootNanos(clock.millis()) / 1_000_000;
+    long after = uptimeMillis();
+    assertThat(told).isBetween(before - 1, after + 10);
+    assertThat(clock.toBootNanos(500) - clock.toBootNanos(0)).isEqualTo(500_000_000L);
+  }
+
   @Test
   void whatTheRunTimeLeavesBesideTheLogIsBounded() throws IOException {
     Files.write(directory.resolve("jvm.log"), new byte[(int) Housekeeping.SAID_MAX + 1]);
