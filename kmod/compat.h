@@ -55,6 +55,24 @@ static inline bool mxfs_is_new_inode(struct inode *inode)
 #endif
 }
 
+/* What inc_nlink() wants to see where there is no link (fs/namei.c: vfs_tmpfile()). */
+static inline void mxfs_set_linkable(struct inode *inode, bool linkable)
+{
+	spin_lock(&inode->i_lock);
+#ifdef MXFS_HAVE_INODE_STATE_READ
+	if (linkable)
+		inode_state_set(inode, I_LINKABLE);
+	else
+		inode_state_clear(inode, I_LINKABLE);
+#else
+	if (linkable)
+		inode->i_state |= I_LINKABLE;
+	else
+		inode->i_state &= ~I_LINKABLE;
+#endif
+	spin_unlock(&inode->i_lock);
+}
+
 static inline int mxfs_parse_string(struct fs_context *fc, const char *key, const char *value)
 {
 #ifdef MXFS_HAVE_PARSE_FS_STRING_3

@@ -197,13 +197,22 @@ struct mxfs_sb {
 	bool frees_at_once; /* umount has begun */
 	struct delayed_work free_work;
 
-	/* orphans: files unlinked while open here (mxfs_orphan.c) */
+	/* files that are held and have no name (mxfs_orphan.c) */
 	struct mutex orphan_lock;
-	struct list_head reap; /* closed, to be removed at the next chance */
+	struct list_head reap; /* links not needed any more, to be removed at the next chance */
+	struct llist_head reap_new; /* the same, on their way there */
+	struct list_head lent; /* struct mxfs_lent; under lower_lock */
+	struct mxfs_inode *keeping; /* which gets its link in a detach, as long as it is there; under lower_lock */
 	u32 orphan_seq, orphan_first;
 	bool stale_reaped;
 	bool sweep; /* .mxfs/orphans has files that nobody may have open any more */
 	struct work_struct reap_work;
+
+	/* .mxfs itself (mxfs_own.c) */
+	bool reserve_used; /* its reserve is to be filled again */
+	u64 own_seq; /* attach in which @own was read; under others_lock */
+	u64 *own; /* inode numbers that no handle leads to */
+	unsigned int own_count;
 
 	/* files open on the nodes (mxfs_opens.c) */
 	struct list_head told; /* those in this node's list on disk; under lower_lock */
@@ -274,10 +283,17 @@ struct mxfs_file_id {
 	u32 gen;
 };
 
-/* A file unlinked while open on this node keeps one link under .mxfs/orphans; see mxfs_orphan.c. */
+/* A file without a name that is held on this node has one link in .mxfs/orphans; see mxfs_orphan.c. */
 struct mxfs_orphan {
-	struct list_head entry; /* sbi->reap, once the last open file is closed */
+	struct list_head entry; /* sbi->reap, once the inode is gone */
+	struct llist_node done; /* sbi->reap_new, before */
 	u32 seq;
+};
+
+/* A lower inode that stays until the detach, because another node holds the file. */
+struct mxfs_lent {
+	struct list_head entry; /* sbi->lent */
+	struct dentry *lower;
 };
 
 /* A lower file that is open on behalf of an upper one, and reopened after each attach. */
@@ -286,26 +302,26 @@ struct mxfs_open {
 	struct list_head lower_entry; /* sbi->lower_files while ->lower is set */
 	struct file *lower;
 	struct inode *inode;
+	void *names; /* of a directory: where its names are read to (mxfs_dir.c) */
 	/* mxfs_accessed(): while this is the ctime, and until this jiffy, reading leaves atime as it is. */
 	time64_t fresh_sec;
 	long fresh_nsec;
 	unsigned long fresh_until;
 };
 
-#define MXFS_REMOVED (-1)
-
 /**
  * struct mxfs_inode - an inode that outlives its lower inode
  * @lower:	lower dentry, or NULL; set and cleared under sbi->lower_lock, and never cleared
  * while a gate is held that keeps detaching away
  * @attr_seq:	attach_seq of the last copy of the attributes
- * @opens:	open files here; or MXFS_REMOVED when the last link went while there was none
- * @kept:	@orphan is set
- * @shared:	it has an extra link in .mxfs/orphans that is for every node that has it open
+ * @kept:	it has an extra link in .mxfs/orphans that is this node's: @orphan, while it is needed
+ * @shared:	it has an extra link in .mxfs/orphans that is for every node that holds it; of the root: there is .mxfs, which
+ * nobody sees
+ * @lent:	it is to get such a link when the volume is given up (mxfs_orphan_lend())
  * @fh:		how to find it again after the next attach (exportfs)
  * @let_go:	it was removed, has no lower inode any more and waits in sbi->removed; set once, under i_lock
- * @orphan:	its extra link in .mxfs/orphans, or NULL; set once, under sbi->orphan_lock
- * @told_entry:	sbi->told while it is in this node's list of open files
+ * @orphan:	its extra link in .mxfs/orphans, or NULL; set while detaching, under lower_lock
+ * @told_entry:	sbi->told while it is in this node's list of what it holds
  * @wb:		the lower file that the page cache of maps reads and writes through
  *
  * What stat(2) looks at comes first, so that it is in one cache line with the end of @vfs_inode (Linux 6.12,
@@ -315,9 +331,9 @@ struct mxfs_inode {
 	struct inode vfs_inode;
 	struct dentry *lower;
 	u64 attr_seq;
-	atomic_t opens;
 	bool kept;
 	bool shared;
+	bool lent;
 	bool let_go;
 	struct list_head lower_entry; /* sbi->lower_inodes while ->lower is set */
 	u64 ino;
@@ -344,16 +360,6 @@ static inline struct mxfs_inode *MXFS_I(const struct inode *inode)
 static inline struct mxfs_sb *MXFS_ISB(const struct inode *inode)
 {
 	return MXFS_SB(inode->i_sb);
-}
-
-static inline bool mxfs_is_open(const struct mxfs_inode *mi)
-{
-	return atomic_read(&mi->opens) > 0;
-}
-
-static inline bool mxfs_is_removed(const struct mxfs_inode *mi)
-{
-	return atomic_read(&mi->opens) < 0;
 }
 
 static inline struct mxfs_sb *mxfs_file_sb(const struct file *file)
@@ -632,6 +638,7 @@ void mxfs_opens_note(struct mxfs_sb *sbi, struct mxfs_inode *mi);
 void mxfs_opens_forget(struct mxfs_sb *sbi, struct mxfs_inode *mi);
 void mxfs_opens_tell(struct mxfs_sb *sbi);
 void mxfs_opens_begin(struct mxfs_sb *sbi);
+bool mxfs_is_held(struct inode *inode);
 bool mxfs_open_listed(struct mxfs_sb *sbi, const struct mxfs_file_id *id);
 
 /**
@@ -649,23 +656,37 @@ static inline bool mxfs_open_elsewhere(struct mxfs_sb *sbi, const struct mxfs_fi
 	return mxfs_open_listed(sbi, id);
 }
 
-/* mxfs_orphan.c */
+/* mxfs_own.c */
+#define MXFS_OWN ".mxfs"
+
+/* Is this the one name of the volume that is ours? */
+static inline bool mxfs_is_own_name(const struct inode *dir, const struct qstr *name)
+{
+	return unlikely(name->len == sizeof(MXFS_OWN) - 1 && !memcmp(name->name, MXFS_OWN, sizeof(MXFS_OWN) - 1) &&
+			dir == d_inode(dir->i_sb->s_root));
+}
+
+int mxfs_own_check(struct mxfs_sb *sbi, struct dentry *root, struct fs_context *fc);
+int mxfs_own_begin(struct mxfs_sb *sbi);
 struct dentry *mxfs_own_dir(struct mxfs_sb *sbi, const char *name, bool create);
+struct file *mxfs_own_file(struct mxfs_sb *sbi, struct dentry *dir, const char *in, const char *name, int flags);
 int mxfs_own_unlink(struct dentry *dir, const char *name);
-void mxfs_orphans_begin(struct mxfs_sb *sbi);
-int mxfs_orphan_prepare(struct inode *inode) __mxfs_hot;
-void mxfs_orphan_abort(struct inode *inode);
-int mxfs_orphan_keep(struct inode *inode);
-void mxfs_orphan_closed(struct inode *inode);
-bool mxfs_orphan_count_open(struct inode *inode);
+int mxfs_own_inode(struct mxfs_sb *sbi, u64 ino);
+void mxfs_reserve_fill(struct mxfs_sb *sbi);
+bool mxfs_reserve_free(struct mxfs_sb *sbi);
+
+/* mxfs_orphan.c */
+int mxfs_orphans_begin(struct mxfs_sb *sbi);
+bool mxfs_orphans_due(struct mxfs_sb *sbi);
+int mxfs_orphans_show(struct seq_file *m, struct mxfs_sb *sbi);
+int mxfs_orphan_prepare(struct inode *inode, struct dentry *lower) __mxfs_hot;
+struct mxfs_orphan *mxfs_orphan_keep(struct mxfs_sb *sbi, struct dentry *lower);
+void mxfs_orphan_done(struct mxfs_sb *sbi, struct mxfs_orphan *orphan);
+void mxfs_orphan_evicted(struct inode *inode);
+void mxfs_orphan_named(struct inode *inode);
+void mxfs_orphan_return(struct mxfs_sb *sbi);
 void mxfs_reap_all(struct mxfs_sb *sbi);
 void mxfs_reap_workfn(struct work_struct *work);
-
-/* One more open file. Return: false when it was removed. */
-static inline bool mxfs_count_open(struct inode *inode)
-{
-	return likely(atomic_inc_unless_negative(&MXFS_I(inode)->opens)) || mxfs_orphan_count_open(inode);
-}
 
 /* mxfs_export.c */
 extern const struct export_operations mxfs_export_ops;

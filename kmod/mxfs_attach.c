@@ -54,14 +54,12 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 		/* Only this thread looks at it while the gates are closed. */
 		sbi->lower = mnt;
 		sbi->lower_wb_err = errseq_sample(&mnt->mnt_sb->s_wb_err);
-		err = mxfs_cache_attach(sbi);
+		err = mxfs_orphans_begin(sbi) ?: mxfs_cache_attach(sbi);
 		if (err) {
 			sbi->lower = NULL;
 			mxfs_kernel_unmount(mnt);
 			mxfs_claim(sbi);
 			mnt = ERR_PTR(err);
-		} else {
-			mxfs_orphans_begin(sbi);
 		}
 	}
 	mutex_lock(&sbi->state_lock);
@@ -113,7 +111,7 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 
 	mxfs_debug(sbi, "attached, epoch %llu, %llu us", epoch, nanos / 1000);
 	mxfs_send_result(sbi, MXFS_EV_ATTACHED, epoch, 0, nanos, NULL);
-	if (!list_empty(&sbi->reap) || !sbi->stale_reaped || READ_ONCE(sbi->sweep))
+	if (mxfs_orphans_due(sbi))
 		queue_work(system_unbound_wq, &sbi->reap_work);
 }
 
@@ -191,6 +189,44 @@ static void mxfs_drop_lower_files(struct mxfs_sb *sbi, int all)
 }
 
 /*
+ * What is held and has no link left gets one. Under lower_lock, which is let go of meanwhile; the inode, too, may go
+ * meanwhile (mxfs_let_lower_go()).
+ *
+ * Return: whether it is still there.
+ */
+static bool mxfs_keep_nameless(struct mxfs_sb *sbi, struct mxfs_inode *mi, struct dentry *lower)
+	__releases(&sbi->lower_lock) __acquires(&sbi->lower_lock)
+{
+	struct mxfs_orphan *orphan;
+	bool there;
+
+	sbi->keeping = mi;
+	spin_unlock(&sbi->lower_lock);
+	orphan = mxfs_orphan_keep(sbi, lower);
+	if (IS_ERR(orphan))
+		mxfs_warn(sbi, "a file that is held here and has no name (inode %lu) cannot be kept (%pe): it is lost to who holds it",
+			  d_inode(lower)->i_ino, orphan);
+	spin_lock(&sbi->lower_lock);
+	there = sbi->keeping;
+	sbi->keeping = NULL;
+	if (IS_ERR(orphan))
+		return there;
+	if (there) {
+		mi->orphan = orphan;
+		WRITE_ONCE(mi->kept, true);
+	} else {
+		mxfs_orphan_done(sbi, orphan);
+	}
+	return there;
+}
+
+static bool mxfs_is_nameless(struct mxfs_sb *sbi, struct dentry *lower)
+{
+	return unlikely(!d_inode(lower)->i_nlink) && !d_is_dir(lower) && !sbi->rdonly &&
+	       READ_ONCE(sbi->state) != MXFS_STATE_DEAD;
+}
+
+/*
  * As fsync(2) of a file that is opened now would tell it on XFS: what nobody has heard of yet. It was opened, written and closed, and
  * XFS's inode is about to be forgotten.
  */
@@ -217,7 +253,8 @@ static void mxfs_drop_lower_inodes(struct mxfs_sb *sbi, int all)
 		lower = mxfs_take_lower(mi);
 		mapping_set_error(mi->vfs_inode.i_mapping, mxfs_unheard_error(d_inode(lower)) ?: all);
 		mxfs_remember(&mi->vfs_inode, lower);
-		mxfs_opens_note(sbi, mi);
+		if (!mxfs_is_nameless(sbi, lower) || mxfs_keep_nameless(sbi, mi, lower))
+			mxfs_opens_note(sbi, mi);
 		spin_unlock(&sbi->lower_lock);
 		dput(lower);
 		cond_resched();
@@ -255,6 +292,7 @@ static int mxfs_detach_gates(struct mxfs_sb *sbi)
 	wait_event(sbi->drained, !atomic_read(&sbi->draining));
 	all = mxfs_sync_last(sbi, mnt);
 	mxfs_drop_lower_files(sbi, all);
+	mxfs_orphan_return(sbi);
 	mxfs_drop_lower_inodes(sbi, all);
 	/* Evictions and releases that took something off the lists before us. */
 	wait_event(sbi->drained, !atomic_read(&sbi->draining));

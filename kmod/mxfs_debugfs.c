@@ -71,6 +71,12 @@ static int mxfs_changes_show(struct seq_file *m, void *v)
 }
 DEFINE_SHOW_ATTRIBUTE(mxfs_changes);
 
+static int mxfs_names_show(struct seq_file *m, void *v)
+{
+	return mxfs_orphans_show(m, m->private);
+}
+DEFINE_SHOW_ATTRIBUTE(mxfs_names);
+
 void mxfs_debugfs_init(void)
 {
 	mxfs_debugfs_root = debugfs_create_dir("mxfs", NULL);
@@ -86,6 +92,7 @@ void mxfs_debugfs_add(struct mxfs_sb *sbi)
 	sbi->debugfs = debugfs_create_dir(sbi->name, mxfs_debugfs_root);
 	debugfs_create_file("status", 0400, sbi->debugfs, sbi, &mxfs_status_fops);
 	debugfs_create_file("changes", 0400, sbi->debugfs, sbi, &mxfs_changes_fops);
+	debugfs_create_file("orphans", 0400, sbi->debugfs, sbi, &mxfs_names_fops);
 }
 
 void mxfs_debugfs_del(struct mxfs_sb *sbi)

@@ -9,6 +9,7 @@
  */
 #include <linux/namei.h>
 #include <linux/security.h>
+#include <linux/slab.h>
 #include "mxfs.h"
 
 static void mxfs_ask_about(struct dentry *dentry, bool ask)
@@ -131,6 +132,11 @@ static noinline int mxfs_d_revalidate_slow(struct dentry *dentry)
 		return ret;
 	parent = dget_parent(dentry);
 	take_dentry_name_snapshot(&name, dentry);
+	if (mxfs_is_own_name(d_inode(parent), &name.name)) {
+		ret = 1;
+		mxfs_stamp(dentry);
+		goto out;
+	}
 	lower_dir = mxfs_lower(d_inode(parent));
 	if (IS_ERR(lower_dir)) {
 		ret = PTR_ERR(lower_dir) == -ESTALE ? 0 : PTR_ERR(lower_dir);
@@ -190,6 +196,11 @@ static struct dentry *__mxfs_hot mxfs_lookup(struct inode *dir, struct dentry *d
 	err = mxfs_enter(sbi);
 	if (err)
 		return ERR_PTR(err);
+	if (mxfs_is_own_name(dir, &dentry->d_name)) {
+		mxfs_stamp(dentry);
+		ret = d_splice_alias(NULL, dentry);
+		goto out;
+	}
 	lower_dir = mxfs_lower(dir);
 	if (IS_ERR(lower_dir)) {
 		ret = lower_dir;
@@ -314,15 +325,24 @@ out:
 	return err;
 }
 
+/*
+ * The name of the module's own folder cannot be had: EPERM, which is what mkdir(2), link(2) and their like say where a file
+ * system does not support the creation of something; EACCES would be a matter of permissions, which root has, and
+ * EEXIST would send programs to look for what nobody sees.
+ */
 static int __mxfs_hot mxfs_make(struct inode *dir, struct dentry *dentry, const struct mxfs_new *new)
 {
 	struct mxfs_sb *sbi = MXFS_ISB(dir);
 	int err;
 
+	if (mxfs_is_own_name(dir, &dentry->d_name))
+		return -EPERM;
 	err = mxfs_enter(sbi);
 	if (err)
 		return err;
 	err = mxfs_make_inside(dir, dentry, new);
+	if (!err && new->existing && unlikely(MXFS_I(new->existing)->kept))
+		mxfs_orphan_named(new->existing);
 	mxfs_leave(sbi);
 	return err;
 }
@@ -441,14 +461,13 @@ static int mxfs_unlink_lower(struct dentry *lower_dir, struct dentry *lower)
 /*
  * The common case: the lower dentry that the inode holds is the one of this name, and need not be looked up.
  *
- * A file that nobody has open is freed when its upper inode goes, in a moment. Until then the dentry stays in
+ * A file that nobody holds is freed when its upper inode goes, in a moment. Until then the dentry stays in
  * the cache, to become a negative one, as it does on XFS: a next file of that name need not be looked for on disk.
  *
  * Return: whether it was; another name (a hard link), or none (found by handle), is not.
  */
 static bool mxfs_remove_known(struct dentry *lower_dir, struct dentry *dentry, struct dentry *known, int *err)
 {
-	struct inode *inode = d_inode(dentry);
 	bool same;
 
 	inode_lock_nested(d_inode(lower_dir), I_MUTEX_PARENT);
@@ -458,7 +477,7 @@ static bool mxfs_remove_known(struct dentry *lower_dir, struct dentry *dentry, s
 	       !memcmp(known->d_name.name, dentry->d_name.name, dentry->d_name.len);
 	if (likely(same)) {
 		*err = mxfs_unlink_lower(lower_dir, known);
-		if (!*err && !(mxfs_is_removed(MXFS_I(inode)) && !d_inode(known)->i_nlink))
+		if (!*err && (d_inode(known)->i_nlink || d_count(dentry) > 1))
 			d_drop(known);
 	}
 	inode_unlock(d_inode(lower_dir));
@@ -497,22 +516,20 @@ static int __mxfs_hot mxfs_remove(struct inode *dir, struct dentry *dentry, bool
 	if (err)
 		return err;
 	lower_dir = mxfs_lower(dir);
-	/* Known below before its name goes: it may be open here, and must be found again then. */
+	/* In memory below before its name goes: it may be held here, and is kept then (mxfs_orphan.c). */
 	known = mxfs_lower(inode);
 	if (IS_ERR(lower_dir) || IS_ERR(known)) {
 		err = PTR_ERR(IS_ERR(lower_dir) ? lower_dir : known);
 		goto out;
 	}
 	if (!is_dir) {
-		err = mxfs_may_unlink(d_inode(lower_dir), d_inode(known)) ?: mxfs_orphan_prepare(inode);
+		err = mxfs_may_unlink(d_inode(lower_dir), d_inode(known)) ?: mxfs_orphan_prepare(inode, known);
 		if (err)
 			goto out;
 	}
 	if (is_dir || !mxfs_remove_known(lower_dir, dentry, known, &err))
 		err = mxfs_remove_name(lower_dir, dentry);
 	mxfs_copy_links(dir, d_inode(lower_dir));
-	if (err && !is_dir)
-		mxfs_orphan_abort(inode);
 	mxfs_copy_links(inode, d_inode(known));
 	if (!err) {
 		if (is_dir)
@@ -540,46 +557,69 @@ static int mxfs_acceptable(void *context, struct dentry *dentry)
 	return 1;
 }
 
-static bool mxfs_is_connected(struct dentry *lower)
+/* The topmost ancestor that a lower dentry hangs from, with a reference: the root, or what was found by handle. */
+static struct dentry *mxfs_topmost(struct dentry *lower)
 {
-	struct dentry *root = lower->d_sb->s_root, *parent;
+	struct dentry *parent;
 
-	rcu_read_lock();
-	while (lower != root) {
-		parent = READ_ONCE(lower->d_parent);
-		if (parent == lower)
-			break;
+	dget(lower);
+	while (!IS_ROOT(lower)) {
+		parent = dget_parent(lower);
+		dput(lower);
 		lower = parent;
 	}
-	rcu_read_unlock();
-	return lower == root;
+	return lower;
+}
+
+/* Have what hangs in the air hung up where it belongs. A directory has one dentry, which is moved. */
+static int mxfs_connect(struct mxfs_sb *sbi, struct dentry *top)
+{
+	int words = MXFS_FH_WORDS, type;
+	u32 fh[MXFS_FH_WORDS] = {};
+	const struct cred *old_cred;
+	struct dentry *found;
+
+	type = exportfs_encode_inode_fh(d_inode(top), (struct fid *)fh, &words, NULL, 0);
+	if (type < 0 || type == FILEID_INVALID)
+		return -EOVERFLOW;
+	/* It reads the directories above, which the caller need not be allowed to. */
+	old_cred = override_creds(sbi->cred);
+	found = exportfs_decode_fh_raw(sbi->lower, (struct fid *)fh, words, type, EXPORT_FH_DIR_ONLY, mxfs_acceptable, NULL);
+	revert_creds(old_cred);
+	if (IS_ERR_OR_NULL(found))
+		return found ? PTR_ERR(found) : -ESTALE;
+	dput(found);
+	return found == top && !IS_ROOT(top) ? 0 : -ESTALE;
 }
 
 /**
  * mxfs_connected_lower - the lower dentry of a directory, connected to the root
- * @dir: upper
+ * @dir: upper, inside the operation gate
  *
- * What is found by handle may hang in the air, and lock_rename() of two directories needs their
- * common ancestor.
+ * What is found by handle may hang in the air, and what is made below hangs there with it; lock_rename() of two
+ * directories needs their common ancestor.
  *
  * Return: as mxfs_lower().
  */
 struct dentry *mxfs_connected_lower(struct inode *dir)
 {
 	struct mxfs_sb *sbi = MXFS_ISB(dir);
-	struct mxfs_inode *mi = MXFS_I(dir);
-	struct dentry *lower, *found;
+	struct dentry *lower = mxfs_lower(dir), *top;
+	int err = 0;
 
-	lower = mxfs_lower(dir);
-	if (IS_ERR(lower) || mxfs_is_connected(lower))
+	if (IS_ERR(lower))
 		return lower;
-	found = exportfs_decode_fh_raw(sbi->lower, (struct fid *)mi->fh, mi->fh_words, mi->fh_type,
-				       EXPORT_FH_DIR_ONLY, mxfs_acceptable, NULL);
-	if (IS_ERR_OR_NULL(found))
-		return found ? found : ERR_PTR(-ESTALE);
-	/* A directory has one dentry: connecting it connected ours. */
-	dput(found);
-	return found == lower ? lower : ERR_PTR(-ESTALE);
+	/* Once, or once more for each ancestor that another task finds by handle and puts in between. */
+	while (!err) {
+		top = mxfs_topmost(lower);
+		if (top == lower->d_sb->s_root) {
+			dput(top);
+			return lower;
+		}
+		err = fatal_signal_pending(current) ? -EINTR : mxfs_connect(sbi, top);
+		dput(top);
+	}
+	return ERR_PTR(err);
 }
 
 static int mxfs_rename(struct mnt_idmap *idmap, struct inode *old_dir, struct dentry *old_dentry,
@@ -593,6 +633,8 @@ static int mxfs_rename(struct mnt_idmap *idmap, struct inode *old_dir, struct de
 
 	if (victim && S_ISDIR(victim->i_mode))
 		victim = NULL;
+	if (mxfs_is_own_name(new_dir, &new_dentry->d_name))
+		return -EPERM; /* as mxfs_make() */
 	err = mxfs_enter(sbi);
 	if (err)
 		return err;
@@ -609,7 +651,7 @@ static int mxfs_rename(struct mnt_idmap *idmap, struct inode *old_dir, struct de
 	}
 	if (victim) {
 		lower = mxfs_lower(victim);
-		err = IS_ERR(lower) ? PTR_ERR(lower) : mxfs_orphan_prepare(victim);
+		err = IS_ERR(lower) ? PTR_ERR(lower) : mxfs_orphan_prepare(victim, lower);
 		if (err)
 			goto out;
 	}
@@ -622,7 +664,7 @@ static int mxfs_rename(struct mnt_idmap *idmap, struct inode *old_dir, struct de
 		err = mxfs_begin_rename(&r, &old_dentry->d_name, &new_dentry->d_name);
 	}
 	if (err)
-		goto out_victim;
+		goto out;
 	if (mxfs_is_same(old_dentry, r.old) && mxfs_is_same(new_dentry, r.new))
 		err = mxfs_vfs_rename(&r);
 	else
@@ -640,9 +682,6 @@ static int mxfs_rename(struct mnt_idmap *idmap, struct inode *old_dir, struct de
 		mxfs_ask_about(new_dentry, true);
 	}
 	mxfs_end_rename(&r);
-out_victim:
-	if (victim && err)
-		mxfs_orphan_abort(victim);
 	if (!err) {
 		lower = mxfs_lower(d_inode(old_dentry));
 		if (!IS_ERR(lower))
@@ -659,8 +698,8 @@ out:
 }
 
 /*
- * O_TMPFILE: made below in the right directory, so that group, default ACL and quota are right, and
- * linked into .mxfs/orphans at once, so that it can be found again after a change of owner.
+ * O_TMPFILE: made below in the right directory, so that group, default ACL and quota are right. As what is held and has
+ * no name it is kept through a change of owner.
  */
 static int mxfs_tmpfile(struct mnt_idmap *idmap, struct inode *dir, struct file *file, umode_t mode)
 {
@@ -692,11 +731,6 @@ static int mxfs_tmpfile(struct mnt_idmap *idmap, struct inode *dir, struct file 
 		err = PTR_ERR(inode);
 		goto out_fput;
 	}
-	err = mxfs_orphan_keep(inode);
-	if (err) {
-		iput(inode);
-		goto out_fput;
-	}
 	set_nlink(inode, 1);
 	d_tmpfile(file, inode);
 	mxfs_stamp(file->f_path.dentry);
@@ -707,13 +741,70 @@ out:
 	return finish_open_simple(file, err);
 }
 
-static int mxfs_iterate(struct file *file, struct dir_context *ctx)
+/*
+ * Names are read below into memory of ours, and copied to the user's without the gate or a lock of XFS: that memory
+ * may have to be brought in, by whoever makes others wait as long as he likes. As much at a time as a program's
+ * buffer (32 KiB in glibc) takes in a few times; what does not fit into it is read again.
+ */
+#define MXFS_NAMES_BYTES SZ_8K
+
+struct mxfs_name {
+	u64 ino;
+	loff_t pos;
+	u16 len;
+	u8 type;
+	char name[];
+};
+
+struct mxfs_names {
+	struct dir_context ctx;
+	bool is_root;
+	bool full;
+	unsigned int used;
+	char data[] __aligned(__alignof__(struct mxfs_name));
+};
+
+static bool mxfs_names_actor(struct dir_context *ctx, const char *name, int len, loff_t pos, u64 ino, unsigned int type)
 {
-	struct inode *inode = file_inode(file);
-	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	struct mxfs_names *names = container_of(ctx, struct mxfs_names, ctx);
+	struct mxfs_name *entry = (void *)(names->data + names->used);
+	unsigned int size = ALIGN(sizeof(*entry) + len, __alignof__(struct mxfs_name));
+
+	if (unlikely(names->is_root) && len == sizeof(MXFS_OWN) - 1 && !memcmp(name, MXFS_OWN, len))
+		return true;
+	if (names->used + size > MXFS_NAMES_BYTES - sizeof(*names)) {
+		names->full = true;
+		return false;
+	}
+	entry->ino = ino;
+	entry->pos = pos;
+	entry->len = len;
+	entry->type = type;
+	memcpy(entry->name, name, len);
+	names->used += size;
+	return true;
+}
+
+/* One buffer an open file: f_pos_lock is held by getdents(2), and who calls from the kernel has a file of its own. */
+static struct mxfs_names *mxfs_get_names(struct file *file)
+{
+	struct mxfs_open *open = file->private_data;
+
+	if (!open->names)
+		open->names = kmalloc(MXFS_NAMES_BYTES, GFP_KERNEL);
+	return open->names;
+}
+
+/* Reads names from @pos on. What iterate_dir() does besides has been done above. */
+static int mxfs_read_names(struct file *file, loff_t pos, struct mxfs_names **names)
+{
+	struct mxfs_sb *sbi = mxfs_file_sb(file);
+	struct mxfs_names *into = NULL;
+	struct inode *linode;
 	struct file *lower;
 	int err;
 
+	*names = NULL;
 	err = mxfs_enter(sbi);
 	if (err)
 		return err;
@@ -722,13 +813,55 @@ static int mxfs_iterate(struct file *file, struct dir_context *ctx)
 		err = PTR_ERR(lower);
 		goto out;
 	}
-	/* The VFS holds f_pos_lock of the upper file, and only that file uses this lower one. */
-	lower->f_pos = ctx->pos;
-	err = iterate_dir(lower, ctx);
-	lower->f_pos = ctx->pos;
+	into = mxfs_get_names(file);
+	if (!into) {
+		err = -ENOMEM;
+		goto out;
+	}
+	memset(into, 0, sizeof(*into));
+	into->ctx.actor = mxfs_names_actor;
+	into->ctx.pos = pos;
+	into->is_root = file_inode(file) == d_inode(file_inode(file)->i_sb->s_root);
+	linode = file_inode(lower);
+	err = down_read_killable(&linode->i_rwsem);
+	if (err)
+		goto out;
+	if (IS_DEADDIR(linode)) {
+		err = -ENOENT;
+	} else {
+		err = lower->f_op->iterate_shared(lower, &into->ctx);
+		file_accessed(lower);
+	}
+	inode_unlock_shared(linode);
 out:
 	mxfs_leave(sbi);
+	/* What was read before an error is shown before it. */
+	*names = into;
 	return err;
+}
+
+static int mxfs_iterate(struct file *file, struct dir_context *ctx)
+{
+	const struct mxfs_name *entry;
+	struct mxfs_names *names;
+	unsigned int at;
+	int err;
+
+	for (;;) {
+		err = mxfs_read_names(file, ctx->pos, &names);
+		if (err && !names)
+			return err;
+		for (at = 0; at < names->used;
+		     at += ALIGN(sizeof(*entry) + entry->len, __alignof__(struct mxfs_name))) {
+			entry = (const void *)(names->data + at);
+			ctx->pos = entry->pos;
+			if (!dir_emit(ctx, entry->name, entry->len, entry->ino, entry->type))
+				return 0;
+		}
+		ctx->pos = names->ctx.pos;
+		if (err || !names->full)
+			return err;
+	}
 }
 
 const struct inode_operations mxfs_dir_iops = {

@@ -86,19 +86,15 @@ int mxfs_open(struct inode *inode, struct file *file)
 	int err;
 
 	/*
-	 * The name may have gone since it was looked up: here, which mxfs_orphan_prepare() tells, or on
-	 * another node. Inside the gate, a file that is there is counted before this node writes
-	 * down what it has open (mxfs_opens.c).
+	 * The name may have gone on another node since it was looked up: the VFS looks again then (ESTALE). What was
+	 * removed here since then is opened as on XFS: who is here holds it, and mxfs_orphan.c keeps what is held.
 	 */
 	err = mxfs_enter(sbi);
 	if (err)
 		return err;
 	lower = mxfs_lower(inode);
-	if (IS_ERR(lower) && S_ISREG(inode->i_mode) && !mxfs_is_removed(MXFS_I(inode)))
+	if (IS_ERR(lower) && S_ISREG(inode->i_mode))
 		err = PTR_ERR(lower);
-	else if (!mxfs_count_open(inode))
-		/* As if it had come a moment later; where it would make the file then, the VFS begins again. */
-		err = file->f_flags & O_CREAT ? -ESTALE : -ENOENT;
 	mxfs_leave(sbi);
 	if (err)
 		return err;
@@ -118,14 +114,13 @@ int mxfs_release(struct inode *inode, struct file *file)
 	 * Without a name here and open elsewhere: the inode goes with its last user, but the file does not, and what was
 	 * stored through a map of it is part of it. (A detach that is under way has seen to it.)
 	 */
-	if (unlikely(!inode->i_nlink && READ_ONCE(mi->shared) && inode->i_mapping->nrpages))
+	if (unlikely(!inode->i_nlink && (READ_ONCE(mi->shared) || READ_ONCE(mi->lent)) && inode->i_mapping->nrpages))
 		filemap_write_and_wait(inode->i_mapping);
 	if (open) {
 		mxfs_close_lower(open);
+		kfree(open->names);
 		kmem_cache_free(mxfs_open_cachep, open);
 	}
-	if (atomic_dec_and_test(&mi->opens) && mxfs_extra_links(mi))
-		mxfs_orphan_closed(inode);
 	return 0;
 }
 

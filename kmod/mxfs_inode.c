@@ -58,10 +58,10 @@ struct inode *mxfs_alloc_inode(struct super_block *sb)
 	mi->fh_words = 0;
 	mi->fh_type = 0;
 	mi->attr_seq = 0;
-	atomic_set(&mi->opens, 0);
 	mi->orphan = NULL;
 	mi->kept = false;
 	mi->shared = false;
+	mi->lent = false;
 	mi->let_go = false;
 	INIT_LIST_HEAD(&mi->told_entry);
 	return &mi->vfs_inode;
@@ -124,6 +124,8 @@ static void mxfs_let_lower_go(struct mxfs_inode *mi)
 	 * go.
 	 */
 	spin_lock(&sbi->lower_lock);
+	if (unlikely(sbi->keeping == mi))
+		sbi->keeping = NULL;
 	if (!list_empty(&mi->cached_entry))
 		list_del_init(&mi->cached_entry);
 	if (!list_empty(&mi->told_entry))
@@ -148,6 +150,8 @@ void mxfs_evict_inode(struct inode *inode)
 		truncate_inode_pages_final(&inode->i_data);
 	clear_inode(inode);
 	mxfs_let_lower_go(MXFS_I(inode));
+	if (unlikely(mxfs_extra_links(MXFS_I(inode))) && !S_ISDIR(inode->i_mode))
+		mxfs_orphan_evicted(inode);
 }
 
 /*
@@ -158,7 +162,7 @@ static bool mxfs_may_wait(struct inode *inode)
 {
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 
-	return mxfs_is_removed(MXFS_I(inode)) && !inode->i_nlink && !MXFS_I(inode)->let_go &&
+	return !inode->i_nlink && !S_ISDIR(inode->i_mode) && !MXFS_I(inode)->let_go &&
 	       mapping_empty(&inode->i_data) && (inode->i_sb->s_flags & SB_ACTIVE) && !READ_ONCE(sbi->frees_at_once) &&
 	       atomic_read(&sbi->nr_removed) < MXFS_REMOVED_MAX;
 }

@@ -327,6 +327,12 @@ int mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc)
 			return PTR_ERR(mnt);
 		}
 	}
+	err = mxfs_own_check(sbi, mnt->mnt_root, fc);
+	if (err) {
+		mxfs_kernel_unmount(mnt);
+		mxfs_claim(sbi);
+		return err;
+	}
 	root = d_inode(mnt->mnt_root);
 	sb->s_maxbytes = mnt->mnt_sb->s_maxbytes;
 	sb->s_time_gran = mnt->mnt_sb->s_time_gran;

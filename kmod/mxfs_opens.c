@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * mxfs: what is open on the other nodes.
+ * mxfs: what is held on the other nodes.
  *
- * A file whose last name goes away lives on for as long as any node has it open. The node that removes
- * the name is the owner; the others are detached, and what they have open they have written down
+ * A file whose last name goes away lives on for as long as any node holds it. The node that removes
+ * the name is the owner; the others are detached, and what they hold they have written down
  * before they let the volume go: .mxfs/open/<node id> is a list of (inode number, generation). It is
  * in nobody's memory but the file system's own, so it is as durable and as consistent between nodes
  * as the names themselves, and costs no message.
@@ -13,6 +13,7 @@
  */
 #include <linux/bsearch.h>
 #include <linux/file.h>
+#include <linux/falloc.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
 #include "mxfs.h"
@@ -20,6 +21,7 @@
 #define MXFS_OPENS_MAGIC 0x6e65706f /* "open" */
 #define MXFS_OPENS_MAX 65536 /* files a node: what is open beyond it is ESTALE when another node removes it */
 #define MXFS_OPENS_NAME_LEN 8
+#define MXFS_OPENS_ROOM SZ_64K /* on disk from the beginning: 4095 files */
 
 /* The list on disk, little endian. */
 struct mxfs_opens_header {
@@ -48,10 +50,30 @@ static bool mxfs_opens_wanted(struct mxfs_sb *sbi)
 	return sbi->clustered && !sbi->rdonly;
 }
 
+/**
+ * mxfs_is_held - has anybody a reference to one of the names of an inode?
+ * @inode: upper, no folder
+ *
+ * An open file has one, and so have O_PATH, a mount on top of it, and for a moment who looks it up; a
+ * name that is only cached has none.
+ */
+bool mxfs_is_held(struct inode *inode)
+{
+	struct dentry *dentry;
+	bool held = false;
+
+	spin_lock(&inode->i_lock);
+	for_each_alias(dentry, inode)
+		if ((int)d_count(dentry) > 0)
+			held = true;
+	spin_unlock(&inode->i_lock);
+	return held;
+}
+
 /* A file that has a link in .mxfs/orphans for this node alone needs no other node's care. */
 static bool mxfs_opens_counts(struct mxfs_inode *mi)
 {
-	return mxfs_is_open(mi) && !READ_ONCE(mi->kept) && S_ISREG(mi->vfs_inode.i_mode);
+	return !S_ISDIR(mi->vfs_inode.i_mode) && !READ_ONCE(mi->kept) && mxfs_is_held(&mi->vfs_inode);
 }
 
 /**
@@ -59,7 +81,8 @@ static bool mxfs_opens_counts(struct mxfs_inode *mi)
  * @sbi: the mount, detaching
  * @mi: the inode
  *
- * Under lower_lock. Opening passes the operation gate, so what is open was counted before it closed.
+ * Under lower_lock. Finding a name passes the operation gate, or finds what was found in this attach, so who comes to
+ * hold something has its lower inode in memory.
  */
 void mxfs_opens_note(struct mxfs_sb *sbi, struct mxfs_inode *mi)
 {
@@ -114,34 +137,7 @@ static void mxfs_opens_fill(struct mxfs_sb *sbi, struct mxfs_opens_header *heade
 	header->count = cpu_to_le32(count);
 }
 
-/* A file of .mxfs/open. Only who is the owner is here, so nothing has it open already. */
-static struct file *mxfs_opens_file(struct mxfs_sb *sbi, struct dentry *dir, const char *name, int flags)
-{
-	struct path path = { .mnt = sbi->lower };
-	struct file *file;
-	int err;
-
-	path.dentry = mxfs_lookup_lower(dir, name, strlen(name));
-	if (!IS_ERR(path.dentry) && d_really_is_negative(path.dentry) && flags & O_CREAT) {
-		dput(path.dentry);
-		path.dentry = mxfs_begin_create(dir, name, strlen(name));
-		if (IS_ERR(path.dentry))
-			return ERR_CAST(path.dentry);
-		err = mxfs_vfs_create(dir, path.dentry, S_IFREG | 0600);
-		if (!err)
-			dget(path.dentry);
-		mxfs_end_change(dir, path.dentry);
-		if (err)
-			return ERR_PTR(err);
-	}
-	if (IS_ERR(path.dentry))
-		return ERR_CAST(path.dentry);
-	file = d_really_is_negative(path.dentry) ?
-		       ERR_PTR(-ENOENT) :
-		       dentry_open(&path, (flags & ~O_CREAT) | O_LARGEFILE, sbi->cred);
-	dput(path.dentry);
-	return file;
-}
+#define MXFS_OPENS_IN ".mxfs/open/"
 
 static int mxfs_opens_write(struct mxfs_sb *sbi, const void *data, size_t size)
 {
@@ -156,7 +152,7 @@ static int mxfs_opens_write(struct mxfs_sb *sbi, const void *data, size_t size)
 	if (IS_ERR(dir))
 		return PTR_ERR(dir);
 	/* In place: the same blocks each time, and the header says how much of them counts. */
-	file = mxfs_opens_file(sbi, dir, name, O_RDWR | O_CREAT);
+	file = mxfs_own_file(sbi, dir, MXFS_OPENS_IN, name, O_RDWR | O_CREAT);
 	dput(dir);
 	if (IS_ERR(file))
 		return PTR_ERR(file);
@@ -192,6 +188,8 @@ void mxfs_opens_tell(struct mxfs_sb *sbi)
 		mxfs_opens_fill(sbi, header, room);
 		old_cred = override_creds(sbi->cred);
 		err = mxfs_opens_write(sbi, header, size);
+		if (err == -ENOSPC && mxfs_reserve_free(sbi))
+			err = mxfs_opens_write(sbi, header, size);
 		revert_creds(old_cred);
 		if (!err)
 			sbi->told_count = le32_to_cpu(header->count);
@@ -209,20 +207,30 @@ void mxfs_opens_tell(struct mxfs_sb *sbi)
 /**
  * mxfs_opens_begin - take back what an earlier mount of this node left
  * @sbi: the mount, attaching for the first time
+ *
+ * The list stays, with nothing in it and room for many: on a full volume there is none later.
  */
 void mxfs_opens_begin(struct mxfs_sb *sbi)
 {
 	const struct cred *old_cred = override_creds(sbi->cred);
+	struct mxfs_opens_header header = { .magic = cpu_to_le32(MXFS_OPENS_MAGIC) };
 	char name[MXFS_OPENS_NAME_LEN + 1];
+	struct file *file = NULL;
 	struct dentry *dir;
-	int err;
+	loff_t pos = 0;
+	ssize_t done;
 
 	mxfs_opens_name(sbi, name);
-	dir = mxfs_own_dir(sbi, "open", false);
+	dir = sbi->key ? mxfs_own_dir(sbi, "open", false) : ERR_PTR(-ENOENT);
 	if (!IS_ERR(dir)) {
-		err = mxfs_own_unlink(dir, name);
-		if (err && err != -ENOENT)
-			mxfs_warn(sbi, ".mxfs/open/%s cannot be removed (%pe)", name, ERR_PTR(err));
+		file = mxfs_own_file(sbi, dir, MXFS_OPENS_IN, name, O_RDWR | O_CREAT);
+		done = IS_ERR(file) ? PTR_ERR(file) : kernel_write(file, &header, sizeof(header), &pos);
+		if (done != sizeof(header))
+			mxfs_warn(sbi, MXFS_OPENS_IN "%s cannot be written (%pe)", name, ERR_PTR(done < 0 ? done : -ENOSPC));
+		else if (file_inode(file)->i_blocks < MXFS_OPENS_ROOM >> SECTOR_SHIFT)
+			vfs_fallocate(file, FALLOC_FL_KEEP_SIZE, 0, MXFS_OPENS_ROOM);
+		if (!IS_ERR(file))
+			__fput_sync(file);
 		dput(dir);
 	}
 	revert_creds(old_cred);
@@ -270,9 +278,9 @@ static int mxfs_opens_read(struct mxfs_sb *sbi, struct dentry *dir, const char *
 	u32 count, i;
 	int err = 0;
 
-	file = mxfs_opens_file(sbi, dir, name, O_RDONLY);
-	if (IS_ERR(file))
-		return PTR_ERR(file) == -ENOENT ? 0 : PTR_ERR(file);
+	file = mxfs_own_file(sbi, dir, MXFS_OPENS_IN, name, O_RDONLY);
+	if (IS_ERR(file)) /* what is none of ours, which was said, is no list */
+		return PTR_ERR(file) == -ENOENT || PTR_ERR(file) == -EPERM ? 0 : PTR_ERR(file);
 	if (kernel_read(file, &header, sizeof(header), &pos) != sizeof(header) ||
 	    le32_to_cpu(header.magic) != MXFS_OPENS_MAGIC || le32_to_cpu(header.count) > MXFS_OPENS_MAX) {
 		/* A node that died while it wrote its first one. */

@@ -1,21 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * mxfs: files that are open but have no name.
+ * mxfs: files that are held but have no name.
  *
- * XFS keeps an unlinked file for as long as it is open, but a change of owner unmounts XFS, and no
- * handle finds such a file again. So the last link of a file that is open is not removed before a
- * second one exists in .mxfs/orphans. There are two kinds of them:
+ * XFS keeps an unlinked file for as long as somebody holds it, but a change of owner unmounts XFS, and no handle finds
+ * such a file again. So before XFS goes, each inode that is held here and has no link left gets one in .mxfs/orphans: with
+ * the gates closed, in mxfs_detach_gates(). Until then a removed file is what it is on XFS, and removing it costs
+ * nothing more. What is held here counts as long as its inode is in memory, so special files, symbolic links and what was
+ * opened with O_PATH are kept, too.
  *
- *	<reservation key>-<number>	open here: removed when the last open file is closed, or at the next
- *					chance after it, or at umount; where the file is open on another
- *					node by then, one of the second kind takes its place
- *	open-<inode>-<generation>	open on another node (mxfs_opens.c): removed by the owner that finds it open
- *					on no node
+ * A file that another node holds (mxfs_opens.c) has nothing in memory here that would keep it: it gets its link before
+ * its last name goes; where that is not possible, for lack of space, its lower inode is held until the detach.
+ *
+ * There are two kinds of links:
+ *
+ *	<reservation key>-<number>	held here: removed when the inode goes, or at the next chance after it, or at
+ *					umount; where another node holds the file by then, one of the second kind takes its place
+ *	open-<inode>-<generation>	held on another node: removed by the owner that finds it held on no node
  *
  * A crash leaves at worst a link too many: the next mount by the same node removes those of the first kind, and
- * its list of open files, which lets go of the second.
+ * its list of what it holds, which lets go of the second.
  */
 #include <linux/namei.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
 #include "mxfs.h"
 
@@ -38,66 +44,23 @@ static struct mxfs_file_id mxfs_file_id(const struct inode *inode)
 	return (struct mxfs_file_id){ .ino = MXFS_I(inode)->ino, .gen = inode->i_generation };
 }
 
-static struct dentry *mxfs_subdir(struct dentry *parent, const char *name, bool create)
+/* What vfs_link() does; but an inode without a link may get one, as after O_TMPFILE. */
+static int mxfs_link_lower(struct dentry *lower, struct dentry *dir, struct dentry *link)
 {
-	struct dentry *dir = mxfs_lookup_lower(parent, name, strlen(name));
+	struct inode *linode = d_inode(lower);
 	int err;
 
-	if (!IS_ERR(dir) && d_really_is_negative(dir) && create) {
-		dput(dir);
-		dir = mxfs_begin_create(parent, name, strlen(name));
-		if (!IS_ERR(dir)) {
-			err = mxfs_vfs_mkdir(parent, &dir, 0700);
-			mxfs_end_change(parent, dir);
-			if (err)
-				return ERR_PTR(err);
-		} else if (PTR_ERR(dir) != -EEXIST) {
-			return dir;
-		}
-		dir = mxfs_lookup_lower(parent, name, strlen(name));
-	}
-	if (!IS_ERR(dir) && !d_is_dir(dir)) {
-		err = d_really_is_negative(dir) ? -ENOENT : -ENOTDIR;
-		dput(dir);
-		return ERR_PTR(err);
-	}
-	return dir;
-}
-
-/**
- * mxfs_own_dir - a directory of this module's in .mxfs
- * @sbi: the mount, inside the operation gate or with the gates closed; with sbi->cred
- * @name: in .mxfs
- * @create: make it when it is not there
- *
- * Return: the dentry with a reference, or an ERR_PTR: -ENOENT.
- */
-struct dentry *mxfs_own_dir(struct mxfs_sb *sbi, const char *name, bool create)
-{
-	struct dentry *top, *dir;
-
-	top = mxfs_subdir(sbi->lower->mnt_root, ".mxfs", create);
-	if (IS_ERR(top))
-		return top;
-	dir = mxfs_subdir(top, name, create);
-	dput(top);
-	return dir;
-}
-
-/* Removes one entry of such a directory; -ENOENT when there is none. */
-int mxfs_own_unlink(struct dentry *dir, const char *name)
-{
-	struct dentry *lower = mxfs_begin_remove(dir, name, strlen(name));
-	int err;
-
-	if (IS_ERR(lower))
-		return PTR_ERR(lower);
-	err = vfs_unlink(&nop_mnt_idmap, d_inode(dir), lower, NULL);
-	mxfs_end_change(dir, lower);
+	inode_lock(linode);
+	if (!linode->i_nlink)
+		mxfs_set_linkable(linode, true);
+	err = d_inode(dir)->i_op->link(lower, d_inode(dir), link);
+	if (!linode->i_nlink || !err)
+		mxfs_set_linkable(linode, false);
+	inode_unlock(linode);
 	return err;
 }
 
-/* Inside the operation gate. Return: 0, also when the link is there already. */
+/* Inside the operation gate, or with the gates closed. Return: 0, also when the link is there already. */
 static int mxfs_orphan_link(struct mxfs_sb *sbi, struct dentry *lower, const char *name)
 {
 	const struct cred *old_cred = override_creds(sbi->cred);
@@ -113,7 +76,7 @@ static int mxfs_orphan_link(struct mxfs_sb *sbi, struct dentry *lower, const cha
 	if (IS_ERR(link)) {
 		err = PTR_ERR(link) == -EEXIST ? 0 : PTR_ERR(link);
 	} else {
-		err = vfs_link(lower, &nop_mnt_idmap, d_inode(dir), link, NULL);
+		err = mxfs_link_lower(lower, dir, link);
 		mxfs_end_change(dir, link);
 	}
 	dput(dir);
@@ -122,125 +85,151 @@ out:
 	return err;
 }
 
-/**
- * mxfs_orphan_keep - give an inode that is open here a link in .mxfs/orphans
- * @inode: upper
- *
- * Inside the operation gate. Does nothing when it has one.
- */
-int mxfs_orphan_keep(struct inode *inode)
+/* The same with the gates closed, where blocks that are given back are nobody else's. */
+static int mxfs_orphan_link_closed(struct mxfs_sb *sbi, struct dentry *lower, const char *name)
 {
-	struct mxfs_sb *sbi = MXFS_ISB(inode);
-	struct mxfs_inode *mi = MXFS_I(inode);
+	const struct cred *old_cred;
+	bool freed;
+	int err;
+
+	err = mxfs_orphan_link(sbi, lower, name);
+	if (err != -ENOSPC)
+		return err;
+	old_cred = override_creds(sbi->cred);
+	freed = mxfs_reserve_free(sbi);
+	revert_creds(old_cred);
+	return freed ? mxfs_orphan_link(sbi, lower, name) : err;
+}
+
+/**
+ * mxfs_orphan_keep - give a lower inode that is held here and has no link one in .mxfs/orphans
+ * @sbi: the mount, detaching: every gate is closed, and XFS is still mounted
+ * @lower: its dentry
+ *
+ * Return: the link, for mxfs_inode.orphan; or an ERR_PTR.
+ */
+struct mxfs_orphan *mxfs_orphan_keep(struct mxfs_sb *sbi, struct dentry *lower)
+{
 	char name[MXFS_ORPHAN_NAME_LEN + 1];
 	struct mxfs_orphan *orphan;
-	struct dentry *lower;
 	int err;
 
-	lower = mxfs_lower(inode);
-	if (IS_ERR(lower))
-		return PTR_ERR(lower);
-	orphan = kmalloc(sizeof(*orphan), GFP_KERNEL);
+	orphan = kzalloc(sizeof(*orphan), GFP_KERNEL);
 	if (!orphan)
-		return -ENOMEM;
-	INIT_LIST_HEAD(&orphan->entry);
-
-	mutex_lock(&sbi->orphan_lock);
-	if (mi->orphan) {
-		mutex_unlock(&sbi->orphan_lock);
-		kfree(orphan);
-		return 0;
-	}
+		return ERR_PTR(-ENOMEM);
+	/* One detach at a time. */
 	orphan->seq = ++sbi->orphan_seq;
 	mxfs_orphan_name(sbi, orphan->seq, name);
-	err = mxfs_orphan_link(sbi, lower, name);
-	if (!err) {
-		WRITE_ONCE(mi->orphan, orphan);
-		WRITE_ONCE(mi->kept, true);
-	} else {
-		kfree(orphan);
-	}
-	mutex_unlock(&sbi->orphan_lock);
-	return err;
-}
-
-/* The same for an inode that is open on another node. */
-static int mxfs_orphan_share(struct inode *inode)
-{
-	struct mxfs_file_id id = mxfs_file_id(inode);
-	char name[MXFS_SHARED_NAME_LEN + 1];
-	struct dentry *lower;
-	int err;
-
-	lower = mxfs_lower(inode);
-	if (IS_ERR(lower))
-		return PTR_ERR(lower);
-	mxfs_shared_name(&id, name);
-	err = mxfs_orphan_link(MXFS_ISB(inode), lower, name);
-	if (!err) {
-		WRITE_ONCE(MXFS_I(inode)->shared, true);
-		WRITE_ONCE(MXFS_ISB(inode)->sweep, true);
-	}
-	return err;
+	err = mxfs_orphan_link_closed(sbi, lower, name);
+	if (!err)
+		return orphan;
+	kfree(orphan);
+	return ERR_PTR(err);
 }
 
 /**
- * mxfs_orphan_prepare - before the last name of an inode goes
- * @inode: upper
+ * mxfs_orphan_done - a link of this node's own is not needed any more
+ * @sbi: the mount
+ * @orphan: what was mxfs_inode.orphan
  *
- * Where the inode is open, here or on another node, it gets its link in .mxfs/orphans. Where it is not open here,
- * it is marked, so that an open() that found the name before fails instead of holding a file that
- * cannot be found again. The VFS holds the inode's lock.
+ * Anywhere, reclaim of memory included. mxfs_reap() removes it; ownership is not taken for that: it waits
+ * for the next attach, or umount.
  */
-int mxfs_orphan_prepare(struct inode *inode)
+void mxfs_orphan_done(struct mxfs_sb *sbi, struct mxfs_orphan *orphan)
+{
+	llist_add(&orphan->done, &sbi->reap_new);
+}
+
+/**
+ * mxfs_orphan_evicted - an inode with an extra link goes
+ * @inode: upper
+ */
+void mxfs_orphan_evicted(struct inode *inode)
 {
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	struct mxfs_inode *mi = MXFS_I(inode);
-	struct mxfs_file_id id = mxfs_file_id(inode);
-	int err, opens;
 
-	if (!S_ISREG(inode->i_mode))
-		return 0;
-	err = mxfs_refresh_attr(inode);
+	if (mi->orphan)
+		mxfs_orphan_done(sbi, mi->orphan);
+	mi->orphan = NULL;
+	if (mi->shared)
+		WRITE_ONCE(sbi->sweep, true);
+	queue_work(system_unbound_wq, &sbi->reap_work);
+}
+
+/* A file that another node holds is removed, and no link of it can be made now: until the detach. */
+static int mxfs_orphan_lend(struct mxfs_sb *sbi, struct mxfs_inode *mi, struct dentry *lower)
+{
+	struct mxfs_lent *lent = kmalloc(sizeof(*lent), GFP_KERNEL);
+
+	if (!lent)
+		return -ENOMEM;
+	lent->lower = dget(lower);
+	WRITE_ONCE(mi->lent, true);
+	spin_lock(&sbi->lower_lock);
+	list_add_tail(&lent->entry, &sbi->lent);
+	spin_unlock(&sbi->lower_lock);
+	return 0;
+}
+
+/**
+ * mxfs_orphan_return - let go of what mxfs_orphan_lend() kept, with a link
+ * @sbi: the mount, detaching: every gate is closed, and XFS is still mounted
+ */
+void mxfs_orphan_return(struct mxfs_sb *sbi)
+{
+	char name[MXFS_SHARED_NAME_LEN + 1];
+	struct mxfs_lent *lent, *next;
+	struct mxfs_file_id id;
+	struct inode *linode;
+	int err = 0;
+
+	list_for_each_entry_safe(lent, next, &sbi->lent, entry) {
+		linode = d_inode(lent->lower);
+		if (!linode->i_nlink && READ_ONCE(sbi->state) != MXFS_STATE_DEAD) {
+			id = (struct mxfs_file_id){ .ino = linode->i_ino, .gen = linode->i_generation };
+			mxfs_shared_name(&id, name);
+			err = mxfs_orphan_link_closed(sbi, lent->lower, name) ?: err;
+			WRITE_ONCE(sbi->sweep, true);
+		}
+		list_del(&lent->entry);
+		dput(lent->lower);
+		kfree(lent);
+	}
 	if (err)
-		return err;
-	if (inode->i_nlink > 1)
+		mxfs_warn(sbi, "a file that was removed here while another node held it cannot be kept (%pe): it is lost there",
+			  ERR_PTR(err));
+}
+
+/* An inode that is open on another node. */
+static noinline int mxfs_orphan_share(struct inode *inode, struct dentry *lower, const struct mxfs_file_id *id)
+{
+	struct mxfs_inode *mi = MXFS_I(inode);
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	char name[MXFS_SHARED_NAME_LEN + 1];
+
+	if (mi->shared || mxfs_seen_links(mi, READ_ONCE(d_inode(lower)->i_nlink)) > 1)
 		return 0;
-	if (!mi->shared && mxfs_open_elsewhere(sbi, &id)) {
-		err = mxfs_orphan_share(inode);
-		if (err)
-			return err;
-	}
-	opens = atomic_cmpxchg(&mi->opens, 0, MXFS_REMOVED);
-	if (unlikely(opens < 0)) {
-		/* Marked: for good, or by mxfs_orphan_closed() for as long as it has the lock. */
-		mutex_lock(&sbi->orphan_lock);
-		opens = atomic_cmpxchg(&mi->opens, 0, MXFS_REMOVED);
-		mutex_unlock(&sbi->orphan_lock);
-	}
-	return opens > 0 && !mxfs_extra_links(mi) ? mxfs_orphan_keep(inode) : 0;
+	mxfs_shared_name(id, name);
+	if (mxfs_orphan_link(sbi, lower, name))
+		return mxfs_orphan_lend(sbi, mi, lower);
+	WRITE_ONCE(mi->shared, true);
+	WRITE_ONCE(sbi->sweep, true);
+	return 0;
 }
 
-/* The name stayed after all. The extra link, if one was made, goes when the file is closed. */
-void mxfs_orphan_abort(struct inode *inode)
+/**
+ * mxfs_orphan_prepare - before a name of an inode that is no folder goes
+ * @inode: upper
+ * @lower: its lower dentry
+ *
+ * Inside the operation gate. The VFS holds the inode's lock.
+ */
+int mxfs_orphan_prepare(struct inode *inode, struct dentry *lower)
 {
-	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	struct mxfs_file_id id = mxfs_file_id(inode);
 
-	mutex_lock(&sbi->orphan_lock);
-	atomic_cmpxchg(&MXFS_I(inode)->opens, MXFS_REMOVED, 0);
-	mutex_unlock(&sbi->orphan_lock);
-}
-
-/* The slow path of mxfs_count_open(): removed, or mxfs_orphan_closed() is just finding out. */
-bool mxfs_orphan_count_open(struct inode *inode)
-{
-	struct mxfs_sb *sbi = MXFS_ISB(inode);
-	bool counted;
-
-	mutex_lock(&sbi->orphan_lock);
-	counted = atomic_inc_unless_negative(&MXFS_I(inode)->opens);
-	mutex_unlock(&sbi->orphan_lock);
-	return counted;
+	return likely(!mxfs_open_elsewhere(MXFS_ISB(inode), &id)) ? 0 : mxfs_orphan_share(inode, lower, &id);
 }
 
 /*
@@ -289,25 +278,25 @@ static int mxfs_reap_link(struct mxfs_sb *sbi, struct dentry *dir, const char *n
 static void mxfs_reap(struct mxfs_sb *sbi)
 {
 	char name[MXFS_ORPHAN_NAME_LEN + 1];
+	struct mxfs_orphan *orphan, *next;
 	const struct cred *old_cred;
-	struct mxfs_orphan *orphan;
 	struct dentry *dir;
 	int err;
 
 	old_cred = override_creds(sbi->cred);
 	mutex_lock(&sbi->orphan_lock);
+	llist_for_each_entry_safe(orphan, next, llist_del_all(&sbi->reap_new), done)
+		list_add_tail(&orphan->entry, &sbi->reap);
 	dir = list_empty(&sbi->reap) ? NULL : mxfs_own_dir(sbi, "orphans", false);
 	while (!IS_ERR_OR_NULL(dir) && !list_empty(&sbi->reap)) {
 		orphan = list_first_entry(&sbi->reap, struct mxfs_orphan, entry);
 		mxfs_orphan_name(sbi, orphan->seq, name);
 		err = mxfs_reap_link(sbi, dir, name);
 		if (err && err != -ENOENT) {
-			mxfs_warn(
-				sbi,
-				".mxfs/orphans/%s cannot be removed (%pe); the next mount tries again",
-				name, ERR_PTR(err));
-			if (err == -EIO)
-				break;
+			mxfs_warn(sbi, ".mxfs/orphans/%s cannot be removed (%pe); the next attach, or mount, tries again",
+				  name, ERR_PTR(err));
+			/* Without space for a link of the other kind it has to stay. */
+			break;
 		}
 		list_del(&orphan->entry);
 		kfree(orphan);
@@ -318,42 +307,31 @@ static void mxfs_reap(struct mxfs_sb *sbi)
 	revert_creds(old_cred);
 }
 
-/*
- * The last open file of an orphan was closed. Ownership is not taken for it: it waits for the next
- * attach, or umount.
+/**
+ * mxfs_orphan_named - a file without a name has got one
+ * @inode: upper, inside the operation gate
+ *
+ * O_TMPFILE and linkat(2), with a change of owner in between. The name keeps it from now on.
  */
-void mxfs_orphan_closed(struct inode *inode)
+void mxfs_orphan_named(struct inode *inode)
 {
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	struct mxfs_inode *mi = MXFS_I(inode);
-	struct mxfs_orphan *orphan = NULL;
-	bool shared = false;
-	int opens;
+	struct mxfs_orphan *orphan;
+	struct dentry *lower;
 
-	mutex_lock(&sbi->orphan_lock);
-	/* Who opens it or removes its name meanwhile finds it marked, and waits for the lock. */
-	opens = atomic_cmpxchg(&mi->opens, 0, MXFS_REMOVED);
-	if (opens <= 0) {
-		orphan = mi->orphan;
-		mi->orphan = NULL;
-		WRITE_ONCE(mi->kept, false);
-		shared = mi->shared;
-		/* Where it has no other link, nobody opens it any more, not even through /proc. */
-		if (!opens && inode->i_nlink)
-			atomic_set(&mi->opens, 0);
-	}
-	if (orphan)
-		list_add_tail(&orphan->entry, &sbi->reap);
-	mutex_unlock(&sbi->orphan_lock);
-	if (shared) {
-		WRITE_ONCE(sbi->sweep, true);
-		queue_work(system_unbound_wq, &sbi->reap_work);
-	}
-	/* At once where that needs no waiting; else mxfs_attach() sees to it. */
-	if (orphan && mxfs_try_enter(sbi)) {
-		mxfs_reap(sbi);
-		mxfs_leave(sbi);
-	}
+	spin_lock(&sbi->lower_lock);
+	orphan = mi->orphan;
+	mi->orphan = NULL;
+	spin_unlock(&sbi->lower_lock);
+	if (!orphan)
+		return;
+	mxfs_orphan_done(sbi, orphan);
+	mxfs_reap(sbi);
+	WRITE_ONCE(mi->kept, false);
+	lower = mxfs_lower(inode);
+	if (!IS_ERR(lower))
+		mxfs_copy_attr(inode, d_inode(lower));
 }
 
 struct mxfs_found {
@@ -380,8 +358,8 @@ static bool mxfs_found_actor(struct dir_context *ctx, const char *name, int len,
  * Calls @each for every name in .mxfs/orphans; it may remove it. With the gates closed or inside the
  * operation gate, with sbi->cred.
  */
-static void mxfs_each_orphan(struct mxfs_sb *sbi,
-			     void (*each)(struct mxfs_sb *sbi, struct dentry *dir, const char *name))
+static int mxfs_each_orphan(struct mxfs_sb *sbi,
+			    void (*each)(struct mxfs_sb *sbi, struct dentry *dir, const char *name, void *arg), void *arg)
 {
 	struct path path = { .mnt = sbi->lower };
 	struct mxfs_found *found;
@@ -405,16 +383,19 @@ static void mxfs_each_orphan(struct mxfs_sb *sbi,
 		found->count = 0;
 		err = iterate_dir(file, &found->ctx);
 		for (i = 0; !err && i < found->count; i++)
-			each(sbi, path.dentry, found->names[i]);
+			each(sbi, path.dentry, found->names[i], arg);
 	} while (!err && found->count == ARRAY_SIZE(found->names));
 	__fput_sync(file);
 out_dir:
 	kfree(found);
 	dput(path.dentry);
 out:
-	if (err && err != -ENOENT)
+	if (err == -ENOENT)
+		return 0;
+	if (err)
 		mxfs_warn(sbi, ".mxfs/orphans cannot be read (%pe); the next owner tries again",
 			  ERR_PTR(err));
+	return err;
 }
 
 static bool mxfs_parse_shared(const char *name, struct mxfs_file_id *id)
@@ -425,37 +406,104 @@ static bool mxfs_parse_shared(const char *name, struct mxfs_file_id *id)
 	       end == MXFS_SHARED_NAME_LEN;
 }
 
-/* A file that lost its name to another node while it was open here. */
-static void mxfs_note_shared(struct mxfs_sb *sbi, struct dentry *dir, const char *name)
+/*
+ * A file that lost its name to another node while it was held here. What is cached of its names goes, as it does on the
+ * node that removes one: then its inode goes with the last who holds it.
+ */
+static void mxfs_note_shared(struct mxfs_sb *sbi, struct dentry *dir, const char *name, void *arg)
 {
 	struct mxfs_file_id id;
+	struct dentry *alias;
 	struct inode *inode;
 
 	if (!mxfs_parse_shared(name, &id))
 		return;
 	WRITE_ONCE(sbi->sweep, true);
-	inode = mxfs_known(sbi->sb, &id);
-	if (inode)
-		WRITE_ONCE(MXFS_I(inode)->shared, true);
+	/* Once umount has begun nothing of the VFS's is touched. */
+	inode = READ_ONCE(sbi->frees_at_once) ? NULL : mxfs_known(sbi->sb, &id);
+	if (!inode)
+		return;
+	WRITE_ONCE(MXFS_I(inode)->shared, true);
+	while ((alias = d_find_alias(inode))) {
+		d_invalidate(alias);
+		dput(alias);
+	}
 	iput(inode);
 }
 
 /**
- * mxfs_orphans_begin - what other nodes did to the files that are open here
+ * mxfs_orphans_begin - what other nodes did to the files that are held here
  * @sbi: the mount, attaching: XFS is mounted, and the gates are closed
+ *
+ * Return: 0, or -EPERM when what stands in the place of .mxfs is not ours.
  */
-void mxfs_orphans_begin(struct mxfs_sb *sbi)
+int mxfs_orphans_begin(struct mxfs_sb *sbi)
 {
 	const struct cred *old_cred;
+	int err;
 
+	if (!sbi->attach_seq || !READ_ONCE(MXFS_I(d_inode(sbi->sb->s_root))->shared)) {
+		err = mxfs_own_begin(sbi);
+		if (err)
+			return err;
+	}
 	if (!sbi->attach_seq && !sbi->rdonly)
 		mxfs_opens_begin(sbi);
 	old_cred = override_creds(sbi->cred);
-	mxfs_each_orphan(sbi, mxfs_note_shared);
+	mxfs_each_orphan(sbi, mxfs_note_shared, NULL);
 	revert_creds(old_cred);
+	return 0;
 }
 
-static void mxfs_sweep_one(struct mxfs_sb *sbi, struct dentry *dir, const char *name)
+/* For the work that follows an attach. */
+bool mxfs_orphans_due(struct mxfs_sb *sbi)
+{
+	return !list_empty(&sbi->reap) || !llist_empty(&sbi->reap_new) || !sbi->stale_reaped ||
+	       READ_ONCE(sbi->sweep) || READ_ONCE(sbi->reserve_used);
+}
+
+static void mxfs_show_one(struct mxfs_sb *sbi, struct dentry *dir, const char *name, void *arg)
+{
+	seq_printf(arg, "%s\n", name);
+}
+
+/* As mxfs_enter(), but not for long, nor when umount has begun: umount waits for readers of debugfs. */
+static int mxfs_enter_to_look(struct mxfs_sb *sbi)
+{
+	long left = MXFS_REAP_WAIT;
+
+	while (!mxfs_try_enter(sbi)) {
+		if (READ_ONCE(sbi->held) || READ_ONCE(sbi->state) == MXFS_STATE_DEAD)
+			return -ESHUTDOWN;
+		if (READ_ONCE(sbi->state) == MXFS_STATE_DETACHED)
+			mxfs_send_want(sbi);
+		left = wait_event_killable_timeout(sbi->wait,
+						   mxfs_may_run(sbi) || READ_ONCE(sbi->held) ||
+							   READ_ONCE(sbi->state) == MXFS_STATE_DEAD,
+						   left);
+		if (left <= 0)
+			return left ? -EINTR : -ETIMEDOUT;
+	}
+	return 0;
+}
+
+/* The names in .mxfs/orphans, one a line, for people and tests: through the mount nobody sees them. */
+int mxfs_orphans_show(struct seq_file *m, struct mxfs_sb *sbi)
+{
+	const struct cred *old_cred;
+	int err;
+
+	err = mxfs_enter_to_look(sbi);
+	if (err)
+		return err;
+	old_cred = override_creds(sbi->cred);
+	err = mxfs_each_orphan(sbi, mxfs_show_one, m);
+	revert_creds(old_cred);
+	mxfs_leave(sbi);
+	return err;
+}
+
+static void mxfs_sweep_one(struct mxfs_sb *sbi, struct dentry *dir, const char *name, void *arg)
 {
 	struct mxfs_file_id id;
 	struct inode *inode;
@@ -464,7 +512,7 @@ static void mxfs_sweep_one(struct mxfs_sb *sbi, struct dentry *dir, const char *
 	if (!mxfs_parse_shared(name, &id))
 		return;
 	inode = mxfs_known(sbi->sb, &id);
-	if ((inode && mxfs_is_open(MXFS_I(inode))) || mxfs_open_elsewhere(sbi, &id)) {
+	if ((inode && mxfs_is_held(inode)) || mxfs_open_elsewhere(sbi, &id)) {
 		WRITE_ONCE(sbi->sweep, true);
 		goto out;
 	}
@@ -490,11 +538,11 @@ static void mxfs_sweep(struct mxfs_sb *sbi)
 		return;
 	WRITE_ONCE(sbi->sweep, false);
 	old_cred = override_creds(sbi->cred);
-	mxfs_each_orphan(sbi, mxfs_sweep_one);
+	mxfs_each_orphan(sbi, mxfs_sweep_one, NULL);
 	revert_creds(old_cred);
 }
 
-static void mxfs_stale_one(struct mxfs_sb *sbi, struct dentry *dir, const char *name)
+static void mxfs_stale_one(struct mxfs_sb *sbi, struct dentry *dir, const char *name, void *arg)
 {
 	int err, end = 0;
 	u64 key;
@@ -521,7 +569,18 @@ static void mxfs_reap_stale(struct mxfs_sb *sbi)
 {
 	const struct cred *old_cred = override_creds(sbi->cred);
 
-	mxfs_each_orphan(sbi, mxfs_stale_one);
+	mxfs_each_orphan(sbi, mxfs_stale_one, NULL);
+	revert_creds(old_cred);
+}
+
+static void mxfs_reserve_refill(struct mxfs_sb *sbi)
+{
+	const struct cred *old_cred;
+
+	if (!READ_ONCE(sbi->reserve_used))
+		return;
+	old_cred = override_creds(sbi->cred);
+	mxfs_reserve_fill(sbi);
 	revert_creds(old_cred);
 }
 
@@ -538,6 +597,7 @@ void mxfs_reap_workfn(struct work_struct *work)
 			mxfs_reap_stale(sbi);
 		sbi->stale_reaped = true;
 		mxfs_sweep(sbi);
+		mxfs_reserve_refill(sbi);
 	}
 	mxfs_reap(sbi);
 	mxfs_leave(sbi);
@@ -557,7 +617,7 @@ void mxfs_reap_all(struct mxfs_sb *sbi)
 {
 	struct mxfs_orphan *orphan, *next;
 
-	if (!list_empty(&sbi->reap) || sbi->told_count) {
+	if (!list_empty(&sbi->reap) || !llist_empty(&sbi->reap_new) || sbi->told_count) {
 		/* A detach in progress ends first. */
 		wait_event_timeout(sbi->wait,
 				   mxfs_may_run(sbi) || READ_ONCE(sbi->state) == MXFS_STATE_DETACHED ||
@@ -575,6 +635,8 @@ void mxfs_reap_all(struct mxfs_sb *sbi)
 			mxfs_sweep(sbi);
 		mxfs_leave(sbi);
 	}
+	llist_for_each_entry_safe(orphan, next, llist_del_all(&sbi->reap_new), done)
+		list_add_tail(&orphan->entry, &sbi->reap);
 	if (!list_empty(&sbi->reap))
 		mxfs_warn(
 			sbi,

@@ -134,6 +134,7 @@ void mxfs_sb_put(struct mxfs_sb *sbi)
 		destroy_workqueue(sbi->wb_wq);
 	mxfs_gates_destroy(sbi);
 	kvfree(sbi->others);
+	kvfree(sbi->own);
 	if (sbi->cred)
 		put_cred(sbi->cred);
 	kfree(sbi->opts.iface);
@@ -169,6 +170,9 @@ static struct mxfs_sb *mxfs_sb_alloc(void)
 	mutex_init(&sbi->others_lock);
 	INIT_LIST_HEAD(&sbi->told);
 	INIT_LIST_HEAD(&sbi->reap);
+	init_llist_head(&sbi->reap_new);
+	INIT_LIST_HEAD(&sbi->lent);
+	sbi->reserve_used = true; /* until it is looked at */
 	sbi->orphan_first = (u32)ktime_get_real_seconds();
 	sbi->orphan_seq = sbi->orphan_first;
 	INIT_WORK(&sbi->reap_work, mxfs_reap_workfn);

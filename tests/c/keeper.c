@@ -4,8 +4,9 @@
  * command: one command a line on standard input, one answer a line on standard output ("ok ...", "errno ENAME", or "wrong ...").
  * Content is the pattern of tap.h: a seed and an offset say each byte, on every node.
  *
- *	open ID PATH FLAGS		FLAGS of r w + a c x t d, as in O_RDONLY, O_WRONLY, O_RDWR, O_APPEND, O_CREAT, O_EXCL,
- *					O_TRUNC, O_DIRECT
+ *	open ID PATH FLAGS		FLAGS of r w + a c x t d p l, as in O_RDONLY, O_WRONLY, O_RDWR, O_APPEND, O_CREAT, O_EXCL,
+ *					O_TRUNC, O_DIRECT, O_PATH, O_NOFOLLOW
+ *	reopen ID OTHER FLAGS		what OTHER holds, through /proc
  *	tmpfile ID DIR			close ID
  *	write ID OFFSET LEN SEED	append ID LEN SEED OFFSET	(OFFSET in the pattern)
  *	check ID OFFSET LEN SEED	zeros ID OFFSET LEN
@@ -15,8 +16,12 @@
  *	store ID OFFSET LEN SEED	load ID OFFSET LEN SEED		touch ID OFFSET (says whether SIGBUS came)
  *	link ID PATH			(of a file without a name)
  *	chdir PATH	cwd		mkdir PATH	unlink PATH	rmdir PATH	rename A B	exists PATH	count PATH
+ *	mkfifo PATH	symlink PATH	handle ID PATH			byhandle ID FLAGS (in the working directory)
+ *	stuck PATH			reads a directory into memory that never comes; ends with the keeper
  */
 #include "tap.h"
+#include <linux/userfaultfd.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <sys/file.h>
 
@@ -63,7 +68,8 @@ static int flags_of(const char *text)
 
 	for (; *text; text++)
 		flags |= *text == 'w' ? O_WRONLY : *text == '+' ? O_RDWR : *text == 'a' ? O_APPEND : *text == 'c' ? O_CREAT :
-			 *text == 'x' ? O_EXCL : *text == 't' ? O_TRUNC : *text == 'd' ? O_DIRECT : 0;
+			 *text == 'x' ? O_EXCL : *text == 't' ? O_TRUNC : *text == 'd' ? O_DIRECT :
+			 *text == 'p' ? O_PATH : *text == 'l' ? O_NOFOLLOW : 0;
 	return flags;
 }
 
@@ -96,6 +102,38 @@ static void use_map(char how, char *p, size_t len, uint64_t seed, uint64_t offse
 	}
 }
 
+static struct {
+	struct file_handle h;
+	unsigned char room[MAX_HANDLE_SZ];
+} handles[IDS];
+
+static int stuck_dir;
+
+static void *read_stuck(void *page)
+{
+	return (void *)syscall(SYS_getdents64, stuck_dir, page, 1 << 16);
+}
+
+/* A page that userfaultfd(2) keeps away: whoever copies to it waits. Says so when somebody waits. */
+static void stuck(const char *path)
+{
+	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC), dir = open(path, O_RDONLY | O_DIRECTORY);
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register range = { .range.len = 1 << 16, .mode = UFFDIO_REGISTER_MODE_MISSING };
+	void *page = mmap(NULL, 1 << 16, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct uffd_msg msg;
+	pthread_t thread;
+
+	range.range.start = (uintptr_t)page;
+	if (uffd < 0 || dir < 0 || ioctl(uffd, UFFDIO_API, &api) || ioctl(uffd, UFFDIO_REGISTER, &range)) {
+		said(-1);
+		return;
+	}
+	stuck_dir = dir;
+	errno = pthread_create(&thread, NULL, read_stuck, page);
+	said(errno ? -1 : read(uffd, &msg, sizeof(msg)) == sizeof(msg) ? 0 : -1);
+}
+
 static void command(int argc, char **argv)
 {
 	const char *name = argv[0];
@@ -105,12 +143,29 @@ static void command(int argc, char **argv)
 	struct stat st;
 	ssize_t n;
 	char path[64];
+	int mount_id;
 
 	if (id < 0 || id >= IDS)
 		id = 0;
 	errno = 0;
 	if (!strcmp(name, "open") && argc == 4) {
 		said(fds[id] = open(argv[2], flags_of(argv[3]), 0644));
+	} else if (!strcmp(name, "reopen") && argc == 4) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fds[a]);
+		said(fds[id] = open(path, flags_of(argv[3])));
+	} else if (!strcmp(name, "handle") && argc == 3) {
+		handles[id].h.handle_bytes = MAX_HANDLE_SZ;
+		said(name_to_handle_at(AT_FDCWD, argv[2], &handles[id].h, &mount_id, 0));
+	} else if (!strcmp(name, "byhandle") && argc == 3) {
+		mount_id = open(".", O_RDONLY | O_DIRECTORY);
+		said(fds[id] = open_by_handle_at(mount_id, &handles[id].h, flags_of(argv[2])));
+		close(mount_id);
+	} else if (!strcmp(name, "mkfifo") && argc == 2) {
+		said(mkfifo(argv[1], 0600));
+	} else if (!strcmp(name, "symlink") && argc == 2) {
+		said(symlink("nowhere", argv[1]));
+	} else if (!strcmp(name, "stuck") && argc == 2) {
+		stuck(argv[1]);
 	} else if (!strcmp(name, "tmpfile") && argc == 3) {
 		said(fds[id] = open(argv[2], O_TMPFILE | O_RDWR, 0644));
 	} else if (!strcmp(name, "close")) {

@@ -41,8 +41,8 @@ FIND_DAEMON = "pgrep -f '^(/bin/sh )?(/usr/sbin/mxfsd|/usr/lib/mxfs/bin/java)'"
 
 # The order of a whole run: what needs least comes first, so that the first failure says most.
 ORDER = ("module", "netlink", "blockio", "options", "validate", "badsb", "daemon-bad", "no-reservations", "scsi", "scsi-lio",
-         "scsi-iscsi", "scsi-check", "in-use", "device", "cycles", "posix", "ro", "two-node", "attrs", "maps", "stress", "fairness",
-         "daemon-killed", "blocked", "fenced", "life")
+         "scsi-iscsi", "scsi-check", "in-use", "device", "cycles", "posix", "ro", "two-node", "names", "attrs", "maps", "stress",
+         "fairness", "daemon-killed", "blocked", "fenced", "life")
 
 
 def names() -> list[str]:

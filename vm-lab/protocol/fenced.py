@@ -20,7 +20,7 @@ def run(stage):
     n2.run(f"echo two >{PLACE}/two")
     n1.run(f"echo one >{PLACE}/one; sync")
     stage.same(stage.owner(), n1, "the owner")
-    # Made without a name here, named for a moment, and open on the other node since then: n1's link keeps it.
+    # Made without a name here, named for a moment, and open on both nodes since then.
     nameless, reader = stage.keeper(n1), stage.keeper(n2)
     for one in (nameless, reader):
         one.ok(f"chdir {PLACE}")
@@ -69,8 +69,8 @@ def run(stage):
     stage.mount(n1)
     stage.check(mine not in stage.keys(n1), "the fenced incarnation's key came back")
     stage.same(n1.run(f"cat {PLACE}/one {PLACE}/two {PLACE}/after", timeout=60).out, "one\ntwo\nafter\n", "the node that came back")
-    # It has removed what its last incarnation left, and that was all that kept the file.
-    link = f"ls {PLACE}/.mxfs/orphans"
+    # It has removed what its last incarnation left; the other node still has the file.
+    link = "cat /sys/kernel/debug/mxfs/*/orphans"
     stage.until(lambda: [name[:5] for name in n1.run(link).out.split()] == ["open-"], 20, "the link of the fenced incarnation to be handed on")
     for _ in range(2):
         reader.ok("check 1 0 20000 61")

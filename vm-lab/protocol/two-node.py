@@ -7,6 +7,7 @@ from lablib.protocol import PLACE, PROGRAMS
 LIMIT = 240
 MARKERS = ["SELFTEST: two-node write and read ok", "SELFTEST: open files survive ownership changes ok"]
 EXPECTED = []
+NAMELESS = "cat /sys/kernel/debug/mxfs/*/orphans"  # through the mount nobody sees .mxfs
 
 
 def run(stage):
@@ -24,7 +25,7 @@ def run(stage):
     keeper.ok(f"chdir {PLACE}")
     keeper.ok("open 1 left +c")
     n2.run(f"rm {PLACE}/left")
-    stage.same(n2.run(f"ls {PLACE}/.mxfs/orphans | wc -l").out.strip(), "1", "files without a name that are open on a node")
+    stage.same(n2.run(f"{NAMELESS} | wc -l").out.strip(), "1", "files without a name that are open on a node")
     keeper.ok("close 1")
     keeper.close()
     stage.umount(n1)
@@ -35,7 +36,7 @@ def run(stage):
     stage.mount(n1, kind="xfs")
     stage.same(n1.run(f"cd {PLACE} && find . -path ./.mxfs -prune -o -type f -print0 | sort -z | xargs -0 sha256sum").out, sums,
                "the files by plain XFS")
-    stage.same(n1.run(f"ls -A {PLACE}/.mxfs/orphans 2>/dev/null | wc -l").out.strip(), "0", "names in .mxfs/orphans")
+    stage.same(n1.run(f"ls -A {PLACE}/.mxfs/orphans 2>/dev/null | sed /^room/d | wc -l").out.strip(), "0", "names in .mxfs/orphans")
     stage.umount(n1)
 
 
@@ -128,7 +129,7 @@ def _open_files(stage, n1, n2):
         a.ok("check 3 0 51000 31")
         a.ok("truncate 3 50000")
         b.ok("check 4 0 40000 32")
-    stage.same(n2.run(f"ls {PLACE}/.mxfs/orphans | wc -l").out.strip(), "1", "files without a name that are open on a node")
+    stage.same(n2.run(f"{NAMELESS} | wc -l").out.strip(), "1", "files without a name that are open on a node")
     a.ok("unmap 3")
     a.ok("close 3")
     b.ok("check 4 0 40000 32")
@@ -203,5 +204,5 @@ def _open_files(stage, n1, n2):
 
 
 def _nothing_nameless(stage, node):
-    stage.until(lambda: node.run(f"ls -A {PLACE}/.mxfs/orphans 2>/dev/null | wc -l").out.strip() == "0", 20,
+    stage.until(lambda: node.run(f"{NAMELESS} | wc -l").out.strip() == "0", 20,
                 "files that have no name and are open nowhere to be gone")

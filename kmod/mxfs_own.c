@@ -1,0 +1,502 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * mxfs: the folder of the module's own in the volume.
+ *
+ *	.mxfs			folder, immutable
+ *	.mxfs/orphans		folder: links that keep files without a name (mxfs_orphan.c)
+ *	.mxfs/open		folder: what each node has open, a file a node (mxfs_opens.c)
+ *	.mxfs/reserve		file: blocks that are given back when the volume is full and more links have to be made than
+ *				.mxfs/orphans has room for
+ *
+ * Nobody sees it through a mount: it is in no listing, cannot be looked up, made, replaced or reached by handle. So
+ * `rm -rf` and `find -delete` by root leave it alone. Through plain XFS, or before the volume was mounted for the first time,
+ * whoever may write to the root may have put something in its place. So all that is used is looked at before: it
+ * belongs to root, nobody else may enter it, it is a folder or a regular file with one name. Anything else is never
+ * followed, opened or written to; a mount is refused for it, with a line that names it.
+ */
+#include <linux/fs.h>
+#include <linux/falloc.h>
+#include <linux/file.h>
+#include <linux/namei.h>
+#include <linux/slab.h>
+#include "mxfs.h"
+
+/*
+ * A link takes 40 bytes of a folder and 8 of its index: 56 bytes measured, so 1 MiB is enough for some ten thousand, and
+ * for what XFS wants to have free before it begins (about 60 KiB).
+ */
+#define MXFS_RESERVE_BYTES SZ_1M
+#define MXFS_ROOM_BYTES (7 * SZ_4K) /* of .mxfs/orphans */
+#define MXFS_ROOM_NAMES 100
+#define MXFS_ROOM_KEEP 12 /* one in so many names stays: one a block */
+#define MXFS_OWN_MAX 1024 /* inodes of our own that handles are compared with */
+
+/* What is wrong with it; NULL: nothing. */
+static const char *mxfs_own_fault(const struct inode *inode, umode_t type)
+{
+	if ((inode->i_mode & S_IFMT) != type)
+		return S_ISDIR(type) ? "no folder" : "no regular file";
+	if (!uid_eq(inode->i_uid, GLOBAL_ROOT_UID))
+		return "of another owner than root";
+	if (inode->i_mode & 0077)
+		return "of a mode that lets others in";
+	if (S_ISREG(type) && inode->i_nlink != 1)
+		return "a file with a second name";
+	return NULL;
+}
+
+static int mxfs_own_refuse(struct mxfs_sb *sbi, struct fs_context *fc, const char *in, const char *name, const char *fault)
+{
+	pr_err_ratelimited(
+		"mxfs (%s): %s%s is not mxfs's own: it is %s; it is not touched. Mount the volume as plain xfs, look who made it, and rename or remove it\n",
+		sbi->source, in, name, fault);
+	if (fc)
+		errorf(fc, "mxfs: %s%s is not mxfs's own: it is %s. Mount %s as plain xfs, look who made it, and rename or remove it",
+		       in, name, fault, sbi->source);
+	return -EPERM;
+}
+
+/* One of ours, looked at; -ENOENT. With sbi->cred. */
+static struct dentry *mxfs_own_find(struct mxfs_sb *sbi, struct fs_context *fc, struct dentry *parent, const char *in,
+				    const char *name, umode_t type)
+{
+	struct dentry *found = mxfs_lookup_lower(parent, name, strlen(name));
+	const char *fault;
+	int err = -ENOENT;
+
+	if (IS_ERR(found))
+		return found;
+	if (d_really_is_positive(found)) {
+		fault = mxfs_own_fault(d_inode(found), type);
+		if (!fault)
+			return found;
+		err = mxfs_own_refuse(sbi, fc, in, name, fault);
+	}
+	dput(found);
+	return ERR_PTR(err);
+}
+
+/*
+ * Flags that a new folder may have inherited from the root: with project inheritance no file of another project could
+ * be linked into it, and its blocks would count against a project's quota. So would they against a group's.
+ */
+static int mxfs_own_set(struct dentry *dentry, bool immutable)
+{
+	struct iattr attr = { .ia_valid = ATTR_GID, .ia_gid = GLOBAL_ROOT_GID };
+	struct inode *inode = d_inode(dentry);
+	struct mxfs_fileattr fa;
+	int err = 0;
+
+	if (!gid_eq(inode->i_gid, GLOBAL_ROOT_GID) && !IS_IMMUTABLE(inode)) {
+		inode_lock(inode);
+		err = notify_change(&nop_mnt_idmap, dentry, &attr, NULL);
+		inode_unlock(inode);
+	}
+	if (!err)
+		err = vfs_fileattr_get(dentry, &fa);
+	if (err)
+		return err;
+	if (!(fa.fsx_xflags & (FS_XFLAG_PROJINHERIT | FS_XFLAG_RTINHERIT)) && !fa.fsx_projid &&
+	    !(fa.fsx_xflags & FS_XFLAG_IMMUTABLE) == !immutable)
+		return 0;
+	fileattr_fill_xflags(&fa, (fa.fsx_xflags & ~(FS_XFLAG_PROJINHERIT | FS_XFLAG_RTINHERIT | FS_XFLAG_IMMUTABLE)) |
+					  (immutable ? FS_XFLAG_IMMUTABLE : 0));
+	fa.fsx_projid = 0;
+	return vfs_fileattr_set(&nop_mnt_idmap, dentry, &fa);
+}
+
+static int mxfs_own_make(struct dentry *parent, const char *name, umode_t type)
+{
+	struct dentry *made = mxfs_begin_create(parent, name, strlen(name));
+	int err;
+
+	if (IS_ERR(made))
+		return PTR_ERR(made) == -EEXIST ? 0 : PTR_ERR(made);
+	if (S_ISDIR(type))
+		err = mxfs_vfs_mkdir(parent, &made, 0700);
+	else
+		err = mxfs_vfs_create(parent, made, S_IFREG | 0600);
+	mxfs_end_change(parent, made);
+	return err;
+}
+
+/* As mxfs_own_find(), and makes it. */
+static struct dentry *mxfs_own_get(struct mxfs_sb *sbi, struct dentry *parent, const char *in, const char *name, umode_t type)
+{
+	struct dentry *found = mxfs_own_find(sbi, NULL, parent, in, name, type);
+	bool immutable = IS_IMMUTABLE(d_inode(parent));
+	int err = 0;
+
+	if (found != ERR_PTR(-ENOENT) || sbi->rdonly)
+		return found;
+	if (immutable)
+		err = mxfs_own_set(parent, false);
+	if (!err) {
+		err = mxfs_own_make(parent, name, type);
+		WRITE_ONCE(sbi->own_seq, 0);
+		if (immutable)
+			mxfs_own_set(parent, true);
+	}
+	if (err)
+		return ERR_PTR(err);
+	found = mxfs_own_find(sbi, NULL, parent, in, name, type);
+	if (IS_ERR(found))
+		return found;
+	err = mxfs_own_set(found, false);
+	if (!err)
+		return found;
+	dput(found);
+	return ERR_PTR(err);
+}
+
+/**
+ * mxfs_own_dir - a directory of this module's in .mxfs
+ * @sbi: the mount, inside the operation gate or with the gates closed; with sbi->cred
+ * @name: in .mxfs; NULL: .mxfs itself
+ * @create: make it when it is not there
+ *
+ * Return: the dentry with a reference, or an ERR_PTR: -ENOENT; -EPERM when it is not as we make it.
+ */
+struct dentry *mxfs_own_dir(struct mxfs_sb *sbi, const char *name, bool create)
+{
+	struct dentry *root = sbi->lower->mnt_root, *top, *dir;
+
+	top = create ? mxfs_own_get(sbi, root, "", MXFS_OWN, S_IFDIR) :
+		       mxfs_own_find(sbi, NULL, root, "", MXFS_OWN, S_IFDIR);
+	if (IS_ERR(top) || !name)
+		return top;
+	dir = create ? mxfs_own_get(sbi, top, MXFS_OWN "/", name, S_IFDIR) :
+		       mxfs_own_find(sbi, NULL, top, MXFS_OWN "/", name, S_IFDIR);
+	dput(top);
+	return dir;
+}
+
+/**
+ * mxfs_own_file - open a file of this module's in one of its folders
+ * @sbi: the mount; as mxfs_own_dir()
+ * @dir: the folder
+ * @in: the folder's path, with a slash at its end, for messages
+ * @name: of the file
+ * @flags: with O_CREAT, it is made when it is not there
+ *
+ * Only who is the owner is here, so nothing has it open already.
+ *
+ * Return: the file, which __fput_sync() closes; or an ERR_PTR, as mxfs_own_dir().
+ */
+struct file *mxfs_own_file(struct mxfs_sb *sbi, struct dentry *dir, const char *in, const char *name, int flags)
+{
+	struct path path = { .mnt = sbi->lower };
+	struct file *file;
+
+	path.dentry = flags & O_CREAT ? mxfs_own_get(sbi, dir, in, name, S_IFREG) :
+					mxfs_own_find(sbi, NULL, dir, in, name, S_IFREG);
+	if (IS_ERR(path.dentry))
+		return ERR_CAST(path.dentry);
+	file = dentry_open(&path, (flags & ~O_CREAT) | O_LARGEFILE, sbi->cred);
+	dput(path.dentry);
+	return file;
+}
+
+/*
+ * Removes one entry of such a directory; -ENOENT when there is none. Not by vfs_unlink(): who held the file may have made it
+ * immutable.
+ */
+int mxfs_own_unlink(struct dentry *dir, const char *name)
+{
+	struct dentry *lower = mxfs_begin_remove(dir, name, strlen(name));
+	int err;
+
+	if (IS_ERR(lower))
+		return PTR_ERR(lower);
+	err = -EISDIR;
+	if (!d_is_dir(lower)) {
+		inode_lock(d_inode(lower));
+		err = d_inode(dir)->i_op->unlink(d_inode(dir), lower);
+		inode_unlock(d_inode(lower));
+	}
+	if (!err)
+		d_delete(lower);
+	mxfs_end_change(dir, lower);
+	return err;
+}
+
+/**
+ * mxfs_own_check - is what stands in the place of .mxfs ours?
+ * @sbi: the mount
+ * @root: the root of the lower file system
+ * @fc: where mount(8) reads messages, or NULL
+ *
+ * Return: 0, also when there is none, or when it cannot be told; -EPERM when it is not.
+ */
+int mxfs_own_check(struct mxfs_sb *sbi, struct dentry *root, struct fs_context *fc)
+{
+	static const struct {
+		const char *name;
+		umode_t type;
+	} ours[] = { { "orphans", S_IFDIR }, { "open", S_IFDIR }, { "reserve", S_IFREG } };
+	const struct cred *old_cred = override_creds(sbi->cred);
+	struct dentry *top, *found;
+	int i, err = 0;
+
+	top = mxfs_own_find(sbi, fc, root, "", MXFS_OWN, S_IFDIR);
+	if (IS_ERR(top)) {
+		err = PTR_ERR(top);
+	} else {
+		for (i = 0; i < ARRAY_SIZE(ours) && err != -EPERM; i++) {
+			found = mxfs_own_find(sbi, fc, top, MXFS_OWN "/", ours[i].name, ours[i].type);
+			err = PTR_ERR_OR_ZERO(found);
+			if (!err)
+				dput(found);
+		}
+		dput(top);
+	}
+	revert_creds(old_cred);
+	/* Another node may be writing to what a probe looks at. */
+	return err == -EPERM ? err : 0;
+}
+
+static void mxfs_room_name(char *name, int number)
+{
+	memset(name, '-', NAME_MAX);
+	name[NAME_MAX] = '\0';
+	/* No end of the string: the name is as long as can be. */
+	name[snprintf(name, NAME_MAX, "room-%03d", number)] = '-';
+}
+
+/*
+ * Room for links in blocks that the folder has: on a full volume XFS makes a name where it needs no block, and only there
+ * (fs/xfs/libxfs/xfs_dir2.c: xfs_dir_canenter()); what is freed then goes to its own reserve first. So the folder gets the longest
+ * names there are, 14 a block, and loses all but one in each. (XFS gives up a block of a directory when it is empty.) The index,
+ * one block of 4 KiB, is what limits it: 480 links.
+ */
+static void mxfs_own_room(struct dentry *dir)
+{
+	struct dentry *first, *link;
+	char name[NAME_MAX + 1];
+	int i, err;
+
+	if (i_size_read(d_inode(dir)) >= MXFS_ROOM_BYTES)
+		return;
+	mxfs_room_name(name, 0);
+	if (mxfs_own_make(dir, name, S_IFREG))
+		return;
+	first = mxfs_lookup_lower(dir, name, NAME_MAX);
+	if (IS_ERR(first))
+		return;
+	for (i = 1; i < MXFS_ROOM_NAMES && d_is_reg(first); i++) {
+		mxfs_room_name(name, i);
+		link = mxfs_begin_create(dir, name, NAME_MAX);
+		if (link == ERR_PTR(-EEXIST))
+			continue;
+		if (IS_ERR(link))
+			break;
+		err = vfs_link(first, &nop_mnt_idmap, d_inode(dir), link, NULL);
+		mxfs_end_change(dir, link);
+		if (err)
+			break;
+	}
+	dput(first);
+	while (--i > 0) {
+		mxfs_room_name(name, i);
+		if (i % MXFS_ROOM_KEEP)
+			mxfs_own_unlink(dir, name);
+	}
+}
+
+/* Fills the reserve up where there is space. Inside the operation gate or attaching; with sbi->cred. */
+void mxfs_reserve_fill(struct mxfs_sb *sbi)
+{
+	struct dentry *top = mxfs_own_dir(sbi, NULL, true);
+	struct file *file;
+	int err = 0;
+
+	if (IS_ERR(top))
+		return;
+	file = mxfs_own_file(sbi, top, MXFS_OWN "/", "reserve", O_RDWR | O_CREAT);
+	dput(top);
+	if (IS_ERR(file))
+		return;
+	if (file_inode(file)->i_blocks < MXFS_RESERVE_BYTES >> SECTOR_SHIFT)
+		err = vfs_fallocate(file, 0, 0, MXFS_RESERVE_BYTES);
+	__fput_sync(file);
+	/* Without space for it, it is tried again after the next attach. */
+	WRITE_ONCE(sbi->reserve_used, err);
+}
+
+/**
+ * mxfs_reserve_free - give the reserve's blocks back
+ * @sbi: the mount, detaching: nobody else can take them; with sbi->cred
+ *
+ * Return: whether there were any.
+ */
+bool mxfs_reserve_free(struct mxfs_sb *sbi)
+{
+	struct dentry *top;
+	struct file *file;
+	bool any;
+
+	if (sbi->rdonly || READ_ONCE(sbi->reserve_used))
+		return false;
+	top = mxfs_own_dir(sbi, NULL, false);
+	if (IS_ERR(top))
+		return false;
+	WRITE_ONCE(sbi->reserve_used, true);
+	file = mxfs_own_file(sbi, top, MXFS_OWN "/", "reserve", O_RDWR);
+	dput(top);
+	if (IS_ERR(file))
+		return false;
+	any = file_inode(file)->i_blocks && !vfs_truncate(&file->f_path, 0);
+	__fput_sync(file);
+	return any;
+}
+
+/**
+ * mxfs_own_begin - look at what is ours, and make what is missing
+ * @sbi: the mount, attaching: XFS is mounted, and the gates are closed
+ *
+ * Made in the first attach, when there is space, and not when it is needed, when there may be none.
+ *
+ * Return: 0, or -EPERM when something else stands in its place.
+ */
+int mxfs_own_begin(struct mxfs_sb *sbi)
+{
+	static const char *const names[] = { "orphans", "open" };
+	const struct cred *old_cred;
+	struct dentry *top, *dir;
+	int i, err;
+
+	err = mxfs_own_check(sbi, sbi->lower->mnt_root, NULL);
+	if (err)
+		return err;
+	old_cred = override_creds(sbi->cred);
+	for (i = 0; !sbi->rdonly && i < ARRAY_SIZE(names); i++) {
+		dir = mxfs_own_dir(sbi, names[i], true);
+		if (!IS_ERR(dir) && !sbi->attach_seq)
+			err = mxfs_own_set(dir, false);
+		else
+			err = PTR_ERR_OR_ZERO(dir);
+		if (err && !sbi->attach_seq)
+			mxfs_warn(sbi, MXFS_OWN "/%s cannot be made (%pe): what is open and loses its name may be lost until it can",
+				  names[i], ERR_PTR(err));
+		if (!IS_ERR(dir) && !i && !err && !sbi->attach_seq)
+			mxfs_own_room(dir);
+		if (!IS_ERR(dir))
+			dput(dir);
+	}
+	top = mxfs_own_dir(sbi, NULL, false);
+	if (!IS_ERR(top)) {
+		if (!sbi->rdonly && !sbi->attach_seq) {
+			mxfs_reserve_fill(sbi);
+			mxfs_own_set(top, true);
+		}
+		/* The root has a link more than anybody sees folders in it. */
+		WRITE_ONCE(MXFS_I(d_inode(sbi->sb->s_root))->shared, true);
+		dput(top);
+	}
+	revert_creds(old_cred);
+	return 0;
+}
+
+struct mxfs_own_list {
+	struct dir_context ctx;
+	u64 *inos;
+	unsigned int count;
+	bool deeper; /* an entry is a folder that is looked into, too */
+	char folders[8][NAME_MAX + 1];
+	unsigned int nr_folders;
+};
+
+static bool mxfs_own_actor(struct dir_context *ctx, const char *name, int len, loff_t pos, u64 ino, unsigned int type)
+{
+	struct mxfs_own_list *list = container_of(ctx, struct mxfs_own_list, ctx);
+
+	if (name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.')))
+		return true;
+	if (list->count == MXFS_OWN_MAX)
+		return false;
+	list->inos[list->count++] = ino;
+	/* In orphans there are files of users. */
+	if (list->deeper && type == DT_DIR && list->nr_folders < ARRAY_SIZE(list->folders) &&
+	    !(len == 7 && !memcmp(name, "orphans", 7))) {
+		memcpy(list->folders[list->nr_folders], name, len);
+		list->folders[list->nr_folders++][len] = '\0';
+	}
+	return true;
+}
+
+static int mxfs_own_list_one(struct mxfs_sb *sbi, struct mxfs_own_list *list, const char *name)
+{
+	struct path path = { .mnt = sbi->lower, .dentry = mxfs_own_dir(sbi, name, false) };
+	struct file *file;
+	int err;
+
+	if (IS_ERR(path.dentry))
+		return PTR_ERR(path.dentry) == -ENOENT ? 0 : PTR_ERR(path.dentry);
+	if (!name)
+		list->inos[list->count++] = d_inode(path.dentry)->i_ino;
+	list->deeper = !name;
+	file = dentry_open(&path, O_RDONLY | O_DIRECTORY, sbi->cred);
+	dput(path.dentry);
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	list->ctx.pos = 0;
+	err = iterate_dir(file, &list->ctx);
+	__fput_sync(file);
+	return err;
+}
+
+static int mxfs_own_list(struct mxfs_sb *sbi)
+{
+	const struct cred *old_cred = override_creds(sbi->cred);
+	struct mxfs_own_list *list = kzalloc(sizeof(*list), GFP_KERNEL);
+	unsigned int i;
+	int err = -ENOMEM;
+
+	if (!list)
+		goto out;
+	list->inos = kvmalloc_array(MXFS_OWN_MAX, sizeof(u64), GFP_KERNEL);
+	if (!list->inos)
+		goto out;
+	list->ctx.actor = mxfs_own_actor;
+	err = mxfs_own_list_one(sbi, list, NULL);
+	for (i = 0; !err && i < list->nr_folders; i++)
+		err = mxfs_own_list_one(sbi, list, list->folders[i]);
+	if (!err) {
+		kvfree(sbi->own);
+		sbi->own = list->inos;
+		sbi->own_count = list->count;
+		list->inos = NULL;
+	}
+	kvfree(list->inos);
+out:
+	kfree(list);
+	revert_creds(old_cred);
+	return err;
+}
+
+/**
+ * mxfs_own_inode - is a lower inode one of ours?
+ * @sbi: the mount, inside the operation gate
+ * @ino: its number
+ *
+ * For who comes by handle; by name nobody comes. The list is read once an attach, when the first handle comes.
+ *
+ * Return: 0, -ESTALE when it is, or why that cannot be told.
+ */
+int mxfs_own_inode(struct mxfs_sb *sbi, u64 ino)
+{
+	unsigned int i;
+	int err = 0;
+
+	mutex_lock(&sbi->others_lock);
+	if (sbi->own_seq != sbi->attach_seq) {
+		err = mxfs_own_list(sbi);
+		if (!err)
+			WRITE_ONCE(sbi->own_seq, sbi->attach_seq);
+	}
+	for (i = 0; !err && i < sbi->own_count; i++)
+		if (sbi->own[i] == ino)
+			err = -ESTALE;
+	mutex_unlock(&sbi->others_lock);
+	return err;
+}
