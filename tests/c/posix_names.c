@@ -1173,7 +1173,7 @@ static void replaced_under_eyes(void)
 			_exit(0);
 		}
 	}
-	for (int i = 0; i < 4000 && waitpid(readers[0], NULL, WNOHANG | WNOWAIT) <= 0; i++) {
+	for (int i = 0; i < 1500 && waitpid(readers[0], NULL, WNOHANG | WNOWAIT) <= 0; i++) {
 		put_text("t", "good");
 		OK(rename("t", "v"));
 	}
@@ -1223,7 +1223,7 @@ static void closed_while_removed(void)
 	for (int i = 0; i < 2000; i++) {
 		if (!child) {
 			while (__atomic_load_n(turn, __ATOMIC_ACQUIRE) != 2 * i + 1)
-				;
+				sched_yield();
 			int fd = OK(open("f", O_RDONLY));
 
 			__atomic_store_n(turn, 2 * i + 2, __ATOMIC_RELEASE);
@@ -1237,7 +1237,7 @@ static void closed_while_removed(void)
 			close(fd);
 			__atomic_store_n(turn, 2 * i + 1, __ATOMIC_RELEASE);
 			while (__atomic_load_n(turn, __ATOMIC_ACQUIRE) != 2 * i + 2)
-				;
+				sched_yield();
 			OK(unlink("f"));
 		}
 	}
