@@ -24,20 +24,26 @@ import java.time.Duration;
  *
  * <p><b>Durability.</b> A write is durable when {@link #writeThrough} or {@link #writeThenFlush}
  * ended well, or when a {@link #flush} did that began after the write ended. Requests under way at
- * the same time have no order; whoever needs one waits for the first before starting the second. A
- * write of one block is not torn by a crash where the device promises that; longer ones may be.
+ * the same time have no order; whoever needs one waits for the first before starting the second. Of
+ * writes (discards, zeros) to ranges that overlap, never two are under way: the second waits for
+ * the end of the first, also of one that was given up, as long as it may take itself, and is then
+ * refused with {@code EBUSY}, not sent; within a callback it is refused at once. A write of one
+ * block is not torn by a crash where the device promises that; longer ones may be.
  *
  * <p><b>Time-outs.</b> Each request has one, from {@link BlockDevices.Options#timeout} or {@link
  * #withTimeout}. {@code ETIMEDOUT} means that the outcome is unknown: the kernel was asked to end
  * the request, which a disk that hangs does not heed; until it does, the request counts as in
- * flight, and its memory must not be used for anything else. The backends that carry a request out
- * on the calling thread have no time-outs.
+ * flight, and its memory must not be used for anything else. {@link Callback#released} tells when
+ * that is over, {@link #mayStillUse} answers who waited. The backends that carry a request out on
+ * the calling thread have no time-outs.
  *
  * <p><b>Errors.</b> The waiting form throws {@link org.mxfs.bindings.ErrnoException}; the other
  * gives {@code -errno}. {@code ECANCELED}: see {@link #cancel}. {@code EOPNOTSUPP}: the device
  * cannot do this. {@code EBADE}: a reservation of another initiator. After a failed flush nothing
- * written since the last good one may be taken as durable. {@link FrozenException}: {@link #freeze}
- * or {@link #close} came first; nothing was sent.
+ * written since the last good one may be taken as durable. {@code ENOTRECOVERABLE}: the way to the
+ * device broke while the request was under way; its outcome stays unknown and its memory is never
+ * free again; new requests are refused. {@link FrozenException}: {@link #freeze} or {@link #close}
+ * came first; nothing was sent.
  *
  * <p>Thread-safe, except {@link ConfinedBlockDevice}.
  */
@@ -52,6 +58,16 @@ public interface BlockDevice extends Closeable {
      * @param result 0, or {@code -errno}
      */
     void completed(long tag, int result);
+
+    /**
+     * After each {@link #completed} with {@code ETIMEDOUT}, once: now the kernel has ended the
+     * request too. Its memory is free, and its range may be written again. Comes only when the
+     * device answers, which may be never.
+     *
+     * @param tag what the caller gave with it
+     * @param result what became of it: 0, or {@code -errno}
+     */
+    default void released(long tag, int result) {}
   }
 
   /** Bytes of the whole device. */
@@ -186,6 +202,12 @@ public interface BlockDevice extends Closeable {
 
   /** Requests queued or under way. */
   int inFlight();
+
+  /**
+   * Whether a request that was given up ({@code ETIMEDOUT}, {@code ENOTRECOVERABLE}) may still use
+   * some of this memory.
+   */
+  boolean mayStillUse(MemorySegment memory);
 
   /**
    * Waits for the requests under way, for {@link BlockDevices.Options#timeout} at most, and closes.

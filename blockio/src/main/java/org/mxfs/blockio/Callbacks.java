@@ -2,6 +2,7 @@
 
 package org.mxfs.blockio;
 
+import java.io.IOException;
 import org.mxfs.bindings.ErrnoException;
 import org.mxfs.bindings.linux.Errnos;
 
@@ -17,9 +18,41 @@ final class Callbacks {
     try {
       whom.completed(tag, result);
     } catch (RuntimeException | Error e) {
-      Thread thread = Thread.currentThread();
-      thread.getUncaughtExceptionHandler().uncaughtException(thread, e);
+      report(e);
     }
+  }
+
+  /** Tells that the memory of a request is free that {@link #call} gave ETIMEDOUT for. */
+  static void callReleased(BlockDevice.Callback whom, long tag, int result) {
+    try {
+      whom.released(tag, result);
+    } catch (RuntimeException | Error e) {
+      report(e);
+    }
+  }
+
+  /**
+   * Calls back for a request that has ended. A disk may itself say ETIMEDOUT: whoever is told so
+   * waits for the second call.
+   */
+  static void callEnded(BlockDevice.Callback whom, long tag, int result) {
+    call(whom, tag, result);
+    if (result == -Errnos.ETIMEDOUT) {
+      callReleased(whom, tag, result);
+    }
+  }
+
+  /** {@link #callEnded} on the caller's own thread, to which a callback's bug goes as it is. */
+  static void tell(BlockDevice.Callback whom, long tag, int result) {
+    whom.completed(tag, result);
+    if (result == -Errnos.ETIMEDOUT) {
+      whom.released(tag, result);
+    }
+  }
+
+  private static void report(Throwable e) {
+    Thread thread = Thread.currentThread();
+    thread.getUncaughtExceptionHandler().uncaughtException(thread, e);
   }
 
   /** Whether the kernel knew the request and will end it as early as it can. */
@@ -42,6 +75,22 @@ final class Callbacks {
         device + ", queue depth " + depth,
         Errnos.EBUSY,
         "all requests under way hang, or take longer than this one may; it was not sent");
+  }
+
+  /** Why a request was not sent: the queue is full, or what it would change is being changed. */
+  static ErrnoException refused(String device, int depth, boolean full, long at, long length) {
+    if (full) {
+      return queueStaysFull(device, depth);
+    }
+    return new ErrnoException(
+        "wait for the end of another write to this range",
+        device + ", offset=" + at + ", length=" + length,
+        Errnos.EBUSY,
+        "what it may still change is not written anew; it was not sent");
+  }
+
+  static IOException broken(String device, Throwable why) {
+    return new IOException(device + " can do no I/O any more: " + why.getMessage(), why);
   }
 
   static String notEnded(String device, int requests) {

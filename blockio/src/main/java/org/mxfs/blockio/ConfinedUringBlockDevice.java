@@ -26,6 +26,12 @@ final class ConfinedUringBlockDevice extends AbstractBlockDevice implements Conf
   private static final byte ABANDONED = 3;
   private static final byte ENDED = 4;
 
+  /** Past its deadline, which its callback was told; it will be told of the end. */
+  private static final byte LATE = 5;
+
+  /** In the kernel when the ring broke: it never ends. */
+  private static final byte LOST = 6;
+
   /**
    * Requests started by callbacks that are sent together. Holding back all that one {@link #reap}
    * brings would let the device run empty meanwhile: at depth 32 that cost a fifth of the requests
@@ -37,7 +43,7 @@ final class ConfinedUringBlockDevice extends AbstractBlockDevice implements Conf
   private final int fd;
   private final Arena arena;
   private final RingRequests requests;
-  private final Ring ring;
+  final Ring ring;
   private final int depth;
   private final FreezeReport report = new FreezeReport();
   private final byte[] state;
@@ -48,6 +54,7 @@ final class ConfinedUringBlockDevice extends AbstractBlockDevice implements Conf
   private int plugged;
   private boolean frozen;
   private boolean closed;
+  private @Nullable Throwable broken;
 
   /** The slot whose callback is running, which that callback may use again. */
   private int spare = -1;
@@ -109,6 +116,18 @@ final class ConfinedUringBlockDevice extends AbstractBlockDevice implements Conf
     return inFlight;
   }
 
+  @Override
+  public boolean mayStillUse(MemorySegment memory) {
+    requireOwner();
+    for (int slot = 0; slot < depth; slot++) {
+      boolean givenUp = state[slot] == ABANDONED || state[slot] == LATE || state[slot] == LOST;
+      if (givenUp && requests.uses(slot, memory)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
   // ---- requests
 
   @Override
@@ -123,7 +142,7 @@ final class ConfinedUringBlockDevice extends AbstractBlockDevice implements Conf
       long timeoutNanos)
       throws IOException {
     requireOwner();
-    int slot = takeSlot(timeoutNanos);
+    int slot = takeSlot(op, at, bytes, timeoutNanos);
     requests.callback[slot] = whom;
     requests.tag[slot] = mark;
     begin(slot, CALLS_BACK, op, at, memory, bytes, parts, timeoutNanos);
@@ -143,7 +162,7 @@ final class ConfinedUringBlockDevice extends AbstractBlockDevice implements Conf
       throws IOException {
     requireOwner();
     requireNotReaping();
-    int slot = takeSlot(timeoutNanos);
+    int slot = takeSlot(op, at, bytes, timeoutNanos);
     begin(slot, WAITED_FOR, op, at, memory, bytes, parts, timeoutNanos);
     return waitFor(slot);
   }
@@ -162,12 +181,18 @@ final class ConfinedUringBlockDevice extends AbstractBlockDevice implements Conf
     if (state[slot] == ABANDONED) {
       return -Errnos.ETIMEDOUT;
     }
+    if (state[slot] == LOST) {
+      return -Errnos.ENOTRECOVERABLE;
+    }
     release(slot);
     return requests.result[slot];
   }
 
-  private int takeSlot(long timeoutNanos) throws IOException {
+  private int takeSlot(Operation op, long at, long bytes, long timeoutNanos) throws IOException {
     requireUsable();
+    if (requests.overlap(op, at, bytes)) {
+      awaitRange(op, at, bytes, timeoutNanos);
+    }
     if (spare >= 0) {
       int slot = spare;
       spare = -1;
@@ -183,6 +208,17 @@ final class ConfinedUringBlockDevice extends AbstractBlockDevice implements Conf
     return free[--freeCount];
   }
 
+  private void awaitRange(Operation op, long at, long bytes, long timeoutNanos) throws IOException {
+    long end = System.nanoTime() + timeoutNanos;
+    while (requests.overlap(op, at, bytes)) {
+      if (reaping || System.nanoTime() >= end) {
+        throw Callbacks.refused(name, depth, false, at, bytes);
+      }
+      enter(1, end);
+      requireUsable();
+    }
+  }
+
   private void awaitFreeSlot(long end) throws IOException {
     while (freeCount == 0) {
       enter(1, end);
@@ -193,7 +229,10 @@ final class ConfinedUringBlockDevice extends AbstractBlockDevice implements Conf
     }
   }
 
-  private void requireUsable() throws FrozenException {
+  private void requireUsable() throws IOException {
+    if (broken != null) {
+      throw Callbacks.broken(name, broken);
+    }
     if (frozen) {
       throw new FrozenException(name);
     }
@@ -255,15 +294,47 @@ final class ConfinedUringBlockDevice extends AbstractBlockDevice implements Conf
   }
 
   private int enter(int atLeast, long end, long began) {
+    if (broken != null) {
+      return 0;
+    }
     long until = Math.min(end, nextDeadline);
     long limit = until == RingRequests.NO_DEADLINE ? Ring.FOR_EVER : Math.max(0, until - began);
     int got = ring.submitAndWait(atLeast, limit);
     boolean waitEnded = got >= 0 || got == -Errnos.EINTR || got == -Errnos.ETIME;
     boolean busy = got == -Errnos.EAGAIN || got == -Errnos.EBUSY;
     if (!waitEnded && !(busy && inFlight > ring.placed())) {
+      if (ring.placed() == 0) {
+        return breakDown(
+            new ErrnoException("io_uring_enter", name + ", IORING_ENTER_GETEVENTS", -got, ""));
+      }
       failPlaced(Callbacks.refusal(got));
     }
-    return reap();
+    try {
+      return reap();
+    } catch (IllegalStateException e) {
+      return breakDown(e);
+    }
+  }
+
+  /**
+   * No completion will ever come: whoever waits for one is told so. What is under way stays counted
+   * as such, and its memory stays in use.
+   *
+   * @return how many callbacks were told
+   */
+  private int breakDown(Throwable why) {
+    broken = why;
+    int told = 0;
+    for (int slot = 0; slot < requests.slots; slot++) {
+      if (state[slot] == CALLS_BACK) {
+        state[slot] = LOST;
+        Callbacks.call(requests.callback[slot], requests.tag[slot], -Errnos.ENOTRECOVERABLE);
+        told++;
+      } else if (state[slot] == WAITED_FOR) {
+        state[slot] = LOST;
+      }
+    }
+    return told;
   }
 
   /** The kernel refuses to take anything: what is placed ends with its error. */
@@ -323,8 +394,9 @@ final class ConfinedUringBlockDevice extends AbstractBlockDevice implements Conf
     }
     inFlight--;
     requests.result[slot] = ended;
+    requests.ended(slot);
     switch (state[slot]) {
-      case CALLS_BACK -> callBack(slot, ended);
+      case CALLS_BACK, LATE -> callBack(slot, ended);
       case WAITED_FOR -> state[slot] = ENDED;
       default -> release(slot);
     }
@@ -334,9 +406,14 @@ final class ConfinedUringBlockDevice extends AbstractBlockDevice implements Conf
   private void callBack(int slot, int ended) {
     Callback whom = requests.callback[slot];
     long mark = requests.tag[slot];
+    boolean late = state[slot] == LATE;
     spare = slot;
     try {
-      Callbacks.call(whom, mark, ended);
+      if (late) {
+        Callbacks.callReleased(whom, mark, ended);
+      } else {
+        Callbacks.callEnded(whom, mark, ended);
+      }
     } finally {
       if (spare >= 0) {
         release(spare);
@@ -364,7 +441,7 @@ final class ConfinedUringBlockDevice extends AbstractBlockDevice implements Conf
    */
   private void giveUp(int slot) {
     boolean callsBack = state[slot] == CALLS_BACK;
-    state[slot] = ABANDONED;
+    state[slot] = callsBack ? LATE : ABANDONED;
     requests.placeCancel(slot);
     if (callsBack) {
       Callbacks.call(requests.callback[slot], requests.tag[slot], -Errnos.ETIMEDOUT);
@@ -380,7 +457,7 @@ final class ConfinedUringBlockDevice extends AbstractBlockDevice implements Conf
     long began = System.nanoTime();
     long end = after(began, limit);
     int ended = enter(Math.min(atLeast, inFlight), end, began);
-    while (ended < atLeast && inFlight > 0 && now < end) {
+    while (ended < atLeast && inFlight > 0 && now < end && broken == null) {
       ended += enter(Math.min(atLeast - ended, inFlight), end);
     }
     return ended;
@@ -426,8 +503,8 @@ final class ConfinedUringBlockDevice extends AbstractBlockDevice implements Conf
     frozen = true;
     plugged = 0;
     drain(end);
-    if (inFlight > 0) {
-      return report.set(false, inFlight, false, false);
+    if (inFlight > 0 || broken != null) {
+      return report.set(inFlight == 0, inFlight, false, false);
     }
     begin(depth, WAITED_FOR, Operation.FLUSH, 0, 0, 0, null, end - System.nanoTime());
     boolean flushed = waitFor(depth) == 0;
@@ -437,7 +514,7 @@ final class ConfinedUringBlockDevice extends AbstractBlockDevice implements Conf
   private void drain(long end) {
     do {
       enter(Math.min(inFlight, 1), end);
-    } while (inFlight > 0 && System.nanoTime() < end);
+    } while (inFlight > 0 && System.nanoTime() < end && broken == null);
   }
 
   @Override

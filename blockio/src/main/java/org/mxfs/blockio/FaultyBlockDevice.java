@@ -48,6 +48,12 @@ public final class FaultyBlockDevice extends AbstractBlockDevice {
 
     /** It hangs until {@link FaultyBlockDevice#release}, and is carried out then. */
     record Hangs() implements Fault {}
+
+    /**
+     * It is told of as ETIMEDOUT at once, and carried out at {@link FaultyBlockDevice#release}: a
+     * disk that answers after its time. What is written is what its memory holds then.
+     */
+    record TimesOut() implements Fault {}
   }
 
   /** Decides about each request. */
@@ -68,7 +74,7 @@ public final class FaultyBlockDevice extends AbstractBlockDevice {
       long length,
       MemorySegment @Nullable [] parts) {}
 
-  private record Held(Request request, Callback callback, long tag) {}
+  private record Held(Request request, Callback callback, long tag, boolean toldBefore) {}
 
   private static final Request FLUSH = new Request(Operation.FLUSH, 0, 0, 0, null);
 
@@ -106,7 +112,7 @@ public final class FaultyBlockDevice extends AbstractBlockDevice {
     this.flusher = new Flusher(name, gate, this::lastFlush);
   }
 
-  /** Carries out every request that hangs. */
+  /** Carries out every request that hangs or timed out. */
   public void release() {
     while (true) {
       Held one;
@@ -123,8 +129,18 @@ public final class FaultyBlockDevice extends AbstractBlockDevice {
   }
 
   private void end(Held one, int result) {
-    gate.leave();
-    one.callback.completed(one.tag, result);
+    gate.leave(one.request.operation, one.request.offset);
+    if (one.toldBefore) {
+      one.callback.released(one.tag, result);
+    } else {
+      Callbacks.tell(one.callback, one.tag, result);
+    }
+  }
+
+  private void hold(Held one) {
+    synchronized (monitor) {
+      held.add(one);
+    }
   }
 
   private Fault decide(Request request) {
@@ -146,14 +162,14 @@ public final class FaultyBlockDevice extends AbstractBlockDevice {
       long tag,
       long timeoutNanos)
       throws IOException {
-    gate.enter();
+    gate.enter(op, offset, length, timeoutNanos);
     Request request = new Request(op, offset, address, length, parts);
-    Held one = new Held(request, callback, tag);
+    Held one = new Held(request, callback, tag, false);
     switch (decide(request)) {
-      case Fault.Hangs() -> {
-        synchronized (monitor) {
-          held.add(one);
-        }
+      case Fault.Hangs() -> hold(one);
+      case Fault.TimesOut() -> {
+        hold(new Held(request, callback, tag, true));
+        callback.completed(tag, -Errnos.ETIMEDOUT);
       }
       case Fault.Delayed(Duration by) ->
           Thread.ofPlatform()
@@ -177,21 +193,27 @@ public final class FaultyBlockDevice extends AbstractBlockDevice {
       MemorySegment @Nullable [] parts,
       long timeoutNanos)
       throws IOException {
-    gate.enter();
+    gate.enter(op, offset, length, timeoutNanos);
+    Request request = new Request(op, offset, address, length, parts);
+    Fault fault = decide(request);
+    if (fault instanceof Fault.TimesOut) {
+      hold(new Held(request, RingRequests.NOBODY, 0, true));
+      return -Errnos.ETIMEDOUT;
+    }
     try {
-      return carryOut(new Request(op, offset, address, length, parts));
+      return carryOut(fault, request);
     } finally {
-      gate.leave();
+      gate.leave(op, offset);
     }
   }
 
   /** The flush of a freeze is a request like any other: the script decides about it. */
   private int lastFlush() {
-    return carryOut(FLUSH);
+    return carryOut(decide(FLUSH), FLUSH);
   }
 
-  private int carryOut(Request request) {
-    return switch (decide(request)) {
+  private int carryOut(Fault fault, Request request) {
+    return switch (fault) {
       case Fault.Hangs() -> {
         hang();
         yield forward(request);
@@ -251,7 +273,8 @@ public final class FaultyBlockDevice extends AbstractBlockDevice {
           forward(
               new Request(
                   request.operation, elsewhere, request.address, request.length, request.parts));
-      case Fault.None(), Fault.Delayed(Duration _), Fault.Hangs() -> forward(request);
+      case Fault.None(), Fault.Delayed(Duration _), Fault.Hangs(), Fault.TimesOut() ->
+          forward(request);
     };
   }
 
@@ -309,6 +332,29 @@ public final class FaultyBlockDevice extends AbstractBlockDevice {
   @Override
   public int inFlight() {
     return gate.inFlight();
+  }
+
+  @Override
+  public boolean mayStillUse(MemorySegment memory) {
+    synchronized (monitor) {
+      return held.stream().anyMatch(one -> one.toldBefore && uses(one.request, memory));
+    }
+  }
+
+  private static boolean uses(Request request, MemorySegment memory) {
+    if (!request.operation.transfers()) {
+      return false;
+    }
+    if (request.parts == null) {
+      return memory.address() < request.address + request.length
+          && request.address < memory.address() + memory.byteSize();
+    }
+    for (MemorySegment part : request.parts) {
+      if (part.asOverlappingSlice(memory).isPresent()) {
+        return true;
+      }
+    }
+    return false;
   }
 
   @Override

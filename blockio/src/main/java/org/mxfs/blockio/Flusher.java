@@ -57,7 +57,7 @@ final class Flusher implements LongToIntFunction {
     } finally {
       result = ended;
       state = State.ENDED;
-      gate.leave();
+      gate.leaveLast();
       LockSupport.unpark(waiter);
     }
   }

@@ -2,6 +2,7 @@
 
 package org.mxfs.blockio;
 
+import java.io.IOException;
 import java.time.Duration;
 import java.util.concurrent.TimeUnit;
 import java.util.function.LongToIntFunction;
@@ -13,8 +14,12 @@ import java.util.function.LongToIntFunction;
  * <p>Waits on its own monitor: unlike a lock's condition, that allocates nothing.
  */
 final class InFlight {
+  /** {@link #enter} without a time limit. */
+  static final long FOR_EVER = Long.MAX_VALUE;
+
   private final String name;
   private final int limit;
+  private final WriteRanges writing;
   private final FreezeReport report = new FreezeReport();
   private int inFlight;
   private boolean frozen;
@@ -22,6 +27,7 @@ final class InFlight {
   InFlight(String name, int limit) {
     this.name = name;
     this.limit = limit;
+    this.writing = new WriteRanges(limit);
   }
 
   int limit() {
@@ -32,17 +38,29 @@ final class InFlight {
     return inFlight;
   }
 
-  /** Counts a request, as soon as there is room for it. */
-  synchronized void enter() throws FrozenException {
+  /** Counts a request, as soon as there is room for it and nothing else changes its range. */
+  synchronized void enter(Operation operation, long at, long length, long waitNanos)
+      throws IOException {
     boolean interrupted = false;
-    while (inFlight == limit && !frozen) {
-      interrupted |= interruptedIn(Long.MAX_VALUE);
+    long end = waitNanos == FOR_EVER ? FOR_EVER : System.nanoTime() + waitNanos;
+    long left = waitNanos;
+    while (mustWait(operation, at, length) && !frozen && left > 0) {
+      interrupted |= interruptedIn(left);
+      left = end == FOR_EVER ? FOR_EVER : end - System.nanoTime();
     }
     restoreInterrupt(interrupted);
     if (frozen) {
       throw new FrozenException(name);
     }
+    if (mustWait(operation, at, length)) {
+      throw Callbacks.refused(name, limit, inFlight == limit, at, length);
+    }
+    writing.begin(operation, at, length);
     inFlight++;
+  }
+
+  private boolean mustWait(Operation operation, long at, long length) {
+    return inFlight == limit || writing.overlap(operation, at, length);
   }
 
   /** Counts the flush of a freeze, which comes when no other request does any more. */
@@ -50,7 +68,14 @@ final class InFlight {
     inFlight++;
   }
 
-  synchronized void leave() {
+  /** The end of a request that {@link #enter} counted. */
+  synchronized void leave(Operation operation, long at) {
+    writing.end(operation, at);
+    leaveLast();
+  }
+
+  /** The end of {@link #enterLast}. */
+  synchronized void leaveLast() {
     inFlight--;
     notifyAll();
   }

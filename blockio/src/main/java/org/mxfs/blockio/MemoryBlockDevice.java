@@ -104,7 +104,7 @@ public final class MemoryBlockDevice extends AbstractBlockDevice {
       long tag,
       long timeoutNanos)
       throws IOException {
-    callback.completed(tag, run(op, offset, address, length, parts, timeoutNanos));
+    Callbacks.tell(callback, tag, run(op, offset, address, length, parts, timeoutNanos));
   }
 
   @Override
@@ -116,7 +116,7 @@ public final class MemoryBlockDevice extends AbstractBlockDevice {
       MemorySegment @Nullable [] parts,
       long timeoutNanos)
       throws IOException {
-    gate.enter();
+    gate.enter(op, offset, length, InFlight.FOR_EVER);
     try {
       synchronized (contents) {
         if (op.transfers()) {
@@ -129,7 +129,7 @@ public final class MemoryBlockDevice extends AbstractBlockDevice {
       }
       return 0;
     } finally {
-      gate.leave();
+      gate.leave(op, offset);
     }
   }
 
@@ -192,6 +192,11 @@ public final class MemoryBlockDevice extends AbstractBlockDevice {
   @Override
   public int inFlight() {
     return gate.inFlight();
+  }
+
+  @Override
+  public boolean mayStillUse(MemorySegment memory) {
+    return false; // who makes a request waits for its end
   }
 
   @Override

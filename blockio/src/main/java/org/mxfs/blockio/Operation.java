@@ -17,6 +17,11 @@ public enum Operation {
     return this == READ || writes();
   }
 
+  /** Whether it changes a range of the device. */
+  public boolean changes() {
+    return writes() || this == DISCARD || this == ZERO;
+  }
+
   /** Whether it moves data from memory to the device. */
   public boolean writes() {
     return this == WRITE || this == WRITE_THROUGH || this == WRITE_THEN_FLUSH;

@@ -80,6 +80,9 @@ final class RingRequests {
   private final int[] written;
   private final int[] flushed;
 
+  /** What the requests that have not ended may still change. */
+  private final WriteRanges writing;
+
   /**
    * Opens a ring for {@code depth} requests and the flush of a freeze.
    *
@@ -122,6 +125,7 @@ final class RingRequests {
     outstanding = new int[slots];
     written = new int[slots];
     flushed = new int[slots];
+    writing = new WriteRanges(slots);
     callback = new BlockDevice.Callback[slots];
     tag = new long[slots];
     deadline = new long[slots];
@@ -136,6 +140,7 @@ final class RingRequests {
   /** Describes a request in a free slot; {@link #place} is next. */
   void fill(
       int slot, Operation op, long at, long memory, long bytes, MemorySegment @Nullable [] parts) {
+    writing.begin(op, at, bytes);
     operation[slot] = op;
     offset[slot] = at;
     address[slot] = memory;
@@ -154,6 +159,37 @@ final class RingRequests {
       }
       endPart[slot] = parts.length;
     }
+  }
+
+  /** Whether a request must wait for the end of another that may still change its range. */
+  boolean overlap(Operation op, long at, long bytes) {
+    return writing.overlap(op, at, bytes);
+  }
+
+  /** The kernel has ended a slot's request. */
+  void ended(int slot) {
+    writing.end(operation[slot], offset[slot]);
+  }
+
+  /** Whether what a slot's request moves lies in this memory, or some of it. */
+  boolean uses(int slot, MemorySegment memory) {
+    if (!operation[slot].transfers()) {
+      return false;
+    }
+    if (endPart[slot] == 0) {
+      return overlap(address[slot], length[slot], memory);
+    }
+    for (int part = 0; part < endPart[slot]; part++) {
+      long vector = vector(slot, part);
+      if (overlap(iovec.iov_base(vectors, vector), iovec.iov_len(vectors, vector), memory)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  private static boolean overlap(long at, long bytes, MemorySegment memory) {
+    return at < memory.address() + memory.byteSize() && memory.address() < at + bytes;
   }
 
   private static long vector(int slot, int part) {

@@ -57,7 +57,7 @@ final class SystemCallBlockDevice extends AbstractBlockDevice {
       long tag,
       long timeoutNanos)
       throws IOException {
-    callback.completed(tag, run(op, offset, address, length, parts, timeoutNanos));
+    Callbacks.tell(callback, tag, run(op, offset, address, length, parts, timeoutNanos));
   }
 
   @Override
@@ -69,7 +69,7 @@ final class SystemCallBlockDevice extends AbstractBlockDevice {
       MemorySegment @Nullable [] parts,
       long timeoutNanos)
       throws IOException {
-    gate.enter();
+    gate.enter(op, offset, length, InFlight.FOR_EVER);
     try {
       return switch (op) {
         case READ, WRITE, WRITE_THROUGH -> transferAll(op, offset, address, length, parts);
@@ -82,7 +82,7 @@ final class SystemCallBlockDevice extends AbstractBlockDevice {
         case ZERO -> fallocate(Files.FALLOC_FL_ZERO_RANGE, offset, length);
       };
     } finally {
-      gate.leave();
+      gate.leave(op, offset);
     }
   }
 
@@ -161,6 +161,11 @@ final class SystemCallBlockDevice extends AbstractBlockDevice {
   @Override
   public int inFlight() {
     return gate.inFlight();
+  }
+
+  @Override
+  public boolean mayStillUse(MemorySegment memory) {
+    return false; // who makes a request waits for its end
   }
 
   @Override

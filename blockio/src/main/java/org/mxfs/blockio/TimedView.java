@@ -58,6 +58,11 @@ final class TimedView extends AbstractBlockDevice {
   }
 
   @Override
+  public boolean mayStillUse(MemorySegment memory) {
+    return device.mayStillUse(memory);
+  }
+
+  @Override
   public void plug() {
     device.plug();
   }

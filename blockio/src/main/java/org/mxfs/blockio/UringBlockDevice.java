@@ -39,7 +39,7 @@ final class UringBlockDevice extends AbstractBlockDevice {
   /** In the kernel; a thread waits. */
   private static final int WAITED_FOR = 2;
 
-  /** In the kernel; whoever wanted it has given up. */
+  /** In the kernel; the thread that waited has given up. */
   private static final int ABANDONED = 3;
 
   /** Ended; the waiting thread has not looked yet. */
@@ -54,6 +54,18 @@ final class UringBlockDevice extends AbstractBlockDevice {
   /** As {@link #EXPIRED}, and then it ended. */
   private static final int EXPIRED_AND_ENDED = 7;
 
+  /** In the kernel, past its deadline; its callback was told, and will be told of its end. */
+  private static final int LATE = 8;
+
+  /** As {@link #LATE}, and then it ended; the callback waits for the reaper. */
+  private static final int TO_RELEASE = 9;
+
+  /** In the kernel when the ring broke; the callback waits for the reaper. */
+  private static final int LOST_TO_CALL = 10;
+
+  /** In the kernel when the ring broke; whoever wanted it knows. It never ends. */
+  private static final int LOST = 11;
+
   /**
    * How long {@link #freeze} leaves between two tries for the lock. Queueing for it would allocate.
    */
@@ -62,7 +74,7 @@ final class UringBlockDevice extends AbstractBlockDevice {
   private final int fd;
   private final Arena arena;
   private final RingRequests requests;
-  private final Ring ring;
+  final Ring ring;
   private final int depth;
   private final Thread reaper;
   private final FreezeReport report = new FreezeReport();
@@ -71,6 +83,7 @@ final class UringBlockDevice extends AbstractBlockDevice {
   private final ReentrantLock lock = new ReentrantLock();
 
   private final Condition slotFreed = lock.newCondition();
+  private final Condition rangeFreed = lock.newCondition();
   private final Condition drained = lock.newCondition();
   private final AtomicIntegerArray state;
   private final @Nullable Thread[] waiter;
@@ -104,6 +117,12 @@ final class UringBlockDevice extends AbstractBlockDevice {
   private boolean stopping;
   private @Nullable Thread freezer;
   private @Nullable IOException broken;
+
+  /** Of {@link #inFlight}, those that will never end, because the ring broke. */
+  private int lost;
+
+  /** Threads that wait until a range may be changed. */
+  private int waitingForRange;
 
   /** The slot whose callback is running, which that callback may use again; the reaper's own. */
   private int spare = -1;
@@ -167,6 +186,26 @@ final class UringBlockDevice extends AbstractBlockDevice {
     }
   }
 
+  @Override
+  public boolean mayStillUse(MemorySegment memory) {
+    lock.lock();
+    try {
+      for (int slot = 0; slot < depth; slot++) {
+        boolean givenUp =
+            switch (state.get(slot)) {
+              case ABANDONED, EXPIRED, LATE, LOST_TO_CALL, LOST -> true;
+              default -> false;
+            };
+        if (givenUp && requests.uses(slot, memory)) {
+          return true;
+        }
+      }
+      return false;
+    } finally {
+      lock.unlock();
+    }
+  }
+
   // ---- submission
 
   @Override
@@ -183,7 +222,7 @@ final class UringBlockDevice extends AbstractBlockDevice {
     long deadline = System.nanoTime() + timeoutNanos;
     lock.lock();
     try {
-      int slot = takeSlotLocked(deadline);
+      int slot = takeSlotLocked(deadline, op, at, bytes);
       requests.callback[slot] = whom;
       requests.tag[slot] = mark;
       requests.deadline[slot] = deadline;
@@ -215,7 +254,7 @@ final class UringBlockDevice extends AbstractBlockDevice {
     int slot;
     lock.lock();
     try {
-      slot = takeSlotLocked(deadline);
+      slot = takeSlotLocked(deadline, op, at, bytes);
       waiter[slot] = Thread.currentThread();
       beginLocked(slot, WAITED_FOR, op, at, memory, bytes, parts);
       submitLocked();
@@ -232,17 +271,20 @@ final class UringBlockDevice extends AbstractBlockDevice {
     }
   }
 
-  private int takeSlotLocked(long deadline) throws IOException {
+  private int takeSlotLocked(long deadline, Operation op, long at, long bytes) throws IOException {
     requireUsableLocked();
     if (isReaper()) {
+      if (requests.overlap(op, at, bytes)) {
+        throw Callbacks.refused(name, depth, false, at, bytes);
+      }
       return takeSlotInCallbackLocked();
     }
-    while (freeCount == 0) {
+    while (freeCount == 0 || requests.overlap(op, at, bytes)) {
       if (ring.placed() > 0) {
         submitLocked(); // what is plugged would otherwise wait for us, and we for it
         wakeReaperLocked();
       }
-      awaitFreeSlotLocked(deadline);
+      awaitFreeSlotLocked(deadline, op, at, bytes);
       requireUsableLocked();
     }
     return free[--freeCount];
@@ -261,19 +303,27 @@ final class UringBlockDevice extends AbstractBlockDevice {
     return free[--freeCount];
   }
 
-  private void awaitFreeSlotLocked(long deadline) throws ErrnoException {
+  private void awaitFreeSlotLocked(long deadline, Operation op, long at, long bytes)
+      throws ErrnoException {
     boolean interrupted = false;
     long left = deadline - System.nanoTime();
     try {
-      while (freeCount == 0 && !frozen && broken == null) {
+      while ((freeCount == 0 || requests.overlap(op, at, bytes)) && !frozen && broken == null) {
         if (left <= 0) {
-          throw Callbacks.queueStaysFull(name, depth);
+          throw Callbacks.refused(name, depth, freeCount == 0, at, bytes);
+        }
+        boolean forRange = freeCount > 0;
+        if (forRange) {
+          slotFreed.signal(); // there is a place, which this request cannot take yet
+          waitingForRange++;
         }
         try {
-          left = slotFreed.awaitNanos(left);
+          left = (forRange ? rangeFreed : slotFreed).awaitNanos(left);
         } catch (InterruptedException e) {
           interrupted = true;
           left = deadline - System.nanoTime();
+        } finally {
+          waitingForRange -= forRange ? 1 : 0;
         }
       }
     } finally {
@@ -289,7 +339,7 @@ final class UringBlockDevice extends AbstractBlockDevice {
 
   private void requireUsableLocked() throws IOException {
     if (broken != null) {
-      throw new IOException(name + " can do no I/O any more: " + broken.getMessage(), broken);
+      throw Callbacks.broken(name, broken);
     }
     if (frozen) {
       throw new FrozenException(name);
@@ -367,10 +417,13 @@ final class UringBlockDevice extends AbstractBlockDevice {
       // waits.
       interrupted |= Thread.interrupted();
     }
-    int ended = requests.result[slot];
+    int ended;
     lock.lock();
     try {
-      releaseLocked(slot);
+      ended = requests.result[slot];
+      if (state.get(slot) == ENDED) {
+        releaseLocked(slot);
+      }
     } finally {
       lock.unlock();
     }
@@ -501,8 +554,7 @@ final class UringBlockDevice extends AbstractBlockDevice {
       }
       callBackNow = isReaper() && state.get(slot) == CALLS_BACK && toCallCount == 0;
       if (callBackNow) {
-        requests.result[slot] = ended;
-        underWay--;
+        takenInLocked(slot, ended);
       } else {
         endLocked(slot, ended);
       }
@@ -516,8 +568,7 @@ final class UringBlockDevice extends AbstractBlockDevice {
 
   /** A request has ended; whoever wants to know is told. */
   private void endLocked(int slot, int ended) {
-    requests.result[slot] = ended;
-    underWay--;
+    takenInLocked(slot, ended);
     switch (state.get(slot)) {
       case CALLS_BACK -> {
         state.set(slot, TO_CALL);
@@ -530,10 +581,23 @@ final class UringBlockDevice extends AbstractBlockDevice {
         LockSupport.unpark(thread);
       }
       case EXPIRED -> state.set(slot, EXPIRED_AND_ENDED);
+      case LATE -> {
+        state.set(slot, TO_RELEASE);
+        addToCallLocked(slot);
+      }
       default -> {
         toldLocked();
         releaseLocked(slot);
       }
+    }
+  }
+
+  private void takenInLocked(int slot, int ended) {
+    requests.result[slot] = ended;
+    underWay--;
+    requests.ended(slot);
+    if (waitingForRange > 0) {
+      rangeFreed.signalAll(); // one of them may wait for just this range
     }
   }
 
@@ -559,7 +623,7 @@ final class UringBlockDevice extends AbstractBlockDevice {
   }
 
   private void signalDrainedLocked() {
-    if (inFlight == 0) {
+    if (inFlight == lost) {
       drained.signalAll();
       LockSupport.unpark(freezer);
     }
@@ -601,18 +665,45 @@ final class UringBlockDevice extends AbstractBlockDevice {
   }
 
   /**
-   * No completion will ever come: what is under way stays counted as such, and whoever waits runs
-   * into its time-out.
+   * No completion will ever come: whoever waits for one is told so. What is under way stays counted
+   * as such, and its memory stays in use.
    */
   private void breakDown(IOException why) {
     lock.lock();
     try {
+      if (broken != null) {
+        return;
+      }
       broken = why;
+      for (int slot = 0; slot < requests.slots; slot++) {
+        loseLocked(slot);
+      }
       slotFreed.signalAll();
+      rangeFreed.signalAll();
       drained.signalAll();
       LockSupport.unpark(freezer);
+      wakeReaperLocked();
     } finally {
       lock.unlock();
+    }
+  }
+
+  private void loseLocked(int slot) {
+    switch (state.get(slot)) {
+      case CALLS_BACK -> {
+        lost++;
+        requests.result[slot] = -Errnos.ENOTRECOVERABLE;
+        state.set(slot, LOST_TO_CALL);
+        addToCallLocked(slot);
+      }
+      case WAITED_FOR -> {
+        lost++;
+        requests.result[slot] = -Errnos.ENOTRECOVERABLE;
+        state.set(slot, LOST);
+        LockSupport.unpark(waiter[slot]);
+      }
+      case ABANDONED, EXPIRED, LATE -> lost++;
+      default -> {} // free, or ended before: it will be told how
     }
   }
 
@@ -693,10 +784,11 @@ final class UringBlockDevice extends AbstractBlockDevice {
       } finally {
         lock.unlock();
       }
-      if (state.get(slot) == TO_CALL) {
-        callBack(slot);
-      } else {
-        callBackExpired(slot);
+      switch (state.get(slot)) {
+        case TO_CALL -> callBack(slot);
+        case TO_RELEASE -> callBackReleased(slot);
+        case LOST_TO_CALL -> callBackLost(slot);
+        default -> callBackExpired(slot);
       }
     }
   }
@@ -705,7 +797,20 @@ final class UringBlockDevice extends AbstractBlockDevice {
     Callback whom = requests.callback[slot];
     long mark = requests.tag[slot];
     spare = slot;
-    Callbacks.call(whom, mark, requests.result[slot]);
+    Callbacks.callEnded(whom, mark, requests.result[slot]);
+    toldAndFree();
+  }
+
+  private void callBackReleased(int slot) {
+    Callback whom = requests.callback[slot];
+    long mark = requests.tag[slot];
+    spare = slot;
+    Callbacks.callReleased(whom, mark, requests.result[slot]);
+    toldAndFree();
+  }
+
+  /** A callback has returned, and the slot is free unless it started another request in it. */
+  private void toldAndFree() {
     lock.lock();
     try {
       if (spare >= 0) {
@@ -718,6 +823,12 @@ final class UringBlockDevice extends AbstractBlockDevice {
     }
   }
 
+  /** The slot stays taken for good, and its memory with it: the kernel may have the request. */
+  private void callBackLost(int slot) {
+    Callbacks.call(requests.callback[slot], requests.tag[slot], requests.result[slot]);
+    state.set(slot, LOST);
+  }
+
   /**
    * The slot stays taken until the kernel ends the request: its memory may be written until then.
    */
@@ -725,15 +836,14 @@ final class UringBlockDevice extends AbstractBlockDevice {
     Callbacks.call(requests.callback[slot], requests.tag[slot], -Errnos.ETIMEDOUT);
     lock.lock();
     try {
-      if (state.get(slot) == EXPIRED_AND_ENDED) {
-        toldLocked();
-        releaseLocked(slot);
-      } else {
-        state.set(slot, ABANDONED);
+      if (state.get(slot) == EXPIRED) {
+        state.set(slot, LATE);
+        return;
       }
     } finally {
       lock.unlock();
     }
+    callBackReleased(slot);
   }
 
   // ---- batches, cancellation, end
@@ -799,6 +909,7 @@ final class UringBlockDevice extends AbstractBlockDevice {
         return report.set(inFlight == 0, inFlight, false, false);
       }
       slotFreed.signalAll();
+      rangeFreed.signalAll();
       plugged = 0;
       submitLocked();
       wakeReaperLocked();
@@ -868,7 +979,7 @@ final class UringBlockDevice extends AbstractBlockDevice {
   private void awaitDrainedLocked(long end) {
     boolean interrupted = false;
     long left = end - System.nanoTime();
-    while (inFlight > 0 && left > 0 && broken == null) {
+    while (inFlight > lost && left > 0) {
       // A second thread that freezes at the same time is not woken; it looks again soon.
       boolean woken = freezer == null || freezer.equals(Thread.currentThread());
       if (woken) {
@@ -900,6 +1011,7 @@ final class UringBlockDevice extends AbstractBlockDevice {
       }
       closed = true;
       slotFreed.signalAll();
+      rangeFreed.signalAll();
       plugged = 0;
       submitLocked();
       wakeReaperLocked();
@@ -921,7 +1033,7 @@ final class UringBlockDevice extends AbstractBlockDevice {
   private void awaitIdleLocked(long end) {
     boolean interrupted = false;
     long left = end - System.nanoTime();
-    while ((inFlight > 0 || driver != null) && left > 0 && broken == null) {
+    while ((inFlight > lost || driver != null) && left > 0) {
       try {
         left = drained.awaitNanos(left);
       } catch (InterruptedException e) {

@@ -477,4 +477,40 @@ class BlockDeviceTest {
       }
     }
   }
+
+  /** Many threads, two blocks at a time, each overlapping its neighbours: no one is refused. */
+  @ParameterizedTest
+  @EnumSource
+  void writesThatOverlapTakeTurns(Kind kind) throws Exception {
+    try (BlockDevice d = open(kind)) {
+      int block = d.blockSize();
+      AtomicReference<@Nullable Throwable> failure = new AtomicReference<>();
+      List<Thread> threads = new ArrayList<>();
+      for (int t = 0; t < 4; t++) {
+        MemorySegment memory = d.buffers().asSlice(2L * t * block, 2L * block);
+        long at = (long) t * block;
+        threads.add(
+            Thread.ofPlatform()
+                .start(
+                    () -> {
+                      try {
+                        for (int version = 0; version < 50; version++) {
+                          Pattern.fill(memory, at, version);
+                          d.write(at, memory);
+                        }
+                      } catch (IOException | RuntimeException e) {
+                        failure.set(e);
+                      }
+                    }));
+      }
+      for (Thread thread : threads) {
+        thread.join();
+      }
+      assertThat(failure.get()).isNull();
+      MemorySegment in = d.buffers().asSlice(1 << 20, 5L * block);
+      d.read(0, in);
+      assertThat(Pattern.matches(in, 0, 49)).isTrue();
+      assertThat(d.inFlight()).isZero();
+    }
+  }
 }

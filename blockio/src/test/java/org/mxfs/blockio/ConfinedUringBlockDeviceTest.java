@@ -9,14 +9,25 @@ import static org.assertj.core.api.Assertions.assertThatIllegalStateException;
 
 import java.io.IOException;
 import java.io.RandomAccessFile;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
+import org.mxfs.bindings.Errno;
+import org.mxfs.bindings.ErrnoException;
+import org.mxfs.bindings.Mapping;
+import org.mxfs.bindings.linux.Errnos;
+import org.mxfs.bindings.linux.IoUring;
+import org.mxfs.bindings.linux.Linux;
+import org.mxfs.bindings.linux.Memory;
+import org.mxfs.bindings.linux.Processes;
 
 /** The device of one thread, on a real file with direct I/O. */
 @Timeout(60)
@@ -204,5 +215,97 @@ class ConfinedUringBlockDeviceTest {
                 BlockDevices.openConfined(
                     dir.resolve("disk"),
                     BlockDevices.Options.DEFAULT.withBackend(BlockDevices.Backend.SYSTEM_CALLS)));
+  }
+
+  /** A device whose reads hang until its event counter is written. */
+  private static ConfinedUringBlockDevice hanging() throws IOException {
+    int fd = Errno.check(Linux.eventfd2(0, Processes.EFD_CLOEXEC), "eventfd", "");
+    Arena arena = Arena.ofShared();
+    MemorySegment buffers =
+        Mapping.map(
+            arena,
+            -1,
+            0,
+            1 << 16,
+            Memory.PROT_READ | Memory.PROT_WRITE,
+            Memory.MAP_PRIVATE | Memory.MAP_ANONYMOUS);
+    return new ConfinedUringBlockDevice(
+        "hanging",
+        fd,
+        1 << 20,
+        512,
+        arena,
+        buffers,
+        BlockDevices.Options.DEFAULT.withQueueDepth(8).withTimeout(LONG));
+  }
+
+  @Test
+  void aTimeOutIsFollowedByTheNewsThatTheMemoryIsFree() throws Exception {
+    ConfinedUringBlockDevice d = hanging();
+    MemorySegment memory = d.buffers().asSlice(0, 512);
+    List<String> told = new ArrayList<>();
+    BlockDevice.Callback callback =
+        new BlockDevice.Callback() {
+          @Override
+          public void completed(long tag, int result) {
+            told.add(tag + " completed " + result);
+            assertThat(d.mayStillUse(memory)).isTrue();
+          }
+
+          @Override
+          public void released(long tag, int result) {
+            told.add(tag + " released " + result);
+          }
+        };
+    d.withTimeout(Duration.ofMillis(20)).read(0, memory, callback, 5);
+    while (d.inFlight() > 0) {
+      d.await(1, LONG);
+    }
+    assertThat(told)
+        .containsExactly("5 completed " + -Errnos.ETIMEDOUT, "5 released " + -Errnos.ECANCELED);
+    assertThat(d.mayStillUse(memory)).isFalse();
+    d.close();
+  }
+
+  @Test
+  void writesToOneRangeTakeTurns() throws Exception {
+    try (ConfinedBlockDevice d = open(4)) {
+      int block = d.blockSize();
+      MemorySegment memory = d.buffers().asSlice(0, 2L * block);
+      List<String> told = new ArrayList<>();
+      d.write(0, memory, (tag, result) -> told.add(tag + " " + result), 1);
+      d.write(block, memory, (tag, result) -> told.add(tag + " " + result), 2);
+      assertThat(told).as("the first has ended before the second is sent").containsExactly("1 0");
+      d.await(1, LONG);
+      assertThat(told).containsExactly("1 0", "2 0");
+    }
+  }
+
+  @Test
+  void whenTheRingBreaksEveryoneIsTold() throws Exception {
+    ConfinedUringBlockDevice d = hanging();
+    List<String> told = new ArrayList<>();
+    for (int i = 0; i < 3; i++) {
+      d.read(
+          0, d.buffers().asSlice(i * 512L, 512), (tag, result) -> told.add(tag + " " + result), i);
+    }
+    // A completion that belongs to no request: the ring cannot be trusted any more.
+    d.ring.place(IoUring.IORING_OP_NOP, 0, -1, 0, 0, 0, 0, 0x7777_0000_0001L);
+    assertThatExceptionOfType(ErrnoException.class)
+        .isThrownBy(() -> d.read(0, d.buffers().asSlice(4096, 512)))
+        .satisfies(e -> assertThat(e.errno()).isEqualTo(Errnos.ENOTRECOVERABLE));
+    String lost = " " + -Errnos.ENOTRECOVERABLE;
+    assertThat(told).containsExactlyInAnyOrder("0" + lost, "1" + lost, "2" + lost);
+    assertThat(d.mayStillUse(d.buffers().asSlice(0, 512))).isTrue();
+    assertThatExceptionOfType(IOException.class)
+        .isThrownBy(d::flush)
+        .withMessageContaining("can do no I/O any more");
+    assertThat(d.await(1, LONG)).isZero();
+    assertThat(d.freeze(LONG))
+        .hasToString("drained=false inFlight=4 flushIssued=false flushCompleted=false");
+    assertThatExceptionOfType(IOException.class)
+        .isThrownBy(d::close)
+        .withMessageContaining("4 requests have not ended");
+    assertThat(told).as("told once").hasSize(3);
   }
 }

@@ -8,7 +8,9 @@ import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.HashSet;
+import java.util.List;
 import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.concurrent.CompletableFuture;
@@ -271,5 +273,106 @@ class FailingTwinsTest {
       d.release();
     }
     d.close();
+  }
+
+  /** The disk writes what memory holds when it gets round to it, however long ago it was asked. */
+  @Test
+  void aLateWriteLandsOnceItIsReleasedAndNoOtherIsSentBefore() throws Exception {
+    try (FaultyBlockDevice d =
+        failing(
+            (number, op, offset, length) ->
+                number == 0 ? new Fault.TimesOut() : new Fault.None())) {
+      List<String> told = new ArrayList<>();
+      MemorySegment late = d.buffers().asSlice(0, 2 * BLOCK);
+      Pattern.fill(late, 0, 1);
+      d.write(
+          0,
+          late,
+          new BlockDevice.Callback() {
+            @Override
+            public void completed(long tag, int result) {
+              told.add(tag + " completed " + result);
+            }
+
+            @Override
+            public void released(long tag, int result) {
+              told.add(tag + " released " + result + ", in use " + d.mayStillUse(late));
+            }
+          },
+          3);
+      assertThat(told).containsExactly("3 completed " + -Errnos.ETIMEDOUT);
+      assertThat(d.mayStillUse(late.asSlice(BLOCK, BLOCK))).isTrue();
+      assertThat(d.mayStillUse(d.buffers().asSlice(2 * BLOCK, BLOCK))).isFalse();
+      MemorySegment other = d.buffers().asSlice(4 * BLOCK, BLOCK);
+      Pattern.fill(other, BLOCK, 2);
+      BlockDevice quick = d.withTimeout(Duration.ofMillis(20));
+      assertThatExceptionOfType(ErrnoException.class)
+          .isThrownBy(() -> quick.write(BLOCK, other))
+          .withMessageContaining("EBUSY")
+          .withMessageContaining("it was not sent");
+      assertThatExceptionOfType(ErrnoException.class)
+          .isThrownBy(() -> quick.zero(0, BLOCK))
+          .withMessageContaining("EBUSY");
+      quick.write(2 * BLOCK, other);
+      CompletableFuture<Void> second =
+          CompletableFuture.runAsync(
+              () -> {
+                try {
+                  d.write(BLOCK, other);
+                } catch (IOException e) {
+                  throw new IllegalStateException(e);
+                }
+              },
+              task -> Thread.ofPlatform().start(task));
+      d.release();
+      second.get(20, TimeUnit.SECONDS);
+      assertThat(told)
+          .containsExactly("3 completed " + -Errnos.ETIMEDOUT, "3 released 0, in use false");
+      assertThat(holds(d, 0, 1)).as("the late write").isTrue();
+      assertThat(holds(d, BLOCK, 2)).as("the newer one stays").isTrue();
+    }
+  }
+
+  @Test
+  void aWaitingWriteThatTimedOutKeepsItsMemory() throws Exception {
+    try (FaultyBlockDevice d =
+        failing(
+            (number, op, offset, length) ->
+                number == 0 ? new Fault.TimesOut() : new Fault.None())) {
+      assertThatExceptionOfType(ErrnoException.class)
+          .isThrownBy(() -> write(d, 0, 1, 1, true))
+          .satisfies(e -> assertThat(e.errno()).isEqualTo(Errnos.ETIMEDOUT));
+      assertThat(d.mayStillUse(d.buffers().asSlice(0, BLOCK))).isTrue();
+      assertThat(d.inFlight()).isEqualTo(1);
+      d.release();
+      assertThat(d.mayStillUse(d.buffers().asSlice(0, BLOCK))).isFalse();
+      assertThat(holds(d, 0, 1)).isTrue();
+    }
+  }
+
+  /** The disk's own ETIMEDOUT looks the same to a caller, who waits for the same news. */
+  @Test
+  void whoeverHearsOfATimeOutHearsOfItsEnd() throws Exception {
+    try (FaultyBlockDevice d =
+        failing((number, op, offset, length) -> new Fault.Fails(Errnos.ETIMEDOUT))) {
+      List<String> told = new ArrayList<>();
+      d.write(
+          0,
+          d.buffers().asSlice(0, BLOCK),
+          new BlockDevice.Callback() {
+            @Override
+            public void completed(long tag, int result) {
+              told.add("completed " + result);
+            }
+
+            @Override
+            public void released(long tag, int result) {
+              told.add("released " + result);
+            }
+          },
+          1);
+      assertThat(told)
+          .containsExactly("completed " + -Errnos.ETIMEDOUT, "released " + -Errnos.ETIMEDOUT);
+    }
   }
 }

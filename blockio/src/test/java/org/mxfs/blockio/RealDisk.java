@@ -170,6 +170,51 @@ class RealDisk {
     d.close();
   }
 
+  /** The disk has the old write, and carries it out when it comes back. */
+  @Test
+  void aLateWriteIsNeverCarriedOutAfterANewerOne() throws Exception {
+    BlockDevice d = BlockDevices.open(property("hanging"));
+    MemorySegment old = d.buffers().asSlice(0, BLOCK);
+    MemorySegment newer = d.buffers().asSlice(BLOCK, BLOCK);
+    MemorySegment in = d.buffers().asSlice(2L * BLOCK, BLOCK);
+    Pattern.fill(old, 0, 1);
+    Pattern.fill(newer, 0, 2);
+    BlockingQueue<String> told = new LinkedBlockingQueue<>();
+    BlockDevice quick = d.withTimeout(SHORT);
+    control("suspend");
+    try {
+      quick.write(
+          0,
+          old,
+          new BlockDevice.Callback() {
+            @Override
+            public void completed(long tag, int result) {
+              told.add("completed " + result);
+            }
+
+            @Override
+            public void released(long tag, int result) {
+              told.add("released " + result);
+            }
+          },
+          1);
+      assertThat(told.poll(60, TimeUnit.SECONDS)).isEqualTo("completed " + -Errnos.ETIMEDOUT);
+      assertThat(d.mayStillUse(old)).isTrue();
+      assertThatExceptionOfType(ErrnoException.class)
+          .isThrownBy(() -> quick.write(0, newer))
+          .satisfies(e -> assertThat(e.errno()).isEqualTo(Errnos.EBUSY));
+      assertThat(told).isEmpty();
+    } finally {
+      control("resume");
+    }
+    assertThat(told.poll(60, TimeUnit.SECONDS)).isEqualTo("released 0");
+    assertThat(d.mayStillUse(old)).isFalse();
+    d.write(0, newer);
+    d.read(0, in);
+    assertThat(Pattern.matches(in, 0, 2)).isTrue();
+    d.close();
+  }
+
   private static FreezeReport frozenInTime(BlockDevice d) {
     long before = System.nanoTime();
     FreezeReport report = d.freeze(SHORT);
@@ -204,7 +249,11 @@ class RealDisk {
     control("suspend");
     try {
       for (int i = 0; i < 2; i++) {
-        d.write(0, d.buffers().asSlice((long) i * BLOCK, BLOCK), (tag, result) -> ended[0]++, i);
+        d.write(
+            (long) i * BLOCK,
+            d.buffers().asSlice((long) i * BLOCK, BLOCK),
+            (tag, result) -> ended[0]++,
+            i);
       }
       assertThat(frozenInTime(d))
           .hasToString("drained=false inFlight=2 flushIssued=false flushCompleted=false");

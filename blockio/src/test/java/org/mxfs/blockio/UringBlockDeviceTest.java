@@ -15,6 +15,8 @@ import java.lang.foreign.ValueLayout;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.LinkedBlockingQueue;
@@ -29,6 +31,7 @@ import org.mxfs.bindings.Errno;
 import org.mxfs.bindings.ErrnoException;
 import org.mxfs.bindings.Mapping;
 import org.mxfs.bindings.linux.Errnos;
+import org.mxfs.bindings.linux.IoUring;
 import org.mxfs.bindings.linux.Linux;
 import org.mxfs.bindings.linux.Memory;
 import org.mxfs.bindings.linux.Processes;
@@ -76,6 +79,31 @@ class UringBlockDeviceTest {
 
     MemorySegment memory(int i) {
       return device.buffers().asSlice((long) i * BLOCK, BLOCK);
+    }
+
+    /** From now on writes hang too: the counter is at its end. */
+    void fill() {
+      set(-2);
+    }
+
+    /** Ends the writes that hang: a counter takes numbers, and a block is none, which is EINVAL. */
+    void drainOne() throws IOException {
+      try (Arena arena = Arena.ofConfined()) {
+        assertThat(Linux.read(fd, arena.allocate(Long.BYTES), Long.BYTES)).isEqualTo(8);
+      }
+    }
+
+    private void set(long value) {
+      try (Arena arena = Arena.ofConfined()) {
+        assertThat(Linux.write(fd, arena.allocateFrom(ValueLayout.JAVA_LONG, value), Long.BYTES))
+            .isEqualTo(8);
+      }
+    }
+
+    /** Makes the next completion one that belongs to no request: the ring cannot be trusted. */
+    void breakRing() {
+      device.ring.place(IoUring.IORING_OP_NOP, 0, -1, 0, 0, 0, 0, 0x7777_0000_0001L);
+      assertThat(device.ring.submit()).isEqualTo(1);
     }
 
     /** Ends {@code count} reads; each has got 8 bytes of a block, which is an error. */
@@ -147,6 +175,189 @@ class UringBlockDeviceTest {
     quick.close();
     assertThat(results).isEmpty();
     assertThatExceptionOfType(FrozenException.class).isThrownBy(h.device::flush);
+  }
+
+  /** What a callback is told, in order. */
+  private static final class Told implements BlockDevice.Callback {
+    final BlockingQueue<String> words = new LinkedBlockingQueue<>();
+
+    @Override
+    public void completed(long tag, int result) {
+      words.add(tag + " completed " + Errno.describe(-result).split(" ", 2)[0]);
+    }
+
+    @Override
+    public void released(long tag, int result) {
+      words.add(tag + " released " + Errno.describe(-result).split(" ", 2)[0]);
+    }
+
+    String next() throws InterruptedException {
+      String word = words.poll(20, TimeUnit.SECONDS);
+      return word == null ? "nothing" : word;
+    }
+  }
+
+  @Test
+  void whoWasToldOfATimeOutIsToldOnceWhenTheMemoryIsFreeAgain() throws Exception {
+    Hanging h = new Hanging(4, Duration.ofSeconds(20));
+    Told told = new Told();
+    BlockDevice quick = h.device.withTimeout(Duration.ofMillis(50));
+    quick.read(0, h.memory(0), told, 7);
+    quick.read(0, new MemorySegment[] {h.memory(1), h.memory(3)}, told, 8);
+    h.device.read(0, h.memory(2), told, 9);
+    assertThat(h.device.mayStillUse(h.memory(2))).as("not given up").isFalse();
+    List<String> words = new ArrayList<>();
+    for (int i = 0; i < 4; i++) {
+      words.add(told.next());
+    }
+    assertThat(words)
+        .containsExactlyInAnyOrder(
+            "7 completed ETIMEDOUT",
+            "7 released ECANCELED",
+            "8 completed ETIMEDOUT",
+            "8 released ECANCELED")
+        .containsSubsequence("7 completed ETIMEDOUT", "7 released ECANCELED")
+        .containsSubsequence("8 completed ETIMEDOUT", "8 released ECANCELED");
+    assertThat(h.device.mayStillUse(h.device.buffers())).isFalse();
+    h.release(1);
+    assertThat(told.next()).isEqualTo("9 completed EIO");
+    h.device.close();
+    assertThat(told.words).isEmpty();
+  }
+
+  @Test
+  void aWriteWaitsForTheEndOfAnotherToItsRange() throws Exception {
+    Hanging h = new Hanging(8, Duration.ofSeconds(20));
+    h.fill();
+    Told told = new Told();
+    MemorySegment two = h.device.buffers().asSlice(0, 2 * BLOCK);
+    h.device.write(BLOCK, two, told, 1);
+    BlockDevice quick = h.device.withTimeout(Duration.ofMillis(50));
+    for (long at : new long[] {0, 2 * BLOCK}) {
+      assertThatExceptionOfType(ErrnoException.class)
+          .isThrownBy(() -> quick.write(at, two, told, 2))
+          .withMessageContaining("EBUSY")
+          .withMessageContaining("offset=" + at)
+          .withMessageContaining("it was not sent");
+    }
+    assertThat(h.device.inFlight()).isEqualTo(1);
+    h.device.write(0, h.memory(0), told, 3); // beside it
+    h.device.write(3 * BLOCK, h.memory(0), told, 4);
+    AtomicReference<@Nullable Throwable> outcome = new AtomicReference<>();
+    Thread second =
+        Thread.ofPlatform()
+            .start(
+                () -> {
+                  try {
+                    h.device.write(2 * BLOCK, h.memory(0));
+                  } catch (IOException e) {
+                    outcome.set(e);
+                  }
+                });
+    while (second.getState() != Thread.State.TIMED_WAITING) {
+      Thread.onSpinWait();
+    }
+    assertThat(h.device.inFlight()).isEqualTo(3);
+    int reads = 0;
+    while (second.isAlive() || told.words.size() < 3) {
+      h.drainOne();
+      reads++;
+    }
+    assertThat(reads).isPositive();
+    assertThat(outcome.get()).as("sent in its turn").hasMessageContaining("EINVAL");
+    assertThat(told.words)
+        .containsExactlyInAnyOrder(
+            "1 completed EINVAL", "3 completed EINVAL", "4 completed EINVAL");
+    h.device.close();
+  }
+
+  @Test
+  void aCallbackThatWouldWriteWhereALateWriteMayStillComeIsRefused() throws Exception {
+    Hanging h = new Hanging(8, Duration.ofSeconds(20));
+    h.fill();
+    BlockingQueue<String> words = new LinkedBlockingQueue<>();
+    BlockDevice.Callback again =
+        new BlockDevice.Callback() {
+          @Override
+          public void completed(long tag, int result) {
+            words.add("completed " + result);
+            try {
+              h.device.write(0, h.memory(0), (t, r) -> words.add("second " + r), 2);
+            } catch (IOException e) {
+              words.add(e.toString());
+            }
+          }
+
+          @Override
+          public void released(long tag, int result) {
+            try {
+              h.device.write(0, h.memory(0), (t, r) -> words.add("third " + r), 3);
+            } catch (IOException e) {
+              words.add(e.toString());
+            }
+          }
+        };
+    h.device.withTimeout(Duration.ofMillis(50)).write(0, h.memory(0), again, 1);
+    assertThat(words.poll(20, TimeUnit.SECONDS)).isEqualTo("completed " + -Errnos.ETIMEDOUT);
+    assertThat(words.poll(20, TimeUnit.SECONDS)).contains("EBUSY").contains("not sent");
+    while (words.isEmpty()) {
+      h.drainOne(); // the one that was started once the memory was free
+    }
+    assertThat(words.poll(20, TimeUnit.SECONDS)).isEqualTo("third " + -Errnos.EINVAL);
+    h.device.close();
+  }
+
+  @Test
+  void whenTheRingBreaksEveryoneIsToldAndNothingIsFreed() throws Exception {
+    Hanging h = new Hanging(8, Duration.ofSeconds(20));
+    Told told = new Told();
+    for (int i = 0; i < 3; i++) {
+      h.device.read(0, h.memory(i), told, i);
+    }
+    AtomicReference<@Nullable Throwable> outcome = new AtomicReference<>();
+    Thread waiting =
+        Thread.ofPlatform()
+            .start(
+                () -> {
+                  try {
+                    h.device.read(0, h.memory(3));
+                  } catch (IOException e) {
+                    outcome.set(e);
+                  }
+                });
+    while (h.device.inFlight() < 4) {
+      Thread.onSpinWait();
+    }
+    long before = System.nanoTime();
+    h.breakRing();
+    List<String> words = new ArrayList<>();
+    for (int i = 0; i < 3; i++) {
+      words.add(told.next());
+    }
+    assertThat(words)
+        .containsExactlyInAnyOrder(
+            "0 completed ENOTRECOVERABLE",
+            "1 completed ENOTRECOVERABLE",
+            "2 completed ENOTRECOVERABLE");
+    waiting.join();
+    assertThat(System.nanoTime() - before)
+        .as("long before the time-out")
+        .isLessThan(Duration.ofSeconds(15).toNanos());
+    assertThat(outcome.get()).hasMessageContaining("ENOTRECOVERABLE");
+    for (int i = 0; i < 4; i++) {
+      assertThat(h.device.mayStillUse(h.memory(i))).isTrue();
+    }
+    assertThat(h.device.mayStillUse(h.memory(4))).isFalse();
+    assertThatExceptionOfType(IOException.class)
+        .isThrownBy(() -> h.device.read(0, h.memory(4), told, 5))
+        .withMessageContaining("can do no I/O any more");
+    assertThat(h.device.freeze(Duration.ofSeconds(20)))
+        .hasToString("drained=false inFlight=4 flushIssued=false flushCompleted=false");
+    assertThatExceptionOfType(IOException.class)
+        .isThrownBy(h.device::close)
+        .withMessageContaining("4 requests have not ended");
+    assertThat(told.words).as("told once").isEmpty();
+    h.release(4);
   }
 
   @Test

@@ -131,7 +131,7 @@ public final class BlockioLoad implements BlockDevice.Callback {
   private void waiting() throws IOException {
     long now = System.nanoTime();
     while (now < end) {
-      long offset = offset();
+      long offset = offset(0);
       if (write) {
         device.write(offset, memory[0]);
       } else {
@@ -151,7 +151,8 @@ public final class BlockioLoad implements BlockDevice.Callback {
     }
   }
 
-  private long offset() {
+  /** Where a slot's next request goes: random writes never to a block that another slot writes. */
+  private long offset(int slot) {
     if (!random) {
       next = next + 1 == blocks ? 0 : next + 1;
       return next * blockBytes;
@@ -159,12 +160,13 @@ public final class BlockioLoad implements BlockDevice.Callback {
     state ^= state << 13;
     state ^= state >>> 7;
     state ^= state << 17;
-    return Math.unsignedMultiplyHigh(state, blocks) * blockBytes;
+    long stripes = blocks / memory.length;
+    return (Math.unsignedMultiplyHigh(state, stripes) * memory.length + slot) * blockBytes;
   }
 
   private void start(int i, long now) throws IOException {
     started[i] = now;
-    long offset = offset();
+    long offset = offset(i);
     if (write) {
       device.write(offset, memory[i], this, i);
     } else {
