@@ -5,6 +5,10 @@
  * Everything works without it but one thing: `-o validate` mounts nothing, so the kernel must fail the system call, and
  * mount(8) alone cannot tell "valid, nothing mounted" (ECANCELED) from a volume that is not. This does, by its exit
  * status: 0 valid, 32 not valid or not mounted. All else is handed back to mount(8), which skips helpers (-i).
+ *
+ * It needs no rights of its own and must not be installed setuid. An ordinary user's `mount DIRECTORY` (the options user, users, owner
+ * and group in fstab) comes here without mount(8)'s rights. mount(8), run again, is setuid itself and looks into fstab itself; it then
+ * takes a directory and nothing else.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -25,7 +29,7 @@ static void print_usage(FILE *to)
 		"Mounts an XFS volume that several machines share. Called by mount -t mxfs.\n"
 		"  -o validate   check the volume and mount nothing: status 0 valid, 32 not\n"
 		"  other options: ro debug iface= port= multicast= broadcast= errors=shutdown\n"
-		"                 lease_ms= quantum_ms= ready_ms=, and those of every file system\n");
+		"                 lease_ms= quantum_ms= ready_ms=, those of XFS, and those of every file system\n");
 }
 
 static bool has_option(const char *options, const char *name)
@@ -38,20 +42,33 @@ static bool has_option(const char *options, const char *name)
 	return false;
 }
 
-/* The generic options that mount(8) writes out and the file system does not know. */
+/* The options of mount(8) and of the VFS, which mean nothing where nothing is mounted and which the file system does not know. */
+static bool is_generic(const char *option)
+{
+	static const char * const exact[] = {
+		"rw", "ro", "defaults", "auto", "noauto", "user", "nouser", "users", "nousers", "owner", "noowner", "group",
+		"nogroup", "nofail", "fail", "_netdev", "suid", "nosuid", "dev", "nodev", "exec", "noexec", "sync", "async",
+		"dirsync", "atime", "noatime", "diratime", "nodiratime", "relatime", "norelatime", "strictatime",
+		"nostrictatime", "lazytime", "nolazytime", "silent", "loud", "nosymfollow", "symfollow", NULL };
+	static const char * const prefix[] = { "x-", "X-", "user=", "comment=", "helper=", "uhelper=", NULL };
+
+	for (const char * const *e = exact; *e; e++)
+		if (!strcmp(option, *e))
+			return true;
+	for (const char * const *p = prefix; *p; p++)
+		if (!strncmp(option, *p, strlen(*p)))
+			return true;
+	return false;
+}
+
 static char *without_generic(const char *options)
 {
-	static const char * const generic[] = { "rw", "ro", "defaults", "auto", "noauto", "user", "nouser", NULL };
 	char *copy = strdup(options), *out = calloc(1, strlen(options) + 1), *save = NULL, *opt;
 
 	if (!copy || !out)
 		return NULL;
 	for (opt = strtok_r(copy, ",", &save); opt; opt = strtok_r(NULL, ",", &save)) {
-		bool drop = false;
-
-		for (const char * const *g = generic; *g; g++)
-			drop |= !strcmp(opt, *g);
-		if (drop)
+		if (is_generic(opt))
 			continue;
 		if (*out)
 			strcat(out, ",");
@@ -116,6 +133,11 @@ int main(int argc, char **argv)
 	}
 	if (has_option(options, "validate"))
 		return validate(argv[1], argv[2], options);
+	if (getuid()) {
+		execlp("mount", "mount", "-i", argv[2], (char *)NULL);
+		fprintf(stderr, "mount.mxfs: mount(8) cannot be run: %s\n", strerror(errno));
+		return EXIT_FAILED;
+	}
 	if (*options) {
 		args[n++] = "-o";
 		args[n++] = options;

@@ -38,6 +38,7 @@
 #include <linux/exportfs.h>
 #include <linux/fs.h>
 #include <linux/fs_context.h>
+#include <linux/fs_parser.h>
 #include <linux/jiffies.h>
 #include <linux/kthread.h>
 #include <linux/list.h>
@@ -76,8 +77,15 @@
 			pr_info("mxfs (%s): " fmt "\n", (sbi)->source, ##__VA_ARGS__); \
 	} while (0)
 
+/* Of XFS's superblock on disk: quotas that are counted or enforced (MXFS_*QUOTA_* in mxfs_options.c) */
+#define MXFS_ALL_QUOTAS 0x02cb
+
 /* Mount options; strings are NULL when not given. */
 struct mxfs_opts {
+	u32 given; /* which of our own were, by bit */
+	struct list_head xfs; /* struct mxfs_xfs_option */
+	bool quotas_given;
+	u16 quotas; /* as in sb_qflags */
 	bool validate;
 	bool debug;
 	char *iface;
@@ -178,6 +186,8 @@ struct mxfs_sb {
 	/* lower file system */
 	struct file *pin; /* the device, open as long as the mount lives: its number stays its own */
 	struct file *claim; /* exclusive hold on the device while detached */
+	u16 quotas; /* those of the volume when it was last attached here, as in sb_qflags */
+	bool quotas_said; /* what was given to mount(8) has been said to XFS */
 	struct vfsmount *node; /* where XFS finds the device by a name (mxfs_lower.c) */
 	spinlock_t lower_lock; /* the two lists, and ->lower of their members */
 	struct list_head lower_inodes;
@@ -190,6 +200,7 @@ struct mxfs_sb {
 	struct vfsmount *lower_quiet; /* read-only, for pages (mxfs_cache_attach()); valid as ->lower is */
 	struct workqueue_struct *wb_wq; /* writes pages of maps back */
 	u64 attach_fails;
+	bool begun; /* it has been attached for writing */
 
 	/* inodes of removed files, without their lower ones, that free_work frees (mxfs_drop_inode()) */
 	struct llist_head removed;
@@ -252,6 +263,9 @@ struct mxfs_sb {
 	bool held; /* umount: none begins (mxfs_hold()); under state_lock */
 	enum mxfs_cmd_kind cmd; /* queued */
 	enum mxfs_cmd_kind doing; /* taken from the queue, not answered yet */
+	struct kthread_work reattach_work;
+	bool reattaching; /* under state_lock */
+	int reattach_err;
 	u64 cmd_epoch;
 	u32 cmd_quantum_ms;
 	unsigned long attached_at; /* jiffies */
@@ -498,6 +512,8 @@ enum mxfs_state mxfs_told_state(struct mxfs_sb *sbi);
 int mxfs_command(struct mxfs_sb *sbi, enum mxfs_cmd_kind kind, u64 epoch, u32 quantum_ms);
 void mxfs_cmd_workfn(struct kthread_work *work);
 void mxfs_dead_workfn(struct kthread_work *work);
+void mxfs_reattach_workfn(struct kthread_work *work);
+int mxfs_make_writable(struct mxfs_sb *sbi);
 void mxfs_hold(struct mxfs_sb *sbi);
 void mxfs_unhold(struct mxfs_sb *sbi);
 void mxfs_detach_final(struct mxfs_sb *sbi);
@@ -693,6 +709,20 @@ extern const struct export_operations mxfs_export_ops;
 
 /* mxfs_validate.c */
 int mxfs_validate(struct mxfs_sb *sbi, struct fs_context *fc);
+int mxfs_read_quotas(struct mxfs_sb *sbi, u16 *quotas);
+
+/* mxfs_options.c */
+extern const struct fs_parameter_spec mxfs_params[];
+void mxfs_options_init(struct mxfs_opts *opts);
+void mxfs_options_free(struct mxfs_opts *opts);
+int mxfs_parse_param(struct fs_context *fc, struct fs_parameter *param);
+const char *mxfs_options_differ(struct mxfs_sb *sbi, const struct mxfs_opts *given);
+int mxfs_give_xfs_options(const struct mxfs_opts *opts, struct fs_context *fc, u16 quotas);
+const char *mxfs_xfs_options_text(const struct mxfs_opts *opts, char *buf, size_t size);
+int mxfs_show_options(struct seq_file *m, struct dentry *root);
+
+/* mxfs_quota.c */
+extern const struct quotactl_ops mxfs_quota_ops;
 
 /* mxfs_daemon.c */
 int mxfs_daemon_start(struct mxfs_sb *sbi, struct fs_context *fc);

@@ -94,6 +94,7 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 	sbi->last_op = jiffies;
 	/* Before any gate opens: a fault must not take sizes of the time before for those of this attach. */
 	WRITE_ONCE(sbi->attach_seq, sbi->attach_seq + 1);
+	sbi->begun |= !sbi->rdonly;
 	mxfs_gate_open(&sbi->wb_gate);
 	mxfs_gate_open(&sbi->fault_gate);
 	mxfs_record_change(sbi);
@@ -423,7 +424,9 @@ enum mxfs_state mxfs_told_state(struct mxfs_sb *sbi)
 	mutex_lock(&sbi->state_lock);
 	state = sbi->state;
 	kind = sbi->cmd == MXFS_DO_NOTHING ? sbi->doing : sbi->cmd;
-	if (kind == MXFS_DO_ATTACH && state == MXFS_STATE_DETACHED)
+	if (sbi->reattaching && state != MXFS_STATE_DEAD)
+		state = MXFS_STATE_ATTACHING; /* an EV_ATTACHED comes */
+	else if (kind == MXFS_DO_ATTACH && state == MXFS_STATE_DETACHED)
 		state = MXFS_STATE_ATTACHING;
 	else if (kind == MXFS_DO_DETACH && state == MXFS_STATE_ATTACHED)
 		state = MXFS_STATE_DETACHING;
@@ -469,6 +472,64 @@ void mxfs_cmd_workfn(struct kthread_work *work)
 	case MXFS_DO_NOTHING:
 		break;
 	}
+}
+
+/*
+ * XFS unmounted and mounted again, with what a remount has changed, while this node stays the owner.
+ * The daemon, which takes part in no other way, hears once more that XFS is attached at its epoch.
+ */
+void mxfs_reattach_workfn(struct kthread_work *work)
+{
+	struct mxfs_sb *sbi = container_of(work, struct mxfs_sb, reattach_work);
+	int err;
+
+	mutex_lock(&sbi->state_lock);
+	sbi->reattach_err = 0;
+	if (sbi->state != MXFS_STATE_ATTACHED) { /* the next attach is as it should be */
+		mutex_unlock(&sbi->state_lock);
+		return;
+	}
+	if (!mxfs_may_run(sbi)) { /* past the lease, this node may not own the volume any more */
+		sbi->reattach_err = -EBUSY;
+		mutex_unlock(&sbi->state_lock);
+		return;
+	}
+	sbi->reattaching = true;
+	mxfs_set_state(sbi, MXFS_STATE_DETACHING);
+	mutex_unlock(&sbi->state_lock);
+
+	err = mxfs_detach_gates(sbi);
+	if (!err) {
+		mutex_lock(&sbi->state_lock);
+		if (sbi->state == MXFS_STATE_DETACHING)
+			mxfs_set_state(sbi, MXFS_STATE_DETACHED);
+		mutex_unlock(&sbi->state_lock);
+		mxfs_attach(sbi, sbi->epoch);
+	}
+	mutex_lock(&sbi->state_lock);
+	sbi->reattaching = false;
+	if (sbi->state != MXFS_STATE_ATTACHED)
+		err = -EIO;
+	mutex_unlock(&sbi->state_lock);
+	if (err)
+		mxfs_shutdown(sbi, "XFS could not be mounted again after a remount");
+}
+
+/**
+ * mxfs_make_writable - a mount that began read-only becomes one that writes
+ * @sbi: the mount, under s_umount
+ *
+ * Return: 0, also where the volume is not attached: the next attach is one for writing; -EBUSY while
+ * the daemon is not there or the lease is over; -EIO.
+ */
+int mxfs_make_writable(struct mxfs_sb *sbi)
+{
+	WRITE_ONCE(sbi->rdonly, false);
+	kthread_queue_work(sbi->worker, &sbi->reattach_work);
+	kthread_flush_work(&sbi->reattach_work);
+	if (sbi->reattach_err)
+		WRITE_ONCE(sbi->rdonly, true);
+	return READ_ONCE(sbi->state) == MXFS_STATE_DEAD ? -EIO : sbi->reattach_err;
 }
 
 /* A dead mount lets go of XFS, which was shut down before, so that umount and rmmod work. */

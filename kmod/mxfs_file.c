@@ -214,7 +214,10 @@ static struct mxfs_open *mxfs_get_open(struct file *file)
 
 static bool mxfs_is_noatime(const struct file *file)
 {
-	return (file->f_flags & O_NOATIME) || (file->f_path.mnt->mnt_flags & MNT_NOATIME);
+	int flags = file->f_path.mnt->mnt_flags;
+
+	return (file->f_flags & O_NOATIME) || (flags & MNT_NOATIME) ||
+	       ((flags & MNT_NODIRATIME) && S_ISDIR(file_inode(file)->i_mode));
 }
 
 /* A page of a map was faulted in: as if it had been read. Inside the fault gate, the lower inode known. */

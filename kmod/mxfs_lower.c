@@ -22,6 +22,8 @@
 
 #define MXFS_PROBE_TRIES 5
 #define MXFS_RECLAIM_MS 20
+/* Flags of the superblock that mean the same below. */
+#define MXFS_LOWER_FLAGS (SB_SYNCHRONOUS | SB_DIRSYNC | SB_LAZYTIME)
 
 /**
  * mxfs_device_open - find the device by the name that the mounter gave, and keep it
@@ -182,6 +184,32 @@ static int mxfs_go_to_node(struct mxfs_sb *sbi)
 	return 0;
 }
 
+/*
+ * Quotas belong to the volume: XFS keeps in its superblock which are on, a mount that does not ask
+ * for them switches them off, and to have them on again costs a count of every inode. So what was
+ * given to mount(8) is said once, at the first attach, and from then on, or where nothing was given,
+ * what the disk says: nodes that were given different things do not undo each other's at each turn.
+ */
+static int mxfs_choose_quotas(struct mxfs_sb *sbi)
+{
+	struct mxfs_opts *opts = &sbi->opts;
+	u16 quotas;
+	int err;
+
+	err = mxfs_read_quotas(sbi, &quotas);
+	if (err)
+		return err;
+	if (opts->quotas_given && quotas != opts->quotas) {
+		if (!sbi->quotas_said)
+			quotas = opts->quotas;
+		else if (quotas != sbi->quotas)
+			mxfs_warn(sbi,
+				  "another node was mounted with other quota options than this one, which now hold here, too");
+	}
+	WRITE_ONCE(sbi->quotas, quotas);
+	return 0;
+}
+
 static struct vfsmount *mxfs_mount_xfs(struct mxfs_sb *sbi, bool probe)
 {
 	struct file_system_type *type;
@@ -196,6 +224,7 @@ static struct vfsmount *mxfs_mount_xfs(struct mxfs_sb *sbi, bool probe)
 	type = get_fs_type("xfs");
 	if (!type)
 		return ERR_PTR(-ENODEV);
+	flags |= READ_ONCE(sbi->sb->s_flags) & MXFS_LOWER_FLAGS;
 	if (probe || sbi->rdonly)
 		flags |= SB_RDONLY;
 	fc = fs_context_for_mount(type, flags);
@@ -205,6 +234,11 @@ static struct vfsmount *mxfs_mount_xfs(struct mxfs_sb *sbi, bool probe)
 	err = mxfs_parse_string(fc, "source", sbi->name);
 	if (!err && probe)
 		err = mxfs_parse_string(fc, "norecovery", NULL);
+	if (!err && !(flags & SB_RDONLY))
+		err = mxfs_choose_quotas(sbi);
+	if (!err)
+		err = mxfs_give_xfs_options(&sbi->opts, fc,
+					    flags & SB_RDONLY ? 0 : READ_ONCE(sbi->quotas));
 	if (err) {
 		put_fs_context(fc);
 		return ERR_PTR(err);
@@ -239,6 +273,7 @@ static int mxfs_check_mounted(struct mxfs_sb *sbi, struct super_block *lower)
 	 * XFS mounted after a hand-over. One that comes later is refused by the retired superblock
 	 * (fs/super.c: super_s_dev_test()).
 	 */
+	lower->s_iflags |= SB_I_RETIRED;
 	if (atomic_read(&lower->s_active) != 1) {
 		mxfs_err(
 			sbi,
@@ -291,7 +326,8 @@ struct vfsmount *mxfs_lower_mount(struct mxfs_sb *sbi, bool probe)
 			mxfs_warn(sbi, "the device was taken by somebody else on this node");
 		return ERR_PTR(err);
 	}
-	mnt->mnt_sb->s_iflags |= SB_I_RETIRED;
+	if (!sb_rdonly(mnt->mnt_sb))
+		sbi->quotas_said = true;
 	/* Upper mounts decide about atime; without this every read would write. */
 	mnt->mnt_flags |= MNT_RELATIME;
 	return mnt;
@@ -311,6 +347,7 @@ int mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc)
 	struct super_block *sb = sbi->sb;
 	struct vfsmount *mnt;
 	struct inode *root;
+	char options[128];
 	int try, err;
 
 	for (try = 1;; try++) {
@@ -319,11 +356,12 @@ int mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc)
 			break;
 		if (try == MXFS_PROBE_TRIES || PTR_ERR(mnt) == -ENODEV || PTR_ERR(mnt) == -EBUSY ||
 		    fatal_signal_pending(current)) {
+			mxfs_xfs_options_text(&sbi->opts, options, sizeof(options));
 			errorf(fc,
-			       "mxfs: XFS refuses %s (%pe after %d tries); see the lines of XFS in the kernel log",
-			       sbi->source, mnt, try);
-			mxfs_err(sbi, "XFS refuses the volume (%pe after %d tries)", mnt,
-				 try);
+			       "mxfs: XFS refuses %s%s%s (%pe after %d tries); see the lines of XFS in the kernel log",
+			       sbi->source, *options ? " with " : "", options, mnt, try);
+			mxfs_err(sbi, "XFS refuses the volume%s%s (%pe after %d tries)",
+				 *options ? " with " : "", options, mnt, try);
 			return PTR_ERR(mnt);
 		}
 	}

@@ -442,12 +442,13 @@ int mxfs_orphans_begin(struct mxfs_sb *sbi)
 	const struct cred *old_cred;
 	int err;
 
-	if (!sbi->attach_seq || !READ_ONCE(MXFS_I(d_inode(sbi->sb->s_root))->shared)) {
+	if (!sbi->attach_seq || (!sbi->begun && !sbi->rdonly) ||
+	    !READ_ONCE(MXFS_I(d_inode(sbi->sb->s_root))->shared)) {
 		err = mxfs_own_begin(sbi);
 		if (err)
 			return err;
 	}
-	if (!sbi->attach_seq && !sbi->rdonly)
+	if (!sbi->begun && !sbi->rdonly)
 		mxfs_opens_begin(sbi);
 	old_cred = override_creds(sbi->cred);
 	mxfs_each_orphan(sbi, mxfs_note_shared, NULL);

@@ -371,21 +371,21 @@ int mxfs_own_begin(struct mxfs_sb *sbi)
 	old_cred = override_creds(sbi->cred);
 	for (i = 0; !sbi->rdonly && i < ARRAY_SIZE(names); i++) {
 		dir = mxfs_own_dir(sbi, names[i], true);
-		if (!IS_ERR(dir) && !sbi->attach_seq)
+		if (!IS_ERR(dir) && !sbi->begun)
 			err = mxfs_own_set(dir, false);
 		else
 			err = PTR_ERR_OR_ZERO(dir);
-		if (err && !sbi->attach_seq)
+		if (err && !sbi->begun)
 			mxfs_warn(sbi, MXFS_OWN "/%s cannot be made (%pe): what is open and loses its name may be lost until it can",
 				  names[i], ERR_PTR(err));
-		if (!IS_ERR(dir) && !i && !err && !sbi->attach_seq)
+		if (!IS_ERR(dir) && !i && !err && !sbi->begun)
 			mxfs_own_room(dir);
 		if (!IS_ERR(dir))
 			dput(dir);
 	}
 	top = mxfs_own_dir(sbi, NULL, false);
 	if (!IS_ERR(top)) {
-		if (!sbi->rdonly && !sbi->attach_seq) {
+		if (!sbi->rdonly && !sbi->begun) {
 			mxfs_reserve_fill(sbi);
 			mxfs_own_set(top, true);
 		}

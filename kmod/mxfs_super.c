@@ -9,9 +9,8 @@
  */
 #include <linux/backing-dev.h>
 #include <linux/blkdev.h>
-#include <linux/fs_parser.h>
 #include <linux/module.h>
-#include <linux/seq_file.h>
+#include <linux/quota.h>
 #include <linux/slab.h>
 #include <linux/statfs.h>
 #include "mxfs.h"
@@ -19,105 +18,6 @@
 #define MXFS_STATFS_JIFFIES (3 * HZ) /* to wait for ownership to count free blocks */
 
 static atomic_t mxfs_mount_ids = ATOMIC_INIT(0);
-
-enum {
-	Opt_validate,
-	Opt_debug,
-	Opt_iface,
-	Opt_port,
-	Opt_multicast,
-	Opt_broadcast,
-	Opt_errors,
-	Opt_lease_ms,
-	Opt_quantum_ms,
-	Opt_ready_ms,
-};
-
-static const struct constant_table mxfs_errors[] = { { "shutdown", 0 }, {} };
-
-static const struct fs_parameter_spec mxfs_params[] = { fsparam_flag("validate", Opt_validate),
-							fsparam_flag("debug", Opt_debug),
-							fsparam_string("iface", Opt_iface),
-							fsparam_u32("port", Opt_port),
-							fsparam_string("multicast", Opt_multicast),
-							fsparam_string("broadcast", Opt_broadcast),
-							fsparam_enum("errors", Opt_errors,
-								     mxfs_errors),
-							fsparam_u32("lease_ms", Opt_lease_ms),
-							fsparam_u32("quantum_ms", Opt_quantum_ms),
-							fsparam_u32("ready_ms", Opt_ready_ms),
-							{} };
-
-static int mxfs_range(struct fs_context *fc, struct fs_parameter *param, u32 value, u32 low,
-		      u32 high)
-{
-	if (value >= low && value <= high)
-		return 0;
-	return invalf(fc, "mxfs: %s=%u is out of range (%u to %u)", param->key, value, low, high);
-}
-
-static int mxfs_take_string(struct fs_context *fc, struct fs_parameter *param, char **to)
-{
-	if (!*param->string || strlen(param->string) >= MXFS_STRING_MAX)
-		return invalf(fc, "mxfs: %s= needs a value of at most %d characters", param->key,
-			      MXFS_STRING_MAX - 1);
-	kfree(*to);
-	*to = param->string;
-	param->string = NULL;
-	return 0;
-}
-
-static int mxfs_parse_param(struct fs_context *fc, struct fs_parameter *param)
-{
-	struct mxfs_sb *sbi = fc->s_fs_info;
-	struct mxfs_opts *opts = &sbi->opts;
-	struct fs_parse_result result;
-	int opt, err;
-
-	/*
-	 * mount -o remount says everything again; only ro and rw can change (mxfs_reconfigure()).
-	 */
-	if (fc->purpose == FS_CONTEXT_FOR_RECONFIGURE) {
-		opt = fs_parse(fc, mxfs_params, param, &result);
-		return opt < 0 ? opt : 0;
-	}
-	opt = fs_parse(fc, mxfs_params, param, &result);
-	if (opt < 0)
-		return opt;
-	switch (opt) {
-	case Opt_validate:
-		opts->validate = true;
-		return 0;
-	case Opt_debug:
-		opts->debug = true;
-		return 0;
-	case Opt_iface:
-		return mxfs_take_string(fc, param, &opts->iface);
-	case Opt_multicast:
-		return mxfs_take_string(fc, param, &opts->multicast);
-	case Opt_broadcast:
-		return mxfs_take_string(fc, param, &opts->broadcast);
-	case Opt_errors:
-		return 0;
-	case Opt_port:
-		err = mxfs_range(fc, param, result.uint_32, 1, 65535);
-		opts->port = result.uint_32;
-		return err;
-	case Opt_lease_ms:
-		err = mxfs_range(fc, param, result.uint_32, 2000, 30000);
-		opts->lease_ms = result.uint_32;
-		return err;
-	case Opt_quantum_ms:
-		err = mxfs_range(fc, param, result.uint_32, 0, 10000);
-		opts->quantum_ms = result.uint_32;
-		return err;
-	case Opt_ready_ms:
-		err = mxfs_range(fc, param, result.uint_32, 100, 600000);
-		opts->ready_ms = result.uint_32;
-		return err;
-	}
-	return -EINVAL;
-}
 
 void mxfs_sb_put(struct mxfs_sb *sbi)
 {
@@ -137,9 +37,7 @@ void mxfs_sb_put(struct mxfs_sb *sbi)
 	kvfree(sbi->own);
 	if (sbi->cred)
 		put_cred(sbi->cred);
-	kfree(sbi->opts.iface);
-	kfree(sbi->opts.multicast);
-	kfree(sbi->opts.broadcast);
+	mxfs_options_free(&sbi->opts);
 	kfree(sbi->source);
 	kfree(sbi);
 }
@@ -178,6 +76,7 @@ static struct mxfs_sb *mxfs_sb_alloc(void)
 	INIT_WORK(&sbi->reap_work, mxfs_reap_workfn);
 	INIT_WORK(&sbi->restart_work, mxfs_restart_workfn);
 	kthread_init_work(&sbi->dead_work, mxfs_dead_workfn);
+	kthread_init_work(&sbi->reattach_work, mxfs_reattach_workfn);
 	kthread_init_delayed_work(&sbi->cmd_work, mxfs_cmd_workfn);
 	spin_lock_init(&sbi->result_lock);
 	INIT_DELAYED_WORK(&sbi->result_work, mxfs_result_workfn);
@@ -187,10 +86,7 @@ static struct mxfs_sb *mxfs_sb_alloc(void)
 	init_llist_head(&sbi->removed);
 	INIT_DELAYED_WORK(&sbi->free_work, mxfs_free_workfn);
 	spin_lock_init(&sbi->stats_lock);
-	sbi->opts.port = MXFS_DEFAULT_PORT;
-	sbi->opts.lease_ms = MXFS_DEFAULT_LEASE_MS;
-	sbi->opts.quantum_ms = MXFS_DEFAULT_QUANTUM_MS;
-	sbi->opts.ready_ms = MXFS_DEFAULT_READY_MS;
+	mxfs_options_init(&sbi->opts);
 	/* Nothing may start before the daemon has extended the lease. */
 	sbi->lease_end = jiffies;
 	sbi->cred = prepare_kernel_cred(&init_task);
@@ -266,30 +162,6 @@ static int mxfs_statfs(struct dentry *dentry, struct kstatfs *buf)
 	return err;
 }
 
-static int mxfs_show_options(struct seq_file *m, struct dentry *root)
-{
-	struct mxfs_sb *sbi = MXFS_SB(root->d_sb);
-	struct mxfs_opts *opts = &sbi->opts;
-
-	if (opts->debug)
-		seq_puts(m, ",debug");
-	if (opts->iface)
-		seq_show_option(m, "iface", opts->iface);
-	if (opts->multicast)
-		seq_show_option(m, "multicast", opts->multicast);
-	if (opts->broadcast)
-		seq_show_option(m, "broadcast", opts->broadcast);
-	if (opts->port != MXFS_DEFAULT_PORT)
-		seq_printf(m, ",port=%u", opts->port);
-	if (opts->lease_ms != MXFS_DEFAULT_LEASE_MS)
-		seq_printf(m, ",lease_ms=%u", opts->lease_ms);
-	if (opts->quantum_ms != MXFS_DEFAULT_QUANTUM_MS)
-		seq_printf(m, ",quantum_ms=%u", opts->quantum_ms);
-	if (opts->ready_ms != MXFS_DEFAULT_READY_MS)
-		seq_printf(m, ",ready_ms=%u", opts->ready_ms);
-	return 0;
-}
-
 static const struct super_operations mxfs_sops = {
 	.alloc_inode = mxfs_alloc_inode,
 	.free_inode = mxfs_free_inode,
@@ -312,6 +184,8 @@ static int mxfs_fill_super(struct super_block *sb, struct fs_context *fc)
 	mxfs_set_dentry_ops(sb, &mxfs_dops);
 	sb->s_xattr = mxfs_xattr_handlers;
 	sb->s_export_op = &mxfs_export_ops;
+	sb->s_qcop = &mxfs_quota_ops;
+	sb->s_quota_types = QTYPE_MASK_USR | QTYPE_MASK_GRP | QTYPE_MASK_PRJ;
 	sb->s_flags |= SB_POSIXACL;
 	err = super_setup_bdi(sb);
 	if (err)
@@ -347,6 +221,7 @@ static int mxfs_fill_super(struct super_block *sb, struct fs_context *fc)
 	err = mxfs_validate(sbi, fc);
 	if (err)
 		return err;
+	super_set_uuid(sb, sbi->geo.uuid, MXFS_UUID_SIZE);
 	err = mxfs_probe(sbi, fc);
 	if (err)
 		return err;
@@ -379,17 +254,32 @@ static int mxfs_fill_super(struct super_block *sb, struct fs_context *fc)
 	return 0;
 }
 
+/* Not by s_fs_info, which is gone before the superblock is taken for dead. */
 static int mxfs_test_super(struct super_block *sb, struct fs_context *fc)
 {
-	struct mxfs_sb *mine = fc->s_fs_info, *other = MXFS_SB(sb);
+	struct mxfs_sb *mine = fc->s_fs_info;
 
-	return other && other->dev == mine->dev;
+	return sb->s_dev == mine->dev;
+}
+
+/*
+ * The device's own number, as on XFS: what stat(2) shows stays the same from mount to mount, and tools
+ * find the device by it. The XFS below has it as well; who looks for a superblock by its device
+ * (quotactl(2), ustat(2)) finds this one, which is always the older.
+ */
+static int mxfs_set_super(struct super_block *sb, struct fs_context *fc)
+{
+	struct mxfs_sb *sbi = fc->s_fs_info;
+
+	sb->s_dev = sbi->dev;
+	return 0;
 }
 
 static int mxfs_get_tree(struct fs_context *fc)
 {
 	struct mxfs_sb *sbi = fc->s_fs_info;
 	struct super_block *sb;
+	const char *differs;
 	int err;
 
 	if (!fc->source || !*fc->source)
@@ -403,7 +293,7 @@ static int mxfs_get_tree(struct fs_context *fc)
 	if (!sbi->source)
 		return -ENOMEM;
 
-	sb = sget_fc(fc, mxfs_test_super, set_anon_super_fc);
+	sb = sget_fc(fc, mxfs_test_super, mxfs_set_super);
 	if (IS_ERR(sb))
 		return PTR_ERR(sb);
 	if (sb->s_root) {
@@ -414,6 +304,13 @@ static int mxfs_get_tree(struct fs_context *fc)
 		if ((fc->sb_flags ^ sb->s_flags) & SB_RDONLY || sbi->opts.validate) {
 			errorf(fc, "mxfs: %s is already mounted on this node%s", sbi->source,
 			       sb_rdonly(sb) ? ", read-only" : "");
+			deactivate_locked_super(sb);
+			return -EBUSY;
+		}
+		differs = mxfs_options_differ(MXFS_SB(sb), &sbi->opts);
+		if (differs) {
+			errorf(fc, "mxfs: %s is already mounted on this node, and not with this %s",
+			       sbi->source, differs);
 			deactivate_locked_super(sb);
 			return -EBUSY;
 		}
@@ -431,11 +328,17 @@ static int mxfs_get_tree(struct fs_context *fc)
 
 static int mxfs_reconfigure(struct fs_context *fc)
 {
-	struct mxfs_sb *sbi = MXFS_SB(fc->root->d_sb);
+	struct mxfs_sb *sbi = MXFS_SB(fc->root->d_sb), *given = fc->s_fs_info;
+	const char *differs = mxfs_options_differ(sbi, &given->opts);
+	int err;
 
-	if (sbi->rdonly && !(fc->sb_flags & SB_RDONLY))
-		return invalf(fc, "mxfs: mounted read-only; unmount it and mount it read-write");
+	if (differs)
+		return invalf(fc, "mxfs: %s cannot be changed while the volume is mounted", differs);
 	sync_filesystem(fc->root->d_sb);
+	if (sbi->rdonly && (fc->sb_flags_mask & SB_RDONLY) && !(fc->sb_flags & SB_RDONLY)) {
+		err = mxfs_device_writable(sbi, fc);
+		return err ?: mxfs_make_writable(sbi);
+	}
 	return 0;
 }
 
@@ -473,7 +376,7 @@ static void mxfs_kill_sb(struct super_block *sb)
 	mxfs_hold(sbi);
 	mxfs_free_all(sbi);
 	/* Syncs, drops every dentry, evicts every inode. What the daemon asks for meanwhile waits. */
-	kill_anon_super(sb);
+	generic_shutdown_super(sb);
 	if (!sbi->source)
 		goto out;
 	if (!sbi->failed && sbi->daemon_pid) {

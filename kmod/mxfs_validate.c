@@ -20,6 +20,7 @@
 #define XSB_MAGIC 0x58465342 /* "XFSB" */
 #define XSB_VERSION_MASK 0x000f
 #define XSB_VERSION_5 5
+#define XSB_VERSION_BORGBIT 0x4000 /* names without case */
 
 /* Byte offsets in the superblock. */
 enum {
@@ -42,6 +43,7 @@ enum {
 	XSB_OFF_INODELOG = 122,
 	XSB_OFF_AGBLKLOG = 124,
 	XSB_OFF_INPROGRESS = 126,
+	XSB_OFF_QFLAGS = 176,
 	XSB_OFF_CRC = 224,
 };
 
@@ -165,6 +167,10 @@ static int mxfs_check_geometry(struct mxfs_sb *sbi, struct fs_context *fc, const
 		return mxfs_refuse(sbi, fc, -EINVAL, "root inode number %llu", rootino);
 
 	memcpy(sbi->geo.uuid, b + XSB_OFF_UUID, MXFS_UUID_SIZE);
+	if (sbi->opts.quotas_given)
+		sbi->quotas = sbi->opts.quotas;
+	else if (!sbi->rdonly)
+		sbi->quotas = get_unaligned_be16(b + XSB_OFF_QFLAGS) & MXFS_ALL_QUOTAS;
 	sbi->geo.rootino = rootino;
 	sbi->geo.blocks = dblocks;
 	sbi->geo.blocksize = blocksize;
@@ -218,6 +224,13 @@ int mxfs_validate(struct mxfs_sb *sbi, struct fs_context *fc)
 				  version & XSB_VERSION_MASK, XSB_VERSION_5);
 		goto out;
 	}
+	/* The VFS knows names by what they are, byte for byte; XFS itself is giving this up. */
+	if (version & XSB_VERSION_BORGBIT) {
+		err = mxfs_refuse(
+			sbi, fc, -EINVAL,
+			"names without upper and lower case, which mxfs does not share (mkfs.xfs without -n version=ci)");
+		goto out;
+	}
 	sectsize = get_unaligned_be16(b + XSB_OFF_SECTSIZE);
 	if (!is_power_of_2(sectsize) || sectsize < XSB_MIN_SECTSIZE ||
 	    sectsize > XSB_MAX_SECTSIZE || ilog2(sectsize) != b[XSB_OFF_SECTLOG] ||
@@ -250,5 +263,37 @@ int mxfs_validate(struct mxfs_sb *sbi, struct fs_context *fc)
 	err = mxfs_check_geometry(sbi, fc, b, device_bytes, device_sector);
 out:
 	free_pages((unsigned long)b, get_order(MXFS_READ_BYTES));
+	return err;
+}
+
+/**
+ * mxfs_read_quotas - the quotas that are on, as the superblock on disk says
+ * @sbi: the mount, detached, with its claim
+ * @quotas: where they are put
+ *
+ * Return: 0; -ESTALE where the device carries another volume now, which must not be mounted, not
+ * even for a look: its log would be replayed; or a read error.
+ */
+int mxfs_read_quotas(struct mxfs_sb *sbi, u16 *quotas)
+{
+	struct block_device *bdev = file_bdev(sbi->pin);
+	u8 *b = (u8 *)__get_free_pages(GFP_KERNEL, get_order(sbi->geo.sectsize));
+	int err;
+
+	if (!b)
+		return -ENOMEM;
+	err = mxfs_read_start(bdev, b, sbi->geo.sectsize);
+	if (err)
+		goto out;
+	if (get_unaligned_be32(b + XSB_OFF_MAGIC) != XSB_MAGIC ||
+	    memcmp(b + XSB_OFF_UUID, sbi->geo.uuid, MXFS_UUID_SIZE)) {
+		mxfs_err(sbi, "the device carries something else now than the volume %pU",
+			 sbi->geo.uuid);
+		err = -ESTALE;
+		goto out;
+	}
+	*quotas = get_unaligned_be16(b + XSB_OFF_QFLAGS) & MXFS_ALL_QUOTAS;
+out:
+	free_pages((unsigned long)b, get_order(sbi->geo.sectsize));
 	return err;
 }

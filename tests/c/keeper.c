@@ -198,7 +198,9 @@ static void command(int argc, char **argv)
 	} else if (!strcmp(name, "lock")) {
 		said(flock(fds[id], LOCK_EX | LOCK_NB));
 	} else if (!strcmp(name, "map") && argc == 3) {
-		maps[id] = mmap(NULL, a, PROT_READ | PROT_WRITE, MAP_SHARED, fds[id], 0);
+		/* Of what is open for reading only, to be read. */
+		maps[id] = mmap(NULL, a, (fcntl(fds[id], F_GETFL) & O_ACCMODE) == O_RDONLY ? PROT_READ : PROT_READ | PROT_WRITE,
+				MAP_SHARED, fds[id], 0);
 		lengths[id] = a;
 		said(maps[id] == MAP_FAILED ? -1 : 0);
 	} else if (!strcmp(name, "unmap")) {

@@ -52,6 +52,7 @@ CASES = [
     Case("wrong magic", "EINVAL", "no XFS here: magic 58465343", {0: b"XFSC"}, fix_checksum=False),
     Case("wrong version", "EINVAL", "XFS version 4, expected 5", {100: b"\xb4\xa4"}),
     Case("version 6", "EINVAL", "XFS version 6, expected 5", {100: b"\xb4\xa6"}),
+    Case("names without case", "EINVAL", "names without upper and lower case", {100: b"\xf4\xa5"}),
     Case("corrupted checksum", "EUCLEAN", "checksum", {224: b"\x11\x22\x33\x44"}, fix_checksum=False),
     Case("one bit flipped", "EUCLEAN", "checksum", {200: b"\x01"}, fix_checksum=False),
     Case("in-progress flag", "EUCLEAN", "did not finish", {126: b"\x01"}),
@@ -117,12 +118,14 @@ def run(stage):
                  "the device only.*truncated"),
                 ("truncated to its superblock", f"cp {WORK}/base image && truncate -s 4096 image", "EINVAL", "the device only|too few"),
                 ("ext4", f"truncate -s {SIZE} image && mkfs.ext4 -q image", "EINVAL", "no XFS here.*ext"),
+                ("made by mkfs with version=ci", f"truncate -s {SIZE} image && mkfs.xfs --unsupported -q -f -n version=ci image >/dev/null 2>&1",
+                 "EINVAL", "names without upper and lower case"),
                 ("swap", f"truncate -s {SIZE} image && mkswap -q image", "EINVAL", "no XFS here"),
                 ("a partition table", f"truncate -s {SIZE} image && printf '\\125\\252' | dd of=image bs=1 seek=510 conv=notrunc status=none", "EINVAL", "no XFS here.*partition"),
                 ("everything after the superblock zeroed", f"head -c 4096 {WORK}/base >image && truncate -s {SIZE} image", "",
                  "XFS refuses|refuse")):
             _with_image(stage, name, make, errno, pattern, pattern)
-        stage.note(f"{len(CASES) + 10} bad images refused, each unchanged")
+        stage.note(f"{len(CASES) + 11} bad images refused, each unchanged")
     finally:
         node.run(f"losetup -D; umount {WORK}", check=False)
 

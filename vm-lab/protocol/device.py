@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The device that was mounted stays the one that is claimed, fenced and written, whatever becomes of its name: a relative one, one in a
-chroot or in a private mount namespace only, one that now means a copy with the same UUID."""
+chroot or in a private mount namespace only, one that now means a copy with the same UUID. Tools find the device by what is mounted; a
+write-protected one is mounted read-only; an ordinary user mounts what fstab lets him."""
 
 import shlex
 
 from lablib.protocol import DEVICE, PLACE, PROGRAMS
 
-LIMIT = 200
+LIMIT = 240
 MARKERS = ["SELFTEST: device names ok"]
 EXPECTED = []
 SIZE_MIB = 320
@@ -24,9 +25,12 @@ def run(stage):
         _chroot(stage, n1, n2)
         _namespace(stage, n1, n2)
         _copy(stage, n1, n2)
+        _numbers(stage, n1, n2)
     finally:
         n1.run(f"umount {WORK}/jail/dev {WORK}/jail {WORK}/dev; losetup -D; rm -rf {WORK}/dev {WORK}/copy {WORK}/before", check=False)
     stage.umount(n2)
+    _write_protected(stage, n1)
+    _user(stage, n1)
     stage.repair()
     stage.marker("SELFTEST: device names ok")
 
@@ -34,11 +38,9 @@ def run(stage):
 def _turns(stage, n1, n2, what, here=PLACE, run=None):
     """The volume goes from n1 to n2 and back, and each sees what the other wrote. @run: runs a command where the mount is seen."""
     run = run or (lambda command: n1.run(command).out)
-    for turn in range(2):
-        text = f"{what} {turn}"
-        run(f"echo n1 {text} >{here}/n1")
-        stage.same(n2.run(f"cat {PLACE}/n1 && echo n2 {text} >{PLACE}/n2").out, f"n1 {text}\n", f"{what}: on the other node")
-        stage.same(run(f"cat {here}/n2"), f"n2 {text}\n", f"{what}: after the volume came back")
+    run(f"echo n1 {what} >{here}/n1")
+    stage.same(n2.run(f"cat {PLACE}/n1 && echo n2 {what} >{PLACE}/n2").out, f"n1 {what}\n", f"{what}: on the other node")
+    stage.same(run(f"cat {here}/n2"), f"n2 {what}\n", f"{what}: after the volume came back")
 
 
 def _relative(stage, n1, n2):
@@ -85,3 +87,66 @@ def _copy(stage, n1, n2):
     _turns(stage, n1, n2, "a name that means a copy now")
     stage.umount(n1)
     n1.run(f"sync && losetup -d {device} && cmp {WORK}/copy {WORK}/before && umount {WORK}/dev")
+
+
+def _numbers(stage, node, other):
+    """stat(2) says the device's own number, at each mount; the UUID can be asked for by a file."""
+    number = node.run(f"stat -c %Hr:%Lr {DEVICE}").out.strip()
+    uuid = node.run(f"blkid -p -s UUID -o value {DEVICE}").out.strip()
+    for turn in range(2):
+        stage.mount(node)
+        node.run(f"touch {PLACE}/f")
+        stage.same(node.run(f"stat -c %Hd:%Ld {PLACE} {PLACE}/f").out.split(), [number] * 2, "st_dev")
+        stage.matches(rf" {number} / {PLACE} .* - mxfs ", node.run("cat /proc/self/mountinfo").out, "/proc/self/mountinfo")
+        # FS_IOC_GETFSUUID: _IOR(0x15, 0, struct fsuuid2), a byte of length and 16 of UUID; perl's buffer is longer
+        out = node.run(f"perl -e 'open(F, \"<\", \"{PLACE}/f\") or die; $b = \"\\0\" x 17; ioctl(F, 0x80111500, $b) or die \"$!\"; print unpack(\"H*\", $b)'").out
+        stage.same(out[:34], "10" + uuid.replace("-", ""), "FS_IOC_GETFSUUID")
+        if turn:
+            _tail(stage, node, other)
+        stage.umount(node)
+
+
+def _tail(stage, n1, n2):
+    """tail -f asks for changes instead of waiting for a local one: it takes an unknown f_type for a network's."""
+    n2.run(f"echo one >{PLACE}/log")
+    tail = stage.start(n1, f"tail -f -s 0.2 {PLACE}/log")
+    stage.same(tail.line(30), "one", "tail -f")
+    n2.run(f"echo two >>{PLACE}/log")
+    stage.same(tail.line(30), "two", "tail -f, of what the other node appended")
+    n1.run("pkill -x tail")
+    tail.close()
+
+
+def _write_protected(stage, node):
+    node.run(f"blockdev --setro {DEVICE}")
+    try:
+        stage.refused(node, "EACCES", "write-protected", what="mount of a write-protected device")
+        out = node.run(f"mount -t mxfs {DEVICE} {PLACE} 2>&1").out
+        stage.matches("write-protected, mounted read-only", out, "mount(8) of a write-protected device")
+        stage.matches(r" mxfs ro[, ]", node.run("cat /proc/mounts").out, "/proc/mounts")
+        node.run(f"cat {PLACE}/f && ! touch {PLACE}/new 2>/dev/null")
+        done = node.run(f"mount -o remount,rw {PLACE}", check=False)
+        stage.check(done.rc, "a write-protected device was remounted read-write")
+        stage.matches("protected", done.err, "remount,rw of a write-protected device")
+        stage.umount(node)
+    finally:
+        node.run(f"blockdev --setrw {DEVICE}")
+
+
+def _user(stage, node):
+    """`user` in fstab: an ordinary user mounts and unmounts, with what fstab says and nothing else."""
+    node.run(f"touch /etc/fstab && cp /etc/fstab {WORK}/fstab && echo '{DEVICE} {PLACE} mxfs user,noauto,lease_ms=9000 0 0' >>/etc/fstab")
+    try:
+        done = node.run(f"su user1 -s /bin/sh -c 'mount {PLACE}'", check=False)
+        stage.same((done.rc, done.err), (0, ""), "a user's mount of what fstab lets him")
+        line = node.run("grep ' mxfs ' /proc/mounts").out
+        for shown in ("lease_ms=9000", "nosuid", "nodev", "noexec"):
+            stage.matches(rf"[ ,]{shown}[ ,]", line, "/proc/mounts")
+        done = node.run(f"su user2 -s /bin/sh -c 'umount {PLACE}'", check=False)
+        stage.check(done.rc, "another user unmounted it")
+        node.run(f"su user1 -s /bin/sh -c 'umount {PLACE}'")
+        node.run(f"cp {WORK}/fstab /etc/fstab")
+        done = node.run(f"su user1 -s /bin/sh -c '/sbin/mount.mxfs {DEVICE} {PLACE} -o suid'", check=False)
+        stage.check(done.rc, "a user mounted what fstab does not let him")
+    finally:
+        node.run(f"cp {WORK}/fstab /etc/fstab")

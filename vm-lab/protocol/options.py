@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mount options: a wrong one fails the mount and is named, with its range; right ones are accepted and shown."""
+"""Mount options: a wrong one fails the mount and is named, with its range; right ones are accepted, shown and do what they say; ours and
+XFS's; at a second mount and at a remount too."""
 
-LIMIT = 120
+from lablib.protocol import PLACE
+
+LIMIT = 300
 MARKERS = ["SELFTEST: mount options ok"]
 EXPECTED = []
+SECOND = "/mnt/second"
+STAT = "/sys/block/sda/stat"
 
 
 def run(stage):
@@ -13,7 +18,11 @@ def run(stage):
                             ("port=70000", "port=70000.*1 to 65535"), ("port=abc", "port"), ("lease_ms=1", "lease_ms=1.*2000 to"),
                             ("lease_ms=-5", "lease_ms"), ("quantum_ms=99999", "quantum_ms=99999.*0 to 10000"),
                             ("ready_ms=1", "ready_ms=1.*100 to"), ("errors=halt", "errors"), ("errors=panic", "errors"),
-                            ("port", "port"), ("debug=7", "debug"), ("iface=", "iface")):
+                            ("port", "port"), ("debug=7", "debug"), ("iface=", "iface"),
+                            # XFS's own: what it does not know, what it does not take, what makes no sense on a shared volume.
+                            ("logbufs=many", "logbufs=many"), ("logbsize=7", "with logbsize=7"), ("allocsize", "allocsize"),
+                            ("logdev=/dev/sdb", "logdev is not possible"), ("rtdev=/dev/sdb", "rtdev is not possible"),
+                            ("norecovery", "norecovery is not possible")):
         stage.refused(node, "EINVAL", pattern, option)
     stage.refused(node, "ENOTBLK", "/dev/null|block device", device="/dev/null", what="mount of what is no block device")
     stage.refused(node, "ENOENT", "/dev/none|block device", device="/dev/none", what="mount of what does not exist")
@@ -26,12 +35,78 @@ def run(stage):
     stage.matches("10.1.2.3", tried.said, "mount with an address that is no multicast address")
     stage.same(stage.leftovers(node), [], "after refused mounts")
 
-    stage.mount(node, "debug,port=7700,lease_ms=10000,quantum_ms=50,ready_ms=20000,iface=lan0,multicast=239.66.83.2,noatime,nosuid")
+    own = ("debug", "port=7700", "lease_ms=10000", "quantum_ms=50", "ready_ms=20000", "iface=lan0", "multicast=239.66.83.2")
+    xfs = ("discard", "logbsize=64k", "inode64", "swalloc", "allocsize=64k", "nouuid")
+    stage.mount(node, ",".join(own + xfs + ("noatime", "nosuid")))
     line = node.run("grep ' mxfs ' /proc/mounts").out
-    for shown in ("debug", "port=7700", "lease_ms=10000", "quantum_ms=50", "ready_ms=20000", "iface=lan0",
-                  "multicast=239.66.83.2", "noatime", "nosuid"):
+    for shown in own + xfs + ("noatime", "nosuid"):
         stage.matches(rf"[ ,]{shown}[ ,]", line, "/proc/mounts")
     stage.matches(":7700", node.run("ss -tln").out, "the daemon's port")
-    node.run("echo text >/mnt/shared/f && test \"$(cat /mnt/shared/f)\" = text")
+    node.run(f"echo text >{PLACE}/f && test \"$(cat {PLACE}/f)\" = text")
+    _again(stage, node)
     stage.umount(node)
+    _flags(stage, node)
+    _quotas(stage)
     stage.marker("SELFTEST: mount options ok")
+
+
+def _again(stage, node):
+    """A second mount and a remount may say the same again, or nothing; what they say otherwise is named and refused."""
+    node.run(f"mkdir -p {SECOND}")
+    for options in ((), ("lease_ms=10000",), ("discard", "logbsize=64k")):
+        tried = stage.try_mount(node, *options, place=SECOND)
+        stage.check(tried.mounted, f"a second mount with {options or 'no options'}: {tried.said}")
+        node.run(f"umount {SECOND}")
+    for option, name in (("lease_ms=9000", "lease_ms"), ("port=7600", "port"), ("iface=mgmt0", "iface"), ("logbsize=32k", "logbsize"),
+                         ("nodiscard", "nodiscard"), ("usrquota", "quota")):
+        stage.refused(node, "EBUSY", f"already mounted.*{name}", option, place=SECOND, what=f"a second mount with {option}")
+        done = node.run(f"mount -o remount,{option} {PLACE}", check=False)
+        stage.check(done.rc, f"a remount with {option} was not refused")
+        stage.matches(f"{name}.* cannot be changed", done.err, f"a remount with {option}")
+    node.run(f"mount -o remount,lease_ms=10000,ro {PLACE} && ! touch {PLACE}/g 2>/dev/null && mount -o remount,rw {PLACE} && touch {PLACE}/g")
+
+
+def _flags(stage, node):
+    """Of 20 new directories, and of 20 writes, each is on the disk when it was made, with sync (dirsync: the directories); else none is
+    written at once. Reading a directory moves its access time, but not with nodiratime."""
+    for option, atime, made, written, moves in (("rw", "relatime", False, False, True), ("sync", "nodiratime", True, True, False),
+                                                ("dirsync", "noatime", True, False, False)):
+        stage.mount(node, f"{option},{atime}")
+        stage.matches(rf"[ ,]{option}[ ,]", node.run("grep ' mxfs ' /proc/mounts").out, "/proc/mounts")
+        out = node.run(f"writes() {{ awk '{{print $5}}' {STAT}; }}; cd {PLACE} && mkdir {option} && sync && a=$(writes) && "
+                       f"for i in $(seq 20); do mkdir {option}/$i; done; b=$(writes); for i in $(seq 20); do echo $i; done >{option}/f; "
+                       f"c=$(writes); touch -a -d 2001-01-01 {option}/1 && ls {option}/1 && echo $((b - a)) $((c - b)) $(stat -c %x {option}/1)").out
+        counted = out.split()
+        stage.same(int(counted[0]) >= 20, made, f"{option}: of 20 new directories, each is written at once: {out}")
+        stage.same(int(counted[1]) >= 20, written, f"{option}: of 20 writes to a file, each is written at once: {out}")
+        stage.same(not counted[2].startswith("2001"), moves, f"{atime}: reading a directory moves its access time: {out}")
+        stage.umount(node)
+
+
+def _quotas(stage):
+    """Quotas belong to the volume: a node that was not told of them keeps them; limits hold on both nodes and are asked for on both."""
+    n1, n2 = stage.n1, stage.n2
+    stage.mount(n1, "usrquota,prjquota")
+    stage.matches("[ ,]usrquota,prjquota[ ,]", n1.run("grep ' mxfs ' /proc/mounts").out, "/proc/mounts")
+    n1.run(f"chmod 1777 {PLACE} && xfs_quota -f -x -c 'limit -u bhard=1m user1' {PLACE}")
+    stage.mount(n2)
+    for turn in range(2):
+        for node in (n1, n2):
+            done = node.run(f"su user1 -s /bin/sh -c 'dd if=/dev/zero of={PLACE}/full{turn} bs=64k count=32 status=none'", check=False)
+            stage.matches("quota", done.err, f"{node.name}: 2 MiB of a user who may have 1")
+            node.run(f"rm {PLACE}/full{turn}")
+            stage.matches(r"(?m)^user1 +\d+ +0 +1024 ", node.run(f"xfs_quota -f -x -c 'report -u' {PLACE}").out, f"{node.name}: the report")
+    stage.matches("[ ,]usrquota,prjquota[ ,]", n2.run("grep ' mxfs ' /proc/mounts").out, "/proc/mounts of the other node")
+    stage.umount(n1)
+    stage.umount(n2)
+    # Off again: said by one, true for both.
+    stage.mount(n1)
+    stage.matches("[ ,]usrquota[ ,]", n1.run(f"ls {PLACE} >/dev/null; grep ' mxfs ' /proc/mounts").out, "/proc/mounts, where nothing was said")
+    stage.mount(n2, "noquota")
+    n2.run(f"touch {PLACE}/off")
+    n1.run(f"ls {PLACE} >/dev/null")
+    for node in (n1, n2):
+        line = node.run("grep ' mxfs ' /proc/mounts").out
+        stage.check("quota" not in line.replace("noquota", ""), f"{node.name}: quotas are off, but shown: {line}")
+        stage.umount(node)
+    stage.repair()

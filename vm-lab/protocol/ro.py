@@ -45,12 +45,38 @@ def run(stage):
         keeper.ok("close 3")
     stage.same(n1.run("cat /mnt/shared/d/one").out, "one\n", "after all the refused writes")
     keeper.close()
-    done = n2.run("mount -o remount,rw /mnt/shared", check=False)
-    stage.check(done.rc != 0, "a read-only mount was remounted read-write")
+    _becomes_writable(stage, n1, n2)
     stage.umount(n2)
     stage.umount(n1)
     stage.repair()
     stage.marker("SELFTEST: read-only mounts ok")
+
+
+def _becomes_writable(stage, n1, n2):
+    """remount,rw of a mount that began read-only, where it is the owner and where it is not, and with a map through which XFS was read."""
+    for owns in (True, False):
+        n2.run("umount /mnt/shared && mount -t mxfs -o ro /dev/sda /mnt/shared")
+        keeper = stage.keeper(n2)
+        keeper.ok("open 1 /mnt/shared/f r")
+        keeper.ok("map 1 4096")
+        keeper.ok("touch 1 0")
+        if not owns:
+            n1.run("echo n1 >>/mnt/shared/d/one")
+            stage.until(lambda: stage.status(n2)["state"] == "detached", 20, "the other node owns the volume")
+        n2.run(f"mount -o remount,rw /mnt/shared && echo rw {owns} >>/mnt/shared/d/one && echo page >/mnt/shared/m && sync")
+        stage.matches(r" mxfs rw[, ]", n2.run("cat /proc/mounts").out, "/proc/mounts")
+        stage.same(n1.run("tail -n 1 /mnt/shared/d/one; cat /mnt/shared/m").out, f"rw {owns}\npage\n", "what was written after remount,rw")
+        # The file that was mapped while nothing could be written is mapped for writing.
+        keeper.ok("close 1")
+        keeper.ok("open 2 /mnt/shared/f +")
+        keeper.ok("map 2 4096")
+        keeper.ok(f"store 2 100 50 {7 + owns}")
+        other = stage.keeper(n1)
+        other.ok("open 1 /mnt/shared/f r")
+        other.ok(f"check 1 100 50 {7 + owns}")
+        other.close()
+        keeper.close()
+        n2.run("mount -o remount,ro /mnt/shared && ! touch /mnt/shared/new 2>/dev/null && mount -o remount,rw /mnt/shared && touch /mnt/shared/new")
 
 
 def _refuses(stage, node, command):

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * mxfs: quotactl(2) goes to XFS, on the node that owns the volume.
+ */
+#include <linux/fs.h>
+#include <linux/quota.h>
+#include "mxfs.h"
+
+/*
+ * Enters the gate, taking ownership first where this node does not have it.
+ *
+ * Return: XFS's superblock, and mxfs_leave() has to follow; or an ERR_PTR.
+ */
+static struct super_block *mxfs_enter_quota(struct super_block *sb, bool change)
+{
+	struct mxfs_sb *sbi = MXFS_SB(sb);
+	struct super_block *lower;
+	int err;
+
+	/* XFS below may be writable: a mount that became read-only by a remount. */
+	if (change && sb_rdonly(sb))
+		return ERR_PTR(-EROFS);
+	err = mxfs_enter(sbi);
+	if (err)
+		return ERR_PTR(err);
+	lower = sbi->lower->mnt_sb;
+	if (lower->s_qcop)
+		return lower;
+	mxfs_leave(sbi);
+	return ERR_PTR(-EOPNOTSUPP);
+}
+
+static int mxfs_get_state(struct super_block *sb, struct qc_state *state)
+{
+	struct super_block *lower = mxfs_enter_quota(sb, false);
+	int err = -EOPNOTSUPP;
+
+	if (IS_ERR(lower))
+		return PTR_ERR(lower);
+	if (lower->s_qcop->get_state)
+		err = lower->s_qcop->get_state(lower, state);
+	mxfs_leave(MXFS_SB(sb));
+	return err;
+}
+
+static int mxfs_set_info(struct super_block *sb, int type, struct qc_info *info)
+{
+	struct super_block *lower = mxfs_enter_quota(sb, true);
+	int err = -EOPNOTSUPP;
+
+	if (IS_ERR(lower))
+		return PTR_ERR(lower);
+	if (lower->s_qcop->set_info)
+		err = lower->s_qcop->set_info(lower, type, info);
+	mxfs_leave(MXFS_SB(sb));
+	return err;
+}
+
+static int mxfs_quota_enable(struct super_block *sb, unsigned int flags)
+{
+	struct super_block *lower = mxfs_enter_quota(sb, true);
+	int err = -EOPNOTSUPP;
+
+	if (IS_ERR(lower))
+		return PTR_ERR(lower);
+	if (lower->s_qcop->quota_enable)
+		err = lower->s_qcop->quota_enable(lower, flags);
+	mxfs_leave(MXFS_SB(sb));
+	return err;
+}
+
+static int mxfs_quota_disable(struct super_block *sb, unsigned int flags)
+{
+	struct super_block *lower = mxfs_enter_quota(sb, true);
+	int err = -EOPNOTSUPP;
+
+	if (IS_ERR(lower))
+		return PTR_ERR(lower);
+	if (lower->s_qcop->quota_disable)
+		err = lower->s_qcop->quota_disable(lower, flags);
+	mxfs_leave(MXFS_SB(sb));
+	return err;
+}
+
+static int mxfs_rm_xquota(struct super_block *sb, unsigned int flags)
+{
+	struct super_block *lower = mxfs_enter_quota(sb, true);
+	int err = -EOPNOTSUPP;
+
+	if (IS_ERR(lower))
+		return PTR_ERR(lower);
+	if (lower->s_qcop->rm_xquota)
+		err = lower->s_qcop->rm_xquota(lower, flags);
+	mxfs_leave(MXFS_SB(sb));
+	return err;
+}
+
+static int mxfs_get_dqblk(struct super_block *sb, struct kqid id, struct qc_dqblk *dqblk)
+{
+	struct super_block *lower = mxfs_enter_quota(sb, false);
+	int err = -EOPNOTSUPP;
+
+	if (IS_ERR(lower))
+		return PTR_ERR(lower);
+	if (lower->s_qcop->get_dqblk)
+		err = lower->s_qcop->get_dqblk(lower, id, dqblk);
+	mxfs_leave(MXFS_SB(sb));
+	return err;
+}
+
+static int mxfs_get_nextdqblk(struct super_block *sb, struct kqid *id, struct qc_dqblk *dqblk)
+{
+	struct super_block *lower = mxfs_enter_quota(sb, false);
+	int err = -EOPNOTSUPP;
+
+	if (IS_ERR(lower))
+		return PTR_ERR(lower);
+	if (lower->s_qcop->get_nextdqblk)
+		err = lower->s_qcop->get_nextdqblk(lower, id, dqblk);
+	mxfs_leave(MXFS_SB(sb));
+	return err;
+}
+
+static int mxfs_set_dqblk(struct super_block *sb, struct kqid id, struct qc_dqblk *dqblk)
+{
+	struct super_block *lower = mxfs_enter_quota(sb, true);
+	int err = -EOPNOTSUPP;
+
+	if (IS_ERR(lower))
+		return PTR_ERR(lower);
+	if (lower->s_qcop->set_dqblk)
+		err = lower->s_qcop->set_dqblk(lower, id, dqblk);
+	mxfs_leave(MXFS_SB(sb));
+	return err;
+}
+
+const struct quotactl_ops mxfs_quota_ops = {
+	.get_state = mxfs_get_state,
+	.set_info = mxfs_set_info,
+	.quota_enable = mxfs_quota_enable,
+	.quota_disable = mxfs_quota_disable,
+	.rm_xquota = mxfs_rm_xquota,
+	.get_dqblk = mxfs_get_dqblk,
+	.get_nextdqblk = mxfs_get_nextdqblk,
+	.set_dqblk = mxfs_set_dqblk,
+};
