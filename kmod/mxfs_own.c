@@ -415,7 +415,6 @@ static bool mxfs_own_actor(struct dir_context *ctx, const char *name, int len, l
 	if (list->count == MXFS_OWN_MAX)
 		return false;
 	list->inos[list->count++] = ino;
-	/* In orphans there are files of users. */
 	if (list->deeper && type == DT_DIR && list->nr_folders < ARRAY_SIZE(list->folders) &&
 	    !(len == 7 && !memcmp(name, "orphans", 7))) {
 		memcpy(list->folders[list->nr_folders], name, len);
@@ -445,6 +444,24 @@ static int mxfs_own_list_one(struct mxfs_sb *sbi, struct mxfs_own_list *list, co
 	return err;
 }
 
+/* In orphans there are files of users, and this one. */
+static void mxfs_own_list_room(struct mxfs_sb *sbi, struct mxfs_own_list *list)
+{
+	struct dentry *dir = mxfs_own_dir(sbi, "orphans", false), *room;
+	char name[NAME_MAX + 1];
+
+	if (IS_ERR(dir))
+		return;
+	mxfs_room_name(name, 0);
+	room = mxfs_lookup_lower(dir, name, NAME_MAX);
+	if (!IS_ERR(room)) {
+		if (d_really_is_positive(room) && list->count < MXFS_OWN_MAX)
+			list->inos[list->count++] = d_inode(room)->i_ino;
+		dput(room);
+	}
+	dput(dir);
+}
+
 static int mxfs_own_list(struct mxfs_sb *sbi)
 {
 	const struct cred *old_cred = override_creds(sbi->cred);
@@ -462,6 +479,7 @@ static int mxfs_own_list(struct mxfs_sb *sbi)
 	for (i = 0; !err && i < list->nr_folders; i++)
 		err = mxfs_own_list_one(sbi, list, list->folders[i]);
 	if (!err) {
+		mxfs_own_list_room(sbi, list);
 		kvfree(sbi->own);
 		sbi->own = list->inos;
 		sbi->own_count = list->count;
