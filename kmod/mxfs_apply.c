@@ -89,8 +89,7 @@ void mxfs_trust_permission(struct inode *inode)
  */
 void mxfs_ask_permission(struct inode *inode)
 {
-	if (!(inode->i_opflags & IOP_FASTPERM))
-		return;
+	/* Not looked at before: mxfs_trust_permission(), outside the gates, may be about to set it. */
 	spin_lock(&inode->i_lock);
 	inode->i_opflags &= ~IOP_FASTPERM;
 	spin_unlock(&inode->i_lock);

@@ -320,9 +320,10 @@ void mxfs_restart_workfn(struct work_struct *work)
 		err = mxfs_daemon_spawn(sbi, true);
 		if (!err)
 			err = mxfs_daemon_wait_ready(sbi);
+		/* At umount it may have left already, and need not have been ready for that. mxfs_daemon_stop() does the rest. */
+		if (err && READ_ONCE(sbi->leaving))
+			return;
 	} while (err == -ECHILD);
-	if (err && READ_ONCE(sbi->leaving))
-		return; /* mxfs_daemon_stop() ends it */
 	if (err) {
 		mxfs_explain(sbi, err, why, sizeof(why));
 		mxfs_daemon_kill(sbi);
@@ -362,7 +363,7 @@ void mxfs_daemon_stop(struct mxfs_sb *sbi)
 	flush_work(&sbi->restart_work);
 	if (!sbi->daemon_pid)
 		return;
-	if (READ_ONCE(sbi->portid) && sbi->unused)
+	if (sbi->unused)
 		mxfs_daemon_leave(sbi);
 	sbi->left = true;
 	/* The last port that closed may have seen `left` unset. */

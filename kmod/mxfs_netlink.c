@@ -193,18 +193,14 @@ static int mxfs_do_key(struct sk_buff *skb, struct genl_info *info)
 static int mxfs_do_lease(struct sk_buff *skb, struct genl_info *info)
 {
 	struct mxfs_sb *sbi;
-	u64 end;
 	int err;
 
-	if (!info->attrs[MXFS_A_LEASE_END] && GENL_REQ_ATTR_CHECK(info, MXFS_A_LEASE_MS))
+	if (GENL_REQ_ATTR_CHECK(info, MXFS_A_LEASE_END))
 		return -EINVAL;
-	end = info->attrs[MXFS_A_LEASE_END] ?
-		      nla_get_u64(info->attrs[MXFS_A_LEASE_END]) :
-		      ktime_get_boottime_ns() + nla_get_u32(info->attrs[MXFS_A_LEASE_MS]) * NSEC_PER_MSEC;
 	sbi = mxfs_of(info);
 	if (IS_ERR(sbi))
 		return PTR_ERR(sbi);
-	err = mxfs_lease_set(sbi, end);
+	err = mxfs_lease_set(sbi, nla_get_u64(info->attrs[MXFS_A_LEASE_END]));
 	if (err) {
 		mxfs_count_refused(sbi);
 		GENL_SET_ERR_MSG(info, "the lease ends further away than any lease does");
@@ -524,7 +520,6 @@ static const struct nla_policy mxfs_hello_policy[MXFS_A_MAX + 1] = {
 
 static const struct nla_policy mxfs_policy[MXFS_A_MAX + 1] = {
 	[MXFS_A_MOUNT] = { .type = NLA_U32 },
-	[MXFS_A_LEASE_MS] = NLA_POLICY_RANGE(NLA_U32, 1, 32767),
 	[MXFS_A_LEASE_END] = { .type = NLA_U64 },
 	[MXFS_A_QUANTUM_MS] = NLA_POLICY_RANGE(NLA_U32, 0, 10000),
 	[MXFS_A_ROLE] = NLA_POLICY_RANGE(NLA_U32, MXFS_ROLE_MEMBER, MXFS_ROLE_OWNER),

@@ -53,7 +53,7 @@ enum mxfs_cmd {
 	/* daemon -> kernel */
 	MXFS_CMD_HELLO,		/* UUID; the reply has the same command */
 	MXFS_CMD_KEY,		/* MOUNT, KEY: the registration key of this incarnation */
-	MXFS_CMD_LEASE,		/* MOUNT, LEASE_END; or, of an older daemon, LEASE_MS from now on */
+	MXFS_CMD_LEASE,		/* MOUNT, LEASE_END */
 	MXFS_CMD_ATTACH,	/* MOUNT, EPOCH: become the owner; answered by EV_ATTACHED. ESTALE: an older epoch */
 	MXFS_CMD_DETACH,	/* MOUNT, EPOCH, QUANTUM_MS: stop being it; answered by EV_DETACHED. ESTALE: an older epoch */
 	MXFS_CMD_READY,		/* MOUNT, ROLE */
