@@ -11,7 +11,7 @@
  *	--die-attached		it ends when XFS is attached, and is not ready
  *	--never-ready		it attaches, and then keeps no lease and never is ready
  *	--second-thread		everything is done by a second thread; the first one ends at once
- *	--stale-lease		once it is ready, it sends leases that are over by the time they arrive
+ *	--stale-lease		after SIGUSR2 it sends leases that are over by the time they arrive
  *	--full-socket		it reads nothing while XFS is attached, so that its socket has no room for the event
  *	--linger DEVICE		a second thread reads DEVICE, which may hang; SIGUSR2 makes the first close netlink and end
  */
@@ -117,14 +117,14 @@ static void on_usr2(int sig)
 	want_end = 1;
 }
 
-static void keep_lease(int ready)
+static void keep_lease(void)
 {
 	struct timespec now;
 	uint64_t end;
 
 	clock_gettime(CLOCK_BOOTTIME, &now);
 	end = now.tv_sec * 1000000000ull + now.tv_nsec;
-	if (!ready || !stale_lease)
+	if (!stale_lease || !want_end)
 		end += lease_ms * 1000000ull;
 	tell(MXFS_CMD_LEASE, MXFS_A_LEASE_END, &end, 8);
 }
@@ -230,13 +230,13 @@ static int serve(void)
 		struct pollfd p = { .fd = sock, .events = POLLIN };
 		uint32_t role = MXFS_ROLE_OWNER, zero = 0, state;
 
-		if (want_end) {
+		if (want_end && !stale_lease) {
 			/* The thread that lingers is not waited for, and only the kernel can know of it. */
 			close(sock);
 			pthread_exit(NULL);
 		}
 		if (mount_id && !(never_ready && attached))
-			keep_lease(ready);
+			keep_lease();
 		if (want_detach && attached) {
 			want_detach = 0;
 			tell(MXFS_CMD_DETACH, MXFS_A_EPOCH, &epoch, 8);
@@ -257,7 +257,7 @@ static int serve(void)
 			mount_id = *(uint32_t *)find(&m, MXFS_A_MOUNT);
 			memcpy(&epoch, find(&m, MXFS_A_EPOCH), 8);
 			state = *(uint32_t *)find(&m, MXFS_A_STATE);
-			keep_lease(ready);
+			keep_lease();
 			if (state == MXFS_STATE_STARTING) {
 				epoch++;
 				if (full_socket)

@@ -7,7 +7,7 @@ import time
 
 from lablib.protocol import DEVICE, PLACE, PROGRAMS
 
-LIMIT = 300
+LIMIT = 420
 MARKERS = ["SELFTEST: umount under turns ok", "SELFTEST: daemon stopped ok", "SELFTEST: bad ends of a daemon ok", "SELFTEST: write errors are told ok"]
 # A disk that fails on purpose.
 EXPECTED = [r"I/O error, dev (dm-0|sda)", r"Buffer I/O error on dev", r"XFS \(dm-0\): .*(I/O|writeback) error", r"dm-0: writeback error"]
@@ -21,8 +21,10 @@ def run(stage):
     stage.marker(MARKERS[0])
     _stopped(stage, n1)
     stage.marker(MARKERS[1])
+    _given_up(stage, n1)
     n1.run(f"mv {DAEMON} {DAEMON}.kept")
     try:
+        _umount_under_detach(stage, n1)
         _bad_ends(stage, n1)
         stage.marker(MARKERS[2])
         _write_errors(stage, n1)
@@ -40,7 +42,7 @@ def _umount_under_turns(stage, n1, n2):
     stage.mount(n2)
     n2.run(f"mkdir {PLACE}/m; rm -f /run/enough")
     reader = stage.start(n2, f"while test ! -e /run/enough; do ls {PLACE}/m; sleep 0.02; done >/dev/null 2>&1")
-    for turn in range(5):
+    for turn in range(2):
         stage.mount(n1, "quantum_ms=10000")
         took = n1.run(f"{PROGRAMS}/map_many {PLACE}/m 300 8192 && s=$(date +%s%N) && umount {PLACE} && "
                       "e=$(date +%s%N) && echo $(((e - s) / 1000000))", timeout=60).out
@@ -109,6 +111,28 @@ def _stopped(stage, node):
     stage.umount(node)
 
 
+def _umount_under_detach(stage, node, turns=5):
+    """The same, by a daemon that asks for the volume at many moments of an umount."""
+    _daemon(node, "")
+    for turn in range(turns):
+        stage.mount(node, "quantum_ms=0")
+        node.run(f"mkdir -p {PLACE}/u && {PROGRAMS}/map_many {PLACE}/u 400 4096 && pid=$(pidof mxfsd_solo) && "
+                 f"{{ (sleep {turn * 0.03:.2f}; kill -USR1 $pid) & umount {PLACE}; }}; s=$?; wait; exit $s", timeout=60)
+    stage.same(stage.leftovers(node), [], "after umount under detach")
+
+
+def _given_up(stage, node):
+    """A mount that gives up wherever its daemon is by then leaves no key and no daemon."""
+    for ready in (500, 1500, 3000):
+        tried = stage.try_mount(node, f"ready_ms={ready}")
+        stage.check(tried.errno in ("0", "ETIMEDOUT"), f"mount with ready_ms={ready}: {tried.said}")
+        stage.note(f"ready_ms={ready}: {tried.errno}")
+        if tried.mounted:
+            stage.umount(node)
+        stage.same(stage.leftovers(node), [], f"after a mount with ready_ms={ready}")
+        stage.same(stage.keys(node), [], f"keys after a mount with ready_ms={ready}")
+
+
 def _daemon(node, options):
     node.run(f"printf '#!/bin/sh\\nexec {PROGRAMS}/mxfsd_solo {options} \"$@\"\\n' >{DAEMON}; chmod 755 {DAEMON}")
 
@@ -138,6 +162,7 @@ def _bad_ends(stage, node):
     # The lease ends when the daemon said, whenever the message arrives.
     _daemon(node, "--stale-lease")
     stage.mount(node)
+    node.run(f"kill -USR2 {_solo(node)}")
     stage.until(lambda: stage.status(node)["lease_ms"] == "0", 20, "a lease that was over when it arrived to be over")
     _waits(stage, node, f"cat {PLACE}/d/f", "a read past the lease")
     _ends(stage, node, f"umount {PLACE}", 20, "umount past the lease")
