@@ -426,7 +426,8 @@ enum mxfs_state mxfs_told_state(struct mxfs_sb *sbi)
 	kind = sbi->cmd == MXFS_DO_NOTHING ? sbi->doing : sbi->cmd;
 	if (sbi->reattaching && state != MXFS_STATE_DEAD)
 		state = MXFS_STATE_ATTACHING; /* an EV_ATTACHED comes */
-	else if (kind == MXFS_DO_ATTACH && state == MXFS_STATE_DETACHED)
+	else if (kind == MXFS_DO_ATTACH &&
+		 (state == MXFS_STATE_DETACHED || state == MXFS_STATE_STARTING))
 		state = MXFS_STATE_ATTACHING;
 	else if (kind == MXFS_DO_DETACH && state == MXFS_STATE_ATTACHED)
 		state = MXFS_STATE_DETACHING;

@@ -86,6 +86,7 @@ class ArchitectureTest {
             "ArrayDialogue",
             "Attachment",
             "Departure",
+            "Registrar",
             "KeyTidier",
             "LeaseKeeper",
             "Claim",

@@ -2,6 +2,7 @@
 package org.mxfs.daemon.array;
 
 import java.io.Closeable;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
@@ -14,6 +15,7 @@ import org.mxfs.daemon.core.ArrayCommand;
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.scsi.Capabilities;
 import org.mxfs.scsi.Done;
+import org.mxfs.scsi.FullStatus;
 import org.mxfs.scsi.Keys;
 import org.mxfs.scsi.RegisterOptions;
 import org.mxfs.scsi.Reservation;
@@ -135,8 +137,11 @@ public final class ScsiArray implements Closeable {
       case ArrayCommand.ReportCapabilities _ -> capabilities();
       case ArrayCommand.ReadKeys _ -> keys(device.readKeys());
       case ArrayCommand.ReadReservation _ -> reservation(device.readReservation());
-      case ArrayCommand.Register register -> register(register.key().value(), register.aptpl());
-      case ArrayCommand.Unregister unregister -> register(0, unregister.aptpl());
+      case ArrayCommand.ReadFullStatus _ -> registrations();
+      case ArrayCommand.Register register ->
+          register(register.old().value(), register.key().value(), register.aptpl());
+      case ArrayCommand.Unregister unregister ->
+          register(unregister.key().value(), 0, unregister.aptpl());
       case ArrayCommand.Reserve reserve -> done(device.reserve(reserve.key().value(), TYPE));
       case ArrayCommand.Preempt preempt -> {
         var preemption = device.preempt(preempt.key().value(), preempt.victim().value(), TYPE);
@@ -148,18 +153,18 @@ public final class ScsiArray implements Closeable {
   }
 
   /**
-   * Registering is the one command here that is decided by us alone, whatever happened to
-   * reservations: when a unit attention about them kept it from being executed, it is sent again,
-   * after all of them were taken.
+   * Registering names the key that it replaces, so that the array itself refuses one that is no
+   * longer right: when a unit attention about reservations kept it from being executed, it is sent
+   * again, after all of them were taken.
    */
-  private ArrayAnswer register(long key, boolean aptpl) {
+  private ArrayAnswer register(long old, long key, boolean aptpl) {
     RegisterOptions options = new RegisterOptions(aptpl, false);
-    ScsiResult<Done> first = device.registerAndIgnoreExistingKey(key, options);
+    ScsiResult<Done> first = device.register(old, key, options);
     if (first instanceof ScsiResult.CheckCondition<Done> check && check.sense().isUnitAttention()) {
       report(first.unitAttentions());
       report(List.of(check.sense()));
       report(device.testUnitReady().unitAttentions());
-      return done(device.registerAndIgnoreExistingKey(key, options));
+      return done(device.register(old, key, options));
     }
     return done(first);
   }
@@ -207,6 +212,30 @@ public final class ScsiArray implements Closeable {
               good.value().generation(),
               good.value().keys().stream().map(ReservationKey::new).toList());
       case ScsiResult<Keys> other -> unclear(other);
+    };
+  }
+
+  /** READ FULL STATUS, or READ KEYS where the device does not know that. */
+  private ArrayAnswer registrations() {
+    ScsiResult<FullStatus> result = device.readFullStatus();
+    report(result.unitAttentions());
+    return switch (result) {
+      case ScsiResult.Good<FullStatus> good ->
+          new ArrayAnswer.Registrations(
+              good.value().registrants().stream()
+                  .map(
+                      r ->
+                          new ArrayAnswer.Registration(
+                              new ReservationKey(r.key()),
+                              "initiator " + HexFormat.of().formatHex(r.transportId())))
+                  .toList());
+      case ScsiResult.CheckCondition<FullStatus> check
+          when check.sense().key() == SenseKey.ILLEGAL_REQUEST ->
+          keys(device.readKeys()) instanceof ArrayAnswer.Keys keys
+              ? new ArrayAnswer.Registrations(
+                  keys.keys().stream().map(key -> new ArrayAnswer.Registration(key, "")).toList())
+              : unclear(result);
+      case ScsiResult<FullStatus> other -> unclear(other);
     };
   }
 

@@ -9,12 +9,18 @@ public sealed interface Action {
   /** The key of this node from now on: to the kernel, to discovery, to the peers. */
   record TellKey(ReservationKey key) implements Action {}
 
-  /** Kernel: operations may start for so long from now on. */
-  record Lease(long millis) implements Action {}
+  /**
+   * Kernel: operations may start until then, on the clock that {@code step} is given. An instant
+   * and not a duration: whatever delays it on its way must not lengthen it.
+   */
+  record Lease(long untilMillis) implements Action {}
 
   record Attach(long epoch) implements Action {}
 
   record Detach(long epoch, long quantumMillis) implements Action {}
+
+  /** Kernel: where is XFS? The reply comes back as {@link Event.Status}. */
+  record AskKernel() implements Action {}
 
   /** Kernel: mount(2) may return. */
   record Ready(Role role, boolean clustered) implements Action {}

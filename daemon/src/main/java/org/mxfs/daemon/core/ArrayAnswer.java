@@ -22,9 +22,28 @@ public sealed interface ArrayAnswer {
     }
   }
 
+  /** To READ FULL STATUS: one for each registered path. */
+  record Registrations(List<Registration> list) implements ArrayAnswer {
+    public Registrations {
+      list = List.copyOf(list);
+    }
+  }
+
+  /**
+   * A registration.
+   *
+   * @param port the initiator port, for messages; "" where the device does not say
+   */
+  record Registration(ReservationKey key, String port) {
+    @Override
+    public String toString() {
+      return port.isEmpty() ? key.toString() : key + " (" + port + ")";
+    }
+  }
+
   /**
    * To READ RESERVATION; {@code holder} is {@link ReservationKey#NONE} and {@code type} 0 when
-   * there is none.
+   * there is none. An all-registrants type (7, 8) has no holder either: everybody holds it.
    */
   record Reservation(ReservationKey holder, int type) implements ArrayAnswer {}
 

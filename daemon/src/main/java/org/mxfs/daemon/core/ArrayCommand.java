@@ -12,13 +12,17 @@ public sealed interface ArrayCommand {
 
   record ReadReservation() implements ArrayCommand {}
 
-  /** REGISTER AND IGNORE EXISTING KEY. */
-  record Register(ReservationKey key, boolean aptpl) implements ArrayCommand {}
+  /** READ FULL STATUS: who is registered by which initiator port. */
+  record ReadFullStatus() implements ArrayCommand {}
 
   /**
-   * REGISTER AND IGNORE EXISTING KEY with key 0: also releases the reservation when this path holds
-   * it.
+   * REGISTER: this path's key becomes {@code key} if it was {@code old} ({@link
+   * ReservationKey#NONE}: none). A conflict says that it was not, and nothing has changed. So a
+   * command of an earlier life that arrives late changes nothing either.
    */
+  record Register(ReservationKey old, ReservationKey key, boolean aptpl) implements ArrayCommand {}
+
+  /** REGISTER from {@code key} to 0: also releases the reservation when this path holds it. */
   record Unregister(ReservationKey key, boolean aptpl) implements ArrayCommand {}
 
   /** RESERVE, type 5 (Write Exclusive, Registrants Only). */

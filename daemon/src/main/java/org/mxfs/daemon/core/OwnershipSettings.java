@@ -48,6 +48,15 @@ public record OwnershipSettings(
   /** Pause after an error of the array or of the kernel before the same thing is tried again. */
   public static final long RETRY_MILLIS = 200;
 
+  /** After so long without an answer of the kernel it is asked for its state. */
+  public static final long KERNEL_MILLIS = 5_000;
+
+  /** How long a failed mount waits for the kernel to let go of XFS before it unregisters. */
+  public static final long LET_GO_MILLIS = 20_000;
+
+  /** How often a registration that something is in the way of is tried. */
+  public static final int REGISTER_ROUNDS_MAX = 3;
+
   /** Pause after an attach or a detach that failed. */
   public static final long BUSY_MILLIS = 1_000;
 

@@ -8,7 +8,9 @@ import java.util.List;
  * epoch it knows go with every message (see the frame header in {@code org.mxfs.daemon.peer.Wire}).
  *
  * <p>The network may lose, delay, repeat and reorder all of them: no safety rests on any message
- * but the grant, and a grant is good for one request id and one key of the granter only.
+ * but the grant, and a grant is good for one request id and one key of the granter only. That a
+ * request was declined, or that a node left, is a hint like the epoch in the header: the granter
+ * makes its grant void by a new key.
  */
 public sealed interface PeerMessage {
   /** "I want the volume." Repeated until the requester has it or gives up. */
@@ -47,6 +49,9 @@ public sealed interface PeerMessage {
   /** "I own it and cannot give it up now", with the reason. Ask again later. */
   record OwnBusy(long requestId, String message) implements PeerMessage {}
 
-  /** "My registration is gone from the array and I am leaving." Final for the sender's key. */
+  /**
+   * "My registration is gone from the array and I am leaving." Sent only with the array's proof;
+   * who hears it takes a grant back, and never believes it.
+   */
   record Leave() implements PeerMessage {}
 }

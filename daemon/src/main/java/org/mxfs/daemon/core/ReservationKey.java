@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.mxfs.daemon.core;
 
+import java.util.HexFormat;
+
 /**
  * A registration key of SCSI-3 persistent reservations as mxfs uses it: node id in the high half,
  * incarnation in the low half. An incarnation that was fenced never registers again, so a key names
@@ -44,6 +46,6 @@ public record ReservationKey(long value) {
   /** As {@code sg_persist} shows and takes it. */
   @Override
   public String toString() {
-    return isNone() ? "none" : String.format("0x%016x", value);
+    return isNone() ? "none" : "0x" + HexFormat.of().toHexDigits(value);
   }
 }

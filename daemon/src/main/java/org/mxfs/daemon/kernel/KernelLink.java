@@ -260,6 +260,21 @@ public final class KernelLink implements Closeable {
     request(MxfsCommand.MXFS_CMD_LEFT, a -> a.u32(MxfsAttribute.MXFS_A_ERRNO, errno.number()));
   }
 
+  /** Where XFS is now, as the kernel says. */
+  public Event.Status status() throws IOException {
+    Attributes a =
+        netlink
+            .requestOne(
+                family,
+                MxfsCommand.MXFS_CMD_STATUS,
+                Attributes.builder().u32(MxfsAttribute.MXFS_A_MOUNT, mount).build())
+            .attributes();
+    return new Event.Status(
+        Hello.kernelState(a.u32(MxfsAttribute.MXFS_A_STATE)),
+        a.u64(MxfsAttribute.MXFS_A_EPOCH),
+        (a.u32(MxfsAttribute.MXFS_A_FLAGS) & MxfsFlag.MXFS_FLAG_LEAVING) != 0);
+  }
+
   /**
    * What the kernel says now, after messages were lost, as the events that may have been among
    * them.

@@ -189,12 +189,12 @@ final class Daemon {
         peers.setSelf(machine.key(), machine.epoch());
       }
       for (Action action : actions) {
-        Daemon.this.perform(link, action, now);
+        Daemon.this.perform(link, action);
       }
     }
   }
 
-  private void perform(KernelLink link, Action action, long now) throws IOException {
+  private void perform(KernelLink link, Action action) throws IOException {
     switch (action) {
       case Action.Array command -> command(command.command());
       case Action.TellKey tell -> {
@@ -210,8 +210,8 @@ final class Daemon {
           discovery.setKey(tell.key());
         }
       }
-      // Counted from the step, whose clock this is, however long ago that is by now.
-      case Action.Lease lease -> link.leaseUntil(clock.toBootNanos(now + lease.millis()));
+      case Action.Lease lease -> link.leaseUntil(clock.toBootNanos(lease.untilMillis()));
+      case Action.AskKernel _ -> askKernel(link);
       case Action.Attach attach -> link.attach(attach.epoch());
       case Action.Detach detach -> link.detach(detach.epoch(), detach.quantumMillis());
       case Action.Ready ready -> {
@@ -245,6 +245,16 @@ final class Daemon {
       }
       case Action.Note note -> note(note);
       case Action.Exit _ -> {}
+    }
+  }
+
+  private void askKernel(KernelLink link) throws IOException {
+    try {
+      if (!mailbox.fromKernel(link.status())) {
+        LOG.warn("no room for the kernel's state; it is asked again");
+      }
+    } catch (OutcomeUnknownException e) {
+      LOG.warn("asking the kernel for its state: {}; it is asked again", e.getMessage());
     }
   }
 

@@ -103,7 +103,8 @@ final class Training {
           List.of(
               new ArrayCommand.ReportCapabilities(),
               new ArrayCommand.ReadKeys(),
-              new ArrayCommand.Register(key, false),
+              new ArrayCommand.Register(ReservationKey.NONE, key, false),
+              new ArrayCommand.ReadFullStatus(),
               new ArrayCommand.ReadReservation(),
               new ArrayCommand.Reserve(key),
               new ArrayCommand.Preempt(key, ReservationKey.of(2, 2)),

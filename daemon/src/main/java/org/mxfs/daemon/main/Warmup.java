@@ -39,7 +39,6 @@ final class Warmup {
       Event next = new Event.Tick();
       for (Action action : actions) {
         switch (action) {
-          case Action.TellKey tell -> key = tell.key();
           case Action.Array array -> {
             next =
                 new Event.Answered(
@@ -52,13 +51,17 @@ final class Warmup {
                                   i, key.isNone() ? List.of(other) : List.of(key, other));
                       case ArrayCommand.ReadReservation _ ->
                           new ArrayAnswer.Reservation(taken ? key : other, 5);
+                      case ArrayCommand.ReadFullStatus _ ->
+                          new ArrayAnswer.Registrations(List.of());
                       case ArrayCommand.Preempt _ -> {
                         taken = true;
                         yield new ArrayAnswer.Done();
                       }
-                      case ArrayCommand.Register _,
-                          ArrayCommand.Unregister _,
-                          ArrayCommand.Reserve _ ->
+                      case ArrayCommand.Register register -> {
+                        key = register.key();
+                        yield new ArrayAnswer.Done();
+                      }
+                      case ArrayCommand.Unregister _, ArrayCommand.Reserve _ ->
                           new ArrayAnswer.Done();
                     });
           }

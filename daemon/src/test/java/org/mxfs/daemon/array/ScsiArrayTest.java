@@ -34,9 +34,13 @@ class ScsiArrayTest {
   private static final class Prepared implements CommandTransport {
     final Deque<Completion> answers = new ArrayDeque<>();
     final List<String> asked = new ArrayList<>();
+    final List<byte[]> parameters = new ArrayList<>();
 
     @Override
     public Completion execute(byte[] cdb, byte[] out, int inLength, Duration timeout) {
+      if (out.length > 0) {
+        parameters.add(out);
+      }
       asked.add(String.format("%02x/%02x", cdb[0], cdb[0] == 0 ? 0 : cdb[1] & 0x1f));
       return answers.isEmpty() ? good(new byte[0]) : answers.remove();
     }
@@ -108,10 +112,37 @@ class ScsiArrayTest {
   void registeringIsSentAgainAfterAUnitAttentionAboutReservations() {
     device.answers.add(check(6, 0x2a, 0x05)); // to REGISTER: not executed
     device.answers.add(good(new byte[0])); // to TEST UNIT READY
-    assertThat(array.perform(new ArrayCommand.Register(KEY, false)))
+    assertThat(array.perform(new ArrayCommand.Register(ReservationKey.NONE, KEY, false)))
         .isEqualTo(new ArrayAnswer.Done());
-    assertThat(device.asked).containsExactly("5f/06", "00/00", "5f/06");
+    assertThat(device.asked).containsExactly("5f/00", "00/00", "5f/00");
     assertThat(attentions).hasSize(1);
+  }
+
+  @Test
+  void registeringNamesTheKeyThatItReplacesAndNeverIgnoresOne() {
+    device.answers.add(status(0x18));
+    assertThat(array.perform(new ArrayCommand.Register(KEY, VICTIM, false)))
+        .isEqualTo(new ArrayAnswer.Conflict());
+    device.answers.add(status(0x18));
+    assertThat(array.perform(new ArrayCommand.Unregister(KEY, false)))
+        .isEqualTo(new ArrayAnswer.Conflict());
+    assertThat(device.asked).containsExactly("5f/00", "5f/00");
+    assertThat(device.parameters.getFirst())
+        .startsWith(0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4);
+    assertThat(device.parameters.getLast())
+        .startsWith(0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0);
+  }
+
+  @Test
+  void aDeviceWithoutFullStatusStillTellsItsKeys() {
+    device.answers.add(check(5, 0x24, 0));
+    byte[] keys = new byte[16];
+    keys[7] = 8;
+    keys[8 + 3] = 1;
+    keys[8 + 7] = 2;
+    device.answers.add(good(keys));
+    assertThat(array.perform(new ArrayCommand.ReadFullStatus()))
+        .isEqualTo(new ArrayAnswer.Registrations(List.of(new ArrayAnswer.Registration(KEY, ""))));
   }
 
   @Test
@@ -141,7 +172,7 @@ class ScsiArrayTest {
   @Test
   void aptplThatIsRefusedIsRejected() {
     device.answers.add(check(5, 0x26, 0));
-    assertThat(array.perform(new ArrayCommand.Register(KEY, true)))
+    assertThat(array.perform(new ArrayCommand.Register(ReservationKey.NONE, KEY, true)))
         .isInstanceOf(ArrayAnswer.Rejected.class);
   }
 

@@ -11,10 +11,13 @@ import org.mxfs.daemon.core.ArrayCommand;
  */
 final class ArrayDialogue {
   private final Outbox out;
+  private final TenureRules rules;
 
   private @Nullable ArrayCommand pending;
 
-  /** When the command under way, or the last one, was issued. */
+  /** When the command under way, or the last one, was issued: by the clock, and for the rules. */
+  private long askedAtMillis;
+
   private long askedAt;
 
   /** The phase went on while the command was under way: its answer says nothing to the new one. */
@@ -23,14 +26,20 @@ final class ArrayDialogue {
   private long retryDue;
   private int errors;
 
-  ArrayDialogue(Outbox out) {
+  ArrayDialogue(Outbox out, TenureRules rules) {
     this.out = out;
+    this.rules = rules;
   }
 
   boolean isBusy() {
     return pending != null;
   }
 
+  long askedAtMillis() {
+    return askedAtMillis;
+  }
+
+  /** For {@link TenureRules#isEvidence}. */
   long askedAt() {
     return askedAt;
   }
@@ -41,7 +50,8 @@ final class ArrayDialogue {
       throw new IllegalStateException(command + " while " + pending + " is under way");
     }
     pending = command;
-    askedAt = out.now();
+    askedAtMillis = out.now();
+    askedAt = rules.ask();
     out.add(new Action.Array(command));
   }
 
@@ -64,15 +74,34 @@ final class ArrayDialogue {
     answerIsDropped = pending != null;
   }
 
-  /** Takes the command that was answered; false if nobody wants the answer any more. */
+  /**
+   * Takes the command that was answered. False if the answer is to be forgotten: nobody wants it
+   * any more, or it is a reading that was asked for before something that made it old.
+   */
   boolean answered() {
-    if (pending == null) {
+    ArrayCommand command = pending;
+    if (command == null) {
       throw new IllegalStateException("an answer without a command");
     }
     pending = null;
-    boolean wanted = !answerIsDropped;
+    boolean wanted = !answerIsDropped && (!reads(command) || rules.isEvidence(askedAt));
     answerIsDropped = false;
     return wanted;
+  }
+
+  private static boolean reads(ArrayCommand command) {
+    return switch (command) {
+      case ArrayCommand.ReportCapabilities _,
+          ArrayCommand.ReadKeys _,
+          ArrayCommand.ReadReservation _,
+          ArrayCommand.ReadFullStatus _ ->
+          true;
+      case ArrayCommand.Register _,
+          ArrayCommand.Unregister _,
+          ArrayCommand.Reserve _,
+          ArrayCommand.Preempt _ ->
+          false;
+    };
   }
 
   void succeeded() {

@@ -6,13 +6,45 @@ import org.mxfs.daemon.core.Event;
 import org.mxfs.daemon.core.KernelState;
 import org.mxfs.daemon.core.OwnershipSettings;
 
-/** The XFS of the volume on this node: what the kernel was told, and what it said. */
+/**
+ * The XFS of the volume on this node: what the kernel was told, and what it said. An answer to
+ * another epoch is ignored. Where the kernel says nothing for long, or says that an attach failed
+ * (which leaves open where XFS is), it is asked; until it has said "detached", XFS may be here.
+ */
 final class Attachment {
+  /** What became of an ATTACH or a DETACH. */
+  sealed interface Result {
+    record Nothing() implements Result {}
+
+    record Attached(long millis) implements Result {}
+
+    /** {@code inherited}: it was an earlier daemon that had asked. */
+    record AttachFailed(String why, boolean inherited) implements Result {}
+
+    record Detached() implements Result {}
+
+    record DetachFailed(String why) implements Result {}
+
+    /** XFS is attached, and it was not this daemon that asked for it. */
+    record Unexpected(long epoch) implements Result {}
+
+    /** The kernel has given the mount up. */
+    record Dead() implements Result {}
+  }
+
+  private static final Result NOTHING = new Result.Nothing();
+
   private final OwnershipSettings settings;
   private final Outbox out;
   private final TenureRules rules;
 
   private KernelState state = KernelState.DETACHED;
+
+  /** What the command under way was for; 0: an earlier daemon's, of any epoch. */
+  private long commandEpoch;
+
+  private String trouble = "";
+  private long askDue;
   private long attachDue;
   private long detachDue;
   private int detachMillis;
@@ -37,6 +69,7 @@ final class Attachment {
 
   void resume(KernelState before) {
     become(before);
+    askDue = out.now() + OwnershipSettings.KERNEL_MILLIS;
   }
 
   /** EV_LEAVE comes after the kernel has detached XFS and ended all operations. */
@@ -53,6 +86,8 @@ final class Attachment {
     }
   }
 
+  // ---- commands ----
+
   /** Whether an attach may be tried now, after a pause where one failed. */
   boolean attachIsDue() {
     if (out.now() < attachDue) {
@@ -65,58 +100,170 @@ final class Attachment {
   void attach() {
     Action.Attach attach = rules.attach();
     state = KernelState.ATTACHING;
+    begin(attach.epoch());
     out.add(attach);
   }
 
-  void detachWhenDue() {
+  void detachWhenDue(long quantumMillis) {
     if (out.now() < detachDue) {
       out.wakeAt(detachDue);
       return;
     }
-    state = KernelState.DETACHING;
-    out.add(new Action.Detach(rules.tenure(), settings.quantumMillis()));
+    detach(quantumMillis);
   }
 
-  /** The end of an ATTACH that was asked for; returns what went wrong, "" for nothing. */
-  String attached(Event.Attached event) {
-    if (event.errno() == 0) {
-      become(KernelState.ATTACHED);
-      return "";
+  private void detach(long quantumMillis) {
+    state = KernelState.DETACHING;
+    begin(rules.tenure());
+    out.add(new Action.Detach(rules.tenure(), quantumMillis));
+  }
+
+  private void begin(long epoch) {
+    commandEpoch = epoch;
+    trouble = "";
+    askDue = out.now() + OwnershipSettings.KERNEL_MILLIS;
+  }
+
+  /** An answer that does not come is asked for. */
+  void askIfOverdue() {
+    if (state != KernelState.ATTACHING && state != KernelState.DETACHING) {
+      return;
     }
+    if (out.now() >= askDue) {
+      ask();
+    }
+    out.wakeAt(askDue);
+  }
+
+  private void ask() {
+    askDue = out.now() + OwnershipSettings.KERNEL_MILLIS;
+    out.add(new Action.AskKernel());
+  }
+
+  // ---- what the kernel says ----
+
+  Result on(Event.Attached event) {
+    if (state != KernelState.ATTACHING || !isOfCommand(event.epoch())) {
+      noteUnexpected("ATTACHED", event.epoch(), event.errno());
+      ask();
+      return NOTHING;
+    }
+    if (event.errno() != 0) {
+      // Where XFS is now the error does not say.
+      trouble = text("could not be attached", event.epoch(), event.errno(), event.message());
+      ask();
+      return NOTHING;
+    }
+    return attached(event.epoch(), event.nanos() / 1_000_000);
+  }
+
+  Result on(Event.Detached event) {
+    if (state != KernelState.DETACHING || !isOfCommand(event.epoch())) {
+      noteUnexpected("DETACHED", event.epoch(), event.errno());
+      ask();
+      return NOTHING;
+    }
+    if (event.errno() != 0) {
+      become(KernelState.ATTACHED);
+      detachDue = out.now() + OwnershipSettings.BUSY_MILLIS;
+      return new Result.DetachFailed(
+          Outbox.fill(
+              "node {} cannot give up the volume: detaching XFS failed with errno {}{}",
+              rules.key().nodeName(),
+              event.errno(),
+              reason(event.message())));
+    }
+    detachMillis = (int) Math.min(Integer.MAX_VALUE, event.nanos() / 1_000_000);
+    become(KernelState.DETACHED);
+    return new Result.Detached();
+  }
+
+  Result on(Event.Status status) {
+    if (status.state() == KernelState.DEAD) {
+      state = KernelState.DEAD;
+      return new Result.Dead();
+    }
+    return switch (state) {
+      case ATTACHING ->
+          switch (status.state()) {
+            case ATTACHED -> attached(status.epoch(), out.now() - askDue);
+            case DETACHED -> attachFailed(status.epoch());
+            case ATTACHING, DETACHING, DEAD -> NOTHING;
+          };
+      case DETACHING -> {
+        switch (status.state()) {
+          case DETACHED -> {
+            become(KernelState.DETACHED);
+            yield new Result.Detached();
+          }
+          case ATTACHED -> detach(settings.quantumMillis()); // it failed, and that was lost
+          case ATTACHING, DETACHING, DEAD -> {}
+        }
+        yield NOTHING;
+      }
+      case ATTACHED -> {
+        if (status.state() != KernelState.DETACHED) {
+          yield NOTHING;
+        }
+        become(KernelState.DETACHED);
+        yield new Result.Detached();
+      }
+      case DETACHED -> {
+        if (status.state() == KernelState.DETACHED) {
+          yield NOTHING;
+        }
+        become(status.state());
+        askDue = out.now() + OwnershipSettings.KERNEL_MILLIS;
+        commandEpoch = 0;
+        yield new Result.Unexpected(status.epoch());
+      }
+      case DEAD -> NOTHING;
+    };
+  }
+
+  /** An earlier daemon's command may be of an epoch that HELLO did not tell yet. */
+  private boolean isOfCommand(long epoch) {
+    return commandEpoch == 0 || epoch == commandEpoch;
+  }
+
+  private Result attached(long epoch, long millis) {
+    if (commandEpoch == 0) {
+      rules.inherit(epoch);
+    }
+    become(KernelState.ATTACHED);
+    return new Result.Attached(Math.max(0, millis));
+  }
+
+  private Result attachFailed(long epoch) {
+    String why =
+        trouble.isEmpty()
+            ? text("could not be attached", epoch, 0, "its end was not heard of")
+            : trouble;
+    trouble = "";
     become(KernelState.DETACHED);
     attachDue = out.now() + OwnershipSettings.BUSY_MILLIS;
+    return new Result.AttachFailed(why, commandEpoch == 0);
+  }
+
+  private void noteUnexpected(String event, long epoch, int errno) {
+    out.note(
+        Action.Level.INFO,
+        "EV_{} epoch={} errno={} in state {} of epoch {}: asking the kernel",
+        event,
+        epoch,
+        errno,
+        state,
+        commandEpoch);
+  }
+
+  private String text(String what, long epoch, int errno, String message) {
     return Outbox.fill(
-        "XFS of {} could not be attached at epoch {}: errno {}{}",
+        "XFS of {} {} at epoch {}: errno {}{}",
         settings.device(),
-        event.epoch(),
-        event.errno(),
-        reason(event.message()));
-  }
-
-  /** XFS was attached without this daemon's asking. */
-  void foundAttached() {
-    become(KernelState.ATTACHED);
-  }
-
-  /** The end of a DETACH that was asked for; returns what went wrong, "" for nothing. */
-  String detached(Event.Detached event) {
-    if (event.errno() == 0) {
-      become(KernelState.DETACHED);
-      detachMillis = (int) Math.min(Integer.MAX_VALUE, event.nanos() / 1_000_000);
-      return "";
-    }
-    become(KernelState.ATTACHED);
-    detachDue = out.now() + OwnershipSettings.BUSY_MILLIS;
-    return Outbox.fill(
-        "node {} cannot give up the volume: detaching XFS failed with errno {}{}",
-        rules.key().nodeName(),
-        event.errno(),
-        reason(event.message()));
-  }
-
-  /** XFS was detached without this daemon's asking. */
-  void foundDetached() {
-    become(KernelState.DETACHED);
+        what,
+        epoch,
+        errno,
+        reason(message));
   }
 
   private static String reason(String message) {

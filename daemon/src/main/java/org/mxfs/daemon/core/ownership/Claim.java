@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.mxfs.daemon.core.ownership;
 
+import java.util.Collections;
 import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.ArrayCommand;
@@ -33,6 +34,13 @@ final class Claim {
   private long nextRequestId;
   private long requestDue;
   private boolean unreachableNoted;
+  private boolean foreignNoted;
+
+  /** The request by which we came to hold the reservation; 0: by none. */
+  private long tenureRequest;
+
+  private long reserveDue;
+  private int reserveConflicts;
 
   /** It is our turn to attach, before the next waiter's. */
   private boolean ownTurn;
@@ -140,7 +148,7 @@ final class Claim {
     }
   }
 
-  void onGrant(ReservationKey from, PeerMessage.OwnGrant grant, long knownEpoch) {
+  void onGrant(ReservationKey from, PeerMessage.OwnGrant grant) {
     boolean open = requestId != 0 && grant.requestId() == requestId && !situation.isLeaving();
     if (situation.phase() instanceof Phase.Taking taking
         && taking.requestId() == grant.requestId()) {
@@ -155,16 +163,15 @@ final class Claim {
     if (!(situation.phase() instanceof Phase.Member)) {
       return; // an open request is never declined and kept; the grant is repeated or withdrawn
     }
-    if (grant.newEpoch() <= knownEpoch) {
+    if (!rules.accept(from, requestId, grant.newEpoch())) {
       out.note(
           Action.Level.WARN,
-          "grant of epoch {} from {} refused: epoch {} is known already",
+          "grant of epoch {} from {} refused: this node has had epoch {}",
           grant.newEpoch(),
           from,
-          knownEpoch);
+          rules.epoch());
       return;
     }
-    rules.heardOf(grant.newEpoch() - 1);
     for (Waiter waiter : grant.waiters()) {
       if (waiter.nodeId() != situation.settings().nodeId()) {
         queue.add(waiter);
@@ -172,16 +179,13 @@ final class Claim {
     }
     grantedAt = out.now();
     fromDetachMillis = grant.detachMillis();
-    if (!lease.isAsking()) {
-      array.dropAnswer();
-    }
     situation.become(new Phase.Taking(from, requestId, Phase.TakeStep.CHECK, 0));
   }
 
   /** The request by which we came to hold the reservation: its grant may still be repeated. */
   private boolean tenureOf(long id) {
     return id != 0
-        && id == rules.tenureRequest()
+        && id == tenureRequest
         && (situation.phase() instanceof Phase.Confirming
             || situation.phase() instanceof Phase.Holding);
   }
@@ -206,16 +210,21 @@ final class Claim {
       out.send(holder.nodeId(), new PeerMessage.OwnDecline(requestId));
     }
     out.note(Action.Level.DEBUG, "request {} given up: {}", requestId, why);
+    close();
+  }
+
+  private void close() {
     requestId = 0;
+    rules.close();
   }
 
   // ---- Member, Reserving ----
 
   void goOnAsMember() {
     ReservationKey holder = view.holder();
-    if (holder.equals(rules.key())) {
-      requestId = 0;
-      rules.holds(0);
+    if (holder.equals(rules.key()) && rules.isOurs()) {
+      close();
+      tenureRequest = 0;
       situation.become(new Phase.Confirming());
       return;
     }
@@ -227,23 +236,14 @@ final class Claim {
       return;
     }
     out.wakeAt(view.readDue());
-    if (holder.isNone()) {
-      if (want || !situation.isReady()) {
-        situation.become(new Phase.Reserving());
-      }
+    OwnershipSettings settings = situation.settings();
+    if (view.isForeign()) {
+      refuseForeign();
       return;
     }
-    OwnershipSettings settings = situation.settings();
-    if (view.type() != HolderView.WRITE_EXCLUSIVE_REGISTRANTS_ONLY) {
-      String text =
-          Outbox.fill(
-              "{} is reserved by key {} with type {}, which is not mxfs's (5, Write Exclusive,"
-                  + " Registrants Only)",
-              settings.device(),
-              holder,
-              view.type());
-      if (!situation.isReady()) {
-        departure.fail(Errno.EBUSY, text);
+    if (holder.isNone()) {
+      if (want || !situation.isReady()) {
+        reserve();
       }
       return;
     }
@@ -258,12 +258,62 @@ final class Claim {
     }
   }
 
+  private void reserve() {
+    if (reserveConflicts >= OwnershipSettings.START_ERRORS_MAX && !situation.isReady()) {
+      departure.fail(
+          Errno.EBUSY,
+          Outbox.fill(
+              "RESERVE on {} was refused {} times, though READ RESERVATION shows no reservation",
+              situation.settings().device(),
+              reserveConflicts));
+    } else if (out.now() < reserveDue) {
+      out.wakeAt(reserveDue);
+    } else {
+      situation.become(new Phase.Reserving());
+    }
+  }
+
+  private void refuseForeign() {
+    String text =
+        Outbox.fill(
+            "{} is reserved by {} with type {}, which is not mxfs's (5, Write Exclusive,"
+                + " Registrants Only): something else uses this disk, or did; if it does no more:"
+                + " sg_persist -o -G -S 1 {}; sg_persist -o -C -K 1 {} (removes every registration"
+                + " and the reservation)",
+            situation.settings().device(),
+            view.holder().isNone() ? "all registrants" : "key " + view.holder(),
+            view.typeName(),
+            situation.settings().device(),
+            situation.settings().device());
+    if (!situation.isReady()) {
+      departure.fail(Errno.EBUSY, text);
+    } else if (!foreignNoted) {
+      foreignNoted = true;
+      out.note(Action.Level.ERROR, "operations wait: {}", text);
+    }
+  }
+
   /**
    * The reservation is held by an earlier incarnation of this node. The kernel mounts a device
    * once, so that incarnation is dead, unless another machine runs under our id: listen for one
    * first.
    */
   private void takeFromOldSelf() {
+    if (!rules.isDeadSelf(view.holder())) {
+      String text =
+          Outbox.fill(
+              "the reservation of {} is held by {}, which has this node's id and is not known to"
+                  + " be dead: another machine has the same id (was /etc/mxfs/node.uuid copied?)",
+              situation.settings().device(),
+              view.holder());
+      if (!situation.isReady()) {
+        departure.fail(Errno.ENOTUNIQ, text);
+      } else if (!foreignNoted) {
+        foreignNoted = true;
+        out.note(Action.Level.ERROR, "operations wait: {}", text);
+      }
+      return;
+    }
     long listenedAt = situation.startedAt() + OwnershipSettings.LISTEN_MILLIS;
     if (out.now() < listenedAt) {
       out.wakeAt(listenedAt);
@@ -312,6 +362,7 @@ final class Claim {
   private void request() {
     if (requestId == 0) {
       requestId = nextRequestId++;
+      rules.open(requestId);
       requestDue = out.now();
     }
     if (out.now() < requestDue) {
@@ -343,6 +394,12 @@ final class Claim {
           unreachableNoted = false;
         }
         view.read(reservation);
+        if (view.holder().equals(rules.key())) {
+          rules.sawOurs(array.askedAt());
+        }
+        if (!view.holder().isNone()) {
+          reserveConflicts = 0;
+        }
         view.readAt(
             out.now()
                 + (situation.isReady()
@@ -354,13 +411,19 @@ final class Claim {
   }
 
   void goOnReserving() {
-    array.issueWhenDue(new ArrayCommand.Reserve(rules.key()));
+    if (array.isDue()) {
+      array.issue(rules.reserve());
+    }
   }
 
   void onReserved(ArrayAnswer answer) {
     switch (answer) {
       case ArrayAnswer.Done _ -> {}
-      case ArrayAnswer.Conflict _ -> lease.lookNow(); // another's reservation, or our key is gone
+      case ArrayAnswer.Conflict _ -> {
+        lease.lookNow(); // another's reservation, or our key is gone
+        reserveConflicts++;
+        reserveDue = out.now() + OwnershipSettings.RETRY_MILLIS;
+      }
       case ArrayAnswer other -> departure.trouble("RESERVE", other.toString());
     }
     // Whatever RESERVE said, READ RESERVATION says who holds it.
@@ -416,7 +479,8 @@ final class Claim {
     if (view.holder().equals(rules.key())) {
       preemptedAt = out.now();
       takenFrom = taking.requestId() == 0 ? ReservationKey.NONE : taking.victim();
-      rules.holds(taking.requestId());
+      rules.sawOurs(array.askedAt());
+      tenureRequest = taking.requestId();
       requestId = 0;
       situation.become(new Phase.Confirming());
       return;
@@ -426,6 +490,7 @@ final class Claim {
         "the reservation is held by {}, not by {}: asking there",
         view.holder(),
         taking.victim());
+    rules.open(requestId); // still open, and the grant was no good
     situation.become(new Phase.Member());
     view.readAt(out.now());
     requestDue = out.now();
@@ -467,7 +532,8 @@ final class Claim {
     switch (answer) {
       case ArrayAnswer.Keys keys -> {
         array.succeeded();
-        if (!keys.keys().contains(rules.key())) {
+        int paths = Collections.frequency(keys.keys(), rules.key());
+        if (paths == 0) {
           departure.fenced(
               Outbox.fill(
                   "key {} is not registered on {} any more",
@@ -475,8 +541,21 @@ final class Claim {
                   situation.settings().device()));
           return;
         }
-        lease.extend(array.askedAt());
-        rules.beginTenure(keys.generation());
+        if (paths > 1) {
+          // Which of them holds the reservation the key does not say: a key of our own will.
+          out.note(
+              Action.Level.ERROR,
+              "{} paths to {} have our key {}: two machines have one node id (was"
+                  + " /etc/mxfs/node.uuid copied?); taking a new key",
+              paths,
+              situation.settings().device(),
+              rules.key());
+          rules.replaceKey(situation.freshKey(keys.keys()));
+          situation.become(new Phase.Withdrawing(Phase.WithdrawStep.REGISTER));
+          return;
+        }
+        lease.extend(array.askedAtMillis());
+        rules.beginTenure(array.askedAt(), keys.generation());
         ownTurn = true;
         situation.become(new Phase.Holding());
         out.note(

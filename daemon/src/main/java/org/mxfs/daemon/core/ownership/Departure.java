@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.mxfs.daemon.core.ownership;
 
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
 import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.ArrayCommand;
 import org.mxfs.daemon.core.Errno;
 import org.mxfs.daemon.core.OwnershipSettings;
 import org.mxfs.daemon.core.PeerMessage;
+import org.mxfs.daemon.core.ReservationKey;
 
 /** The ways out: umount, a mount that fails, being shut out. */
 final class Departure {
@@ -14,12 +18,24 @@ final class Departure {
   private final TenureRules rules;
   private final Situation situation;
   private final ArrayDialogue array;
+  private final Attachment attachment;
 
-  Departure(Outbox out, TenureRules rules, Situation situation, ArrayDialogue array) {
+  /** The key that is being unregistered, and those that were tried. */
+  private ReservationKey target = ReservationKey.NONE;
+
+  private final Set<ReservationKey> tried = new HashSet<>();
+
+  Departure(
+      Outbox out,
+      TenureRules rules,
+      Situation situation,
+      ArrayDialogue array,
+      Attachment attachment) {
     this.out = out;
     this.rules = rules;
     this.situation = situation;
     this.array = array;
+    this.attachment = attachment;
   }
 
   /** Ends what has taken too long. */
@@ -64,15 +80,10 @@ final class Departure {
     }
     out.note(Action.Level.ERROR, "mount fails with {}: {}", errno, message);
     Phase.Why why = new Phase.Why.Failure(errno, message);
-    if (!rules.isRegistering()) {
-      finish(why, Errno.NONE);
-      return;
-    }
     array.dropAnswer();
-    // Unregistering also releases the reservation if we got that far.
     situation.become(
         new Phase.Departing(
-            why, Phase.DepartStep.UNREGISTER, out.now() + OwnershipSettings.FAIL_MILLIS));
+            why, Phase.DepartStep.LET_GO, out.now() + OwnershipSettings.LET_GO_MILLIS));
   }
 
   /**
@@ -106,9 +117,14 @@ final class Departure {
 
   void goOn(Phase.Departing departing) {
     switch (departing.step()) {
+      case LET_GO -> letGo(departing);
       case UNREGISTER -> {
         if (array.isDue()) {
-          array.issue(rules.unregister(situation.aptpl()));
+          if (target.isNone()) {
+            target = rules.key();
+          }
+          tried.add(target);
+          array.issue(rules.unregister(target, situation.aptpl()));
         }
       }
       case VERIFY -> array.issueWhenDue(new ArrayCommand.ReadKeys());
@@ -117,33 +133,75 @@ final class Departure {
 
   void onAnswer(Phase.Departing departing, ArrayAnswer answer) {
     switch (departing.step()) {
+      case LET_GO -> {}
       case UNREGISTER -> {
         if (answer instanceof ArrayAnswer.Done) {
+          // The path has no key any more: nothing that is under way on it can take effect.
           finish(departing.why(), Errno.NONE);
         } else {
-          out.note(Action.Level.WARN, "unregistering {}: {}", rules.key(), answer);
+          out.note(Action.Level.WARN, "unregistering {}: {}", target, answer);
           situation.become(departing.at(Phase.DepartStep.VERIFY));
         }
       }
       case VERIFY -> {
-        if (answer instanceof ArrayAnswer.Keys keys && !keys.keys().contains(rules.key())) {
-          finish(departing.why(), Errno.NONE);
-        } else {
-          array.pause(OwnershipSettings.RETRY_MILLIS);
-          situation.become(departing.at(Phase.DepartStep.UNREGISTER));
+        if (answer instanceof ArrayAnswer.Keys keys) {
+          target = left(keys.keys());
+          if (target.isNone()) {
+            finish(departing.why(), Errno.NONE);
+            return;
+          }
         }
+        array.pause(OwnershipSettings.RETRY_MILLIS);
+        situation.become(departing.at(Phase.DepartStep.UNREGISTER));
       }
     }
   }
 
+  /** The kernel lets go of XFS; only then our registration, and with it the reservation, may go. */
+  private void letGo(Phase.Departing departing) {
+    switch (attachment.state()) {
+      case DETACHED -> {
+        if (rules.isRegistering()) {
+          // Unregistering also releases the reservation if we got that far.
+          situation.become(
+              departing.at(Phase.DepartStep.UNREGISTER, out.now() + OwnershipSettings.FAIL_MILLIS));
+        } else {
+          finish(departing.why(), Errno.NONE);
+        }
+      }
+      case ATTACHED -> attachment.detachWhenDue(0);
+      case ATTACHING, DETACHING, DEAD -> {}
+    }
+  }
+
+  /** What is still registered of ours; a key that an earlier daemon did not live to tell, too. */
+  private ReservationKey left(List<ReservationKey> registered) {
+    if (registered.contains(rules.key())) {
+      return rules.key();
+    }
+    if (!rules.next().isNone() && registered.contains(rules.next())) {
+      return rules.next();
+    }
+    if (situation.isResuming()) {
+      for (ReservationKey other : registered) {
+        if (other.nodeId() == rules.key().nodeId() && !tried.contains(other)) {
+          return other;
+        }
+      }
+    }
+    return ReservationKey.NONE;
+  }
+
   private void finish(Phase.Why why, Errno trouble) {
-    out.add(new Action.Broadcast(new PeerMessage.Leave()));
-    if (trouble != Errno.NONE) {
+    if (trouble == Errno.NONE) {
+      out.add(new Action.Broadcast(new PeerMessage.Leave()));
+    } else {
+      // No LEAVE: a command of ours may still be under way, so that nobody may believe it.
       out.note(
           Action.Level.ERROR,
-          "could not take key {} back from {} in time: other nodes see it until this node mounts"
-              + " again, or until sg_persist --out --register-ignore --param-sark=0 DEV on this"
-              + " node",
+          "could not take key {} back from {} in time, and cannot prove that it is gone: other"
+              + " nodes see it until this node mounts again, or until sg_persist --out"
+              + " --register-ignore --param-sark=0 DEV on this node",
           rules.key(),
           situation.settings().device());
     }

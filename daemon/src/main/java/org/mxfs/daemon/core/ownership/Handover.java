@@ -25,6 +25,7 @@ final class Handover {
   private final Departure departure;
   private final LeaseKeeper lease;
   private final Claim claim;
+  private final Registrar registrar;
 
   private long grantDue;
 
@@ -39,7 +40,8 @@ final class Handover {
       Attachment attachment,
       Departure departure,
       LeaseKeeper lease,
-      Claim claim) {
+      Claim claim,
+      Registrar registrar) {
     this.out = out;
     this.rules = rules;
     this.situation = situation;
@@ -51,6 +53,7 @@ final class Handover {
     this.departure = departure;
     this.lease = lease;
     this.claim = claim;
+    this.registrar = registrar;
   }
 
   // ---- what peers say ----
@@ -73,7 +76,6 @@ final class Handover {
           // The same incarnation asks with a newer request: the one we granted is closed. Whether
           // it was used before it was closed only the array can say.
           situation.become(consented.asDeclined());
-          view.readAt(out.now());
           queue.add(new Waiter(from, id));
         } else {
           queue.add(new Waiter(from, id));
@@ -111,7 +113,6 @@ final class Handover {
         && consented.grantee().key().equals(from)
         && consented.grantee().requestId() == id) {
       situation.become(consented.asDeclined());
-      view.readAt(out.now());
     }
   }
 
@@ -120,10 +121,9 @@ final class Handover {
     queue.removeIf(w -> w.key().equals(from));
     if (situation.phase() instanceof Phase.Consented consented
         && consented.grantee().key().equals(from)) {
-      // It unregistered before it said so: its PREEMPT can no longer come.
       situation.become(consented.asDeclined());
     }
-    if (view.holder().equals(from) || situation.phase() instanceof Phase.Consented) {
+    if (view.holder().equals(from)) {
       view.readAt(out.now());
     }
   }
@@ -153,7 +153,7 @@ final class Handover {
       case ATTACHED -> {
         situation.becomeReady(Role.OWNER, true);
         if (queue.first() != null) {
-          attachment.detachWhenDue();
+          attachment.detachWhenDue(situation.settings().quantumMillis());
         }
       }
       case ATTACHING, DETACHING, DEAD -> {}
@@ -167,7 +167,9 @@ final class Handover {
       attachment.attach();
       return;
     }
-    if (next != null && !(own && claim.isOwnTurn() && attachment.attachIsDue())) {
+    if (next != null
+        && rules.mayGrant()
+        && !(own && claim.isOwnTurn() && attachment.attachIsDue())) {
       consent(next);
     }
   }
@@ -210,6 +212,15 @@ final class Handover {
     if (situation.isLeaving()) {
       out.wakeAt(situation.leaveSince() + OwnershipSettings.LEAVE_GRANT_MILLIS);
     }
+    if (consented.declined() && !situation.isLeaving()) {
+      // What a peer says is no proof that its PREEMPT will not come: make the grant void.
+      out.note(
+          Action.Level.DEBUG,
+          "node {} will not take the volume: withdrawing the grant by a new key",
+          consented.grantee().key().nodeName());
+      withdraw();
+      return;
+    }
     if (out.now() >= grantDue && !consented.declined()) {
       grantDue = out.now() + OwnershipSettings.GRANT_MILLIS;
       out.send(
@@ -235,21 +246,19 @@ final class Handover {
         view.readAt(out.now() + OwnershipSettings.GRANT_MILLIS);
         if (!reservation.holder().equals(rules.key())) {
           view.read(reservation);
-          rules.lost();
+          rules.lost(array.askedAt());
           queue.clear(); // went along with the grant
           out.note(
               Action.Level.DEBUG,
               "the reservation moved to {} after {} ms",
               view.holder(),
               out.now() - consented.since());
-          situation.become(new Phase.Rejoining(false));
-        } else if (consented.declined()) {
-          out.note(
-              Action.Level.DEBUG,
-              "node {} declined: still the holder",
-              consented.grantee().key().nodeName());
-          rules.declined();
-          situation.become(new Phase.Holding());
+          if (!view.holder().equals(consented.grantee().key())) {
+            // Not seen with the grantee, so whether the grant was used is not known.
+            rules.replaceKey(situation.freshKey(List.of()));
+            keyIsReplaced();
+          }
+          rejoin();
         } else if (out.now() - consented.since() >= OwnershipSettings.CONSENT_MILLIS
             && !situation.isLeaving()) {
           out.note(
@@ -267,88 +276,79 @@ final class Handover {
   // ---- Withdrawing ----
 
   void withdraw() {
-    situation.become(new Phase.Withdrawing(situation.freshKey(List.of()), false));
+    rules.replaceKey(situation.freshKey(List.of()));
+    situation.become(new Phase.Withdrawing(Phase.WithdrawStep.REGISTER));
   }
 
   void goOnWithdrawing(Phase.Withdrawing withdrawing) {
-    if (withdrawing.registered()) {
+    if (withdrawing.step() != Phase.WithdrawStep.REGISTER) {
       array.issueWhenDue(new ArrayCommand.ReadReservation());
     } else if (array.isDue()) {
-      array.issue(rules.register(withdrawing.fresh(), situation.aptpl()));
+      array.issue(rules.register(rules.key(), rules.next(), situation.aptpl()));
     }
   }
 
   void onWithdrawing(Phase.Withdrawing withdrawing, ArrayAnswer answer) {
-    ReservationKey fresh = withdrawing.fresh();
-    if (!withdrawing.registered()) {
-      if (!(answer instanceof ArrayAnswer.Done)) {
-        departure.trouble(Outbox.fill("REGISTER of {}", fresh), answer.toString());
+    if (withdrawing.step() == Phase.WithdrawStep.REGISTER) {
+      boolean done = answer instanceof ArrayAnswer.Done;
+      if (!done && !(answer instanceof ArrayAnswer.Conflict)) {
+        departure.trouble(Outbox.fill("REGISTER of {}", rules.next()), answer.toString());
       }
       // Done or not: READ RESERVATION shows the new key if it took effect while we held the
       // reservation.
-      situation.become(new Phase.Withdrawing(fresh, true));
+      situation.become(
+          new Phase.Withdrawing(done ? Phase.WithdrawStep.DONE : Phase.WithdrawStep.UNCLEAR));
       return;
     }
     switch (answer) {
       case ArrayAnswer.Reservation reservation -> {
         view.read(reservation);
-        if (view.holder().equals(rules.key())) {
-          situation.become(new Phase.Withdrawing(fresh, false));
+        if (view.holder().equals(rules.key()) && withdrawing.step() == Phase.WithdrawStep.UNCLEAR) {
+          situation.become(new Phase.Withdrawing(Phase.WithdrawStep.REGISTER));
           array.pause(OwnershipSettings.RETRY_MILLIS);
           return;
         }
         array.succeeded();
-        rules.choose(fresh);
-        rules.lost();
-        out.add(new Action.TellKey(fresh));
-        if (view.holder().equals(fresh)) {
-          rules.holds(0);
-          situation.become(new Phase.Confirming());
+        keyIsReplaced();
+        if (view.holder().equals(rules.key()) || withdrawing.step() == Phase.WithdrawStep.DONE) {
+          // The next reading is the first that was asked for after the old key was given up. Where
+          // the old key still holds, another machine has had the same.
+          situation.become(new Phase.Member());
+          view.mustReread(true);
         } else {
           // The grantee was faster.
           queue.clear();
-          situation.become(new Phase.Rejoining(false));
+          rejoin();
         }
       }
       case ArrayAnswer other -> departure.trouble("READ RESERVATION", other.toString());
     }
   }
 
-  // ---- Rejoining ----
-
-  void goOnRejoining(Phase.Rejoining rejoining) {
-    if (rejoining.registered()) {
-      array.issueWhenDue(new ArrayCommand.ReadKeys());
-    } else if (array.isDue()) {
-      array.issue(rules.register(rules.key(), situation.aptpl()));
-    }
+  private void keyIsReplaced() {
+    rules.keyIsReplaced();
+    out.add(new Action.TellKey(rules.key()));
   }
 
-  void onRejoining(Phase.Rejoining rejoining, ArrayAnswer answer) {
-    if (!rejoining.registered()) {
-      if (answer instanceof ArrayAnswer.Done) {
-        situation.become(new Phase.Rejoining(true));
-      } else {
-        departure.trouble(Outbox.fill("REGISTER of {}", rules.key()), answer.toString());
+  // ---- Rejoining ----
+
+  private void rejoin() {
+    registrar.begin(ReservationKey.NONE, rules.key());
+    situation.become(new Phase.Rejoining());
+  }
+
+  void onRejoining(ArrayAnswer answer) {
+    switch (registrar.onAnswer(answer)) {
+      case Registrar.Result.GoingOn _ -> {}
+      case Registrar.Result.Registered _ -> {
+        lease.extend(array.askedAtMillis());
+        lease.lookedJustNow();
+        situation.become(new Phase.Member());
+        view.readAt(out.now());
+        out.note(Action.Level.DEBUG, "registered again: key={}", rules.key());
       }
-      return;
-    }
-    switch (answer) {
-      case ArrayAnswer.Keys keys -> {
-        if (keys.keys().contains(rules.key())) {
-          array.succeeded();
-          lease.extend(array.askedAt());
-          lease.lookedJustNow();
-          situation.become(new Phase.Member());
-          view.readAt(out.now());
-          out.note(Action.Level.DEBUG, "registered again: key={}", rules.key());
-        } else {
-          departure.trouble(
-              "READ KEYS", Outbox.fill("our key {} is not registered after REGISTER", rules.key()));
-          situation.become(new Phase.Rejoining(false));
-        }
-      }
-      case ArrayAnswer other -> departure.trouble("READ KEYS", other.toString());
+      case Registrar.Result.InUse inUse -> departure.fenced(inUse.text());
+      case Registrar.Result.Twin twin -> departure.fenced(twin.text());
     }
   }
 }

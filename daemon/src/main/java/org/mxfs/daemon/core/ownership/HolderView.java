@@ -23,8 +23,22 @@ final class HolderView {
     return holder;
   }
 
-  int type() {
-    return type;
+  /** Whether the reservation is of a kind that is not mxfs's, whoever holds it. */
+  boolean isForeign() {
+    return type != 0 && type != WRITE_EXCLUSIVE_REGISTRANTS_ONLY;
+  }
+
+  /** SPC-4 table 60. */
+  String typeName() {
+    return switch (type) {
+      case 1 -> "1, Write Exclusive";
+      case 3 -> "3, Exclusive Access";
+      case 5 -> "5, Write Exclusive, Registrants Only";
+      case 6 -> "6, Exclusive Access, Registrants Only";
+      case 7 -> "7, Write Exclusive, All Registrants";
+      case 8 -> "8, Exclusive Access, All Registrants";
+      default -> Integer.toString(type);
+    };
   }
 
   void read(ArrayAnswer.Reservation reservation) {

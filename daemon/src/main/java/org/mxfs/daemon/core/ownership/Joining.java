@@ -21,7 +21,7 @@ final class Joining {
   private final Attachment attachment;
   private final Departure departure;
   private final LeaseKeeper lease;
-  private final Handover handover;
+  private final Registrar registrar;
 
   Joining(
       Outbox out,
@@ -33,7 +33,7 @@ final class Joining {
       Attachment attachment,
       Departure departure,
       LeaseKeeper lease,
-      Handover handover) {
+      Registrar registrar) {
     this.out = out;
     this.rules = rules;
     this.situation = situation;
@@ -43,10 +43,11 @@ final class Joining {
     this.attachment = attachment;
     this.departure = departure;
     this.lease = lease;
-    this.handover = handover;
+    this.registrar = registrar;
   }
 
   void onCollision(String text) {
+    rules.heardTwin();
     if (situation.isReady() || situation.isLeaving() || situation.isResuming()) {
       out.note(Action.Level.ERROR, "{}; this node was here first and stays", text);
       return;
@@ -57,43 +58,52 @@ final class Joining {
   void goOn(Phase.Starting starting) {
     switch (starting.step()) {
       case CAPABILITIES -> array.issueWhenDue(new ArrayCommand.ReportCapabilities());
-      case KEYS, REGISTERED -> array.issueWhenDue(new ArrayCommand.ReadKeys());
-      case REGISTER -> {
-        if (array.isDue()) {
-          array.issue(rules.register(rules.key(), situation.aptpl()));
-        }
-      }
+      case KEYS -> array.issueWhenDue(new ArrayCommand.ReadKeys());
+      case REGISTER -> registrar.goOn();
       case RESUME -> array.issueWhenDue(new ArrayCommand.ReadReservation());
     }
   }
 
   void onAnswer(Phase.Starting starting, ArrayAnswer answer) {
-    String step = starting.step().name();
-    switch (answer) {
-      case ArrayAnswer.Supported supported -> {
-        situation.aptpl(supported.aptpl());
-        situation.become(new Phase.Starting(Phase.StartStep.KEYS));
-      }
-      case ArrayAnswer.Unsupported unsupported -> startSolo(unsupported.reason());
-      case ArrayAnswer.Keys keys -> onKeys(starting, keys);
-      case ArrayAnswer.Done _ -> {
-        tellKey();
-        situation.become(new Phase.Starting(Phase.StartStep.REGISTERED));
-      }
-      case ArrayAnswer.Reservation reservation -> onResume(reservation);
-      case ArrayAnswer.Rejected rejected -> {
-        if (starting.step() == Phase.StartStep.REGISTER && situation.aptpl()) {
-          out.note(
-              Action.Level.WARN,
-              "the device says it supports APTPL and rejects it: registering without ({})",
-              rejected.reason());
-          situation.aptpl(false);
-        } else {
-          departure.trouble(step, rejected.reason());
+    switch (starting.step()) {
+      case CAPABILITIES -> {
+        switch (answer) {
+          case ArrayAnswer.Supported supported -> {
+            situation.aptpl(supported.aptpl());
+            situation.become(new Phase.Starting(Phase.StartStep.KEYS));
+          }
+          case ArrayAnswer.Unsupported unsupported -> startSolo(unsupported.reason());
+          case ArrayAnswer other -> departure.trouble("REPORT CAPABILITIES", other.toString());
         }
       }
-      case ArrayAnswer.Conflict _ -> departure.trouble(step, "RESERVATION CONFLICT");
-      case ArrayAnswer.Unclear unclear -> departure.trouble(step, unclear.reason());
+      case KEYS -> {
+        switch (answer) {
+          case ArrayAnswer.Keys keys -> onKeys(keys);
+          case ArrayAnswer other -> departure.trouble("READ KEYS", other.toString());
+        }
+      }
+      case REGISTER -> {
+        switch (registrar.onAnswer(answer)) {
+          case Registrar.Result.GoingOn _ -> {}
+          case Registrar.Result.Registered _ -> onRegistered();
+          case Registrar.Result.InUse inUse -> refuse(Errno.EBUSY, inUse.text());
+          case Registrar.Result.Twin twin -> refuse(Errno.ENOTUNIQ, twin.text());
+        }
+      }
+      case RESUME -> {
+        switch (answer) {
+          case ArrayAnswer.Reservation reservation -> onResume(reservation);
+          case ArrayAnswer other -> departure.trouble("READ RESERVATION", other.toString());
+        }
+      }
+    }
+  }
+
+  private void refuse(Errno errno, String text) {
+    if (situation.isResuming()) {
+      departure.fenced(text);
+    } else {
+      departure.fail(errno, text);
     }
   }
 
@@ -101,74 +111,85 @@ final class Joining {
     out.add(new Action.TellKey(rules.key()));
   }
 
-  private void onKeys(Phase.Starting starting, ArrayAnswer.Keys keys) {
+  private void onKeys(ArrayAnswer.Keys keys) {
     ReservationKey key = rules.key();
-    if (starting.step() == Phase.StartStep.REGISTERED) {
-      if (!keys.keys().contains(key)) {
-        departure.trouble(
-            "READ KEYS", Outbox.fill("our key {} is not registered after REGISTER", key));
-        situation.become(new Phase.Starting(Phase.StartStep.REGISTER));
+    boolean registered = !key.isNone() && keys.keys().contains(key);
+    if (situation.isResuming() && !attachment.isDetached()) {
+      if (!registered) {
+        departure.fenced(
+            Outbox.fill(
+                "key {} is no longer registered on {}: this node was shut out while its daemon"
+                    + " was dead",
+                key,
+                situation.settings().device()));
         return;
       }
-      lease.extend(array.askedAt());
-      if (situation.isResuming()) {
-        situation.become(new Phase.Starting(Phase.StartStep.RESUME));
-      } else {
-        situation.become(new Phase.Member());
-        view.readAt(out.now());
-      }
-      return;
-    }
-    boolean registered = !key.isNone() && keys.keys().contains(key);
-    if (situation.isResuming() && registered) {
+      rules.foundRegistered(keys.keys());
       tellKey();
-      lease.extend(array.askedAt());
+      lease.extend(array.askedAtMillis());
       situation.become(new Phase.Starting(Phase.StartStep.RESUME));
       return;
     }
-    if (situation.isResuming() && !attachment.isDetached()) {
-      departure.fenced(
-          Outbox.fill(
-              "key {} is no longer registered on {}: this node was shut out while its daemon was"
-                  + " dead",
-              key,
-              situation.settings().device()));
-      return;
+    rules.foundRegistered(keys.keys());
+    ReservationKey fresh = situation.freshKey(keys.keys());
+    if (situation.isResuming() && !key.isNone()) {
+      // The predecessor may have granted the volume, and a command of it may still be under way: a
+      // new key makes an end to both, wherever they are. That its key is gone is no fence: a grant
+      // of it may have been used.
+      rules.replaceKey(fresh);
+      registrar.begin(registered ? key : ReservationKey.NONE, fresh);
+    } else {
+      rules.choose(fresh);
+      registrar.begin(ReservationKey.NONE, fresh);
     }
-    rules.choose(situation.freshKey(keys.keys()));
     situation.become(new Phase.Starting(Phase.StartStep.REGISTER));
+  }
+
+  private void onRegistered() {
+    if (!rules.next().isNone()) {
+      rules.keyIsReplaced();
+    }
+    tellKey();
+    lease.extend(array.askedAtMillis());
+    situation.become(new Phase.Member());
+    view.readAt(out.now());
+    view.mustReread(true);
+    if (situation.isResuming()) {
+      noteResumed();
+      situation.becomeReady(Role.MEMBER, true);
+    }
   }
 
   private void onResume(ArrayAnswer.Reservation reservation) {
     view.read(reservation);
-    ReservationKey key = rules.key();
-    if (view.holder().equals(key)) {
-      if (attachment.isDetached()) {
-        // The predecessor may have granted the volume to somebody: make such a grant void.
-        handover.withdraw();
-      } else {
-        rules.resumeTenure();
-        situation.become(new Phase.Holding());
-      }
-    } else if (!attachment.isDetached()) {
+    if (!view.holder().equals(rules.key())) {
       departure.fenced(
           Outbox.fill(
               "the reservation of {} is held by {}, not by our {}, while XFS is attached here",
               situation.settings().device(),
               view.holder(),
-              key));
+              rules.key()));
       return;
-    } else {
-      situation.become(new Phase.Member());
     }
+    if (attachment.isDetached()) {
+      // It was detached since HELLO, and not to be granted: nobody was here who could have.
+      situation.become(new Phase.Member());
+      view.mustReread(true);
+    } else {
+      rules.resumeTenure(array.askedAt());
+      situation.become(new Phase.Holding());
+    }
+    noteResumed();
+    situation.becomeReady(Role.OWNER, true);
+  }
+
+  private void noteResumed() {
     out.note(
         Action.Level.INFO,
         "resumed: key={} epoch={} kernel={}",
-        key,
+        rules.key(),
         rules.epoch(),
         attachment.state());
-    situation.becomeReady(
-        situation.phase() instanceof Phase.Holding ? Role.OWNER : Role.MEMBER, true);
   }
 
   // ---- Solo ----

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.mxfs.daemon.core.ownership;
 
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayAnswer;
@@ -13,18 +15,31 @@ import org.mxfs.daemon.core.ReservationKey;
  *
  * <p>An incarnation of this node that lost power while it was a member is still registered. It is
  * dead, or it would be us; PREEMPT of a key that does not hold the reservation only removes that
- * registration (SPC-4 5.13.11.2.4). Each is tried once: it does no harm where it is.
+ * registration (SPC-4 5.13.11.2.4). Each is tried a few times: it does no harm where it is.
  */
 final class KeyTidier {
+  private static final int TRIES_MAX = 5;
+
   private final Outbox out;
   private final TenureRules rules;
   private final ArrayDialogue array;
   private final HolderView view;
+  private final Situation situation;
+  private final Neighbours neighbours;
 
-  private final Set<ReservationKey> tried = new HashSet<>();
+  private final Set<ReservationKey> foreign = new HashSet<>();
+  private final Map<ReservationKey, Integer> tried = new HashMap<>();
   private ReservationKey leftover = ReservationKey.NONE;
 
-  KeyTidier(Outbox out, TenureRules rules, ArrayDialogue array, HolderView view) {
+  KeyTidier(
+      Outbox out,
+      TenureRules rules,
+      Situation situation,
+      HolderView view,
+      Neighbours neighbours,
+      ArrayDialogue array) {
+    this.situation = situation;
+    this.neighbours = neighbours;
     this.out = out;
     this.rules = rules;
     this.array = array;
@@ -33,18 +48,41 @@ final class KeyTidier {
 
   /** Issues a PREEMPT where there is something to remove; returns whether it did. */
   boolean tidy(List<ReservationKey> registered) {
-    ReservationKey key = rules.key();
+    if (!situation.isReady()) {
+      return false; // another machine under our id may yet be heard
+    }
     for (ReservationKey other : registered) {
-      if (other.nodeId() == key.nodeId()
-          && !other.equals(key)
+      if (rules.isDeadSelf(other)
           && !other.equals(view.holder())
-          && tried.add(other)) {
+          && tried.merge(other, 1, Integer::sum) <= TRIES_MAX) {
         leftover = other;
         array.issue(rules.tidy(other));
         return true;
       }
     }
     return false;
+  }
+
+  /** Who is registered may write, under the type that mxfs reserves with. */
+  void noteForeign(List<ReservationKey> registered) {
+    if (!situation.isReady()) {
+      return;
+    }
+    for (ReservationKey other : registered) {
+      int node = other.nodeId();
+      if (node != rules.key().nodeId()
+          && !neighbours.isConnected(node)
+          && neighbours.hostOf(node) == null
+          && foreign.add(other)) {
+        out.note(
+            Action.Level.WARN,
+            "key {} is registered on {} by nobody that is heard here: a node that is off, or"
+                + " something that is not mxfs and may write beside it (the reservation, type 5,"
+                + " lets every registrant write)",
+            other,
+            situation.settings().device());
+      }
+    }
   }
 
   void onAnswer(ArrayAnswer answer) {

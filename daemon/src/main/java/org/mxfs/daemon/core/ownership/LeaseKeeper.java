@@ -33,6 +33,12 @@ final class LeaseKeeper {
   private boolean checkNow;
   private long checkDue;
 
+  /**
+   * A proof that came by the way (of a hand-over) puts the check off, but not the look at who else
+   * is registered: else a busy node would never tidy up.
+   */
+  private long lookDue = Long.MAX_VALUE;
+
   /** When the first of the two questions was asked: the lease counts from there. */
   private long askedAt;
 
@@ -87,12 +93,14 @@ final class LeaseKeeper {
     if (!applies()) {
       return false;
     }
-    if (!checkNow && out.now() < checkDue) {
-      out.wakeAt(checkDue);
+    long due = Math.min(checkDue, lookDue);
+    if (!checkNow && out.now() < due) {
+      out.wakeAt(due);
       return false;
     }
     checkNow = false;
     checkDue = out.now() + settings().leaseMillis() / 4;
+    lookDue = checkDue;
     check = Check.KEYS;
     askedAt = out.now();
     array.issue(new ArrayCommand.ReadKeys());
@@ -160,6 +168,7 @@ final class LeaseKeeper {
   }
 
   private void tidy(List<ReservationKey> keys) {
+    tidier.noteForeign(keys);
     if (tidier.tidy(keys)) {
       check = Check.TIDY;
     }
@@ -170,9 +179,10 @@ final class LeaseKeeper {
    */
   void extend(long proofAskedAt) {
     checkDue = out.now() + settings().leaseMillis() / 4;
-    long millis = settings().leaseMillis() - (out.now() - proofAskedAt);
-    if (millis > 0) {
-      out.add(new Action.Lease(millis));
+    lookDue = Math.min(lookDue, checkDue);
+    long until = proofAskedAt + settings().leaseMillis();
+    if (until > out.now()) {
+      out.add(new Action.Lease(until));
     }
   }
 }

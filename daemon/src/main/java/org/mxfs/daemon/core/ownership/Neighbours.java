@@ -40,10 +40,8 @@ final class Neighbours {
     return heard.put(key.nodeId(), host) == null;
   }
 
+  /** It says that it leaves; whether it is connected its connection tells. */
   void left(ReservationKey key) {
-    if (isConnected(key)) {
-      connected.remove(key.nodeId());
-    }
     heard.remove(key.nodeId());
   }
 

@@ -22,9 +22,10 @@ import org.mxfs.daemon.core.ReservationKey;
  *
  * <p><b>Failure model.</b> The network may lose, delay, repeat and reorder messages, or be cut. A
  * node may stop at any point, or lose its daemon and get a new one. A command to the array may end
- * without saying whether it took effect; it is over, though, when the next command on the same path
- * is answered (the kernel's error handler aborts it before SG_IO returns). The array itself is
- * atomic and remembers.
+ * without saying whether it took effect, and an answer may come late; within one daemon a command
+ * is over when it is answered or has failed (the kernel's error handler aborts it before SG_IO
+ * returns), while a command of an earlier daemon may arrive at any time. The array itself is atomic
+ * and remembers.
  *
  * <p><b>Consent.</b> The reservation moves by PREEMPT, which needs the victim's key and no
  * cooperation; so all safety lies in who PREEMPTs when. A node PREEMPTs another node's key only
@@ -32,21 +33,25 @@ import org.mxfs.daemon.core.ReservationKey;
  * XFS before it grants and attaches again only after one of:
  *
  * <ul>
- *   <li>the grantee declined that request for ever, and the array still shows the granter's key;
- *   <li>the granter registered a <em>new</em> key and the array shows that one as the holder: a
- *       PREEMPT that names the old key now meets RESERVATION CONFLICT (SPC-4 5.13.11.2.3), so the
- *       grant is void wherever it is;
+ *   <li>it registered a <em>new</em> key and the array shows that one as the holder: a PREEMPT that
+ *       names the old key now meets RESERVATION CONFLICT (SPC-4 5.13.11.2.3), so the grant is void
+ *       wherever it is;
  *   <li>it took the reservation anew, with a grant from its holder.
  * </ul>
  *
- * A restarted daemon does not know what its predecessor granted. If it finds its key as the holder
- * and XFS detached, it takes the second way.
+ * That the grantee declined, or left, only makes the granter take the first way at once. A
+ * restarted daemon does not know what its predecessor granted, nor what it left under way: if XFS
+ * is detached, it takes a new key before anything else.
+ *
+ * <p><b>Registering</b> is always REGISTER from the key that is thought to be there, never REGISTER
+ * AND IGNORE EXISTING KEY: see {@link Registrar}.
  *
  * <p><b>Epochs.</b> Every tenure of the reservation has an epoch, larger than every earlier one.
- * Until the epoch is on disk (the lock state file brings that) it is the larger of the highest
- * epoch heard of plus one, and the array's PRGENERATION read while holding the reservation: between
- * two tenures lies at least one PREEMPT or unregistration, and each of those counts it up. An array
- * that restarts its count has forgotten all registrations too, which ends every mount.
+ * Until the epoch is on disk (the lock state file brings that) it is the larger of the last one of
+ * this node plus one, that of the grant, and the array's PRGENERATION read while holding the
+ * reservation: between two tenures lies at least one PREEMPT or unregistration, and each of those
+ * counts it up. Epochs in headers of messages raise nothing: anybody can send them. An array that
+ * restarts its count has forgotten all registrations too, which ends every mount.
  *
  * <p><b>The lease.</b> The kernel lets operations start only for so long after READ KEYS has shown
  * our key (and, for the owner, READ RESERVATION our reservation). This stands in for the heartbeat
@@ -69,15 +74,17 @@ public final class Ownership {
   private final Claim claim;
   private final Handover handover;
   private final Joining joining;
+  private final Registrar registrar;
 
   public Ownership(OwnershipSettings settings) {
     this.settings = settings;
     rules = new TenureRules(settings.nodeId());
     situation = new Situation(settings, out, rules);
-    array = new ArrayDialogue(out);
+    array = new ArrayDialogue(out, rules);
     attachment = new Attachment(settings, out, rules);
-    departure = new Departure(out, rules, situation, array);
-    KeyTidier tidier = new KeyTidier(out, rules, array, view);
+    departure = new Departure(out, rules, situation, array, attachment);
+    registrar = new Registrar(out, rules, situation, array, departure);
+    KeyTidier tidier = new KeyTidier(out, rules, situation, view, neighbours, array);
     lease = new LeaseKeeper(out, rules, situation, array, departure, tidier);
     claim = new Claim(out, rules, situation, view, neighbours, queue, array, departure, lease);
     handover =
@@ -92,10 +99,20 @@ public final class Ownership {
             attachment,
             departure,
             lease,
-            claim);
+            claim,
+            registrar);
     joining =
         new Joining(
-            out, rules, situation, view, neighbours, array, attachment, departure, lease, handover);
+            out,
+            rules,
+            situation,
+            view,
+            neighbours,
+            array,
+            attachment,
+            departure,
+            lease,
+            registrar);
   }
 
   /** The key this node registers, {@link ReservationKey#NONE} before it has one. */
@@ -103,7 +120,7 @@ public final class Ownership {
     return rules.key();
   }
 
-  /** The highest epoch heard of: goes with every message. */
+  /** The highest epoch this node has had: goes with every message. */
   public long epoch() {
     return rules.epoch();
   }
@@ -146,9 +163,10 @@ public final class Ownership {
     departure.halt(
         Outbox.fill(
             "mistake in mxfsd, which stops this mount rather than go on with it: {} (in phase {},"
-                + " at event {})",
+                + " {}, at event {})",
             mistake,
             situation.phase(),
+            rules,
             event));
     return out.end();
   }
@@ -164,8 +182,9 @@ public final class Ownership {
         handover.onUnitAttention();
       }
       case Event.Want _ -> onWant();
-      case Event.Attached attached -> onAttached(attached);
-      case Event.Detached detached -> onDetached(detached);
+      case Event.Attached attached -> onResult(attachment.on(attached));
+      case Event.Detached detached -> onResult(attachment.on(detached));
+      case Event.Status status -> onStatus(status);
       case Event.Leave _ -> onLeave();
       case Event.Heard heard -> {
         if (neighbours.heard(heard.key(), heard.host())) {
@@ -179,7 +198,6 @@ public final class Ownership {
       case Event.Collision collision -> joining.onCollision(collision.text());
       case Event.PeerUp up -> {
         neighbours.up(up.key());
-        rules.heardOf(up.epoch());
         claim.onPeerUp(up.key());
       }
       case Event.PeerDown down -> {
@@ -220,21 +238,43 @@ public final class Ownership {
     }
   }
 
-  private void onAttached(Event.Attached event) {
-    if (attachment.state() != KernelState.ATTACHING) {
-      onUnexpectedAttached(event);
-      return;
+  private void onStatus(Event.Status status) {
+    onResult(attachment.on(status));
+    if (status.leaving() && attachment.isDetached() && !isGone()) {
+      onLeave();
     }
-    claim.turnIsOver();
-    String trouble = attachment.attached(event);
-    if (trouble.isEmpty()) {
-      claim.wantNoMore();
-      claim.noteTaken(event.nanos() / 1_000_000);
-      return;
-    }
-    out.note(Action.Level.ERROR, trouble);
-    if (!situation.isReady() && !situation.isResuming()) {
-      departure.fail(Errno.EIO, trouble);
+  }
+
+  private void onResult(Attachment.Result result) {
+    switch (result) {
+      case Attachment.Result.Nothing _ -> {}
+      case Attachment.Result.Attached attached -> {
+        claim.turnIsOver();
+        claim.wantNoMore();
+        claim.noteTaken(attached.millis());
+      }
+      case Attachment.Result.AttachFailed failed -> {
+        claim.turnIsOver();
+        out.note(Action.Level.ERROR, failed.why());
+        if (failed.inherited() && situation.phase() instanceof Phase.Holding) {
+          rules.endInherited();
+          situation.become(new Phase.Member());
+          view.mustReread(true);
+        }
+        if (!situation.isReady() && !situation.isResuming()) {
+          departure.fail(Errno.EIO, failed.why());
+        }
+      }
+      case Attachment.Result.Detached _ -> {}
+      case Attachment.Result.DetachFailed failed -> {
+        claim.wantNoMore();
+        handover.cannotGiveUp(failed.why());
+      }
+      case Attachment.Result.Unexpected unexpected -> onUnexpected(unexpected.epoch());
+      case Attachment.Result.Dead _ -> {
+        out.note(Action.Level.ERROR, "the kernel has shut this mount down: only umount is left");
+        departure.gone();
+      }
     }
   }
 
@@ -242,49 +282,13 @@ public final class Ownership {
    * XFS was attached without our asking: a command of an earlier daemon that began after HELLO had
    * told us the state. Harmless while we hold the reservation and no grant is out.
    */
-  private void onUnexpectedAttached(Event.Attached event) {
-    if (event.errno() != 0 || attachment.state() == KernelState.ATTACHED) {
-      out.note(
-          Action.Level.INFO,
-          "EV_ATTACHED epoch={} errno={} in state {}",
-          event.epoch(),
-          event.errno(),
-          attachment.state());
-      return;
-    }
-    if (situation.isLeaving()) {
-      attachment.left();
-      return;
-    }
-    if (situation.phase() instanceof Phase.Solo || situation.phase() instanceof Phase.Holding) {
-      attachment.foundAttached();
-      return;
-    }
-    departure.fenced(
-        Outbox.fill(
-            "XFS was attached at epoch {} when this node was not sure to own the volume ({})",
-            event.epoch(),
-            situation.phase()));
-  }
-
-  private void onDetached(Event.Detached event) {
-    if (attachment.state() != KernelState.DETACHING) {
-      // An earlier daemon asked for it; what the kernel says is so.
-      out.note(
-          Action.Level.INFO,
-          "EV_DETACHED epoch={} errno={} in state {}",
-          event.epoch(),
-          event.errno(),
-          attachment.state());
-      if (attachment.state() == KernelState.ATTACHED && event.errno() == 0) {
-        attachment.foundDetached();
-      }
-      return;
-    }
-    String trouble = attachment.detached(event);
-    if (!trouble.isEmpty()) {
-      claim.wantNoMore();
-      handover.cannotGiveUp(trouble);
+  private void onUnexpected(long epoch) {
+    if (!(situation.phase() instanceof Phase.Solo || situation.phase() instanceof Phase.Holding)) {
+      departure.fenced(
+          Outbox.fill(
+              "XFS was attached at epoch {} when this node was not sure to own the volume ({})",
+              epoch,
+              situation.phase()));
     }
   }
 
@@ -307,32 +311,19 @@ public final class Ownership {
       out.note(Action.Level.WARN, "message from key {} refused: not another node's key", from);
       return;
     }
-    long before = rules.epoch();
-    rules.heardOf(event.epoch());
+    // The epoch in the header is anybody's word: nothing here rests on it.
     switch (event.message()) {
       case PeerMessage.OwnRequest request -> handover.onRequest(from, request.requestId());
-      case PeerMessage.OwnGrant grant -> claim.onGrant(from, grant, before);
-      case PeerMessage.OwnTaken taken -> onTaken(from, taken.epoch(), before);
+      case PeerMessage.OwnGrant grant -> claim.onGrant(from, grant);
+      case PeerMessage.OwnTaken _ -> {
+        handover.onTaken();
+        claim.onTaken(from);
+      }
       case PeerMessage.OwnDecline decline -> handover.onDecline(from, decline.requestId());
       case PeerMessage.OwnRedirect redirect -> claim.onRedirect(redirect);
       case PeerMessage.OwnBusy busy -> claim.onBusy(busy);
       case PeerMessage.Leave _ -> handover.onPeerLeave(from);
     }
-  }
-
-  private void onTaken(ReservationKey from, long newEpoch, long knownEpoch) {
-    if (newEpoch < knownEpoch) {
-      out.note(
-          Action.Level.DEBUG,
-          "TAKEN{epoch {}} from {} is older than {}",
-          newEpoch,
-          from,
-          knownEpoch);
-      return;
-    }
-    rules.heardOf(newEpoch);
-    handover.onTaken();
-    claim.onTaken(from);
   }
 
   // ---- the array ----
@@ -359,7 +350,7 @@ public final class Ownership {
       case Phase.Confirming _ -> claim.onConfirming(answer);
       case Phase.Consented consented -> handover.onConsentedRead(consented, answer);
       case Phase.Withdrawing withdrawing -> handover.onWithdrawing(withdrawing, answer);
-      case Phase.Rejoining rejoining -> handover.onRejoining(rejoining, answer);
+      case Phase.Rejoining _ -> handover.onRejoining(answer);
       case Phase.Departing departing -> departure.onAnswer(departing, answer);
       case Phase.New _, Phase.Solo _, Phase.Holding _, Phase.Gone _ ->
           throw new IllegalStateException("no command belongs to " + situation.phase());
@@ -371,6 +362,9 @@ public final class Ownership {
   private void advance() {
     out.neverWake();
     departure.endWhatIsOverdue();
+    if (!isGone()) {
+      attachment.askIfOverdue();
+    }
     for (int i = 0; i <= TRANSITIONS_MAX; i++) {
       Phase before = situation.phase();
       if (isGone()) {
@@ -405,7 +399,7 @@ public final class Ownership {
       case Phase.Holding _ -> handover.serve();
       case Phase.Consented consented -> handover.goOnConsented(consented);
       case Phase.Withdrawing withdrawing -> handover.goOnWithdrawing(withdrawing);
-      case Phase.Rejoining rejoining -> handover.goOnRejoining(rejoining);
+      case Phase.Rejoining _ -> registrar.goOn();
       case Phase.Departing departing -> departure.goOn(departing);
       case Phase.New _, Phase.Gone _ -> {}
     }

@@ -41,15 +41,19 @@ sealed interface Phase {
     }
   }
 
-  /** Making a grant void by changing our key. */
-  record Withdrawing(ReservationKey fresh, boolean registered) implements Phase {}
+  /** Making a grant void by changing our key: REGISTER, READ RESERVATION. */
+  record Withdrawing(WithdrawStep step) implements Phase {}
 
   /** The reservation moved with our consent, our registration with it: register again. */
-  record Rejoining(boolean registered) implements Phase {}
+  record Rejoining() implements Phase {}
 
   record Departing(Why why, DepartStep step, long deadline) implements Phase {
     Departing at(DepartStep next) {
       return new Departing(why, next, deadline);
+    }
+
+    Departing at(DepartStep next, long until) {
+      return new Departing(why, next, until);
     }
   }
 
@@ -59,8 +63,15 @@ sealed interface Phase {
     CAPABILITIES,
     KEYS,
     REGISTER,
-    REGISTERED,
     RESUME
+  }
+
+  enum WithdrawStep {
+    REGISTER,
+    /** The array has said that it is done. */
+    DONE,
+    /** Only reading can tell. */
+    UNCLEAR
   }
 
   enum TakeStep {
@@ -70,6 +81,8 @@ sealed interface Phase {
   }
 
   enum DepartStep {
+    /** XFS goes first: what is unregistered first could be another's while XFS still writes. */
+    LET_GO,
     UNREGISTER,
     VERIFY
   }

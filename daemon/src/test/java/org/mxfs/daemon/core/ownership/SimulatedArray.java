@@ -52,12 +52,23 @@ final class SimulatedArray {
           holder == null
               ? new ArrayAnswer.Reservation(ReservationKey.NONE, 0)
               : new ArrayAnswer.Reservation(key(holder), 5);
+      case ArrayCommand.ReadFullStatus _ ->
+          new ArrayAnswer.Registrations(
+              registrations.entrySet().stream()
+                  .map(e -> new ArrayAnswer.Registration(e.getValue(), "nexus " + e.getKey()))
+                  .toList());
       case ArrayCommand.Register register -> {
+        if (!key(nexus).equals(register.old())) {
+          yield new ArrayAnswer.Conflict();
+        }
         registrations.put(nexus, register.key());
         generation++;
         yield new ArrayAnswer.Done();
       }
-      case ArrayCommand.Unregister _ -> {
+      case ArrayCommand.Unregister unregister -> {
+        if (!key(nexus).equals(unregister.key())) {
+          yield new ArrayAnswer.Conflict();
+        }
         registrations.remove(nexus);
         if (holds(nexus)) {
           holder = null;
@@ -66,8 +77,10 @@ final class SimulatedArray {
         generation++;
         yield new ArrayAnswer.Done();
       }
-      case ArrayCommand.Reserve _ -> {
-        if (!isRegistered(nexus) || (holder != null && !holds(nexus))) {
+      case ArrayCommand.Reserve reserve -> {
+        if (!isRegistered(nexus)
+            || !key(nexus).equals(reserve.key())
+            || (holder != null && !holds(nexus))) {
           yield new ArrayAnswer.Conflict();
         }
         holder = nexus;

@@ -4,9 +4,11 @@ package org.mxfs.daemon.core.ownership;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.PriorityQueue;
 import java.util.Random;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayAnswer;
@@ -22,15 +24,17 @@ import org.mxfs.daemon.core.ReservationKey;
  * Some nodes, one array, one network, one seed. Everything that {@link Ownership} meets in life
  * happens here in simulated time: a kernel that attaches, detaches and wants; messages that are
  * lost, late, doubled and out of order; cut links; array commands whose outcome stays unknown;
- * nodes that lose power, daemons that die, mounts and umounts at any moment. First comes chaos,
- * then everything heals and all nodes hammer.
+ * nodes that lose power, daemons that die, mounts and umounts at any moment; and of the {@link
+ * Kind}s of rarer faults a few. First comes chaos, then everything heals and all nodes hammer.
  *
  * <p>Checked after every single effect:
  *
  * <ul>
  *   <li>at most one node's kernel has XFS attached, and that node holds the reservation;
  *   <li>epochs: every new tenure has a larger one than all before;
- *   <li>no node is fenced, since nobody here takes anything without consent;
+ *   <li>no node is fenced, since nobody here takes anything without consent (but for machines that
+ *       share a path or an id), and the machine finds no mistake in itself;
+ *   <li>a lease never reaches further than its length after READ KEYS was last executed;
  *   <li>after healing: every node gets its turn, again and again.
  * </ul>
  */
@@ -48,9 +52,30 @@ final class Simulation {
     EVERYBODY_HOLDS
   }
 
+  /** Faults beyond the everyday ones, each turned up high where a seed has it. */
+  enum Kind {
+    /** Answers of the array come late, up to 1.5 s, after the command has taken effect. */
+    LATE,
+    /** A node stands still for seconds, also between a decision and the deed; clocks go on. */
+    PAUSES,
+    /** Commands arrive after their daemon has died and its successor is at work. */
+    OUTLIVING,
+    /** A node that boots again is the same I_T nexus to the array. */
+    SAME_NEXUS,
+    /** Two machines are one I_T nexus to the array. */
+    SHARED_NEXUS,
+    /** Two machines have one node id. */
+    COLLISION,
+    /** The kernel's answers get lost. */
+    LOST_EVENTS,
+    /** Each node's clock has its own beginning and pace. */
+    DRIFT
+  }
+
   /** What one run came to. */
   record Outcome(long seed, int tenures, int events, List<Integer> attachesAfterHealing) {}
 
+  private static final int HISTORY = Integer.getInteger("mxfs.sim.history", 400);
   private static final long HEALED_MILLIS = 20_000;
 
   private final long seed;
@@ -64,6 +89,10 @@ final class Simulation {
   private final double loss;
   private final double unclear;
   private final double crashes;
+  private final Set<Kind> kinds;
+  private final int lastIndex;
+  private final double late;
+  private final int lateMillis;
   private long now;
   private long sequence;
   private int steps;
@@ -83,10 +112,33 @@ final class Simulation {
   }
 
   Simulation(long seed, Sabotage sabotage) {
+    this(seed, sabotage, sabotage == Sabotage.NONE ? kindsOf(seed) : Set.of());
+  }
+
+  /** Few kinds at once: all together hide each other. */
+  static Set<Kind> kindsOf(long seed) {
+    Random draw = new Random(seed * 0x9e3779b97f4a7c15L + 1);
+    Set<Kind> kinds = EnumSet.noneOf(Kind.class);
+    for (int i = draw.nextInt(4); i > 0; i--) {
+      kinds.add(Kind.values()[draw.nextInt(Kind.values().length)]);
+    }
+    if (kinds.contains(Kind.COLLISION)) {
+      // A twin is found by being heard: who is silent for longer than a mount listens is not found.
+      kinds.remove(Kind.PAUSES);
+      kinds.remove(Kind.SHARED_NEXUS);
+    }
+    return kinds;
+  }
+
+  Simulation(long seed, Sabotage sabotage, Set<Kind> kinds) {
     this.seed = seed;
     this.sabotage = sabotage;
+    this.kinds = kinds;
     random = new Random(seed);
+    late = new double[] {0.02, 0.1, 0.3}[(int) Math.floorMod(seed, 3L)];
+    lateMillis = 1_000 + 250 * (int) Math.floorMod(seed, 3L);
     int count = 2 + random.nextInt(3);
+    lastIndex = count - 1;
     loss = random.nextInt(3) * 0.05;
     unclear = random.nextInt(3) * 0.02;
     crashes = random.nextInt(3) * 0.15;
@@ -94,6 +146,13 @@ final class Simulation {
       nodes.add(new Node(i));
     }
     cut = new boolean[count][count];
+    if (has(Kind.SHARED_NEXUS)) {
+      nodes.get(1).nexus = nodes.get(0).nexus;
+    }
+  }
+
+  private boolean has(Kind kind) {
+    return kinds.contains(kind);
   }
 
   Outcome run() {
@@ -166,7 +225,7 @@ final class Simulation {
   /** Text is made only when a run went wrong. */
   private void remember(String who, String arrow, Object what) {
     history.addLast(new Line(now, who, arrow, what));
-    if (history.size() > 400) {
+    if (history.size() > HISTORY) {
       history.removeFirst();
     }
   }
@@ -175,6 +234,8 @@ final class Simulation {
     return new AssertionError(
         "seed "
             + seed
+            + " "
+            + kinds
             + " at "
             + now
             + " ms: "
@@ -194,6 +255,9 @@ final class Simulation {
     Node node = nodes.get(random.nextInt(nodes.size()));
     Node other = nodes.get(random.nextInt(nodes.size()));
     int what = random.nextInt(8);
+    if (has(Kind.PAUSES) && chance(0.3)) {
+      node.pause(200 + random.nextInt(chance(0.2) ? 8_000 : 2_000));
+    }
     if (what == 0 && chance(crashes)) {
       node.powerOff();
       if (chance(0.7)) {
@@ -212,6 +276,9 @@ final class Simulation {
   }
 
   private void setCut(Node a, Node b, boolean value) {
+    if (value && has(Kind.COLLISION) && a.nodeId == b.nodeId) {
+      return;
+    }
     if (cut[a.index][b.index] == value) {
       return;
     }
@@ -234,10 +301,30 @@ final class Simulation {
         }
       }
     }
+    if (has(Kind.SHARED_NEXUS)) {
+      Node second = nodes.get(1);
+      boolean holding = array.holds(second.nexus) && second.xfsMounted;
+      // Somebody corrects the initiator names, one machine at a time.
+      Node moved = holding ? nodes.get(0) : second;
+      moved.powerOff();
+      moved.cablesPulled = true;
+      moved.nexuses.clear();
+      moved.newNexus();
+      moved.powerOn();
+    }
+    if (has(Kind.COLLISION)) {
+      Node clone = nodes.getLast();
+      clone.powerOff();
+      clone.removed = true;
+      // Who was heard under a name that is no longer used twice is not forgiven before a new mount.
+      nodes.getFirst().powerOff();
+      clone.nexuses.forEach(nodes.getFirst().nexuses::add);
+      nodes.getFirst().powerOn();
+    }
     for (Node node : nodes) {
       // Without crash takeover nobody gets past a dead holder: it has to come back itself.
       boolean neededBack = array.holder() != null && node.everHad(array.holder());
-      if (node.off && (neededBack || chance(0.5))) {
+      if (node.off && !node.removed && (neededBack || chance(0.5))) {
         node.powerOn();
       }
     }
@@ -269,6 +356,13 @@ final class Simulation {
       if (!array.holds(node.nexus)) {
         throw violation(
             "XFS is attached on " + node.name + ", which does not hold the reservation");
+      }
+      if (has(Kind.SHARED_NEXUS) && !array.key(node.nexus).equals(node.toldKey)) {
+        throw violation(
+            "XFS is attached on "
+                + node.name
+                + ", but its path has the key "
+                + array.key(node.nexus));
       }
     }
   }
@@ -311,24 +405,74 @@ final class Simulation {
     int wantSeries;
     KernelState state = KernelState.DETACHED;
     ReservationKey toldKey = ReservationKey.NONE;
-    long toldEpoch;
     long attachedAt;
     int attachesAfterHealing;
     boolean commandUnderWay;
     ReservationKey aliasOf = ReservationKey.NONE;
     ReservationKey alias = ReservationKey.NONE;
     private long openRequest;
+    private long kernelEpoch;
+    private boolean removed;
+    private boolean cablesPulled;
+    private long pausedUntil;
+    private final Deque<Runnable> inbox = new ArrayDeque<>();
+    private final double pace;
+    private final long clockStart;
+
+    /** On this node's clock: when READ KEYS was last executed that shows our key. */
+    private long provenAt = Long.MIN_VALUE / 2;
 
     Node(int index) {
       this.index = index;
       name = "node" + (index + 1);
-      nodeId = 0x1000 + index;
+      nodeId = 0x1000 + (has(Kind.COLLISION) && index == lastIndex ? 0 : index);
+      pace = has(Kind.DRIFT) ? 0.9 + random.nextDouble() * 0.2 : 1;
+      clockStart = has(Kind.DRIFT) ? random.nextInt(1_000_000) : 0;
       newNexus();
     }
 
     void newNexus() {
       nexus = nextNexus++;
       nexuses.add(nexus);
+    }
+
+    long clock() {
+      return clockStart + (long) (now * pace);
+    }
+
+    /** The first moment at which the clock shows this. */
+    private long whenClockShows(long time) {
+      long when = (long) Math.ceil((time - clockStart) / pace);
+      while (clockStart + (long) (when * pace) < time) {
+        when++;
+      }
+      return when;
+    }
+
+    /** The whole machine stands still. */
+    void pause(long millis) {
+      if (off || healed) {
+        return;
+      }
+      remember(name + " stands still for " + millis + " ms");
+      pausedUntil = Math.max(pausedUntil, now + millis);
+      at(pausedUntil, this::wakeUp);
+    }
+
+    private void wakeUp() {
+      while (now >= pausedUntil && !inbox.isEmpty()) {
+        inbox.removeFirst().run();
+        checkSafety();
+      }
+    }
+
+    /** Runs it once this machine runs. */
+    private void here(Runnable what) {
+      if (now < pausedUntil || !inbox.isEmpty()) {
+        inbox.addLast(what);
+      } else {
+        what.run();
+      }
     }
 
     boolean everHad(int someNexus) {
@@ -355,6 +499,8 @@ final class Simulation {
       }
       remember(name + " loses power, kernel " + state);
       off = true;
+      inbox.clear();
+      pausedUntil = 0;
       stopDaemon();
       mounted = false;
       ready = false;
@@ -366,19 +512,21 @@ final class Simulation {
     }
 
     void powerOn() {
-      if (!off) {
+      if (!off || removed) {
         return;
       }
       remember(name + " boots");
       off = false;
-      newNexus();
+      if (!has(Kind.SAME_NEXUS) && !has(Kind.SHARED_NEXUS)) {
+        newNexus();
+      }
       commandUnderWay = false;
       alias = ReservationKey.NONE;
       mount();
     }
 
     void mount() {
-      if (off || mounted || commandUnderWay) {
+      if (off || mounted || commandUnderWay || !inbox.isEmpty() || now < pausedUntil) {
         return;
       }
       mounted = true;
@@ -389,7 +537,7 @@ final class Simulation {
       detachQueued = false;
       state = KernelState.DETACHED;
       toldKey = ReservationKey.NONE;
-      toldEpoch = 0;
+      kernelEpoch = 0;
       startDaemon(Predecessor.NOBODY);
     }
 
@@ -411,11 +559,17 @@ final class Simulation {
     void stopDaemon() {
       daemon = null;
       life++;
+      if (has(Kind.OUTLIVING)) {
+        commandUnderWay = false;
+      }
     }
 
     void killDaemon() {
-      if (off || daemon == null || leaving || restarting) {
+      if (off || daemon == null || leaving || restarting || now < pausedUntil) {
         return;
+      }
+      if (has(Kind.COLLISION) && nodeId == nodes.getFirst().nodeId) {
+        return; // while it has no daemon nobody hears it
       }
       remember(name + " loses its daemon, kernel " + state);
       stopDaemon();
@@ -443,7 +597,7 @@ final class Simulation {
         after(5, () -> restart(thisBoot));
         return;
       }
-      startDaemon(new Predecessor(toldKey, toldEpoch, state, true, awaited, false));
+      startDaemon(new Predecessor(toldKey, kernelEpoch, state, true, awaited, false));
     }
 
     void umount() {
@@ -504,6 +658,17 @@ final class Simulation {
         return;
       }
       Ownership peer = other.daemon;
+      if (other.nodeId == nodeId) {
+        if (peer != null) {
+          step(new Event.Collision(other.name + " has this node's id"));
+        }
+        return;
+      }
+      if (peer == null
+          && nodes.stream()
+              .anyMatch(n -> n != other && n.nodeId == other.nodeId && n.daemon != null)) {
+        return; // another machine of that name is connected
+      }
       if (peer == null || cut[index][other.index] || peer.key().isNone()) {
         step(new Event.PeerDown(other.nodeId));
         if (peer != null && !cut[index][other.index]) {
@@ -561,12 +726,38 @@ final class Simulation {
     // ---- the machine ----
 
     void step(Event event) {
+      int thisLife = life;
+      here(
+          () -> {
+            if (life == thisLife) {
+              stepNow(event);
+            }
+          });
+    }
+
+    private void stepNow(Event event) {
       Ownership machine = daemon;
       if (machine == null) {
         return;
       }
       remember(name, " <- ", event);
-      List<Action> actions = machine.step(event, now);
+      List<Action> actions = machine.step(event, clock());
+      int thisLife = life;
+      if (has(Kind.PAUSES) && !healed && chance(0.005)) {
+        // Between the decision and the deed.
+        pause(100 + random.nextInt(6_000));
+        inbox.addFirst(
+            () -> {
+              if (life == thisLife) {
+                performAll(machine, actions);
+              }
+            });
+        return;
+      }
+      performAll(machine, actions);
+    }
+
+    private void performAll(Ownership machine, List<Action> actions) {
       int thisLife = life;
       for (Action action : actions) {
         if (!(action instanceof Action.Note) && !(action instanceof Action.Lease)) {
@@ -581,7 +772,7 @@ final class Simulation {
       if (due != Long.MAX_VALUE) {
         long mine = ++ticket;
         at(
-            due,
+            whenClockShows(due),
             () -> {
               if (ticket == mine && life == thisLife) {
                 step(new Event.Tick());
@@ -599,11 +790,19 @@ final class Simulation {
           lookAtAll();
         }
         case Action.Lease lease -> {
-          if (lease.millis() > 20_000) {
-            throw violation(name + " extends its lease by " + lease.millis() + " ms");
+          if (lease.untilMillis() > provenAt + 20_000) {
+            throw violation(name + " has a lease until " + lease.untilMillis());
           }
         }
         case Action.Attach attach -> attach(attach.epoch());
+        case Action.AskKernel _ ->
+            after(
+                0,
+                () -> {
+                  if (daemon != null) {
+                    step(new Event.Status(toldState(), kernelEpoch, false));
+                  }
+                });
         case Action.Detach detach -> detach(detach.epoch(), detach.quantumMillis());
         case Action.Ready _ -> {
           ready = true;
@@ -612,18 +811,30 @@ final class Simulation {
         }
         case Action.Fail fail -> {
           remember(name + " fails: " + fail);
-          if (ready) {
+          if (ready || fail.message().contains("mistake")) {
             throw violation(name + " fails after it was ready: " + fail);
           }
           gone();
         }
-        case Action.Fenced fenced -> throw violation(name + " is fenced: " + fenced.message());
+        case Action.Fenced fenced -> {
+          // Two machines on one path, or of one name, may have to stop; nobody else.
+          boolean expected = has(Kind.SHARED_NEXUS) || has(Kind.COLLISION);
+          if (!expected || fenced.message().contains("mistake")) {
+            throw violation(name + " is fenced: " + fenced.message());
+          }
+          gone();
+        }
         case Action.Left _ -> gone();
         case Action.Send send -> {
           if (send.message() instanceof PeerMessage.OwnRequest request) {
             openRequest = request.requestId();
           }
-          send(nodes.get(send.nodeId() - 0x1000), send.message());
+          for (Node other : nodes) {
+            if (other.nodeId == send.nodeId()
+                && (other.index == lastIndex || !chance(0.3) || !has(Kind.COLLISION))) {
+              send(other, send.message());
+            }
+          }
         }
         case Action.Broadcast broadcast -> {
           for (Node other : nodes) {
@@ -655,23 +866,32 @@ final class Simulation {
       int thisBoot = boot;
       int thisLife = life;
       int path = nexus;
-      long there = 1L + (chance(0.02) ? random.nextInt(800) : random.nextInt(3));
+      boolean slow = has(Kind.LATE) && !healed;
+      boolean outliving = has(Kind.OUTLIVING) && !healed;
+      long there =
+          1L
+              + (chance(slow ? late : 0.02) ? random.nextInt(800) : random.nextInt(3))
+              + (outliving && chance(0.05) ? random.nextInt(3_000) : 0);
+      long back = slow && chance(late) ? random.nextInt(lateMillis) : 1 + random.nextInt(2);
       boolean lost = !healed && chance(unclear);
       boolean effective = !lost || chance(0.5);
       after(
           there,
           () -> {
             // A command that was on its way when the node lost power may or may not arrive.
-            if (boot != thisBoot && chance(0.5)) {
+            if (boot != thisBoot && (cablesPulled || chance(0.5))) {
               return;
             }
             List<String> attentions = array.attentions(path);
             ArrayAnswer answer =
                 effective ? execute(path, command) : new ArrayAnswer.Unclear("not arrived");
+            if (answer instanceof ArrayAnswer.Keys) {
+              provenAt = clock();
+            }
             after(
-                1 + random.nextInt(2),
+                back,
                 () -> {
-                  if (boot == thisBoot) {
+                  if (life == thisLife || (boot == thisBoot && !has(Kind.OUTLIVING))) {
                     commandUnderWay = false;
                   }
                   if (life != thisLife || daemon == null) {
@@ -700,11 +920,16 @@ final class Simulation {
       };
     }
 
+    private ReservationKey shown(int path) {
+      ReservationKey real = array.key(path);
+      return !alias.isNone() && real.equals(aliasOf) ? alias : real;
+    }
+
     private ArrayAnswer executeWithoutKeyChange(int path, ArrayCommand command) {
       if (command instanceof ArrayCommand.Register register
           && array.isRegistered(path)
-          && register.key().nodeId() == array.key(path).nodeId()
-          && !register.key().equals(array.key(path))) {
+          && !register.old().isNone()
+          && register.old().equals(shown(path))) {
         if (alias.isNone()) {
           aliasOf = array.key(path);
         }
@@ -716,7 +941,9 @@ final class Simulation {
             case ArrayCommand.Preempt preempt when preempt.key().equals(alias) ->
                 new ArrayCommand.Preempt(aliasOf, preempt.victim());
             case ArrayCommand.Register register when register.key().equals(alias) ->
-                new ArrayCommand.Register(aliasOf, register.aptpl());
+                new ArrayCommand.Register(register.old(), aliasOf, register.aptpl());
+            case ArrayCommand.Unregister unregister when unregister.key().equals(alias) ->
+                new ArrayCommand.Unregister(aliasOf, unregister.aptpl());
             default -> command;
           };
       ArrayAnswer answer = array.execute(path, real);
@@ -737,16 +964,19 @@ final class Simulation {
     // ---- kernel ----
 
     void attach(long epoch) {
+      if (leaving) {
+        tell(() -> new Event.Attached(epoch, 108, 0, "the kernel refused the command: leaving"));
+        return;
+      }
       if (state != KernelState.DETACHED) {
         throw violation(name + " gets ATTACH in state " + state);
       }
       checkEpoch(this, epoch);
       state = KernelState.ATTACHING;
-      toldEpoch = epoch;
       xfsMounted = true;
       int thisBoot = boot;
       boolean fails = ready && !healed && chance(0.03);
-      after(
+      afterHere(
           15 + random.nextInt(60),
           () -> {
             if (boot != thisBoot || state != KernelState.ATTACHING) {
@@ -759,6 +989,7 @@ final class Simulation {
               return;
             }
             state = KernelState.ATTACHED;
+            kernelEpoch = epoch;
             attachedAt = now;
             attachesAfterHealing++;
             wants = false;
@@ -772,14 +1003,33 @@ final class Simulation {
      * instead.
      */
     private void tell(java.util.function.Supplier<Event> event) {
+      if (has(Kind.LOST_EVENTS) && !healed && chance(0.2)) {
+        remember(name, " lost ", event.get());
+        return;
+      }
       if (daemon != null) {
         step(event.get());
       }
     }
 
+    private void afterHere(long delay, Runnable what) {
+      after(delay, () -> here(what));
+    }
+
     void detach(long epoch, long quantum) {
       if (state != KernelState.ATTACHED) {
-        throw violation(name + " gets DETACH in state " + state);
+        if (state == KernelState.ATTACHING) {
+          throw violation(name + " gets DETACH in state " + state);
+        }
+        // A restarted daemon repeats it, or umount was faster: one command after the other.
+        afterHere(
+            70,
+            () ->
+                tell(
+                    () ->
+                        new Event.Detached(
+                            epoch, state == KernelState.DETACHED ? 0 : 5, 0, "not attached")));
+        return;
       }
       if (detachQueued) {
         return; // as the kernel: a restarted daemon repeats what its predecessor asked for
@@ -791,14 +1041,14 @@ final class Simulation {
         tell(() -> new Event.Detached(epoch, 0, 1_000_000, ""));
       }
       // HELLO goes on saying ATTACHED until the quantum is over.
-      at(
-          busyUntil,
+      afterHere(
+          Math.max(0, busyUntil - now),
           () -> {
             if (boot == thisBoot && detachQueued) {
               detachQueued = false;
               if (state == KernelState.ATTACHED) {
                 state = KernelState.DETACHING;
-                after(2 + random.nextInt(60), () -> detached(thisBoot, epoch));
+                afterHere(2 + random.nextInt(60), () -> detached(thisBoot, epoch));
               }
             }
           });
@@ -820,6 +1070,11 @@ final class Simulation {
         tell(() -> new Event.Detached(epoch, 0, 30_000_000, ""));
       }
       work(thisBoot);
+    }
+
+    /** A command that waits for its quantum counts as begun. */
+    KernelState toldState() {
+      return detachQueued && state == KernelState.ATTACHED ? KernelState.DETACHING : state;
     }
 
     /** Operations arrive; without XFS they make the kernel want it, and say so every second. */
