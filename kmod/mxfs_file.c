@@ -7,16 +7,19 @@
  * that is also mapped has pages above (mxfs_cache.c), which are written back before a read and
  * dropped before a write.
  *
- * User memory and lower locks. The buffer of a read or write may be a map of a file on this very
- * volume, and faulting it in takes the lower inode's lock (mxfs_cache.c reads through the lower
- * file). So nothing below ever takes a page fault: the copy runs with page faults disabled, as in
- * fs/gfs2/file.c, and what was not in memory is faulted in between, without a lower lock. For O_DIRECT, XFS
- * would pin the memory with the inode locked; it is pinned before, here, and XFS gets the pages.
+ * User memory is never waited for inside the gate, nor with a lower lock. It may be a map of a file on this very
+ * volume, whose faults take the lower inode's lock and wait for ownership; of a file of another volume, whose owner
+ * waits for this one; of a dead server; or be served by a program that never answers (userfaultfd, FUSE), which
+ * any user can write: a detach waits for who is inside the gate, and the other nodes for the detach. So below the copy
+ * runs with page faults disabled, as in fs/gfs2/file.c, and what was not in memory is faulted in between, outside; then
+ * all is as for a new request: another node may have had the volume, the lower file may be another. For O_DIRECT, XFS
+ * would pin the memory with the inode locked; it is pinned before, and XFS gets the pages.
  */
 #include <linux/aio.h>
-#include <linux/blkdev.h>
+#include <linux/backing-dev.h>
 #include <linux/falloc.h>
 #include <linux/file.h>
+#include <linux/fadvise.h>
 #include <linux/fsnotify.h>
 #include <linux/pagemap.h>
 #include <linux/slab.h>
@@ -45,7 +48,6 @@ struct mxfs_pin {
 	size_t bytes;
 	unsigned int pieces;
 	bool dirty; /* the disk writes to it */
-	bool cached; /* some of it is the page cache of a map of mxfs */
 	struct bio_vec *vec;
 	struct bio_vec few[MXFS_PIN_FEW];
 };
@@ -101,7 +103,7 @@ int mxfs_open(struct inode *inode, struct file *file)
 	/* Many files are opened for nothing but their creation or their attributes. */
 	file->private_data = NULL;
 	if (S_ISREG(inode->i_mode))
-		file->f_mode |= FMODE_CAN_ODIRECT;
+		file->f_mode |= FMODE_CAN_ODIRECT | FMODE_NOWAIT;
 	return 0;
 }
 
@@ -266,9 +268,24 @@ static __always_inline void mxfs_accessed(struct file *file, struct mxfs_open *o
 		mxfs_touch_atime(file, open, lower);
 }
 
+/* What a program has announced of its way to read, to a lower file that was just opened (mxfs_fadvise()). */
+static void mxfs_advise_again(const struct file *file, struct file *lower)
+{
+	fmode_t mode = READ_ONCE(file->f_mode) & (FMODE_RANDOM | FMODE_NOREUSE);
+
+	if (mode) {
+		spin_lock(&lower->f_lock);
+		lower->f_mode |= mode;
+		spin_unlock(&lower->f_lock);
+	}
+	if (file->f_ra.ra_pages > inode_to_bdi(file_inode(file))->ra_pages)
+		lower->f_ra.ra_pages = 2 * inode_to_bdi(file_inode(lower))->ra_pages;
+}
+
 struct file *mxfs_find_lower_file(struct file *file)
 {
 	struct mxfs_open *open = mxfs_get_open(file);
+	struct file *lower;
 	int flags;
 
 	if (!open)
@@ -280,7 +297,10 @@ struct file *mxfs_find_lower_file(struct file *file)
 	/* The lower mount has relatime; the upper mount may say noatime. Of files mxfs_accessed() takes care. */
 	if (S_ISREG(file_inode(file)->i_mode) || mxfs_is_noatime(file))
 		flags |= O_NOATIME;
-	return mxfs_open_lower(open, open->sbi->lower, flags);
+	lower = mxfs_open_lower(open, open->sbi->lower, flags);
+	if (!IS_ERR(lower) && S_ISREG(file_inode(file)->i_mode))
+		mxfs_advise_again(file, lower);
+	return lower;
 }
 
 /*
@@ -308,8 +328,7 @@ static void mxfs_clone_iocb(struct kiocb *lower, struct kiocb *upper, struct fil
 	kiocb_clone(lower, upper, lower_file);
 	lower->ki_complete = NULL;
 	lower->private = NULL;
-	lower->ki_flags &=
-		~(IOCB_DIO_CALLER_COMP | IOCB_HIPRI | IOCB_ALLOC_CACHE | IOCB_WAITQ | IOCB_NOWAIT);
+	lower->ki_flags &= ~(IOCB_DIO_CALLER_COMP | IOCB_HIPRI | IOCB_ALLOC_CACHE | IOCB_WAITQ);
 }
 
 static void mxfs_unpin(struct mxfs_pin *pin)
@@ -326,10 +345,7 @@ static void mxfs_unpin(struct mxfs_pin *pin)
 static void mxfs_pin_page(struct mxfs_pin *pin, struct page *page, size_t offset, size_t len)
 {
 	struct bio_vec *last = pin->vec + pin->pieces - 1;
-	const struct address_space *mapping = folio_mapping(page_folio(page));
 
-	if (mapping && mapping->a_ops == &mxfs_aops)
-		pin->cached = true;
 	pin->bytes += len;
 	if (pin->pieces && !offset && PAGE_ALIGNED(last->bv_offset + last->bv_len) &&
 	    page_to_pfn(page) ==
@@ -341,13 +357,13 @@ static void mxfs_pin_page(struct mxfs_pin *pin, struct page *page, size_t offset
 
 /*
  * Pins what the iterator has, or its beginning, and advances it by that. Where it is not all of it (there is more than
- * MXFS_PIN_PAGES, or memory ends in between), it is whole blocks of @lower's disk.
+ * MXFS_PIN_PAGES, or memory ends in between), it is whole sectors.
  *
  * Return: 0, or -EFAULT, -ENOMEM, -EINTR and the iterator is where it was.
  */
-static int mxfs_pin(struct mxfs_pin *pin, struct iov_iter *from, const struct file *lower, bool write)
+static int mxfs_pin(struct mxfs_sb *sbi, struct mxfs_pin *pin, struct iov_iter *from, bool write)
 {
-	unsigned int room = iov_iter_npages(from, MXFS_PIN_PAGES), block, i;
+	unsigned int room = iov_iter_npages(from, MXFS_PIN_PAGES), i;
 	struct page *batch[16], **pages = batch;
 	size_t offset, len, odd;
 	ssize_t got = 0, left;
@@ -370,8 +386,7 @@ static int mxfs_pin(struct mxfs_pin *pin, struct iov_iter *from, const struct fi
 		room -= i;
 	}
 	if (iov_iter_count(from)) {
-		block = bdev_logical_block_size(file_inode(lower)->i_sb->s_bdev);
-		odd = pin->bytes % block;
+		odd = pin->bytes % sbi->geo.sectsize;
 		iov_iter_revert(from, odd);
 		pin->bytes -= odd;
 	}
@@ -384,6 +399,41 @@ static int mxfs_pin(struct mxfs_pin *pin, struct iov_iter *from, const struct fi
 	return 0;
 }
 
+/*
+ * Begins an operation with user memory pinned, which is taken from the iterator. Never waits for ownership with pins: they
+ * may be of a map of this volume, and a detach waits for those.
+ *
+ * Return: 0, and mxfs_leave() and mxfs_unpin() have to follow; or -errno, -EAGAIN where @nowait allows no more.
+ */
+static int mxfs_pin_and_enter(struct mxfs_sb *sbi, struct mxfs_pin *pin, struct iov_iter *iter, bool write, bool nowait)
+{
+	int err;
+
+	for (;;) {
+		iter->nofault = nowait;
+		err = mxfs_pin(sbi, pin, iter, write);
+		iter->nofault = false;
+		if (err)
+			return nowait ? -EAGAIN : err;
+		if (likely(mxfs_try_enter(sbi)))
+			return 0;
+		iov_iter_revert(iter, pin->bytes);
+		pin->dirty = false;
+		mxfs_unpin(pin);
+		if (nowait)
+			return -EAGAIN;
+		err = mxfs_enter(sbi);
+		if (err)
+			return err;
+		mxfs_leave(sbi);
+	}
+}
+
+static int mxfs_enter_or(struct mxfs_sb *sbi, bool nowait)
+{
+	return likely(mxfs_try_enter(sbi)) ? 0 : nowait ? -EAGAIN : mxfs_enter_slow(sbi);
+}
+
 static void mxfs_aio_free(struct mxfs_aio *aio)
 {
 	if (aio->pin.vec)
@@ -391,19 +441,13 @@ static void mxfs_aio_free(struct mxfs_aio *aio)
 	kmem_cache_free(mxfs_aio_cachep, aio);
 }
 
-static void mxfs_aio_done(struct mxfs_aio *aio, long res)
+/* Of reads also from an interrupt. */
+static void mxfs_aio_end(struct mxfs_aio *aio)
 {
 	struct kiocb *upper = aio->upper;
-	struct inode *inode = file_inode(upper->ki_filp);
-	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	struct mxfs_sb *sbi = MXFS_ISB(file_inode(upper->ki_filp));
+	long res = aio->res;
 
-	if (aio->lower.ki_flags & IOCB_WRITE) {
-		kiocb_end_write(&aio->lower);
-		/* A map made meanwhile may have read what was there before. */
-		if (res > 0 && inode->i_mapping->nrpages)
-			mxfs_cache_changed(inode, aio->lower.ki_filp, aio->lower.ki_pos - res, aio->lower.ki_pos - 1);
-		mxfs_copy_written(inode, file_inode(aio->lower.ki_filp));
-	}
 	upper->ki_pos = aio->lower.ki_pos;
 	mxfs_aio_free(aio);
 	WRITE_ONCE(sbi->last_op, jiffies);
@@ -414,8 +458,54 @@ static void mxfs_aio_done(struct mxfs_aio *aio, long res)
 static void mxfs_aio_workfn(struct work_struct *work)
 {
 	struct mxfs_aio *aio = container_of(work, struct mxfs_aio, work);
+	struct inode *inode = file_inode(aio->upper->ki_filp);
 
-	mxfs_aio_done(aio, aio->res);
+	if (aio->lower.ki_flags & IOCB_WRITE) {
+		kiocb_end_write(&aio->lower);
+		/* A map made meanwhile may have read what was there before. */
+		if (aio->res > 0 && inode->i_mapping->nrpages)
+			mxfs_cache_changed(inode, aio->lower.ki_filp, aio->lower.ki_pos - aio->res,
+					   aio->lower.ki_pos - 1);
+		mxfs_copy_written(inode, file_inode(aio->lower.ki_filp));
+	}
+	mxfs_aio_end(aio);
+}
+
+/*
+ * As for a request of block/bio.c that reads (bio_set_pages_dirty(), bio_check_pages_dirty()): to make a page dirty
+ * may sleep, so it is done before. The end, which is an interrupt, looks at them, and only where one was cleaned
+ * meanwhile a worker has to do it again.
+ */
+static void mxfs_pin_dirty(const struct mxfs_pin *pin)
+{
+	const struct bio_vec *bv;
+	struct folio *folio;
+	size_t at;
+
+	for (bv = pin->vec; bv < pin->vec + pin->pieces; bv++) {
+		for (at = 0; at < bv->bv_offset + bv->bv_len; at += PAGE_SIZE) {
+			folio = page_folio(bv->bv_page + (at >> PAGE_SHIFT));
+			if (folio_test_dirty(folio))
+				continue;
+			folio_lock(folio);
+			folio_mark_dirty(folio);
+			folio_unlock(folio);
+		}
+	}
+}
+
+static bool mxfs_pin_is_dirty(const struct mxfs_pin *pin)
+{
+	const struct bio_vec *bv;
+	size_t at;
+
+	for (bv = pin->vec; bv < pin->vec + pin->pieces; bv++) {
+		for (at = 0; at < bv->bv_offset + bv->bv_len; at += PAGE_SIZE) {
+			if (!folio_test_dirty(page_folio(bv->bv_page + (at >> PAGE_SHIFT))))
+				return false;
+		}
+	}
+	return true;
 }
 
 /* May be called from an interrupt; attributes and the end of a write want a task. */
@@ -424,55 +514,28 @@ static void mxfs_aio_complete(struct kiocb *iocb, long res)
 	struct mxfs_aio *aio = container_of(iocb, struct mxfs_aio, lower);
 
 	aio->res = res;
+	if (!(iocb->ki_flags & IOCB_WRITE) && (!aio->pin.vec || mxfs_pin_is_dirty(&aio->pin))) {
+		aio->pin.dirty = false;
+		mxfs_aio_end(aio);
+		return;
+	}
 	INIT_WORK(&aio->work, mxfs_aio_workfn);
 	queue_work(mxfs_wq, &aio->work);
 }
 
 /*
- * O_DIRECT that returns before it is done. What it reads into must not be a page of a map of this file system: a detach
- * drops those before it waits for requests on their way. More than can be pinned at a time is not begun either.
- *
- * Return: a request for mxfs_aio_submit(), its memory pinned; -EAGAIN when it has to be done at once; -EFAULT,
- * -ENOMEM.
+ * The lower file must stay open until it is done: detaching waits for sbi->draining. Return: as write_iter(), and
+ * with -EIOCBQUEUED the request is not ours any more.
  */
-static struct mxfs_aio *mxfs_aio_begin(struct kiocb *iocb, struct iov_iter *iter,
-				       struct file *lower, bool write)
-{
-	struct mxfs_aio *aio = kmem_cache_alloc(mxfs_aio_cachep, GFP_KERNEL);
-	int err;
-
-	if (!aio)
-		return ERR_PTR(-ENOMEM);
-	aio->upper = iocb;
-	mxfs_clone_iocb(&aio->lower, iocb, lower);
-	aio->lower.ki_complete = mxfs_aio_complete;
-	aio->pin.vec = NULL;
-	if (!user_backed_iter(iter))
-		return aio;
-	err = mxfs_pin(&aio->pin, iter, lower, write);
-	if (err) {
-		kmem_cache_free(mxfs_aio_cachep, aio);
-		return ERR_PTR(err);
-	}
-	if (!iov_iter_count(iter) && !aio->pin.cached)
-		return aio;
-	iov_iter_revert(iter, aio->pin.bytes);
-	mxfs_aio_free(aio);
-	return ERR_PTR(-EAGAIN);
-}
-
-/* The lower file must stay open until it is done: detaching waits for sbi->draining. */
 static ssize_t mxfs_aio_submit(struct mxfs_aio *aio, struct iov_iter *iter, bool write)
 {
-	struct kiocb *iocb = aio->upper;
-	struct mxfs_sb *sbi = MXFS_ISB(file_inode(iocb->ki_filp));
+	struct mxfs_sb *sbi = MXFS_ISB(file_inode(aio->upper->ki_filp));
 	ssize_t ret;
 
 	mxfs_drain_get(sbi);
 	ret = mxfs_call_lower(&aio->lower, iter, write);
 	if (ret != -EIOCBQUEUED) {
-		iocb->ki_pos = aio->lower.ki_pos;
-		mxfs_aio_free(aio);
+		aio->upper->ki_pos = aio->lower.ki_pos;
 		mxfs_drain_put(sbi);
 	}
 	return ret;
@@ -548,8 +611,6 @@ static ssize_t mxfs_write_once(struct kiocb *iocb, struct iov_iter *iter, struct
 			ret = mxfs_aio_submit(aio, iter, true);
 		else
 			ret = mxfs_rw_nofault(iocb, iter, lower, true);
-	} else if (aio) {
-		mxfs_aio_free(aio);
 	}
 	if (unlikely(mapping->nrpages) && ret > 0)
 		mxfs_cache_changed(inode, lower, iocb->ki_pos - ret, iocb->ki_pos - 1);
@@ -558,40 +619,106 @@ static ssize_t mxfs_write_once(struct kiocb *iocb, struct iov_iter *iter, struct
 	return ret;
 }
 
-static ssize_t mxfs_direct_once(struct kiocb *iocb, struct iov_iter *iter, struct file *lower,
-				bool write)
+/* Inside the gate. @aio: as for mxfs_write_once() */
+static ssize_t mxfs_direct_once(struct kiocb *iocb, struct iov_iter *iter, bool write, struct mxfs_aio *aio)
 {
+	struct file *file = iocb->ki_filp, *lower = mxfs_lower_file(file);
+	ssize_t ret;
+
+	if (IS_ERR(lower))
+		return PTR_ERR(lower);
+	if ((iocb->ki_flags & IOCB_NOWAIT) && file->f_mapping->nrpages)
+		return -EAGAIN;
+	if (aio) {
+		mxfs_clone_iocb(&aio->lower, iocb, lower);
+		aio->lower.ki_complete = mxfs_aio_complete;
+	}
 	if (write)
-		return mxfs_write_once(iocb, iter, lower, NULL);
-	return mxfs_rw_nofault(iocb, iter, lower, false);
+		return mxfs_write_once(iocb, iter, lower, aio);
+	/* Before, because a request that is queued may be over, and its file closed, at any time. */
+	mxfs_accessed(file, file->private_data, lower);
+	ret = mxfs_cache_flush(file_inode(file), iocb->ki_pos, iocb->ki_pos + iov_iter_count(iter) - 1);
+	if (ret)
+		return ret;
+	return aio ? mxfs_aio_submit(aio, iter, false) : mxfs_rw_nofault(iocb, iter, lower, false);
+}
+
+/*
+ * O_DIRECT that returns before it is done. More than can be pinned at a time is not begun, but has to be done
+ * @at_once. Return: as read_iter().
+ */
+static ssize_t mxfs_direct_async(struct kiocb *iocb, struct iov_iter *iter, bool write, bool *at_once)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(file_inode(iocb->ki_filp));
+	struct mxfs_aio *aio = kmem_cache_alloc(mxfs_aio_cachep, GFP_KERNEL);
+	bool nowait = iocb->ki_flags & IOCB_NOWAIT;
+	struct iov_iter *pinned = iter;
+	ssize_t ret;
+
+	if (!aio)
+		return -ENOMEM;
+	aio->upper = iocb;
+	aio->pin.vec = NULL;
+	if (user_backed_iter(iter)) {
+		ret = mxfs_pin_and_enter(sbi, &aio->pin, iter, write, nowait);
+		if (ret) {
+			kmem_cache_free(mxfs_aio_cachep, aio);
+			return ret;
+		}
+		if (iov_iter_count(iter)) {
+			iov_iter_revert(iter, aio->pin.bytes);
+			aio->pin.dirty = false;
+			*at_once = true;
+			ret = 0;
+			goto out;
+		}
+		pinned = &aio->pin.iter;
+		if (!write)
+			mxfs_pin_dirty(&aio->pin);
+	} else {
+		ret = mxfs_enter_or(sbi, nowait);
+		if (ret) {
+			kmem_cache_free(mxfs_aio_cachep, aio);
+			return ret;
+		}
+	}
+	ret = mxfs_direct_once(iocb, pinned, write, aio);
+out:
+	mxfs_leave(sbi);
+	if (ret != -EIOCBQUEUED)
+		mxfs_aio_free(aio);
+	return ret;
 }
 
 /* O_DIRECT. What the kernel itself asks for has its pages already. */
-static noinline ssize_t mxfs_direct(struct kiocb *iocb, struct iov_iter *iter, struct file *lower,
-				    bool write)
+static noinline ssize_t mxfs_direct(struct kiocb *iocb, struct iov_iter *iter, bool write)
 {
+	struct mxfs_sb *sbi = MXFS_ISB(file_inode(iocb->ki_filp));
+	bool at_once = false, nowait = iocb->ki_flags & IOCB_NOWAIT;
 	ssize_t total = 0, ret;
-	struct mxfs_aio *aio;
 	struct mxfs_pin pin;
 
 	if (!is_sync_kiocb(iocb)) {
-		aio = mxfs_aio_begin(iocb, iter, lower, write);
-		if (aio != ERR_PTR(-EAGAIN)) {
-			if (IS_ERR(aio))
-				return PTR_ERR(aio);
-			if (aio->pin.vec)
-				iter = &aio->pin.iter;
-			return write ? mxfs_write_once(iocb, iter, lower, aio) :
-				       mxfs_aio_submit(aio, iter, false);
-		}
+		ret = mxfs_direct_async(iocb, iter, write, &at_once);
+		if (!at_once)
+			return ret;
+		if (nowait)
+			return -EAGAIN;
 	}
-	if (!user_backed_iter(iter))
-		return mxfs_direct_once(iocb, iter, lower, write);
+	if (!user_backed_iter(iter)) {
+		ret = mxfs_enter_or(sbi, nowait);
+		if (ret)
+			return ret;
+		ret = mxfs_direct_once(iocb, iter, write, NULL);
+		mxfs_leave(sbi);
+		return ret;
+	}
 	do {
-		ret = mxfs_pin(&pin, iter, lower, write);
+		ret = mxfs_pin_and_enter(sbi, &pin, iter, write, nowait);
 		if (ret)
 			break;
-		ret = mxfs_direct_once(iocb, &pin.iter, lower, write);
+		ret = mxfs_direct_once(iocb, &pin.iter, write, NULL);
+		mxfs_leave(sbi);
 		mxfs_unpin(&pin);
 		if (ret > 0)
 			total += ret;
@@ -603,54 +730,13 @@ static noinline ssize_t mxfs_direct(struct kiocb *iocb, struct iov_iter *iter, s
 	return total ?: ret;
 }
 
-/*
- * A read of a file without pages above, into memory that is there, is one call below; this is for every
- * other one. @total: what has been read already.
- */
-static noinline ssize_t mxfs_read_on(struct kiocb *iocb, struct iov_iter *to, struct file *lower,
-				     ssize_t total)
-{
-	struct inode *inode = file_inode(iocb->ki_filp);
-	size_t chunk;
-	ssize_t ret;
-
-	/* What was stored through a map is seen by a read that begins after it. */
-	ret = mxfs_cache_flush(inode, iocb->ki_pos, iocb->ki_pos + iov_iter_count(to) - 1);
-	if (ret)
-		return total ?: ret;
-	if (iocb->ki_flags & IOCB_DIRECT)
-		return mxfs_direct(iocb, to, lower, false);
-	for (;;) {
-		ret = mxfs_rw_nofault(iocb, to, lower, false);
-		if (ret > 0)
-			total += ret;
-		else if (ret != -EFAULT)
-			break;
-		if (!iov_iter_count(to) || !user_backed_iter(to) ||
-		    (ret > 0 && iocb->ki_pos >= i_size_read(file_inode(lower))))
-			break;
-		chunk = min_t(size_t, iov_iter_count(to), MXFS_FAULT_IN_MAX);
-		if (fault_in_iov_iter_writeable(to, chunk) == chunk) {
-			ret = -EFAULT;
-			break;
-		}
-		if (fatal_signal_pending(current)) {
-			ret = -EINTR;
-			break;
-		}
-	}
-	return total ?: ret;
-}
-
-/* Every read that mxfs_read_iter() does not do by itself. */
-static noinline ssize_t mxfs_read_slow(struct kiocb *iocb, struct iov_iter *to)
+/* One attempt inside the gate. @end: the file ends here */
+static ssize_t mxfs_read_once(struct kiocb *iocb, struct iov_iter *to, bool *end)
 {
 	struct file *file = iocb->ki_filp, *lower;
 	struct mxfs_sb *sbi = mxfs_file_sb(file);
 	ssize_t ret;
 
-	if (!iov_iter_count(to))
-		return 0;
 	ret = mxfs_enter(sbi);
 	if (ret)
 		return ret;
@@ -659,13 +745,83 @@ static noinline ssize_t mxfs_read_slow(struct kiocb *iocb, struct iov_iter *to)
 		ret = PTR_ERR(lower);
 		goto out;
 	}
-	/* Before, because a request that is queued may be over, and its file closed, at any time. */
+	/* What was stored through a map is seen by a read that begins after it. */
+	ret = mxfs_cache_flush(file_inode(file), iocb->ki_pos, iocb->ki_pos + iov_iter_count(to) - 1);
+	if (!ret)
+		ret = mxfs_rw_nofault(iocb, to, lower, false);
+	*end = iocb->ki_pos >= i_size_read(file_inode(lower));
 	mxfs_accessed(file, file->private_data, lower);
-	ret = mxfs_read_on(iocb, to, lower, 0);
-	if (ret > 0)
-		this_cpu_add(sbi->cpu->bytes_read, ret);
 out:
 	mxfs_leave(sbi);
+	return ret;
+}
+
+/*
+ * A read of a file without pages above, into memory that is there, is one call below; this is for every
+ * other one. @total: what has been read already.
+ */
+static noinline ssize_t mxfs_read_on(struct kiocb *iocb, struct iov_iter *to, ssize_t total)
+{
+	bool end = false;
+	size_t chunk;
+	ssize_t ret;
+
+	while (iov_iter_count(to)) {
+		ret = mxfs_read_once(iocb, to, &end);
+		if (ret > 0)
+			total += ret;
+		else if (ret != -EFAULT)
+			break;
+		if (!iov_iter_count(to) || !user_backed_iter(to) || (ret > 0 && end))
+			break;
+		if (fatal_signal_pending(current)) {
+			ret = -EINTR;
+			break;
+		}
+		chunk = min_t(size_t, iov_iter_count(to), MXFS_FAULT_IN_MAX);
+		if (fault_in_iov_iter_writeable(to, chunk) == chunk) {
+			ret = -EFAULT;
+			break;
+		}
+	}
+	return total ?: ret;
+}
+
+/* One attempt for who does not want to wait: io_uring begins each request so, and has a thread do it otherwise. */
+static ssize_t mxfs_read_nowait(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct file *file = iocb->ki_filp, *lower;
+	struct mxfs_open *open = READ_ONCE(file->private_data);
+	ssize_t ret = -EAGAIN;
+
+	if (!open || file->f_mapping->nrpages || !mxfs_try_enter(open->sbi))
+		return -EAGAIN;
+	/* Pairs with smp_store_release() in mxfs_open_lower(). */
+	lower = smp_load_acquire(&open->lower);
+	if (lower) {
+		ret = mxfs_rw_nofault(iocb, to, lower, false);
+		mxfs_accessed(file, open, lower);
+	}
+	mxfs_leave(open->sbi);
+	return ret == -EFAULT ? -EAGAIN : ret;
+}
+
+/* Every read that mxfs_read_iter() does not do by itself. */
+static noinline ssize_t mxfs_read_slow(struct kiocb *iocb, struct iov_iter *to, ssize_t total)
+{
+	struct mxfs_sb *sbi = mxfs_file_sb(iocb->ki_filp);
+	ssize_t ret;
+
+	if (!iov_iter_count(to))
+		return total;
+	if (iocb->ki_flags & IOCB_DIRECT)
+		ret = mxfs_direct(iocb, to, false);
+	else if (iocb->ki_flags & IOCB_NOWAIT)
+		ret = total ?: mxfs_read_nowait(iocb, to);
+	else
+		ret = mxfs_read_on(iocb, to, total);
+	if (ret > 0)
+		this_cpu_add(sbi->cpu->bytes_read, ret);
 	return ret;
 }
 
@@ -677,16 +833,17 @@ static ssize_t mxfs_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct file *file = iocb->ki_filp, *lower;
 	struct mxfs_open *open = READ_ONCE(file->private_data);
+	bool more = false;
 	ssize_t ret;
 
 	if (unlikely(!open || !is_sync_kiocb(iocb) || (iocb->ki_flags & IOCB_DIRECT) ||
 		     file->f_mapping->nrpages || !mxfs_try_enter(open->sbi)))
-		return mxfs_read_slow(iocb, to);
+		return mxfs_read_slow(iocb, to, 0);
 	/* Pairs with smp_store_release() in mxfs_open_lower(). */
 	lower = smp_load_acquire(&open->lower);
 	if (unlikely(!lower)) {
 		mxfs_leave(open->sbi);
-		return mxfs_read_slow(iocb, to);
+		return mxfs_read_slow(iocb, to, 0);
 	}
 	/* As mxfs_rw_nofault(), with the request lent to XFS; nothing is pinned. */
 	iocb->ki_filp = lower;
@@ -695,20 +852,21 @@ static ssize_t mxfs_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	pagefault_enable();
 	lower = iocb->ki_filp;
 	iocb->ki_filp = file;
-	if (unlikely(iov_iter_count(to) &&
-		     (ret == -EFAULT || (ret > 0 && iocb->ki_pos < i_size_read(file_inode(lower))))))
-		ret = mxfs_read_on(iocb, to, lower, max_t(ssize_t, ret, 0));
-	if (likely(ret > 0))
-		this_cpu_add(open->sbi->cpu->bytes_read, ret);
+	if (unlikely(iov_iter_count(to)))
+		more = ret == -EFAULT || (ret > 0 && iocb->ki_pos < i_size_read(file_inode(lower)));
 	mxfs_accessed(file, open, lower);
 	mxfs_leave(open->sbi);
+	if (unlikely(more))
+		return mxfs_read_slow(iocb, to, max_t(ssize_t, ret, 0));
+	if (likely(ret > 0))
+		this_cpu_add(open->sbi->cpu->bytes_read, ret);
 	return ret;
 }
 
 /*
  * A page of user memory through the kernel's own: for a source that is a map of the very range that
- * is written, which is dropped again each time that it is faulted in. The copy takes page faults, so
- * no lower lock is held, and invalidate_lock neither.
+ * is written, which is dropped again each time that it is faulted in. The copy takes page faults, so it is done outside
+ * the gate.
  */
 static ssize_t mxfs_copy_chunk(struct iov_iter *from, struct page **page)
 {
@@ -722,8 +880,25 @@ static ssize_t mxfs_copy_chunk(struct iov_iter *from, struct page **page)
 	return copied ? copied : -EFAULT;
 }
 
-static ssize_t mxfs_write_chunk(struct kiocb *iocb, struct iov_iter *from, struct file *lower,
-				struct page **page)
+/* One attempt inside the gate. */
+static __always_inline ssize_t mxfs_write_entered(struct mxfs_sb *sbi, struct kiocb *iocb, struct iov_iter *from)
+{
+	struct file *lower;
+	ssize_t ret;
+
+	ret = mxfs_enter(sbi);
+	if (ret)
+		return ret;
+	lower = mxfs_lower_file(iocb->ki_filp);
+	if (IS_ERR(lower))
+		ret = PTR_ERR(lower);
+	else
+		ret = mxfs_write_once(iocb, from, lower, NULL);
+	mxfs_leave(sbi);
+	return ret;
+}
+
+static ssize_t mxfs_write_chunk(struct mxfs_sb *sbi, struct kiocb *iocb, struct iov_iter *from, struct page **page)
 {
 	ssize_t copied = mxfs_copy_chunk(from, page), ret;
 	struct iov_iter iter;
@@ -733,7 +908,7 @@ static ssize_t mxfs_write_chunk(struct kiocb *iocb, struct iov_iter *from, struc
 		return copied;
 	bvec_set_page(&bvec, *page, copied, 0);
 	iov_iter_bvec(&iter, ITER_SOURCE, &bvec, 1, copied);
-	ret = mxfs_write_once(iocb, &iter, lower, NULL);
+	ret = mxfs_write_entered(sbi, iocb, &iter);
 	/* What was copied and not written is still the caller's. */
 	iov_iter_revert(from, copied - max_t(ssize_t, ret, 0));
 	return ret;
@@ -743,8 +918,7 @@ static ssize_t mxfs_write_chunk(struct kiocb *iocb, struct iov_iter *from, struc
  * A write whose source was not all in memory, after the attempt that found that out. @total: what has
  * been written already.
  */
-static noinline ssize_t mxfs_write_on(struct kiocb *iocb, struct iov_iter *from, struct file *lower,
-				      ssize_t total)
+static noinline ssize_t mxfs_write_on(struct mxfs_sb *sbi, struct kiocb *iocb, struct iov_iter *from, ssize_t total)
 {
 	struct page *page = NULL;
 	size_t chunk;
@@ -756,9 +930,9 @@ static noinline ssize_t mxfs_write_on(struct kiocb *iocb, struct iov_iter *from,
 			ret = -EFAULT;
 			break;
 		}
-		ret = mxfs_write_once(iocb, from, lower, NULL);
+		ret = mxfs_write_entered(sbi, iocb, from);
 		if (ret == -EFAULT)
-			ret = mxfs_write_chunk(iocb, from, lower, &page);
+			ret = mxfs_write_chunk(sbi, iocb, from, &page);
 		if (ret <= 0)
 			break;
 		total += ret;
@@ -775,37 +949,30 @@ static ssize_t mxfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	struct file *file = iocb->ki_filp;
 	struct inode *inode = file_inode(file);
 	struct mxfs_sb *sbi = mxfs_file_sb(file);
-	struct file *lower;
 	ssize_t ret;
 
 	if (!iov_iter_count(from))
 		return 0;
+	/* Locks, and the pages of maps, would have to be waited for. */
+	if (iocb->ki_flags & IOCB_NOWAIT)
+		return -EAGAIN;
+	/* What is appended stays together, also where another node appends when this one leaves the gate for a fault. */
+	if (iocb->ki_flags & IOCB_APPEND && user_backed_iter(from))
+		fault_in_iov_iter_readable(from, min_t(size_t, iov_iter_count(from), MXFS_FAULT_IN_MAX));
 	/* Whoever has it may wait for ownership. */
 	if (down_write_killable(&inode->i_rwsem))
 		return -EINTR;
-	ret = mxfs_enter(sbi);
-	if (ret)
-		goto out_unlock;
-	lower = mxfs_lower_file(file);
-	if (IS_ERR(lower)) {
-		ret = PTR_ERR(lower);
-		goto out;
-	}
 	if (iocb->ki_flags & IOCB_DIRECT) {
-		ret = mxfs_direct(iocb, from, lower, true);
-		goto out_count;
+		ret = mxfs_direct(iocb, from, true);
+	} else {
+		/* Most often all of the source is in memory. */
+		ret = mxfs_write_entered(sbi, iocb, from);
+		if (unlikely((ret == -EFAULT || ret > 0) && iov_iter_count(from) && user_backed_iter(from) &&
+			     !fatal_signal_pending(current)))
+			ret = mxfs_write_on(sbi, iocb, from, max_t(ssize_t, ret, 0));
 	}
-	/* Most often all of the source is in memory. */
-	ret = mxfs_write_once(iocb, from, lower, NULL);
-	if (unlikely((ret == -EFAULT || ret > 0) && iov_iter_count(from) && user_backed_iter(from) &&
-		     !fatal_signal_pending(current)))
-		ret = mxfs_write_on(iocb, from, lower, max_t(ssize_t, ret, 0));
-out_count:
 	if (ret > 0)
 		this_cpu_add(sbi->cpu->bytes_written, ret);
-out:
-	mxfs_leave(sbi);
-out_unlock:
 	inode_unlock(inode);
 	return ret;
 }
@@ -1163,6 +1330,32 @@ long mxfs_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	return ret == -ENOIOCTLCMD ? -ENOTTY : ret;
 }
 
+/*
+ * What is to be read ahead, or not to be kept, is the lower file's cache; that of maps is small beside it. Patterns that a
+ * program announces are kept above, because the lower file does not last, and told to each.
+ */
+static int mxfs_fadvise(struct file *file, loff_t offset, loff_t len, int advice)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(file_inode(file));
+	struct file *lower;
+	int err;
+
+	if (len < 0)
+		return -EINVAL;
+	if (advice != POSIX_FADV_WILLNEED) {
+		err = generic_fadvise(file, offset, len, advice);
+		if (err)
+			return err;
+	}
+	/* Nothing is cached on a node that does not own the volume, and the volume is not taken for advice. */
+	if (!mxfs_try_enter(sbi))
+		return 0;
+	lower = mxfs_lower_file(file);
+	err = IS_ERR(lower) ? PTR_ERR(lower) : vfs_fadvise(lower, offset, len, advice);
+	mxfs_leave(sbi);
+	return err;
+}
+
 const struct file_operations mxfs_file_fops = {
 	.owner = THIS_MODULE,
 	.open = mxfs_open,
@@ -1179,4 +1372,5 @@ const struct file_operations mxfs_file_fops = {
 	.remap_file_range = mxfs_remap_file_range,
 	.unlocked_ioctl = mxfs_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
+	.fadvise = mxfs_fadvise,
 };

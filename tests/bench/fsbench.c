@@ -8,16 +8,21 @@
  *	fsbench data DIRECTORY-A DIRECTORY-B MIB	sequential and random, through the cache and O_DIRECT, on one file
  *
  * Each line is a result: "name A B"; most come more than once. Making durable is part of what writes, slice by slice.
+ *
+ * LDLIBS: -luring
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <liburing.h>
+#include <linux/aio_abi.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -273,6 +278,96 @@ static double write_direct(struct side *s, int slice)
 	return write_small(s, DIRECT, is_durable(slice, DURABLE_DIRECT));
 }
 
+/* Many requests under way, by libaio's system calls and by io_uring: each is begun when another one ends. */
+enum { DEEPEST = 32, REQUESTS = 256 };
+
+static int depth;
+static aio_context_t aio;
+static struct io_uring ring;
+
+static double deep(struct side *s, bool writes)
+{
+	struct iocb cbs[DEEPEST], *list;
+	struct io_event events[DEEPEST];
+	int begun = 0, done = 0, got, slots[DEEPEST];
+
+	for (int i = 0; i < depth; i++)
+		slots[i] = i;
+	for (got = depth; done < REQUESTS; done += got) {
+		for (int i = 0; i < got && begun < REQUESTS; i++, begun++) {
+			struct iocb *cb = list = &cbs[slots[i]];
+
+			*cb = (struct iocb){ .aio_lio_opcode = writes ? IOCB_CMD_PWRITE : IOCB_CMD_PREAD, .aio_fildes = s->fd,
+					     .aio_buf = (uintptr_t)(buf + slots[i] * SMALL), .aio_nbytes = SMALL,
+					     .aio_offset = draw(s), .aio_data = slots[i] };
+			must(syscall(SYS_io_submit, aio, 1, &list) == 1, "io_submit");
+		}
+		got = syscall(SYS_io_getevents, aio, 1, DEEPEST, events, NULL);
+		must(got > 0, "io_getevents");
+		for (int i = 0; i < got; i++) {
+			must(events[i].res == SMALL, "result of a request");
+			slots[i] = events[i].data;
+		}
+	}
+	return REQUESTS;
+}
+
+static double read_deep(struct side *s, int slice)
+{
+	(void)slice;
+	return deep(s, false);
+}
+
+static double write_deep(struct side *s, int slice)
+{
+	(void)slice;
+	return deep(s, true);
+}
+
+static double read_uring(struct side *s, int slice)
+{
+	int begun = 0, done = 0, flying = 0, ended;
+	struct io_uring_cqe *cqes[DEEPEST];
+	struct io_uring_sqe *sqe;
+
+	(void)slice;
+	while (done < REQUESTS) {
+		for (; flying < depth && begun < REQUESTS; flying++, begun++) {
+			sqe = io_uring_get_sqe(&ring);
+			io_uring_prep_read(sqe, s->fd, buf + begun % (2 * DEEPEST) * SMALL, SMALL, draw(s));
+		}
+		must(io_uring_submit_and_wait(&ring, 1) >= 0, "io_uring_enter");
+		ended = io_uring_peek_batch_cqe(&ring, cqes, DEEPEST);
+		for (int i = 0; i < ended; i++)
+			must(cqes[i]->res == SMALL, "result of a request");
+		io_uring_cq_advance(&ring, ended);
+		flying -= ended;
+		done += ended;
+	}
+	return REQUESTS;
+}
+
+static void all_deep(void)
+{
+	char name[64];
+
+	must(!syscall(SYS_io_setup, DEEPEST, &aio), "io_setup");
+	must(!io_uring_queue_init(2 * DEEPEST, &ring, 0), "io_uring_setup");
+	for (int pass = 0; pass < 4; pass++) {
+		first = pass % 2;
+		for (depth = 4; depth <= DEEPEST; depth *= 8) {
+			sprintf(name, "random-read-aio-%d", depth);
+			measure_warm(name, 6, read_deep);
+			sprintf(name, "random-read-uring-%d", depth);
+			measure_warm(name, 6, read_uring);
+			sprintf(name, "random-write-aio-%d", depth);
+			measure_warm(name, 6, write_deep);
+		}
+	}
+	io_uring_queue_exit(&ring);
+	must(!syscall(SYS_io_destroy, aio), "io_destroy");
+}
+
 static void open_all(int flags)
 {
 	for (int n = 0; n < 2; n++) {
@@ -320,6 +415,7 @@ static void data(void)
 		}
 		first = 0;
 	}
+	all_deep();
 }
 
 int main(int argc, char **argv)

@@ -41,7 +41,7 @@ FIND_DAEMON = "pgrep -f '^(/bin/sh )?(/usr/sbin/mxfsd|/usr/lib/mxfs/bin/java)'"
 
 # The order of a whole run: what needs least comes first, so that the first failure says most.
 ORDER = ("module", "netlink", "blockio", "options", "validate", "badsb", "daemon-bad", "no-reservations", "scsi", "scsi-lio",
-         "scsi-iscsi", "scsi-check", "in-use", "device", "cycles", "posix", "ro", "two-node", "names", "attrs", "maps", "stress",
+         "scsi-iscsi", "scsi-check", "in-use", "device", "cycles", "posix", "ro", "two-node", "names", "attrs", "maps", "pages", "stress",
          "fairness", "daemon-killed", "blocked", "fenced", "life")
 
 
@@ -438,8 +438,8 @@ class Stage:
 
     # ---- programs that stay
 
-    def keeper(self, node: Node) -> "Keeper":
-        keeper = Keeper(self, node, f"{PROGRAMS}/keeper")
+    def keeper(self, node: Node, command: str = f"{PROGRAMS}/keeper") -> "Keeper":
+        keeper = Keeper(self, node, command)
         self.same(keeper.line(60), "ready", "keeper")
         return keeper
 

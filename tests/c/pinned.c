@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A device that takes its time to read into pages of a map: pinned FILE DEVICE PAGES. Maps PAGES of FILE shared, stores into each, and
+ * begins a read of as many from DEVICE (O_DIRECT) into the map. DEVICE is one that hangs until it is resumed (tests/c/dm.c).
+ * Prints "pinned" when the request is on its way (io_submit() returned: its pages are pinned), and on a line of standard input
+ * waits for its end, prints "done RESULT" and, on another line, "fsync 0" or "fsync ENAME".
+ */
+#include "tap.h"
+#include <linux/aio_abi.h>
+
+enum { PAGE = 4096 };
+
+int main(int argc, char **argv)
+{
+	struct iocb cb = { .aio_lio_opcode = IOCB_CMD_PREAD }, *list = &cb;
+	aio_context_t context = 0;
+	struct io_event event;
+	char line[16], *map;
+	int fd, device;
+	size_t len;
+
+	tap_pipe = 2;
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (argc != 4)
+		return 2;
+	len = atoi(argv[3]) * PAGE;
+	fd = OK(open(argv[1], O_RDWR));
+	device = OK(open(argv[2], O_RDONLY | O_DIRECT));
+	map = OK(mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
+	for (size_t at = 0; at < len; at += PAGE)
+		((volatile char *)map)[at] = 's';
+	cb.aio_fildes = device;
+	cb.aio_buf = (uintptr_t)map;
+	cb.aio_nbytes = len;
+	OK(syscall(SYS_io_setup, 1, &context));
+	CHECK_EQ(syscall(SYS_io_submit, context, 1, &list), 1);
+	printf("pinned\n");
+	if (!fgets(line, sizeof(line), stdin))
+		return 1;
+	CHECK_EQ(syscall(SYS_io_getevents, context, 1, 1, &event, NULL), 1);
+	printf("done %lld\n", (long long)event.res);
+	if (!fgets(line, sizeof(line), stdin))
+		return 1;
+	printf("fsync %s\n", fsync(fd) ? strerrorname_np(errno) : "0");
+	return 0;
+}

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""User memory and pages of maps between two nodes: a program whose memory nobody brings keeps nobody else from the volume; what was stored into a
+file without a name is read by who still has it open; what a device reads into a map is part of the file for the next owner, for a write beside it,
+and reported lost when the device takes too long; advice reaches the cache that has the pages; a confined program may use what its profile allows."""
+
+import base64
+import zlib
+
+from lablib.protocol import PLACE, PROGRAMS
+
+LIMIT = 240
+MARKERS = ["SELFTEST: held memory ok", "SELFTEST: nameless stores ok", "SELFTEST: pinned pages ok", "SELFTEST: advice ok", "SELFTEST: confined ok"]
+EXPECTED = []
+PAGE = 4096
+HOWS = ("write", "append", "direct-write", "read", "direct-read", "aio-read", "version")
+# What apparmor_parser -S makes of this profile, compressed:
+#   profile mxfs-test { /run/t/* mrix, /usr/** mrix, /etc/** r, /dev/** rw,
+#                       /mnt/shared/ r, /mnt/shared/allowed/ r, /mnt/shared/allowed/** rw, }
+PROFILE = (
+    "eNrtlN1OwkAQhU+X0i0FKoqiAiqgovhzZ7zzxsTXMGm0NSQIhBLDpa/gG3u23caCqDGCV0yyvzM72875WtPGiz8Ku4M+RBaAaWM4GgTdng+ZdfA8CcLLsR+O"
+    "YVoIet5TCCkYho/OnllHnSnx4A3D66tP4fEZZvO8x8CDVZZqA7X7yQ2HHUCWgP5gHPT8iXIYMBHbBZZpmVc3dRfwdns35Z9dp2PnWeKX//T8yzLx5fMbc+bJ"
+    "aOq51KNSPaP3FWaW9iXNTsUpy+l4ZY5uee1X5wszdwmdM6vzFdlc7RW/qv+2YlABmZoBB7rNPxEhndxjuEtXZANlbGILFb2zF/WHOF/YHfs4Yv0yrJ6NJupo"
+    "oYMzHLO+Dkpo44TVLlAlSVWKWMM6dlFFA6dY2Q//mSlOFGO1aKk0rURaxpz9XUuDyrjUpkR14uzVKHuLSi6KlDqpy/GNBN+rQQaaJKBDdgRJyZOXNmcy+gYt"
+    "kuSQGcXtPvlZ2bdmvwMHCSHH")
+PATIENCE = 10  # seconds for what another node asks of the volume; a change of owner takes a fraction of one
+
+
+def run(stage):
+    n1, n2 = stage.n1, stage.n2
+    stage.mkfs()
+    stage.mount(n1)
+    stage.mount(n2)
+    _held(stage, n1, n2)
+    stage.marker("SELFTEST: held memory ok")
+    _nameless(stage, n1, n2)
+    stage.marker("SELFTEST: nameless stores ok")
+    _pinned(stage, n1, n2)
+    stage.marker("SELFTEST: pinned pages ok")
+    _advice(stage, n1)
+    stage.marker("SELFTEST: advice ok")
+    _confined(stage, n1, n2)
+    stage.marker("SELFTEST: confined ok")
+    stage.umount(n1)
+    stage.umount(n2)
+    stage.repair()
+
+
+def _tell(program):
+    program.process.stdin.write(b"go\n")
+    program.process.stdin.flush()
+
+
+def _held(stage, n1, n2):
+    """node1 waits for memory inside a system call, in seven ways at once; node2 has the volume meanwhile."""
+    a = stage.keeper(n1)
+    a.ok(f"chdir {PLACE}")
+    for how in HOWS:
+        a.ok(f"open 1 {how} +c")
+        a.ok(f"write 1 0 {4 * PAGE} 7")
+        a.ok("close 1")
+    held = {how: stage.start(n1, f"{PROGRAMS}/held {PLACE}/{how} {how} {PAGE}") for how in HOWS}
+    for program in held.values():
+        stage.same(program.line(60), "held", "a program that waits for memory")
+    b = stage.keeper(n2)
+    for round_ in range(2):
+        b.ok(f"chdir {PLACE}", limit=PATIENCE)
+        b.ok(f"count {PLACE}", limit=PATIENCE)
+        b.ok("open 2 append +a", limit=PATIENCE)
+        b.ok(f"append 2 {PAGE} 7 {4 * PAGE + round_ * PAGE}", limit=PATIENCE)
+        a.ok("exists write", limit=PATIENCE)
+    for how, program in held.items():
+        _tell(program)
+        expected = "done 0" if how == "version" else f"done {2 * PAGE}" + (" same" if "read" in how else "")
+        stage.same(program.line(30), expected, f"{how}, when its memory came after the volume had been elsewhere")
+        stage.same(program.finish(30).rc, 0, how)
+    for how in ("write", "direct-write"):
+        b.ok(f"open 3 {how} r")
+        b.ok(f"check 3 0 {4 * PAGE} 7")
+        b.ok("close 3")
+    # What was appended is there, whole, and nothing of the other node's was overwritten.
+    stage.same(b.ok("size 2"), str(8 * PAGE), "the length of a file that both appended to")
+    b.ok(f"check 2 0 {6 * PAGE} 7")
+    a.close()
+    b.close()
+
+
+def _nameless(stage, n1, n2):
+    """Stored through a map, without a name, by a node that then lets go of it: the other one still has it open."""
+    a, b = stage.keeper(n1), stage.keeper(n2)
+    for keeper in (a, b):
+        keeper.ok(f"chdir {PLACE}")
+    for number, (mine, other) in enumerate(((a, b), (b, a))):
+        name = f"nameless{number}"
+        mine.ok(f"open 1 {name} +c")
+        mine.ok("write 1 0 40000 1")
+        other.ok(f"open 1 {name} +")
+        other.ok("check 1 0 40000 1")
+        # Removed by who stores, or by the other one.
+        (mine if number == 0 else other).ok(f"unlink {name}")
+        mine.ok("map 1 40000")
+        mine.ok("store 1 0 40000 2")
+        mine.ok("unmap 1")
+        mine.ok("close 1")
+        other.ok("check 1 0 40000 2")
+        other.ok("close 1")
+    a.close()
+    b.close()
+
+
+def _pinned(stage, n1, n2):
+    """A device reads into pages of a map while somebody else wants the volume, or writes to the file."""
+    pages = 64
+    n1.run(f"modprobe dm-mod; head -c {pages * PAGE} /dev/zero | tr '\\0' d >/run/device")
+    loop = n1.run("losetup -f --show /run/device").out.strip()
+    device = n1.run(f"{PROGRAMS}/dm linear slow {loop}").out.strip()
+    try:
+        def begin():
+            n1.run(f"cd {PLACE} && head -c {pages * PAGE} /dev/zero | tr '\\0' o >pinned")
+            n1.run(f"{PROGRAMS}/dm suspend slow")
+            program = stage.start(n1, f"{PROGRAMS}/pinned {PLACE}/pinned {device} {pages}")
+            stage.same(program.line(30), "pinned", "a read from a device into a map")
+            return program
+
+        def end(program, fsync):
+            _tell(program)
+            stage.same(program.line(30), f"done {pages * PAGE}", "the read from the device")
+            _tell(program)
+            stage.same(program.line(30), f"fsync {fsync}", "fsync of the file that the device read into")
+            stage.same(program.finish(30).rc, 0, "the program")
+
+        # A write beside it, on the same node: both are in the file.
+        program = begin()
+        n1.run(f"printf {'w' * 100} | dd of={PLACE}/pinned bs=100 seek=81 conv=notrunc status=none", timeout=30)
+        n1.run(f"{PROGRAMS}/dm resume slow")
+        end(program, "0")
+        stage.same(n1.run(f"tr -d d <{PLACE}/pinned | wc -c").out.strip(), "0", "bytes of the file that are not the device's, which came last")
+        # The other node reads: it gets what the device read, once that is there.
+        program = begin()
+        reader = stage.start(n2, f"md5sum <{PLACE}/pinned")
+        stage.until(lambda: stage.status(n1)["state"] == "detaching", 20, "the volume to be taken away")
+        n1.run(f"{PROGRAMS}/dm resume slow")
+        stage.same(reader.finish(30).out.split()[0], n1.run("md5sum </run/device").out.split()[0], "what the other node reads")
+        end(program, "0")
+        # A device that does not come back in time: the other node gets the volume, and who waited for the data is told.
+        program = begin()
+        mark = stage.mark(n1)
+        stage.same(n2.run(f"tr -d os <{PLACE}/pinned | wc -c", timeout=30).out.strip(), "0", "bytes of a device that hangs")
+        stage.matches("what it writes from now on is lost", stage.kernel_log(n1, mark), "the kernel log")
+        n1.run(f"{PROGRAMS}/dm resume slow")
+        end(program, "EIO")
+        n1.run(f"rm {PLACE}/pinned")
+    finally:
+        n1.run(f"{PROGRAMS}/dm resume slow; {PROGRAMS}/dm remove slow; losetup -d {loop}; rm -f /run/device", check=False)
+
+
+def _advice(stage, node):
+    """In MiB of all page caches together: what is read ahead is read once, and what is not needed goes."""
+    mib = 48
+    node.run(f"head -c {mib}m /dev/urandom >{PLACE}/big; sync; echo 3 >/proc/sys/vm/drop_caches")
+
+    def cached():
+        return int(node.run("sed -n 's/^Cached: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo").out) // 1024
+
+    before = cached()
+    node.run(f"cat {PLACE}/big >/dev/null")
+    stage.check(cached() - before >= mib - 8, "reading fills the cache")
+    node.run(f"dd if={PLACE}/big iflag=nocache count=0 status=none")
+    stage.check(cached() - before <= 8, f"{cached() - before} MiB are kept after POSIX_FADV_DONTNEED")
+
+
+def _confined(stage, n1, n2):
+    """Under AppArmor: what the profile allows by the names that the program knows, before and after a change of owner."""
+    stage.matches("apparmor", n1.run("mountpoint -q /sys/kernel/security || mount -t securityfs securityfs /sys/kernel/security; "
+                                     "cat /sys/kernel/security/lsm").out, "security modules of the kernel")
+    profile = stage.lab.share / "mxfs-test.profile"
+    profile.write_bytes(zlib.decompress(base64.b64decode("".join(PROFILE))))
+    n1.run(f"mkdir {PLACE}/allowed && echo secret >{PLACE}/other && cat /host/{profile.name} >/sys/kernel/security/apparmor/.replace")
+    profile.unlink()
+    try:
+        keeper = stage.keeper(n1, f"sh -c 'echo changeprofile mxfs-test >/proc/self/attr/current && exec {PROGRAMS}/keeper'")
+        keeper.fails(f"open 1 {PLACE}/other r", "errno EACCES")
+        keeper.ok(f"open 1 {PLACE}/allowed/f +c")
+        keeper.ok("write 1 0 50000 1")
+        keeper.ok("map 1 50000")
+        for seed in (1, 2):
+            n2.run(f"ls {PLACE}/allowed")
+            keeper.ok(f"load 1 0 50000 {seed}")
+            keeper.ok(f"check 1 0 50000 {seed}")
+            n2.run(f"ls {PLACE}/allowed")
+            keeper.ok(f"store 1 0 50000 {seed + 1}")
+            keeper.ok(f"check 1 0 50000 {seed + 1}")
+            n2.run(f"ls {PLACE}/allowed")
+            keeper.ok(f"write 1 0 100 {seed + 1}")
+            keeper.ok("truncate 1 60000")
+            keeper.ok("truncate 1 50000")
+            keeper.ok("fsync 1")
+        keeper.ok(f"count {PLACE}/allowed")
+        keeper.ok(f"unlink {PLACE}/allowed/f")
+        keeper.close()
+    finally:
+        n1.run("printf mxfs-test >/sys/kernel/security/apparmor/.remove", check=False)
