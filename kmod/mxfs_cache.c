@@ -151,6 +151,9 @@ static vm_fault_t mxfs_lower_mkwrite(struct file *lower, pgoff_t index, struct p
 	vm_fault_t ret;
 	int err;
 
+	/* Persistent memory has no pages to take the content. */
+	if (IS_DAX(file_inode(lower)))
+		return VM_FAULT_SIGBUS;
 	err = mxfs_map_lower(lower, &vma);
 	if (err || WARN_ON_ONCE(!vma.vm_ops || !vma.vm_ops->page_mkwrite))
 		return VM_FAULT_SIGBUS;

@@ -6,6 +6,7 @@
  *	fsbench meta DIRECTORY-A DIRECTORY-B FILES	create, stat, readdir, unlink of empty files in one directory; stat of some after
  *							the caches were dropped
  *	fsbench data DIRECTORY-A DIRECTORY-B MIB	sequential and random, through the cache and O_DIRECT, on one file
+ *	fsbench deep DIRECTORY-A DIRECTORY-B MIB	of these only the asynchronous ones, 4 and 32 requests at a time
  *
  * Each line is a result: "name A B"; most come more than once. Making durable is part of what writes, slice by slice.
  *
@@ -378,6 +379,16 @@ static void open_all(int flags)
 	}
 }
 
+static void only_deep(void)
+{
+	open_all(O_CREAT | O_TRUNC | O_WRONLY);
+	for (int i = 0; i < mib; i++)
+		must(write(sides[0].fd, buf, MIB) == MIB && write(sides[1].fd, buf, MIB) == MIB, "write");
+	sync();
+	open_all(O_RDWR | O_DIRECT);
+	all_deep();
+}
+
 static void data(void)
 {
 	mib -= mib % (SLICE_MIB * DURABLE * 2);
@@ -420,11 +431,11 @@ static void data(void)
 
 int main(int argc, char **argv)
 {
-	bool is_meta = argc == 5 && !strcmp(argv[1], "meta");
+	bool is_meta = argc == 5 && !strcmp(argv[1], "meta"), is_deep = argc == 5 && !strcmp(argv[1], "deep");
 	void *memory;
 
-	if (argc != 5 || (!is_meta && strcmp(argv[1], "data")) || posix_memalign(&memory, SMALL, MIB)) {
-		fprintf(stderr, "usage: %s meta|data DIRECTORY-A DIRECTORY-B FILES|MIB\n", argv[0]);
+	if (argc != 5 || (!is_meta && !is_deep && strcmp(argv[1], "data")) || posix_memalign(&memory, SMALL, MIB)) {
+		fprintf(stderr, "usage: %s meta|data|deep DIRECTORY-A DIRECTORY-B FILES|MIB\n", argv[0]);
 		return 2;
 	}
 	buf = memory;
@@ -441,6 +452,8 @@ int main(int argc, char **argv)
 	sync();
 	if (is_meta)
 		meta();
+	else if (is_deep)
+		only_deep();
 	else
 		data();
 	for (int n = 0; n < 2; n++) {
