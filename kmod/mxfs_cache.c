@@ -327,6 +327,21 @@ static void mxfs_writing_workfn(struct work_struct *work)
 	w->err = mxfs_write_back(w->mapping, w->wbc);
 }
 
+/* A reader asks for the range that it reads, and other parts of the file may be dirty all the time. */
+static bool mxfs_is_dirty(struct address_space *mapping, const struct writeback_control *wbc)
+{
+	pgoff_t start = wbc->range_start >> PAGE_SHIFT, end = wbc->range_end >> PAGE_SHIFT;
+	struct folio_batch batch;
+	bool found;
+
+	if (wbc->range_cyclic)
+		return true;
+	folio_batch_init(&batch);
+	found = filemap_get_folios_tag(mapping, &start, end, PAGECACHE_TAG_DIRTY, &batch);
+	folio_batch_release(&batch);
+	return found;
+}
+
 /* Who waits for pages to be written waits for the worker instead, no longer and no less killably. */
 static int mxfs_writepages(struct address_space *mapping, struct writeback_control *wbc)
 {
@@ -335,6 +350,8 @@ static int mxfs_writepages(struct address_space *mapping, struct writeback_contr
 	/* The flusher, a detach and the like are no user's task. */
 	if (current->flags & PF_KTHREAD)
 		return mxfs_write_back(mapping, wbc);
+	if (!mxfs_is_dirty(mapping, wbc))
+		return 0;
 	INIT_WORK_ONSTACK(&w.work, mxfs_writing_workfn);
 	queue_work(MXFS_ISB(mapping->host)->wb_wq, &w.work);
 	flush_work(&w.work);

@@ -400,6 +400,43 @@ static int mxfs_pin(struct mxfs_sb *sbi, struct mxfs_pin *pin, struct iov_iter *
 }
 
 /*
+ * As for a request of block/bio.c that reads (bio_set_pages_dirty(), bio_check_pages_dirty()): to make a page dirty
+ * may sleep, so it is done before. The end, which is an interrupt, looks at them, and only where one was cleaned
+ * meanwhile a worker has to do it again.
+ */
+static void mxfs_pin_dirty(const struct mxfs_pin *pin)
+{
+	const struct bio_vec *bv;
+	struct folio *folio;
+	size_t at;
+
+	for (bv = pin->vec; bv < pin->vec + pin->pieces; bv++) {
+		for (at = 0; at < bv->bv_offset + bv->bv_len; at += PAGE_SIZE) {
+			folio = page_folio(bv->bv_page + (at >> PAGE_SHIFT));
+			if (folio_test_dirty(folio))
+				continue;
+			folio_lock(folio);
+			folio_mark_dirty(folio);
+			folio_unlock(folio);
+		}
+	}
+}
+
+static bool mxfs_pin_is_dirty(const struct mxfs_pin *pin)
+{
+	const struct bio_vec *bv;
+	size_t at;
+
+	for (bv = pin->vec; bv < pin->vec + pin->pieces; bv++) {
+		for (at = 0; at < bv->bv_offset + bv->bv_len; at += PAGE_SIZE) {
+			if (!folio_test_dirty(page_folio(bv->bv_page + (at >> PAGE_SHIFT))))
+				return false;
+		}
+	}
+	return true;
+}
+
+/*
  * Begins an operation with user memory pinned, which is taken from the iterator. Never waits for ownership with pins: they
  * may be of a map of this volume, and a detach waits for those.
  *
@@ -415,6 +452,9 @@ static int mxfs_pin_and_enter(struct mxfs_sb *sbi, struct mxfs_pin *pin, struct 
 		iter->nofault = false;
 		if (err)
 			return nowait ? -EAGAIN : err;
+		/* Outside as well: a page may be locked by who never answers. */
+		if (pin->dirty)
+			mxfs_pin_dirty(pin);
 		if (likely(mxfs_try_enter(sbi)))
 			return 0;
 		iov_iter_revert(iter, pin->bytes);
@@ -469,43 +509,6 @@ static void mxfs_aio_workfn(struct work_struct *work)
 		mxfs_copy_written(inode, file_inode(aio->lower.ki_filp));
 	}
 	mxfs_aio_end(aio);
-}
-
-/*
- * As for a request of block/bio.c that reads (bio_set_pages_dirty(), bio_check_pages_dirty()): to make a page dirty
- * may sleep, so it is done before. The end, which is an interrupt, looks at them, and only where one was cleaned
- * meanwhile a worker has to do it again.
- */
-static void mxfs_pin_dirty(const struct mxfs_pin *pin)
-{
-	const struct bio_vec *bv;
-	struct folio *folio;
-	size_t at;
-
-	for (bv = pin->vec; bv < pin->vec + pin->pieces; bv++) {
-		for (at = 0; at < bv->bv_offset + bv->bv_len; at += PAGE_SIZE) {
-			folio = page_folio(bv->bv_page + (at >> PAGE_SHIFT));
-			if (folio_test_dirty(folio))
-				continue;
-			folio_lock(folio);
-			folio_mark_dirty(folio);
-			folio_unlock(folio);
-		}
-	}
-}
-
-static bool mxfs_pin_is_dirty(const struct mxfs_pin *pin)
-{
-	const struct bio_vec *bv;
-	size_t at;
-
-	for (bv = pin->vec; bv < pin->vec + pin->pieces; bv++) {
-		for (at = 0; at < bv->bv_offset + bv->bv_len; at += PAGE_SIZE) {
-			if (!folio_test_dirty(page_folio(bv->bv_page + (at >> PAGE_SHIFT))))
-				return false;
-		}
-	}
-	return true;
 }
 
 /* May be called from an interrupt; attributes and the end of a write want a task. */
@@ -673,8 +676,6 @@ static ssize_t mxfs_direct_async(struct kiocb *iocb, struct iov_iter *iter, bool
 			goto out;
 		}
 		pinned = &aio->pin.iter;
-		if (!write)
-			mxfs_pin_dirty(&aio->pin);
 	} else {
 		ret = mxfs_enter_or(sbi, nowait);
 		if (ret) {
