@@ -731,8 +731,8 @@ static noinline ssize_t mxfs_direct(struct kiocb *iocb, struct iov_iter *iter, b
 	return total ?: ret;
 }
 
-/* One attempt inside the gate. @end: the file ends here */
-static ssize_t mxfs_read_once(struct kiocb *iocb, struct iov_iter *to, bool *end)
+/* One attempt inside the gate. @again: not the first one; @end: the file ends here */
+static ssize_t mxfs_read_once(struct kiocb *iocb, struct iov_iter *to, bool again, bool *end)
 {
 	struct file *file = iocb->ki_filp, *lower;
 	struct mxfs_sb *sbi = mxfs_file_sb(file);
@@ -746,8 +746,12 @@ static ssize_t mxfs_read_once(struct kiocb *iocb, struct iov_iter *to, bool *end
 		ret = PTR_ERR(lower);
 		goto out;
 	}
-	/* What was stored through a map is seen by a read that begins after it. */
-	ret = mxfs_cache_flush(file_inode(file), iocb->ki_pos, iocb->ki_pos + iov_iter_count(to) - 1);
+	/*
+	 * What was stored through a map is seen by a read that begins after it. Once: a page that is read into itself would be
+	 * write-protected each time, after it was faulted in for writing.
+	 */
+	if (!again)
+		ret = mxfs_cache_flush(file_inode(file), iocb->ki_pos, iocb->ki_pos + iov_iter_count(to) - 1);
 	if (!ret)
 		ret = mxfs_rw_nofault(iocb, to, lower, false);
 	*end = iocb->ki_pos >= i_size_read(file_inode(lower));
@@ -763,12 +767,12 @@ out:
  */
 static noinline ssize_t mxfs_read_on(struct kiocb *iocb, struct iov_iter *to, ssize_t total)
 {
-	bool end = false;
+	bool again = false, end = false;
 	size_t chunk;
 	ssize_t ret;
 
-	while (iov_iter_count(to)) {
-		ret = mxfs_read_once(iocb, to, &end);
+	for (; iov_iter_count(to); again = true) {
+		ret = mxfs_read_once(iocb, to, again, &end);
 		if (ret > 0)
 			total += ret;
 		else if (ret != -EFAULT)
