@@ -23,7 +23,9 @@ BOOT_LIMIT = 180.0
 COMMAND_LINE = ("console=ttyS0 loglevel=6 mxfs.lab=1 mxfs.node={number} nokaslr mitigations=off random.trust_cpu=on "
                 "panic=0 watchdog_thresh=30 rcupdate.rcu_cpu_stall_timeout={patience} no_timer_check tsc=reliable "
                 "sysctl.kernel.hung_task_timeout_secs={patience} sysctl.kernel.hung_task_warnings=100 "
-                "sysctl.kernel.panic_on_oops=0 sysctl.kernel.sysrq=1 {extra}")
+                "sysctl.kernel.panic_on_oops=0 sysctl.kernel.sysrq=1 "
+                # As Debian's kernel is built; one built from few options refuses a mount of a device that is open for writing.
+                "bdev_allow_write_mounted=1 {extra}")
 
 
 @dataclass(frozen=True)
