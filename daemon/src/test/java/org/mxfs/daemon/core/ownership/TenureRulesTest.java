@@ -519,5 +519,5 @@ class TenureRulesTest {
     explored(new Limits(3, 1, 1, 0, 0));
   }
 
-  private static final int STATES_MAX = Integer.getInteger("mxfs.rules.states", 150_000);
+  private static final int STATES_MAX = Integer.getInteger("mxfs.rules.states", 60_000);
 }
