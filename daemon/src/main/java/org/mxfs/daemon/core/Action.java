@@ -19,8 +19,8 @@ public sealed interface Action {
 
   record Detach(long epoch, long quantumMillis) implements Action {}
 
-  /** Kernel: where is XFS? The reply comes back as {@link Event.Status}. */
-  record AskKernel() implements Action {}
+  /** Kernel: where is XFS? The reply comes back as {@link Event.Status}, with the same number. */
+  record AskKernel(long question) implements Action {}
 
   /** Kernel: mount(2) may return. */
   record Ready(Role role, boolean clustered) implements Action {}

@@ -24,8 +24,11 @@ public sealed interface Event {
   /** Kernel: the end of a DETACH; {@code errno} 0 is success. */
   record Detached(long epoch, int errno, long nanos, String message) implements Event {}
 
-  /** Kernel: where XFS is, of which epoch, and whether umount has begun. */
-  record Status(KernelState state, long epoch, boolean leaving) implements Event {}
+  /**
+   * Kernel: where XFS was when the question of this number was asked, of which epoch, and whether
+   * umount has begun.
+   */
+  record Status(long question, KernelState state, long epoch, boolean leaving) implements Event {}
 
   /** Kernel: umount; XFS is detached, operations have ended. */
   record Leave() implements Event {}

@@ -260,8 +260,8 @@ public final class KernelLink implements Closeable {
     request(MxfsCommand.MXFS_CMD_LEFT, a -> a.u32(MxfsAttribute.MXFS_A_ERRNO, errno.number()));
   }
 
-  /** Where XFS is now, as the kernel says. */
-  public Event.Status status() throws IOException {
+  /** Where XFS is now, as the kernel says, in answer to a question of that number. */
+  public Event.Status status(long question) throws IOException {
     Attributes a =
         netlink
             .requestOne(
@@ -270,6 +270,7 @@ public final class KernelLink implements Closeable {
                 Attributes.builder().u32(MxfsAttribute.MXFS_A_MOUNT, mount).build())
             .attributes();
     return new Event.Status(
+        question,
         Hello.kernelState(a.u32(MxfsAttribute.MXFS_A_STATE)),
         a.u64(MxfsAttribute.MXFS_A_EPOCH),
         (a.u32(MxfsAttribute.MXFS_A_FLAGS) & MxfsFlag.MXFS_FLAG_LEAVING) != 0);

@@ -211,7 +211,7 @@ final class Daemon {
         }
       }
       case Action.Lease lease -> link.leaseUntil(clock.toBootNanos(lease.untilMillis()));
-      case Action.AskKernel _ -> askKernel(link);
+      case Action.AskKernel ask -> askKernel(link, ask.question());
       case Action.Attach attach -> link.attach(attach.epoch());
       case Action.Detach detach -> link.detach(detach.epoch(), detach.quantumMillis());
       case Action.Ready ready -> {
@@ -248,9 +248,9 @@ final class Daemon {
     }
   }
 
-  private void askKernel(KernelLink link) throws IOException {
+  private void askKernel(KernelLink link, long question) throws IOException {
     try {
-      if (!mailbox.fromKernel(link.status())) {
+      if (!mailbox.fromKernel(link.status(question))) {
         LOG.warn("no room for the kernel's state; it is asked again");
       }
     } catch (OutcomeUnknownException e) {

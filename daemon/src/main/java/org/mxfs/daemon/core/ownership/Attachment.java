@@ -45,6 +45,11 @@ final class Attachment {
 
   private String trouble = "";
   private long askDue;
+
+  /** The number of the last question to the kernel, and of the last before the last command. */
+  private long asked;
+
+  private long askedBefore;
   private long attachDue;
   private long detachDue;
   private int detachMillis;
@@ -120,6 +125,7 @@ final class Attachment {
 
   private void begin(long epoch) {
     commandEpoch = epoch;
+    askedBefore = asked;
     trouble = "";
     askDue = out.now() + OwnershipSettings.KERNEL_MILLIS;
   }
@@ -137,7 +143,7 @@ final class Attachment {
 
   private void ask() {
     askDue = out.now() + OwnershipSettings.KERNEL_MILLIS;
-    out.add(new Action.AskKernel());
+    out.add(new Action.AskKernel(++asked));
   }
 
   // ---- what the kernel says ----
@@ -182,6 +188,9 @@ final class Attachment {
     if (status.state() == KernelState.DEAD) {
       state = KernelState.DEAD;
       return new Result.Dead();
+    }
+    if (status.question() <= askedBefore) {
+      return NOTHING; // from before the command under way: what it says is not its end
     }
     return switch (state) {
       case ATTACHING ->

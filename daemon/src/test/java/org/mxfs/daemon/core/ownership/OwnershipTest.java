@@ -70,6 +70,12 @@ class OwnershipTest {
     return done.stream().filter(kind::isInstance).map(kind::cast).toList();
   }
 
+  /** The kernel's answer to the last question. */
+  private Event.Status status(KernelState state, long epoch, boolean leaving) {
+    return new Event.Status(
+        actions(Action.AskKernel.class).getLast().question(), state, epoch, leaving);
+  }
+
   private List<PeerMessage> sent() {
     return actions(Action.Send.class).stream().map(Action.Send::message).toList();
   }
@@ -780,9 +786,9 @@ class OwnershipTest {
     assertThat(actions(Action.AskKernel.class)).hasSize(1);
     pass(OwnershipSettings.KERNEL_MILLIS + 10);
     assertThat(actions(Action.AskKernel.class)).hasSize(2);
-    give(new Event.Status(KernelState.ATTACHING, 0, false));
+    give(status(KernelState.ATTACHING, 0, false));
     assertThat(actions(Action.Ready.class)).isEmpty();
-    give(new Event.Status(KernelState.ATTACHED, epoch, false));
+    give(status(KernelState.ATTACHED, epoch, false));
     assertThat(actions(Action.Ready.class)).hasSize(1);
   }
 
@@ -801,7 +807,29 @@ class OwnershipTest {
     give(new Event.Received(PEER, 1, new PeerMessage.OwnRequest(78)));
     give(new Event.Attached(attach.epoch(), 114, 0, "not detached"));
     assertThat(sent()).as("a grant while XFS may be there").isEmpty();
-    give(new Event.Status(KernelState.ATTACHED, attach.epoch(), false));
+    give(status(KernelState.ATTACHED, attach.epoch(), false));
+    assertThat(actions(Action.Detach.class)).hasSize(1);
+  }
+
+  @Test
+  void whatTheKernelSaidBeforeACommandIsNotItsEnd() {
+    startAsOwner();
+    give(new Event.PeerUp(PEER, 1));
+    give(new Event.Received(PEER, 1, new PeerMessage.OwnRequest(77)));
+    assertThat(actions(Action.Detach.class)).hasSize(1);
+    give(new Event.PeerDown(PEER.nodeId()));
+    // Detaching takes long, so the kernel is asked, and has just ended it when it answers.
+    pass(OwnershipSettings.KERNEL_MILLIS + 10);
+    Event.Status detached = status(KernelState.DETACHED, machine.epoch(), false);
+    give(new Event.Detached(machine.epoch(), 0, 0, ""));
+    give(new Event.Want());
+    assertThat(actions(Action.Attach.class)).hasSize(2);
+    done.clear();
+    give(detached); // on its way since before the attach
+    give(new Event.PeerUp(PEER, 1));
+    give(new Event.Received(PEER, 1, new PeerMessage.OwnRequest(78)));
+    assertThat(sent()).as("a grant while XFS is being attached").isEmpty();
+    give(new Event.Attached(machine.epoch(), 0, 0, ""));
     assertThat(actions(Action.Detach.class)).hasSize(1);
   }
 

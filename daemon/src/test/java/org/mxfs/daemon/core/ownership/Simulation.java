@@ -795,14 +795,18 @@ final class Simulation {
           }
         }
         case Action.Attach attach -> attach(attach.epoch());
-        case Action.AskKernel _ ->
-            after(
-                0,
-                () -> {
-                  if (daemon != null) {
-                    step(new Event.Status(toldState(), kernelEpoch, false));
-                  }
-                });
+        case Action.AskKernel ask -> {
+          // Answered at once, and heard of after what came before.
+          Event.Status told = new Event.Status(ask.question(), toldState(), kernelEpoch, false);
+          Ownership asker = daemon;
+          after(
+              0,
+              () -> {
+                if (daemon != null && daemon == asker) {
+                  step(told);
+                }
+              });
+        }
         case Action.Detach detach -> detach(detach.epoch(), detach.quantumMillis());
         case Action.Ready _ -> {
           ready = true;
