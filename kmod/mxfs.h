@@ -702,6 +702,7 @@ void mxfs_orphan_evicted(struct inode *inode);
 void mxfs_orphan_named(struct inode *inode);
 void mxfs_orphan_return(struct mxfs_sb *sbi);
 void mxfs_reap_all(struct mxfs_sb *sbi);
+void mxfs_reap_end(struct mxfs_sb *sbi);
 void mxfs_reap_workfn(struct work_struct *work);
 
 /* mxfs_export.c */

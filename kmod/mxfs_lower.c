@@ -132,7 +132,8 @@ bool mxfs_reclaim(struct mxfs_sb *sbi)
 	mxfs_err(sbi,
 		 "another program has taken the device on this node; the volume stays here until that program lets it go");
 	while (mxfs_claim(sbi)) {
-		if (READ_ONCE(sbi->held))
+		/* A remount waits for us with s_umount, without which no umount begins. */
+		if (READ_ONCE(sbi->held) || READ_ONCE(sbi->reattaching))
 			return false;
 		msleep(MXFS_RECLAIM_MS);
 	}

@@ -590,6 +590,9 @@ void mxfs_reap_workfn(struct work_struct *work)
 	struct mxfs_sb *sbi = container_of(work, struct mxfs_sb, reap_work);
 	int err;
 
+	/* Evictions at umount begin it, too, and the VFS wants no inode to be looked at then (mxfs_hold()); mxfs_reap_all() comes. */
+	if (READ_ONCE(sbi->held))
+		return;
 	err = mxfs_enter_attached(sbi);
 	if (err)
 		return;
@@ -616,8 +619,6 @@ static bool mxfs_reap_hopeless(struct mxfs_sb *sbi)
  */
 void mxfs_reap_all(struct mxfs_sb *sbi)
 {
-	struct mxfs_orphan *orphan, *next;
-
 	if (!list_empty(&sbi->reap) || !llist_empty(&sbi->reap_new) || sbi->told_count) {
 		/* A detach in progress ends first. */
 		wait_event_timeout(sbi->wait,
@@ -636,16 +637,25 @@ void mxfs_reap_all(struct mxfs_sb *sbi)
 			mxfs_sweep(sbi);
 		mxfs_leave(sbi);
 	}
+}
+
+/**
+ * mxfs_reap_end - forget what could not be reaped
+ * @sbi: the mount, held, without an inode, XFS detached
+ */
+void mxfs_reap_end(struct mxfs_sb *sbi)
+{
+	struct mxfs_orphan *orphan, *next;
+
+	cancel_work_sync(&sbi->reap_work);
 	llist_for_each_entry_safe(orphan, next, llist_del_all(&sbi->reap_new), done)
 		list_add_tail(&orphan->entry, &sbi->reap);
 	if (!list_empty(&sbi->reap))
 		mxfs_warn(
 			sbi,
 			"files that were open and nameless stay in .mxfs/orphans until this node mounts the volume again");
-	mutex_lock(&sbi->orphan_lock);
 	list_for_each_entry_safe(orphan, next, &sbi->reap, entry) {
 		list_del(&orphan->entry);
 		kfree(orphan);
 	}
-	mutex_unlock(&sbi->orphan_lock);
 }

@@ -6,10 +6,13 @@
 #include <linux/quota.h>
 #include "mxfs.h"
 
+#define MXFS_QUOTA_JIFFIES (30 * HZ) /* to wait for ownership */
+
 /*
- * Enters the gate, taking ownership first where this node does not have it.
+ * Enters the gate, taking ownership first where this node does not have it. Not without bound:
+ * quotactl(2) comes with s_umount, which umount waits for unkillably, and sync(2) of the machine behind it.
  *
- * Return: XFS's superblock, and mxfs_leave() has to follow; or an ERR_PTR.
+ * Return: XFS's superblock, and mxfs_leave() has to follow; or an ERR_PTR, -ETIMEDOUT among them.
  */
 static struct super_block *mxfs_enter_quota(struct super_block *sb, bool change)
 {
@@ -20,9 +23,11 @@ static struct super_block *mxfs_enter_quota(struct super_block *sb, bool change)
 	/* XFS below may be writable: a mount that became read-only by a remount. */
 	if (change && sb_rdonly(sb))
 		return ERR_PTR(-EROFS);
-	err = mxfs_enter(sbi);
-	if (err)
-		return ERR_PTR(err);
+	if (!mxfs_try_enter(sbi)) {
+		err = mxfs_enter_within(sbi, MXFS_QUOTA_JIFFIES);
+		if (err)
+			return ERR_PTR(err);
+	}
 	lower = sbi->lower->mnt_sb;
 	if (lower->s_qcop)
 		return lower;

@@ -386,6 +386,7 @@ static void mxfs_kill_sb(struct super_block *sb)
 		mxfs_hold(sbi);
 	}
 	mxfs_detach_final(sbi);
+	mxfs_reap_end(sbi);
 	mxfs_daemon_stop(sbi);
 	mxfs_debugfs_del(sbi);
 	mxfs_netlink_del(sbi);
