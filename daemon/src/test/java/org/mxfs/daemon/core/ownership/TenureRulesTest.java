@@ -190,18 +190,12 @@ class TenureRulesTest {
     }
   }
 
-  private final Limits limits;
+  /** Of the one test that an instance runs. */
+  private Limits limits = new Limits(0, 0, 0, 0, 0);
+
   private final Map<String, Boolean> seen = new HashMap<>();
   private final Deque<World> open = new ArrayDeque<>();
   private int attaches;
-
-  TenureRulesTest() {
-    limits = new Limits(2, 1, 2, 1, 0);
-  }
-
-  private TenureRulesTest(Limits limits) {
-    this.limits = limits;
-  }
 
   /** Tries a deed; what the rules refuse has not happened. */
   private void attempt(World world, String deed, Consumer<World> what) {
@@ -493,10 +487,10 @@ class TenureRulesTest {
     return seen.size();
   }
 
-  private static void explored(Limits limits) {
-    TenureRulesTest it = new TenureRulesTest(limits);
-    it.explore(STATES_MAX);
-    assertThat(it.attaches).as("attaches among all that was tried").isPositive();
+  private void explored(Limits bounds) {
+    limits = bounds;
+    explore(STATES_MAX);
+    assertThat(attaches).as("attaches among all that was tried").isPositive();
   }
 
   @Test
