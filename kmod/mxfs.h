@@ -371,6 +371,17 @@ static inline struct mxfs_inode *MXFS_I(const struct inode *inode)
 	return container_of(inode, struct mxfs_inode, vfs_inode);
 }
 
+/*
+ * The root; NULL for an attach that umount asks for, when the VFS has no inode any more (mxfs_reap_all()). While an attach is
+ * under way it stays what it is (mxfs_hold()).
+ */
+static inline struct mxfs_inode *mxfs_root(const struct mxfs_sb *sbi)
+{
+	const struct dentry *root = sbi->sb->s_root;
+
+	return root ? MXFS_I(d_inode(root)) : NULL;
+}
+
 static inline struct mxfs_sb *MXFS_ISB(const struct inode *inode)
 {
 	return MXFS_SB(inode->i_sb);

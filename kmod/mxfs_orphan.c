@@ -439,11 +439,11 @@ static void mxfs_note_shared(struct mxfs_sb *sbi, struct dentry *dir, const char
  */
 int mxfs_orphans_begin(struct mxfs_sb *sbi)
 {
+	struct mxfs_inode *root = mxfs_root(sbi);
 	const struct cred *old_cred;
 	int err;
 
-	if (!sbi->attach_seq || (!sbi->begun && !sbi->rdonly) ||
-	    !READ_ONCE(MXFS_I(d_inode(sbi->sb->s_root))->shared)) {
+	if (!sbi->attach_seq || (!sbi->begun && !sbi->rdonly) || (root && !READ_ONCE(root->shared))) {
 		err = mxfs_own_begin(sbi);
 		if (err)
 			return err;

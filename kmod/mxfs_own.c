@@ -362,6 +362,7 @@ int mxfs_own_begin(struct mxfs_sb *sbi)
 {
 	static const char *const names[] = { "orphans", "open" };
 	const struct cred *old_cred;
+	struct mxfs_inode *root = mxfs_root(sbi);
 	struct dentry *top, *dir;
 	int i, err;
 
@@ -390,7 +391,8 @@ int mxfs_own_begin(struct mxfs_sb *sbi)
 			mxfs_own_set(top, true);
 		}
 		/* The root has a link more than anybody sees folders in it. */
-		WRITE_ONCE(MXFS_I(d_inode(sbi->sb->s_root))->shared, true);
+		if (root)
+			WRITE_ONCE(root->shared, true);
 		dput(top);
 	}
 	revert_creds(old_cred);

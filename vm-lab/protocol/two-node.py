@@ -30,6 +30,7 @@ def run(stage):
     keeper.close()
     stage.umount(n1)
     _nothing_nameless(stage, n2)
+    _last_close(stage, n1, n2)
     sums = n2.run(f"cd {PLACE} && find . -path ./.mxfs -prune -o -type f -print0 | sort -z | xargs -0 sha256sum").out
     stage.umount(n2)
     stage.repair()
@@ -38,6 +39,20 @@ def run(stage):
                "the files by plain XFS")
     stage.same(n1.run(f"ls -A {PLACE}/.mxfs/orphans 2>/dev/null | sed /^room/d | wc -l").out.strip(), "0", "names in .mxfs/orphans")
     stage.umount(n1)
+
+
+def _last_close(stage, n1, n2):
+    """The last file of a mount that is out of sight already is closed while the other node owns: the end of the mount takes the volume."""
+    stage.mount(n1)
+    keeper = stage.keeper(n1)
+    keeper.ok(f"open 1 {PLACE}/last +c")
+    n1.run(f"umount -l {PLACE}")
+    n2.run(f"rm {PLACE}/last")
+    stage.same(n2.run(f"{NAMELESS} | wc -l").out.strip(), "1", "files without a name that are open on a node")
+    keeper.ok("close 1")
+    keeper.close()
+    stage.until(lambda: not stage.leftovers(n1), 30, "the mount to end")
+    _nothing_nameless(stage, n2)
 
 
 def _write_and_read(stage, n1, n2):
