@@ -4,7 +4,7 @@
  *
  * Everything works without it but one thing: `-o validate` mounts nothing, so the kernel must fail the system call, and
  * mount(8) alone cannot tell "valid, nothing mounted" (ECANCELED) from a volume that is not. This does, by its exit
- * status: 0 valid, 32 not valid or not mounted. All else is handed back to mount(8), which skips helpers (-i).
+ * status: 0 valid, 32 not valid, not checked or not mounted. All else is handed back to mount(8), which skips helpers (-i).
  *
  * It needs no rights of its own and must not be installed setuid. An ordinary user's `mount DIRECTORY` (the options user, users, owner
  * and group in fstab) comes here without mount(8)'s rights. mount(8), run again, is setuid itself and looks into fstab itself; it then
@@ -27,7 +27,7 @@ static void print_usage(FILE *to)
 {
 	fprintf(to, "usage: mount.mxfs DEVICE DIRECTORY [-fnrsvw] [-o OPTIONS]\n"
 		"Mounts an XFS volume that several machines share. Called by mount -t mxfs.\n"
-		"  -o validate   check the volume and mount nothing: status 0 valid, 32 not\n"
+		"  -o validate   check the volume and mount nothing: status 0 valid, 32 not, or not checked\n"
 		"  other options: ro debug iface= port= multicast= broadcast= errors=shutdown\n"
 		"                 lease_ms= quantum_ms= ready_ms=, those of XFS, and those of every file system\n");
 }
@@ -93,7 +93,15 @@ static int validate(const char *device, const char *dir, const char *options)
 		printf("%s: a valid XFS volume; nothing mounted\n", device);
 		return 0;
 	}
-	fprintf(stderr, "mount.mxfs: %s: not valid: %s; the kernel log says why (dmesg)\n", device, strerror(errno));
+	if (errno == EPERM && geteuid())
+		fprintf(stderr, "mount.mxfs: %s: not checked: only root can do that\n", device);
+	else if (errno == ENODEV)
+		fprintf(stderr, "mount.mxfs: %s: not checked: the kernel does not know mxfs (is the module there? modprobe mxfs)\n",
+			device);
+	else if (errno == EBUSY || errno == ENOENT || errno == ENOTDIR || errno == ENOTBLK)
+		fprintf(stderr, "mount.mxfs: %s at %s: not checked: %s; the kernel log may say more (dmesg)\n", device, dir, strerror(errno));
+	else
+		fprintf(stderr, "mount.mxfs: %s: not valid: %s; the kernel log says why (dmesg)\n", device, strerror(errno));
 	return EXIT_FAILED;
 }
 

@@ -148,8 +148,8 @@ struct mxfs_result {
 /**
  * struct mxfs_sb - one mounted volume on this node
  *
- * @state, @frozen and @lease_end say whether something new may start; they change only under
- * @state_lock. What has started is inside a gate.
+ * @state, @frozen and @lease_end say whether something new may start. @state changes only under @state_lock, @lease_end
+ * under @lease_lock; @frozen by the daemon's coming (READY) and going. What has started is inside a gate.
  */
 struct mxfs_sb {
 	/* what every operation looks at, and seldom changes: one cache line (x86-64) */
@@ -189,7 +189,7 @@ struct mxfs_sb {
 	u16 quotas; /* those of the volume when it was last attached here, as in sb_qflags */
 	bool quotas_said; /* what was given to mount(8) has been said to XFS */
 	struct vfsmount *node; /* where XFS finds the device by a name (mxfs_lower.c) */
-	spinlock_t lower_lock; /* the two lists, and ->lower of their members */
+	spinlock_t lower_lock; /* the three lists, and ->lower of their members */
 	struct list_head lower_inodes;
 	struct list_head distrusting; /* those of lower_inodes that mxfs_distrust_all() has still to visit */
 	struct list_head lower_files;

@@ -73,7 +73,7 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 		wake_up_all(&sbi->wait);
 		if (!mxfs_reclaim(sbi))
 			return;
-		mxfs_err(sbi, "owner of epoch %llu, but XFS cannot be mounted (%pe)", epoch,
+		mxfs_err(sbi, "owner of epoch %llu, but XFS cannot be mounted (%pe); its lines before this one say why", epoch,
 			 mnt);
 		mxfs_send_result(sbi, MXFS_EV_ATTACHED, epoch, err, 0, "XFS cannot be mounted");
 		return;

@@ -248,9 +248,9 @@ int mxfs_daemon_start(struct mxfs_sb *sbi, struct fs_context *fc)
 
 	pid = mxfs_daemon_of_earlier_mount(sbi);
 	if (pid) {
-		mxfs_err(sbi, "not mounted: an earlier daemon of this volume (pid %d) still has a command to the array under way",
+		mxfs_err(sbi, "not mounted: an earlier daemon of this volume (pid %d) still has a command to the array under way; mount again when it is gone",
 			 pid);
-		errorf(fc, "mxfs: %s: an earlier daemon of this volume (pid %d) still has a command to the array under way",
+		errorf(fc, "mxfs: %s: an earlier daemon of this volume (pid %d) still has a command to the array under way; mount again when it is gone",
 		       sbi->source, pid);
 		return -EBUSY;
 	}

@@ -314,7 +314,7 @@ const char *mxfs_options_differ(struct mxfs_sb *sbi, const struct mxfs_opts *giv
 			return option->key;
 	}
 	if (given->quotas_given && given->quotas != READ_ONCE(sbi->quotas))
-		return "a quota option";
+		return "quota option";
 	return NULL;
 }
 

@@ -48,10 +48,10 @@ static const char *mxfs_own_fault(const struct inode *inode, umode_t type)
 static int mxfs_own_refuse(struct mxfs_sb *sbi, struct fs_context *fc, const char *in, const char *name, const char *fault)
 {
 	pr_err_ratelimited(
-		"mxfs (%s): %s%s is not mxfs's own: it is %s; it is not touched. Mount the volume as plain xfs, look who made it, and rename or remove it\n",
+		"mxfs (%s): %s%s is not mxfs's own: it is %s; it is not touched. Unmount the volume everywhere, mount it as plain xfs on one machine, look who made it, and rename or remove it\n",
 		sbi->source, in, name, fault);
 	if (fc)
-		errorf(fc, "mxfs: %s%s is not mxfs's own: it is %s. Mount %s as plain xfs, look who made it, and rename or remove it",
+		errorf(fc, "mxfs: %s%s is not mxfs's own: it is %s. Unmount %s everywhere, mount it as plain xfs on one machine, look who made it, and rename or remove it",
 		       in, name, fault, sbi->source);
 	return -EPERM;
 }

@@ -393,7 +393,8 @@ final class Daemon {
           + " lies over SCSI disks "
           + block.scsiBelow()
           + ": this version speaks to a path itself, not through device-mapper or md; mount the"
-          + " disk";
+          + " disk by one path, which multipathd has to leave alone (blacklist in"
+          + " /etc/multipath.conf)";
     }
     if (commands == null) {
       return block.network().map(network -> unguarded(block, network)).orElse(null);

@@ -278,12 +278,11 @@ final class Claim {
         Outbox.fill(
             "{} is reserved by {} with type {}, which is not mxfs's (5, Write Exclusive,"
                 + " Registrants Only): something else uses this disk, or did; if it does no more:"
-                + " sg_persist -o -G -S 1 {}; sg_persist -o -C -K 1 {} (removes every registration"
-                + " and the reservation)",
+                + " D={}; sg_persist -o -G -S 1 $D; sg_persist -o -C -K 1 $D (removes every"
+                + " registration and the reservation)",
             situation.settings().device(),
             view.holder().isNone() ? "all registrants" : "key " + view.holder(),
             view.typeName(),
-            situation.settings().device(),
             situation.settings().device());
     if (!situation.isReady()) {
       departure.fail(Errno.EBUSY, text);
@@ -347,16 +346,14 @@ final class Claim {
         Outbox.fill(
             "{} owns the volume and {}. Is the network blocked (firewall; iface=, broadcast=)?"
                 + " Crash takeover is not in this version: if that node is off for certain, shut"
-                + " its key out: sg_persist -o -G -S 1 {}; sg_persist -o -P -T 5 -K 1 -S {} {};"
-                + " sg_persist -o -G -K 1 -S 0 {}; mount again",
+                + " its key out: D={}; sg_persist -o -G -S 1 $D; sg_persist -o -P -T 5 -K 1 -S {}"
+                + " $D; sg_persist -o -G -K 1 -S 0 $D; mount again",
             who,
             (host == null
                 ? "is not heard on the network"
                 : "(" + host + ") is heard on the network but does not accept our connection"),
             device,
-            holder,
-            device,
-            device));
+            holder));
   }
 
   private void request() {

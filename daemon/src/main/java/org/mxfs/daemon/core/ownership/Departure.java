@@ -201,8 +201,9 @@ final class Departure {
           Action.Level.ERROR,
           "could not take key {} back from {} in time, and cannot prove that it is gone: other"
               + " nodes see it until this node mounts again, or until sg_persist --out"
-              + " --register-ignore --param-sark=0 DEV on this node",
+              + " --register-ignore --param-sark=0 {} on this node",
           rules.key(),
+          situation.settings().device(),
           situation.settings().device());
     }
     switch (why) {

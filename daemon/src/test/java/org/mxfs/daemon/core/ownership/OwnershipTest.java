@@ -23,6 +23,10 @@ import org.mxfs.daemon.core.Role;
  * Simulation}'s business.
  */
 class OwnershipTest {
+  /** As long as names of disks of a SAN are. */
+  private static final String DEVICE =
+      "/dev/disk/by-id/scsi-SVENDOR_MODEL_6000d310012345670000000000000042";
+
   private static final int NODE = 0x20;
   private static final ReservationKey PEER = ReservationKey.of(0x10, 7);
   private static final int NEXUS = 1;
@@ -34,7 +38,7 @@ class OwnershipTest {
   private long now;
 
   private static Ownership machine() {
-    return new Ownership(new OwnershipSettings(NODE, 1_000, 1, 20_000, 100, "volume", "/dev/sdx"));
+    return new Ownership(new OwnershipSettings(NODE, 1_000, 1, 20_000, 100, "volume", DEVICE));
   }
 
   /** Gives an event, and executes every array command it leads to. */
@@ -126,8 +130,10 @@ class OwnershipTest {
             fail -> {
               assertThat(fail.errno()).isEqualTo(Errno.EHOSTUNREACH);
               assertThat(fail.message())
-                  .contains(
-                      "00000010", "0x0000001000000007", "not heard", "sg_persist", "/dev/sdx");
+                  .contains("00000010", "0x0000001000000007", "not heard", "sg_persist")
+                  .containsOnlyOnce(DEVICE)
+                  .endsWith("mount again");
+              // What the kernel takes; the rest would be cut off, in the midst of a command.
               assertThat(fail.message().length()).isLessThan(512);
             });
     assertThat(array.isRegistered(NEXUS)).as("registration of a failed mount").isFalse();
