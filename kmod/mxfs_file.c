@@ -489,9 +489,10 @@ static void mxfs_aio_end(struct mxfs_aio *aio)
 	long res = aio->res;
 
 	upper->ki_pos = aio->lower.ki_pos;
-	mxfs_aio_free(aio);
 	WRITE_ONCE(sbi->last_op, jiffies);
+	/* Before the pages are let go of: one that was cleaned meanwhile may be locked by who never answers. */
 	mxfs_drain_put(sbi);
+	mxfs_aio_free(aio);
 	upper->ki_complete(upper, res);
 }
 
@@ -625,13 +626,16 @@ static ssize_t mxfs_write_once(struct kiocb *iocb, struct iov_iter *iter, struct
 /* Inside the gate. @aio: as for mxfs_write_once() */
 static ssize_t mxfs_direct_once(struct kiocb *iocb, struct iov_iter *iter, bool write, struct mxfs_aio *aio)
 {
-	struct file *file = iocb->ki_filp, *lower = mxfs_lower_file(file);
+	struct file *file = iocb->ki_filp, *lower;
+	struct mxfs_open *open = READ_ONCE(file->private_data);
 	ssize_t ret;
 
+	/* To find the file below, and to write pages of maps, takes reading and writing. */
+	if ((iocb->ki_flags & IOCB_NOWAIT) && (!open || !READ_ONCE(open->lower) || file->f_mapping->nrpages))
+		return -EAGAIN;
+	lower = mxfs_lower_file(file);
 	if (IS_ERR(lower))
 		return PTR_ERR(lower);
-	if ((iocb->ki_flags & IOCB_NOWAIT) && file->f_mapping->nrpages)
-		return -EAGAIN;
 	if (aio) {
 		mxfs_clone_iocb(&aio->lower, iocb, lower);
 		aio->lower.ki_complete = mxfs_aio_complete;

@@ -9,6 +9,8 @@
 #include <linux/wait_bit.h>
 #include "mxfs.h"
 
+#define MXFS_EXIT_JIFFIES (10 * HZ) /* for a fault of a process that exits */
+
 int mxfs_gates_init(struct mxfs_sb *sbi)
 {
 	sbi->cpu = alloc_percpu(struct mxfs_cpu);
@@ -121,11 +123,13 @@ static bool mxfs_may_fault_now(struct mxfs_sb *sbi)
 
 /*
  * Until faults are served, or never will be. They are before and after operations are, and who waits inside a fault may
- * have what a detach waits for.
+ * have what a detach waits for. Who is exiting can be killed no more, and comes here for a robust mutex that it held (exit_mm()):
+ * not without bound.
  */
 int mxfs_wait_fault(struct mxfs_sb *sbi)
 {
-	return mxfs_wait_until(sbi, mxfs_may_fault_now, MAX_SCHEDULE_TIMEOUT);
+	return mxfs_wait_until(sbi, mxfs_may_fault_now,
+			       current->flags & PF_EXITING ? MXFS_EXIT_JIFFIES : MAX_SCHEDULE_TIMEOUT);
 }
 
 /**
