@@ -46,7 +46,7 @@ final class Attachment {
   private String trouble = "";
   private long askDue;
 
-  /** The number of the last question to the kernel, and of the last before the last command. */
+  /** The number of the last question to the kernel, and of the last before the last change here. */
   private long asked;
 
   private long askedBefore;
@@ -84,6 +84,7 @@ final class Attachment {
 
   private void become(KernelState next) {
     state = next;
+    askedBefore = asked;
     if (next == KernelState.DETACHED) {
       rules.xfsIsGone();
     } else {
@@ -190,7 +191,7 @@ final class Attachment {
       return new Result.Dead();
     }
     if (status.question() <= askedBefore) {
-      return NOTHING; // from before the command under way: what it says is not its end
+      return NOTHING; // from before the command under way, or its end: not what became of it
     }
     return switch (state) {
       case ATTACHING ->

@@ -840,6 +840,20 @@ class OwnershipTest {
   }
 
   @Test
+  void whatTheKernelSaidBeforeTheEndOfACommandIsOldAfterIt() {
+    startAsOwner();
+    give(new Event.PeerUp(PEER, 1));
+    give(new Event.Received(PEER, 1, new PeerMessage.OwnRequest(77)));
+    pass(OwnershipSettings.KERNEL_MILLIS + 10);
+    Event.Status detaching = status(KernelState.DETACHING, machine.epoch(), false);
+    give(new Event.Detached(machine.epoch(), 0, 0, ""));
+    assertThat(sent()).hasAtLeastOneElementOfType(PeerMessage.OwnGrant.class);
+    give(detaching);
+    assertThat(actions(Action.Fenced.class)).isEmpty();
+    assertThat(machine.isGone()).isFalse();
+  }
+
+  @Test
   void aMistakeOfTheProgramStopsTheMountAndDoesNothingElse() {
     startAsOwner();
     done.clear();
