@@ -272,6 +272,7 @@ struct mxfs_sb {
 	struct kthread_work dead_work;
 
 	/* what the daemon has not been told yet */
+	struct mutex tell_lock; /* results are told one after the other, each at most as long as it is the last one */
 	spinlock_t result_lock;
 	struct mxfs_result result;
 	struct delayed_work result_work;

@@ -669,16 +669,28 @@ static int mxfs_xattr_get(const struct xattr_handler *handler, struct dentry *de
 	return ret;
 }
 
-/* With both inodes locked. */
-static int mxfs_xattr_set_lower(struct dentry *lower, const char *name, const void *value, size_t size, int flags)
+/* What xattr_permission() asks (fs/xattr.c), by the attributes as they are now. */
+static int mxfs_may_set_xattr(struct inode *linode, const char *name)
 {
-	struct inode *linode = d_inode(lower);
-
-	/* What the VFS asked of attributes that may have been old; of all else it asks mxfs_permission(). */
 	if (IS_IMMUTABLE(linode) || IS_APPEND(linode))
 		return -EPERM;
 	if (!strcmp(name, XATTR_NAME_CAPS) && !capable_wrt_inode_uidgid(&nop_mnt_idmap, linode, CAP_SETFCAP))
 		return -EPERM;
+	if (strncmp(name, XATTR_USER_PREFIX, XATTR_USER_PREFIX_LEN))
+		return 0;
+	if (S_ISDIR(linode->i_mode) && (linode->i_mode & S_ISVTX) && !inode_owner_or_capable(&nop_mnt_idmap, linode))
+		return -EPERM;
+	return generic_permission(&nop_mnt_idmap, linode, MAY_WRITE);
+}
+
+/* With both inodes locked. */
+static int mxfs_xattr_set_lower(struct dentry *lower, const char *name, const void *value, size_t size, int flags)
+{
+	struct inode *linode = d_inode(lower);
+	int err = mxfs_may_set_xattr(linode, name);
+
+	if (err)
+		return err;
 	/* As __vfs_setxattr_noperm(): a write has to look again whether there is a capability to take away. */
 	if (!strncmp(name, XATTR_SECURITY_PREFIX, XATTR_SECURITY_PREFIX_LEN))
 		linode->i_flags &= ~S_NOSEC;
@@ -706,6 +718,9 @@ static int mxfs_xattr_set(const struct xattr_handler *handler, struct mnt_idmap 
 	inode_lock(d_inode(lower));
 	err = mxfs_xattr_set_lower(lower, name, value, size, flags);
 	inode_unlock(d_inode(lower));
+	/* By another name: trusted.SGI_ACL_FILE (fs/xfs/xfs_acl.c: xfs_forget_acl()). */
+	if (!strncmp(name, XATTR_TRUSTED_PREFIX, XATTR_TRUSTED_PREFIX_LEN))
+		forget_all_cached_acls(inode);
 	mxfs_copy_attr(inode, d_inode(lower));
 out:
 	mxfs_leave(sbi);

@@ -457,7 +457,10 @@ static int mxfs_send_one_result(struct mxfs_sb *sbi, const struct mxfs_result *r
 	return mxfs_send(sbi, skb, hdr, result->event == MXFS_EV_ATTACHED ? "ATTACHED" : "DETACHED");
 }
 
-/* The daemon waits for it, and does nothing else meanwhile: a socket that is full is tried again until it is not. */
+/*
+ * The daemon waits for it, and does nothing else meanwhile: a socket that is full is tried again until it is not. Under
+ * tell_lock: a result that is told late would be taken for that of a later command of the same epoch.
+ */
 static void mxfs_hand_over(struct mxfs_sb *sbi)
 {
 	struct mxfs_result result;
@@ -481,7 +484,11 @@ static void mxfs_hand_over(struct mxfs_sb *sbi)
 
 void mxfs_result_workfn(struct work_struct *work)
 {
-	mxfs_hand_over(container_of(to_delayed_work(work), struct mxfs_sb, result_work));
+	struct mxfs_sb *sbi = container_of(to_delayed_work(work), struct mxfs_sb, result_work);
+
+	mutex_lock(&sbi->tell_lock);
+	mxfs_hand_over(sbi);
+	mutex_unlock(&sbi->tell_lock);
 }
 
 /**
@@ -498,6 +505,7 @@ void mxfs_result_workfn(struct work_struct *work)
  */
 void mxfs_send_result(struct mxfs_sb *sbi, u8 event, u64 epoch, int err, u64 nanos, const char *message)
 {
+	mutex_lock(&sbi->tell_lock);
 	mutex_lock(&sbi->state_lock);
 	WRITE_ONCE(sbi->doing, MXFS_DO_NOTHING);
 	spin_lock(&sbi->result_lock);
@@ -512,6 +520,7 @@ void mxfs_send_result(struct mxfs_sb *sbi, u8 event, u64 epoch, int err, u64 nan
 	spin_unlock(&sbi->result_lock);
 	mutex_unlock(&sbi->state_lock);
 	mxfs_hand_over(sbi);
+	mutex_unlock(&sbi->tell_lock);
 }
 
 static const struct nla_policy mxfs_hello_policy[MXFS_A_MAX + 1] = {

@@ -78,6 +78,7 @@ static struct mxfs_sb *mxfs_sb_alloc(void)
 	kthread_init_work(&sbi->dead_work, mxfs_dead_workfn);
 	kthread_init_work(&sbi->reattach_work, mxfs_reattach_workfn);
 	kthread_init_delayed_work(&sbi->cmd_work, mxfs_cmd_workfn);
+	mutex_init(&sbi->tell_lock);
 	spin_lock_init(&sbi->result_lock);
 	INIT_DELAYED_WORK(&sbi->result_work, mxfs_result_workfn);
 	spin_lock_init(&sbi->lease_lock);
