@@ -747,7 +747,7 @@ void mxfs_daemon_exit(void);
 /* mxfs_netlink.c */
 int mxfs_netlink_init(void);
 void mxfs_netlink_exit(void);
-void mxfs_netlink_add(struct mxfs_sb *sbi);
+int mxfs_netlink_add(struct mxfs_sb *sbi, struct fs_context *fc);
 void mxfs_netlink_del(struct mxfs_sb *sbi);
 void mxfs_send_want(struct mxfs_sb *sbi);
 int mxfs_send_leave(struct mxfs_sb *sbi);

@@ -12,11 +12,42 @@ static LIST_HEAD(mxfs_mounts);
 static DEFINE_MUTEX(mxfs_mounts_lock); /* the list, and portid/hello of its members */
 static struct genl_family mxfs_genl;
 
-void mxfs_netlink_add(struct mxfs_sb *sbi)
+/* Is the volume mounted by another device? */
+static struct mxfs_sb *mxfs_same_volume(struct mxfs_sb *sbi)
 {
+	struct mxfs_sb *other;
+
+	list_for_each_entry(other, &mxfs_mounts, list)
+		if (!memcmp(other->geo.uuid, sbi->geo.uuid, MXFS_UUID_SIZE))
+			return other;
+	return NULL;
+}
+
+/**
+ * mxfs_netlink_add - let a daemon find the mount
+ * @sbi: the mount, validated
+ * @fc: where mount(8) reads messages
+ *
+ * A volume is mounted by one device. By a second path to the same disk another daemon would register, find the first one's
+ * key, and take it for what a dead life of this node had left. XFS sees that only while it is attached, and not with nouuid.
+ *
+ * Return: 0 or -EBUSY.
+ */
+int mxfs_netlink_add(struct mxfs_sb *sbi, struct fs_context *fc)
+{
+	struct mxfs_sb *other;
+
 	mutex_lock(&mxfs_mounts_lock);
-	list_add_tail(&sbi->list, &mxfs_mounts);
+	other = mxfs_same_volume(sbi);
+	if (other) {
+		mxfs_err(sbi, "not mounted: the volume %pU is mounted on this node by %s", sbi->geo.uuid, other->source);
+		errorf(fc, "mxfs: %s: the volume %pU is mounted on this node by %s", sbi->source, sbi->geo.uuid,
+		       other->source);
+	} else {
+		list_add_tail(&sbi->list, &mxfs_mounts);
+	}
 	mutex_unlock(&mxfs_mounts_lock);
+	return other ? -EBUSY : 0;
 }
 
 void mxfs_netlink_del(struct mxfs_sb *sbi)
@@ -148,9 +179,6 @@ static int mxfs_do_hello(struct sk_buff *skb, struct genl_info *info)
 	list_for_each_entry(sbi, &mxfs_mounts, list) {
 		if (memcmp(sbi->geo.uuid, nla_data(info->attrs[MXFS_A_UUID]), MXFS_UUID_SIZE))
 			continue;
-		/*
-		 * Two mounts may carry one UUID (a snapshot): the one whose daemon this process is.
-		 */
 		if (sbi->daemon_pid != task_tgid(current)) {
 			mxfs_count_refused(sbi);
 			err = -EPERM;

@@ -236,7 +236,9 @@ static int mxfs_fill_super(struct super_block *sb, struct fs_context *fc)
 	}
 
 	mxfs_lease_add(sbi);
-	mxfs_netlink_add(sbi);
+	err = mxfs_netlink_add(sbi, fc);
+	if (err)
+		return err;
 	mxfs_debugfs_add(sbi);
 	err = mxfs_daemon_start(sbi, fc);
 	if (err)
