@@ -124,10 +124,15 @@ static int mxfs_read_below(struct file *lower, struct folio *folio, size_t offse
 
 static int mxfs_fill_folio(struct inode *inode, struct folio *folio)
 {
-	size_t bytes = mxfs_folio_bytes(inode, folio);
 	struct file *lower;
+	size_t bytes;
 	int err;
 
+	/* Who comes by another way than mxfs_fault() (uprobes) has not asked for the size of this attach. */
+	err = mxfs_refresh_attr(inode);
+	if (err)
+		return err;
+	bytes = mxfs_folio_bytes(inode, folio);
 	if (bytes) {
 		lower = mxfs_cache_file(inode);
 		err = IS_ERR(lower) ? PTR_ERR(lower) : mxfs_read_below(lower, folio, 0, bytes);
@@ -624,10 +629,16 @@ static bool mxfs_pins_gone(struct mxfs_sb *sbi, unsigned long end)
 int mxfs_cache_quiesce(struct mxfs_sb *sbi)
 {
 	unsigned long end = jiffies + MXFS_PINS_MAX;
+	int err = 0;
 
 	for (;;) {
 		mxfs_gate_close(&sbi->fault_gate);
 		mxfs_each_cached(sbi, mxfs_unmap_one);
+		/*
+		 * Who has left the gate with a page locked maps it for writing yet, and may pin it until it is write-protected: looked
+		 * at before that, a pin would be missed.
+		 */
+		err = mxfs_each_cached(sbi, mxfs_flush_one) ?: err;
 		if (likely(!mxfs_each_cached(sbi, mxfs_is_pinned_one)) || READ_ONCE(sbi->state) == MXFS_STATE_DEAD)
 			break;
 		if (time_after(jiffies, end)) {
@@ -638,7 +649,8 @@ int mxfs_cache_quiesce(struct mxfs_sb *sbi)
 		wake_up_all(&sbi->wait);
 		mxfs_pins_gone(sbi, end);
 	}
-	return mxfs_each_cached(sbi, mxfs_flush_one);
+	/* What was unpinned since is dirty. */
+	return mxfs_each_cached(sbi, mxfs_flush_one) ?: err;
 }
 
 int mxfs_cache_flush_all(struct mxfs_sb *sbi)
