@@ -214,6 +214,7 @@ struct mxfs_sb {
 	struct llist_head reap_new; /* the same, on their way there */
 	struct list_head lent; /* struct mxfs_lent; under lower_lock */
 	struct mxfs_inode *keeping; /* which gets its link in a detach, as long as it is there; under lower_lock */
+	u64 orphan_key; /* the first key of this mount: the daemon takes new ones, and links are found by their names */
 	u32 orphan_seq, orphan_first;
 	bool stale_reaped;
 	bool sweep; /* .mxfs/orphans has files that nobody may have open any more */

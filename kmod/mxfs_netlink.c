@@ -214,6 +214,8 @@ static int mxfs_do_key(struct sk_buff *skb, struct genl_info *info)
 	if (IS_ERR(sbi))
 		return PTR_ERR(sbi);
 	sbi->key = nla_get_u64(info->attrs[MXFS_A_KEY]);
+	if (!sbi->orphan_key)
+		sbi->orphan_key = sbi->key;
 	mxfs_sb_put(sbi);
 	return 0;
 }

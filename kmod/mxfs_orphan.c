@@ -31,7 +31,7 @@
 
 static void mxfs_orphan_name(struct mxfs_sb *sbi, u32 seq, char *name)
 {
-	snprintf(name, MXFS_ORPHAN_NAME_LEN + 1, "%016llx-%08x", sbi->key, seq);
+	snprintf(name, MXFS_ORPHAN_NAME_LEN + 1, "%016llx-%08x", sbi->orphan_key, seq);
 }
 
 static void mxfs_shared_name(const struct mxfs_file_id *id, char *name)
@@ -556,7 +556,7 @@ static void mxfs_stale_one(struct mxfs_sb *sbi, struct dentry *dir, const char *
 	 * is 0 and there is one node; numbers begin with the time of the mount, so older ones are
 	 * an earlier mount's.
 	 */
-	if (key >> 32 != sbi->key >> 32 || (key == sbi->key && seq >= sbi->orphan_first))
+	if (key >> 32 != sbi->orphan_key >> 32 || (key == sbi->orphan_key && seq >= sbi->orphan_first))
 		return;
 	err = mxfs_reap_link(sbi, dir, name);
 	if (err)
