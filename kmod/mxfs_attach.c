@@ -564,6 +564,8 @@ void mxfs_hold(struct mxfs_sb *sbi)
 	kthread_cancel_delayed_work_sync(&sbi->cmd_work);
 	kthread_flush_worker(sbi->worker);
 	cancel_work_sync(&sbi->reap_work);
+	/* It looks at @held; what it had begun ends. */
+	flush_work(&sbi->lease_work.work);
 }
 
 /**

@@ -567,6 +567,17 @@ static int mxfs_unmap_one(struct inode *inode)
 	return 0;
 }
 
+/**
+ * mxfs_cache_unmap_all - nothing is read or stored through a map without a fault
+ * @sbi: the mount, not held (mxfs_hold())
+ *
+ * Pages stay: they are what the file holds for as long as XFS is attached.
+ */
+void mxfs_cache_unmap_all(struct mxfs_sb *sbi)
+{
+	mxfs_each_cached(sbi, mxfs_unmap_one);
+}
+
 static int mxfs_flush_one(struct inode *inode)
 {
 	return filemap_write_and_wait(inode->i_mapping);
@@ -811,9 +822,22 @@ bool mxfs_any_mapped(struct mxfs_sb *sbi)
 	return mapped;
 }
 
+/* Pages that are there already, under rcu_read_lock(). Where nothing may start, ->fault comes next, and waits. */
+static vm_fault_t mxfs_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(file_inode(vmf->vma->vm_file));
+	vm_fault_t ret;
+
+	if (!mxfs_fault_try_enter(sbi))
+		return 0;
+	ret = filemap_map_pages(vmf, start, end);
+	mxfs_fault_leave(sbi);
+	return ret;
+}
+
 static const struct vm_operations_struct mxfs_vm_ops = {
 	.fault = mxfs_fault,
-	.map_pages = filemap_map_pages,
+	.map_pages = mxfs_map_pages,
 	.page_mkwrite = mxfs_page_mkwrite,
 };
 

@@ -9,7 +9,8 @@
  * that machine shows: the array is what refuses its writes.)
  *
  * Names and permissions that the VFS knows are distrusted when nothing may start any more, and trusted again one by one once
- * something may: else it would go on answering them by itself.
+ * something may: else it would go on answering them by itself. Pages of maps are unmapped, so that who reads or stores through
+ * one comes to the fault gate.
  */
 #include <linux/suspend.h>
 #include <linux/timekeeping.h>
@@ -71,6 +72,9 @@ void mxfs_lease_workfn(struct work_struct *work)
 	if (!mxfs_is_stuck(sbi))
 		return;
 	mxfs_distrust_all(sbi);
+	/* It takes references to inodes: umount waits for this work, and then there is nobody who could read. */
+	if (!READ_ONCE(sbi->held))
+		mxfs_cache_unmap_all(sbi);
 	wake_up_all(&sbi->wait);
 }
 

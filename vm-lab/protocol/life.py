@@ -5,6 +5,7 @@ once XFS is attached, whose first thread ends, whose last thread lingers; what f
 import re
 import time
 
+from lablib.errors import TimedOut
 from lablib.protocol import DEVICE, PLACE, PROGRAMS
 
 LIMIT = 420
@@ -71,6 +72,14 @@ def _waits(stage, node, command, what):
     stage.check(done.rc in (124, 137), f"{what} was answered, though nothing may start: status {done.rc}: {done.out}{done.err}")
 
 
+def _unanswered(keeper, command):
+    try:
+        keeper.ok(command, limit=3)
+    except TimedOut:
+        return True
+    return False
+
+
 def _stopped(stage, node):
     """SIGSTOP and the lease over: what would start waits, killable, names and permissions too; sync and umount end by themselves."""
     stage.mount(node, "lease_ms=3000")
@@ -80,12 +89,20 @@ def _stopped(stage, node):
     keeper.ok("write 1 0 100000 7")
     keeper.ok("map 1 100000")
     keeper.ok("store 1 0 5000 8")
+    reader = stage.keeper(node)
+    reader.ok(f"open 1 {PLACE}/d/kept r")
+    reader.ok("map 1 100000")
+    reader.ok("load 1 0 5000 8")
     pid = stage.daemon_pid(node)
     node.run(f"kill -STOP {pid}")
     stage.until(lambda: stage.status(node)["lease_ms"] == "0", 30, "the lease to be over")
     for command, what in ((f"test -r {PLACE}/d/f", "access to a file"), (f"test -r {PLACE}/d/none", "a name that is known not to be there"),
                           (f"test -r {PLACE}/d", "access to a folder"), (f"stat {PLACE}/d/f", "stat"), (f"cat {PLACE}/d/f", "read")):
         _waits(stage, node, command, what)
+    # Pages that were mapped are no answer either. They are unmapped by work, which may come a moment after the end of the lease.
+    waiting = int(stage.status(node)["waiters"])
+    stage.until(lambda: _unanswered(reader, "load 1 0 5000 8"), 20, "a load from a map past the lease to wait")
+    stage.same(int(stage.status(node)["waiters"]), waiting + 1, "who waits: the load, too")
     # What was stored goes below, and is written from there; nothing new starts by that.
     _ends(stage, node, "sync", 20, "sync of everything while the daemon is stopped")
     keeper.process.stdin.write(b"fsync 1\n")
