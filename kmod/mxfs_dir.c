@@ -8,6 +8,7 @@
  * volume, the name is looked up again below and the dentry is dropped when it means something else now.
  */
 #include <linux/namei.h>
+#include <linux/uaccess.h>
 #include <linux/security.h>
 #include <linux/slab.h>
 #include "mxfs.h"
@@ -742,10 +743,13 @@ out:
 }
 
 /*
- * Names are read below into memory of ours, and copied to the user's without the gate or a lock of XFS: that memory
- * may have to be brought in, by whoever makes others wait as long as he likes. As much at a time as a program's
- * buffer (32 KiB in glibc) takes in a few times; what does not fit into it is read again.
+ * A user's memory may have to be brought in, by whoever makes others wait as long as he likes: not with the gate passed, nor
+ * with a lock of XFS held. So the first names go into memory of ours, and from there to the user, which brings his memory in;
+ * then XFS puts names straight into it for as long as it is there. It is not told why that ended (the buffer is full, or more
+ * of it has to be brought in, or there are no more names): the next names from memory of ours tell. Most directories
+ * end with the first.
  */
+#define MXFS_NAMES_FIRST SZ_1K
 #define MXFS_NAMES_BYTES SZ_8K
 
 struct mxfs_name {
@@ -760,7 +764,7 @@ struct mxfs_names {
 	struct dir_context ctx;
 	bool is_root;
 	bool full;
-	unsigned int used;
+	unsigned int used, room;
 	char data[] __aligned(__alignof__(struct mxfs_name));
 };
 
@@ -772,7 +776,7 @@ static bool mxfs_names_actor(struct dir_context *ctx, const char *name, int len,
 
 	if (unlikely(names->is_root) && len == sizeof(MXFS_OWN) - 1 && !memcmp(name, MXFS_OWN, len))
 		return true;
-	if (names->used + size > MXFS_NAMES_BYTES - sizeof(*names)) {
+	if (names->used + size > names->room) {
 		names->full = true;
 		return false;
 	}
@@ -795,12 +799,25 @@ static struct mxfs_names *mxfs_get_names(struct file *file)
 	return open->names;
 }
 
-/* Reads names from @pos on. What iterate_dir() does besides has been done above. */
+/* What iterate_dir() does besides has been done above. Inside the gate. */
+static int mxfs_iterate_lower(struct file *lower, struct dir_context *ctx)
+{
+	struct inode *linode = file_inode(lower);
+	int err;
+
+	err = down_read_killable(&linode->i_rwsem);
+	if (err)
+		return err;
+	err = IS_DEADDIR(linode) ? -ENOENT : lower->f_op->iterate_shared(lower, ctx);
+	inode_unlock_shared(linode);
+	return err;
+}
+
+/* Reads names from @pos on into memory of ours. The root's all go that way: one of them is not shown. */
 static int mxfs_read_names(struct file *file, loff_t pos, struct mxfs_names **names)
 {
 	struct mxfs_sb *sbi = mxfs_file_sb(file);
 	struct mxfs_names *into = NULL;
-	struct inode *linode;
 	struct file *lower;
 	int err;
 
@@ -822,22 +839,31 @@ static int mxfs_read_names(struct file *file, loff_t pos, struct mxfs_names **na
 	into->ctx.actor = mxfs_names_actor;
 	into->ctx.pos = pos;
 	into->is_root = file_inode(file) == d_inode(file_inode(file)->i_sb->s_root);
-	linode = file_inode(lower);
-	err = down_read_killable(&linode->i_rwsem);
-	if (err)
-		goto out;
-	if (IS_DEADDIR(linode)) {
-		err = -ENOENT;
-	} else {
-		err = lower->f_op->iterate_shared(lower, &into->ctx);
-		file_accessed(lower);
-	}
-	inode_unlock_shared(linode);
+	into->room = (into->is_root ? MXFS_NAMES_BYTES : MXFS_NAMES_FIRST) - sizeof(*into);
+	err = mxfs_iterate_lower(lower, &into->ctx);
+	file_accessed(lower);
 out:
 	mxfs_leave(sbi);
 	/* What was read before an error is shown before it. */
 	*names = into;
 	return err;
+}
+
+/* Names straight to who asked, as far as that takes no page fault. An error is met again by mxfs_read_names(). */
+static void mxfs_iterate_nofault(struct file *file, struct dir_context *ctx)
+{
+	struct mxfs_sb *sbi = mxfs_file_sb(file);
+	struct file *lower;
+
+	if (mxfs_enter(sbi))
+		return;
+	lower = mxfs_lower_file(file);
+	if (!IS_ERR(lower)) {
+		pagefault_disable();
+		mxfs_iterate_lower(lower, ctx);
+		pagefault_enable();
+	}
+	mxfs_leave(sbi);
 }
 
 static int mxfs_iterate(struct file *file, struct dir_context *ctx)
@@ -861,6 +887,8 @@ static int mxfs_iterate(struct file *file, struct dir_context *ctx)
 		ctx->pos = names->ctx.pos;
 		if (err || !names->full)
 			return err;
+		if (!names->is_root)
+			mxfs_iterate_nofault(file, ctx);
 	}
 }
 
