@@ -118,7 +118,7 @@ def _key(made: image.Image) -> str:
 
 
 def _place(key: str) -> str:
-    return f"/work/debug-kernel-{key}"
+    return f"/srv/debug-kernel-{key}"
 
 
 def _make(made: image.Image, key: str, result: Path) -> None:
