@@ -110,8 +110,8 @@ def _nameless(stage, n1, n2):
 def _pinned(stage, n1, n2):
     """A device reads into pages of a map while somebody else wants the volume, or writes to the file."""
     pages = 64
-    n1.run(f"modprobe dm-mod; head -c {pages * PAGE} /dev/zero | tr '\\0' d >/run/device")
-    loop = n1.run("losetup -f --show /run/device").out.strip()
+    n1.run(f"modprobe dm-mod; head -c {pages * PAGE} /dev/zero | tr '\\0' d >/run/slow-device")
+    loop = n1.run("losetup -f --show /run/slow-device").out.strip()
     device = n1.run(f"{PROGRAMS}/dm linear slow {loop}").out.strip()
     try:
         def begin():
@@ -139,7 +139,7 @@ def _pinned(stage, n1, n2):
         reader = stage.start(n2, f"md5sum <{PLACE}/pinned")
         stage.until(lambda: stage.status(n1)["state"] == "detaching", 20, "the volume to be taken away")
         n1.run(f"{PROGRAMS}/dm resume slow")
-        stage.same(reader.finish(30).out.split()[0], n1.run("md5sum </run/device").out.split()[0], "what the other node reads")
+        stage.same(reader.finish(30).out.split()[0], n1.run("md5sum </run/slow-device").out.split()[0], "what the other node reads")
         end(program, "0")
         # A device that does not come back in time: the other node gets the volume, and who waited for the data is told.
         program = begin()
@@ -150,7 +150,7 @@ def _pinned(stage, n1, n2):
         end(program, "EIO")
         n1.run(f"rm {PLACE}/pinned")
     finally:
-        n1.run(f"{PROGRAMS}/dm resume slow; {PROGRAMS}/dm remove slow; losetup -d {loop}; rm -f /run/device", check=False)
+        n1.run(f"{PROGRAMS}/dm resume slow; {PROGRAMS}/dm remove slow; losetup -d {loop}; rm -f /run/slow-device", check=False)
 
 
 def _advice(stage, node):
