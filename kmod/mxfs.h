@@ -26,7 +26,7 @@
  *	mmap_lock > fault_gate > invalidate_lock (upper) > folio lock > wb_gate > lower i_rwsem ...
  *
  * File data is never copied to or from user memory with a page fault under a lower lock: the memory may
- * be a map of this very volume (mxfs_file.c).
+ * be a map of this very volume (vfs/file.c).
  */
 #ifndef _MXFS_H
 #define _MXFS_H
@@ -77,7 +77,7 @@
 			pr_info("mxfs (%s): " fmt "\n", (sbi)->source, ##__VA_ARGS__); \
 	} while (0)
 
-/* Of XFS's superblock on disk: quotas that are counted or enforced (MXFS_*QUOTA_* in mxfs_options.c) */
+/* Of XFS's superblock on disk: quotas that are counted or enforced (MXFS_*QUOTA_* in vfs/options.c) */
 #define MXFS_ALL_QUOTAS 0x02cb
 
 /* Mount options; strings are NULL when not given. */
@@ -162,7 +162,7 @@ struct mxfs_sb {
 	unsigned long last_op; /* jiffies when an operation last ended */
 	struct mxfs_cpu __percpu *cpu;
 
-	u64 others_seq; /* mxfs_opens.c */
+	u64 others_seq; /* local/opens.c */
 	u32 others_count;
 	struct super_block *sb;
 	struct list_head list; /* mxfs_mounts, under mxfs_mounts_lock */
@@ -188,7 +188,7 @@ struct mxfs_sb {
 	struct file *claim; /* exclusive hold on the device while detached */
 	u16 quotas; /* those of the volume when it was last attached here, as in sb_qflags */
 	bool quotas_said; /* what was given to mount(8) has been said to XFS */
-	struct vfsmount *node; /* where XFS finds the device by a name (mxfs_lower.c) */
+	struct vfsmount *node; /* where XFS finds the device by a name (local/mount.c) */
 	spinlock_t lower_lock; /* the three lists, and ->lower of their members */
 	struct list_head lower_inodes;
 	struct list_head distrusting; /* those of lower_inodes that mxfs_distrust_all() has still to visit */
@@ -208,7 +208,7 @@ struct mxfs_sb {
 	bool frees_at_once; /* umount has begun */
 	struct delayed_work free_work;
 
-	/* files that are held and have no name (mxfs_orphan.c) */
+	/* files that are held and have no name (local/orphan.c) */
 	struct mutex orphan_lock;
 	struct list_head reap; /* links not needed any more, to be removed at the next chance */
 	struct llist_head reap_new; /* the same, on their way there */
@@ -220,20 +220,20 @@ struct mxfs_sb {
 	bool sweep; /* .mxfs/orphans has files that nobody may have open any more */
 	struct work_struct reap_work;
 
-	/* .mxfs itself (mxfs_own.c) */
+	/* .mxfs itself (local/own.c) */
 	bool reserve_used; /* its reserve is to be filled again */
 	u64 own_seq; /* attach in which @own was read; under others_lock */
 	u64 *own; /* inode numbers that no handle leads to */
 	unsigned int own_count;
 
-	/* files open on the nodes (mxfs_opens.c) */
+	/* files open on the nodes (local/opens.c) */
 	struct list_head told; /* those in this node's list on disk; under lower_lock */
 	bool told_changed; /* since it was written; under lower_lock */
 	u32 told_count; /* in the list on disk */
 	struct mutex others_lock;
 	struct mxfs_file_id *others; /* the other nodes' lists, sorted, others_count of them, as of others_seq */
 
-	/* daemon (mxfs_daemon.c, mxfs_netlink.c) */
+	/* daemon (daemon/daemon.c, daemon/netlink.c) */
 	struct pid *daemon_pid;
 	u32 portid;
 	bool ready; /* READY seen from the current daemon */
@@ -299,7 +299,7 @@ struct mxfs_file_id {
 	u32 gen;
 };
 
-/* A file without a name that is held on this node has one link in .mxfs/orphans; see mxfs_orphan.c. */
+/* A file without a name that is held on this node has one link in .mxfs/orphans; see local/orphan.c. */
 struct mxfs_orphan {
 	struct list_head entry; /* sbi->reap, once the inode is gone */
 	struct llist_node done; /* sbi->reap_new, before */
@@ -318,7 +318,7 @@ struct mxfs_open {
 	struct list_head lower_entry; /* sbi->lower_files while ->lower is set */
 	struct file *lower;
 	struct inode *inode;
-	void *names; /* of a directory: where its names are read to (mxfs_dir.c) */
+	void *names; /* of a directory: where its names are read to (vfs/dir.c) */
 	/* mxfs_accessed(): while this is the ctime, and until this jiffy, reading leaves atime as it is. */
 	time64_t fresh_sec;
 	long fresh_nsec;
@@ -409,7 +409,7 @@ static inline unsigned int mxfs_seen_links(const struct mxfs_inode *mi, unsigned
 	return nlink - min(nlink, mxfs_extra_links(mi));
 }
 
-/* mxfs_gate.c: who may touch the lower file system, and waiting to be allowed */
+/* role/enter.c: who may touch the lower file system, and waiting to be allowed */
 
 void mxfs_gate_open(struct mxfs_gate *gate);
 void mxfs_gate_close(struct mxfs_gate *gate);
@@ -510,7 +510,7 @@ static inline void mxfs_leave(struct mxfs_sb *sbi)
 	mxfs_gate_leave(&sbi->op_gate);
 }
 
-/* mxfs_lower.c: the device, and XFS mounted on it */
+/* local/mount.c: the device, and XFS mounted on it */
 int mxfs_device_open(struct mxfs_sb *sbi, const char *name, struct fs_context *fc);
 int mxfs_device_writable(struct mxfs_sb *sbi, struct fs_context *fc);
 void mxfs_device_close(struct mxfs_sb *sbi);
@@ -520,7 +520,7 @@ void mxfs_unclaim(struct mxfs_sb *sbi);
 struct vfsmount *mxfs_lower_mount(struct mxfs_sb *sbi, bool probe);
 int mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc);
 
-/* mxfs_attach.c: the lower file system comes and goes */
+/* role/attach.c: the lower file system comes and goes */
 enum mxfs_state mxfs_told_state(struct mxfs_sb *sbi);
 int mxfs_command(struct mxfs_sb *sbi, enum mxfs_cmd_kind kind, u64 epoch, u32 quantum_ms);
 void mxfs_cmd_workfn(struct kthread_work *work);
@@ -550,7 +550,7 @@ static inline void mxfs_drain_put(struct mxfs_sb *sbi)
 		wake_up_all(&sbi->drained);
 }
 
-/* mxfs_inode.c */
+/* vfs/inode.c */
 extern const struct inode_operations mxfs_file_iops, mxfs_dir_iops, mxfs_symlink_iops,
 	mxfs_special_iops;
 struct inode *mxfs_iget(struct super_block *sb, struct dentry *lower, bool created) __mxfs_hot;
@@ -595,15 +595,15 @@ static inline struct dentry *mxfs_lower(struct inode *inode)
 	return likely(lower) ? lower : mxfs_find_lower(inode);
 }
 
-#include "mxfs_apply.h"
+#include "apply.h"
 
-/* mxfs_dir.c */
+/* vfs/dir.c */
 extern const struct dentry_operations mxfs_dops;
 extern const struct file_operations mxfs_dir_fops;
 struct dentry *mxfs_connected_lower(struct inode *dir);
 void mxfs_distrust_names(struct inode *dir);
 
-/* mxfs_file.c */
+/* vfs/file.c */
 extern const struct file_operations mxfs_file_fops;
 int mxfs_open(struct inode *inode, struct file *file) __mxfs_hot;
 int mxfs_release(struct inode *inode, struct file *file) __mxfs_hot;
@@ -638,7 +638,7 @@ static inline struct file *mxfs_lower_file(struct file *file)
 	return likely(lower) ? lower : mxfs_find_lower_file(file);
 }
 
-/* mxfs_cache.c: the page cache of mapped files */
+/* pages/cache.c: the page cache of mapped files */
 extern const struct address_space_operations mxfs_aops;
 int mxfs_mmap(struct file *file, struct vm_area_struct *vma);
 /* Write back what was stored through maps. Inside a gate; @end inclusive. */
@@ -663,7 +663,7 @@ bool mxfs_any_mapped(struct mxfs_sb *sbi);
 
 struct inode *mxfs_known(struct super_block *sb, struct mxfs_file_id *id);
 
-/* mxfs_opens.c */
+/* local/opens.c */
 void mxfs_opens_note(struct mxfs_sb *sbi, struct mxfs_inode *mi);
 void mxfs_opens_forget(struct mxfs_sb *sbi, struct mxfs_inode *mi);
 void mxfs_opens_tell(struct mxfs_sb *sbi);
@@ -686,7 +686,7 @@ static inline bool mxfs_open_elsewhere(struct mxfs_sb *sbi, const struct mxfs_fi
 	return mxfs_open_listed(sbi, id);
 }
 
-/* mxfs_own.c */
+/* local/own.c */
 #define MXFS_OWN ".mxfs"
 
 /* Is this the one name of the volume that is ours? */
@@ -705,7 +705,7 @@ int mxfs_own_inode(struct mxfs_sb *sbi, u64 ino);
 void mxfs_reserve_fill(struct mxfs_sb *sbi);
 bool mxfs_reserve_free(struct mxfs_sb *sbi);
 
-/* mxfs_orphan.c */
+/* local/orphan.c */
 int mxfs_orphans_begin(struct mxfs_sb *sbi);
 bool mxfs_orphans_due(struct mxfs_sb *sbi);
 int mxfs_orphans_show(struct seq_file *m, struct mxfs_sb *sbi);
@@ -719,14 +719,14 @@ void mxfs_reap_all(struct mxfs_sb *sbi);
 void mxfs_reap_end(struct mxfs_sb *sbi);
 void mxfs_reap_workfn(struct work_struct *work);
 
-/* mxfs_export.c */
+/* vfs/export.c */
 extern const struct export_operations mxfs_export_ops;
 
-/* mxfs_validate.c */
+/* local/validate.c */
 int mxfs_validate(struct mxfs_sb *sbi, struct fs_context *fc);
 int mxfs_read_quotas(struct mxfs_sb *sbi, u16 *quotas);
 
-/* mxfs_options.c */
+/* vfs/options.c */
 extern const struct fs_parameter_spec mxfs_params[];
 void mxfs_options_init(struct mxfs_opts *opts);
 void mxfs_options_free(struct mxfs_opts *opts);
@@ -736,17 +736,17 @@ int mxfs_give_xfs_options(const struct mxfs_opts *opts, struct fs_context *fc, u
 const char *mxfs_xfs_options_text(const struct mxfs_opts *opts, char *buf, size_t size);
 int mxfs_show_options(struct seq_file *m, struct dentry *root);
 
-/* mxfs_quota.c */
+/* vfs/quota.c */
 extern const struct quotactl_ops mxfs_quota_ops;
 
-/* mxfs_daemon.c */
+/* daemon/daemon.c */
 int mxfs_daemon_start(struct mxfs_sb *sbi, struct fs_context *fc);
 void mxfs_daemon_stop(struct mxfs_sb *sbi);
 void mxfs_daemon_gone(struct mxfs_sb *sbi);
 void mxfs_restart_workfn(struct work_struct *work);
 void mxfs_daemon_exit(void);
 
-/* mxfs_netlink.c */
+/* daemon/netlink.c */
 int mxfs_netlink_init(void);
 void mxfs_netlink_exit(void);
 int mxfs_netlink_add(struct mxfs_sb *sbi, struct fs_context *fc);
@@ -757,7 +757,7 @@ void mxfs_send_result(struct mxfs_sb *sbi, u8 event, u64 epoch, int err, u64 nan
 		      const char *message);
 void mxfs_result_workfn(struct work_struct *work);
 
-/* mxfs_lease.c: until when operations may start */
+/* role/lease.c: until when operations may start */
 int mxfs_lease_init(void);
 void mxfs_lease_exit(void);
 void mxfs_lease_add(struct mxfs_sb *sbi);
@@ -766,14 +766,14 @@ int mxfs_lease_set(struct mxfs_sb *sbi, u64 boottime);
 void mxfs_lease_over(struct mxfs_sb *sbi);
 void mxfs_lease_workfn(struct work_struct *work);
 
-/* mxfs_main.c */
+/* main.c */
 extern struct workqueue_struct *mxfs_wq; /* for what memory may wait for */
 
-/* mxfs_super.c */
+/* vfs/super.c */
 extern struct file_system_type mxfs_fs_type;
 void mxfs_sb_put(struct mxfs_sb *sbi);
 
-/* mxfs_debugfs.c */
+/* daemon/debugfs.c */
 void mxfs_debugfs_init(void);
 void mxfs_debugfs_exit(void);
 void mxfs_debugfs_add(struct mxfs_sb *sbi);

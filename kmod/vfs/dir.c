@@ -517,7 +517,7 @@ static int __mxfs_hot mxfs_remove(struct inode *dir, struct dentry *dentry, bool
 	if (err)
 		return err;
 	lower_dir = mxfs_lower(dir);
-	/* In memory below before its name goes: it may be held here, and is kept then (mxfs_orphan.c). */
+	/* In memory below before its name goes: it may be held here, and is kept then (local/orphan.c). */
 	known = mxfs_lower(inode);
 	if (IS_ERR(lower_dir) || IS_ERR(known)) {
 		err = PTR_ERR(IS_ERR(lower_dir) ? lower_dir : known);

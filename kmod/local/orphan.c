@@ -8,7 +8,7 @@
  * nothing more. What is held here counts as long as its inode is in memory, so special files, symbolic links and what was
  * opened with O_PATH are kept, too.
  *
- * A file that another node holds (mxfs_opens.c) has nothing in memory here that would keep it: it gets its link before
+ * A file that another node holds (local/opens.c) has nothing in memory here that would keep it: it gets its link before
  * its last name goes; where that is not possible, for lack of space, its lower inode is held until the detach.
  *
  * There are two kinds of links:
@@ -615,7 +615,7 @@ static bool mxfs_reap_hopeless(struct mxfs_sb *sbi)
 /*
  * At umount: every file is closed; take ownership for it once more where that is needed, but not
  * for long, and not from a daemon that has let its lease end. It is needed, too, when this node's list of open files says
- * otherwise (mxfs_opens.c).
+ * otherwise (local/opens.c).
  */
 void mxfs_reap_all(struct mxfs_sb *sbi)
 {

@@ -4,7 +4,7 @@
  *
  * An open file keeps its lower file lazily: opened below when the first operation needs it, closed
  * by detaching, opened again after the next attach. Data goes to and from XFS's page cache; a file
- * that is also mapped has pages above (mxfs_cache.c), which are written back before a read and
+ * that is also mapped has pages above (pages/cache.c), which are written back before a read and
  * dropped before a write.
  *
  * User memory is never waited for inside the gate, nor with a lower lock. It may be a map of a file on this very
@@ -89,7 +89,7 @@ int mxfs_open(struct inode *inode, struct file *file)
 
 	/*
 	 * The name may have gone on another node since it was looked up: the VFS looks again then (ESTALE). What was
-	 * removed here since then is opened as on XFS: who is here holds it, and mxfs_orphan.c keeps what is held.
+	 * removed here since then is opened as on XFS: who is here holds it, and local/orphan.c keeps what is held.
 	 */
 	err = mxfs_enter(sbi);
 	if (err)

@@ -3,8 +3,8 @@
  * mxfs: the folder of the module's own in the volume.
  *
  *	.mxfs			folder, immutable
- *	.mxfs/orphans		folder: links that keep files without a name (mxfs_orphan.c)
- *	.mxfs/open		folder: what each node has open, a file a node (mxfs_opens.c)
+ *	.mxfs/orphans		folder: links that keep files without a name (local/orphan.c)
+ *	.mxfs/open		folder: what each node has open, a file a node (local/opens.c)
  *	.mxfs/reserve		file: blocks that are given back when the volume is full and more links have to be made than
  *				.mxfs/orphans has room for
  *

@@ -4,7 +4,7 @@
  *
  * An mxfs inode is (XFS inode number, generation). It is found again by file handle after each
  * attach, lazily, when the first operation needs it. Its attributes are a copy of the lower ones
- * (mxfs_apply.c).
+ * (apply.c).
  */
 #include <linux/fiemap.h>
 #include <linux/fileattr.h>
@@ -609,7 +609,7 @@ out:
 
 /*
  * Of a symbolic link the VFS asks for a new atime when it is due by the attributes here (touch_atime()); XFS is asked the same
- * question again. Of files and directories mxfs_file.c and XFS take care.
+ * question again. Of files and directories vfs/file.c and XFS take care.
  */
 static int mxfs_update_link_time(struct inode *inode, int flags)
 {
@@ -850,7 +850,7 @@ out:
 
 /*
  * XFS copies each extent to user memory with the inode locked, and that memory may be a map of this volume, or one that
- * is long in coming: as in mxfs_file.c, no page fault below, nor inside the gate. What was not in memory is brought in
+ * is long in coming: as in vfs/file.c, no page fault below, nor inside the gate. What was not in memory is brought in
  * between, and all is asked again.
  */
 static int mxfs_fiemap(struct inode *inode, struct fiemap_extent_info *info, u64 start, u64 len)

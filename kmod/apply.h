@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * mxfs: attributes of the inodes that the VFS sees (mxfs_apply.c).
+ * mxfs: attributes of the inodes that the VFS sees (apply.c).
  */
 #ifndef _MXFS_APPLY_H
 #define _MXFS_APPLY_H
