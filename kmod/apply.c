@@ -19,7 +19,9 @@
  */
 #include <linux/fs.h>
 #include <linux/posix_acl.h>
-#include "mxfs.h"
+#include "apply.h"
+#include "compat.h"
+#include "enter.h"
 
 #define MXFS_FLAGS_COPIED (S_SYNC | S_DIRSYNC | S_APPEND | S_IMMUTABLE)
 
@@ -85,9 +87,9 @@ void mxfs_trust_permission(struct inode *inode)
 
 /**
  * mxfs_ask_permission - have the VFS ask mxfs_permission() from now on
- * @inode: any upper inode, under lower_lock
+ * @inode: any upper inode, under bind.lock
  */
-void mxfs_ask_permission(struct inode *inode)
+static void mxfs_ask_permission(struct inode *inode)
 {
 	/* Not looked at before: mxfs_trust_permission(), outside the gates, may be about to set it. */
 	spin_lock(&inode->i_lock);
@@ -169,17 +171,37 @@ void mxfs_copy_links(struct inode *inode, const struct inode *lower)
 }
 
 /**
- * mxfs_copy_lower_attr - the slow path of mxfs_refresh_attr()
- * @inode: upper, inside a gate
+ * mxfs_distrust_names - have the VFS ask about all names that are known in a directory
+ * @dir: upper, under bind.lock
  *
- * Return: 0, or why there is no lower inode.
+ * At the end of an attach, when the gates are closed and nobody stamps a name; and when nothing may start any more, at the
+ * moment (the lease is over, the daemon gone) or for ever.
  */
-int mxfs_copy_lower_attr(struct inode *inode)
+static void mxfs_distrust_names(struct inode *dir)
 {
-	struct dentry *lower = mxfs_lower(inode);
+	struct dentry *dentry, *child;
 
-	if (IS_ERR(lower))
-		return PTR_ERR(lower);
-	mxfs_copy_attr(inode, d_inode(lower));
-	return 0;
+	spin_lock(&dir->i_lock);
+	for_each_alias(dentry, dir) {
+		spin_lock(&dentry->d_lock);
+		hlist_for_each_entry(child, &dentry->d_children, d_sib) {
+			spin_lock_nested(&child->d_lock, DENTRY_D_LOCK_NESTED);
+			child->d_flags |= DCACHE_OP_REVALIDATE;
+			spin_unlock(&child->d_lock);
+		}
+		spin_unlock(&dentry->d_lock);
+	}
+	spin_unlock(&dir->i_lock);
+}
+
+/**
+ * mxfs_distrust - have the VFS ask for what it knows of a directory
+ * @inode: any upper inode, under bind.lock
+ */
+void mxfs_distrust(struct inode *inode)
+{
+	if (!S_ISDIR(inode->i_mode))
+		return;
+	mxfs_ask_permission(inode);
+	mxfs_distrust_names(inode);
 }

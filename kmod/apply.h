@@ -5,26 +5,19 @@
 #ifndef _MXFS_APPLY_H
 #define _MXFS_APPLY_H
 
-#include "mxfs.h"
+#include "inode.h"
 
 void mxfs_copy_attr(struct inode *inode, const struct inode *lower) __mxfs_hot;
 void mxfs_copy_written(struct inode *inode, const struct inode *lower) __mxfs_hot;
 void mxfs_copy_links(struct inode *inode, const struct inode *lower) __mxfs_hot;
-int mxfs_copy_lower_attr(struct inode *inode);
 void mxfs_trust_permission(struct inode *inode);
-void mxfs_ask_permission(struct inode *inode);
+void mxfs_distrust(struct inode *inode);
 
 /* Are the attributes here those of this attach? Who sees that they are sees them. */
 static inline bool mxfs_attr_is_fresh(const struct inode *inode)
 {
 	/* Pairs with smp_store_release() in mxfs_copy_attr(). */
 	return smp_load_acquire(&MXFS_I(inode)->attr_seq) == READ_ONCE(MXFS_ISB(inode)->attach_seq);
-}
-
-/* Inside a gate: make the copied attributes those of this attach. */
-static inline int mxfs_refresh_attr(struct inode *inode)
-{
-	return likely(mxfs_attr_is_fresh(inode)) ? 0 : mxfs_copy_lower_attr(inode);
 }
 
 #endif /* _MXFS_APPLY_H */

@@ -14,8 +14,8 @@
 #define _MXFS_COMPAT_H
 
 #include <linux/dcache.h>
-#include <linux/fileattr.h>
 #include <linux/fs.h>
+#include <linux/fileattr.h>
 #include <linux/fs_context.h>
 #include <linux/fs_struct.h>
 #include <linux/kthread.h>

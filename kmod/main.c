@@ -2,11 +2,14 @@
 /*
  * mxfs: standard XFS on a shared disk, mounted by many machines at once.
  *
- * This file only registers things; mxfs.h says how the rooms fit together.
+ * This file only registers things; sb.h says what holds in all rooms.
  */
 #include <linux/init.h>
 #include <linux/module.h>
-#include "mxfs.h"
+#include "daemon/daemon.h"
+#include "local/bind.h"
+#include "role/lease.h"
+#include "vfs/vfs.h"
 
 struct workqueue_struct *mxfs_wq;
 
@@ -20,9 +23,12 @@ static int __init mxfs_init(void)
 	err = mxfs_inode_cache_create();
 	if (err)
 		goto err_wq;
-	err = mxfs_file_cache_create();
+	err = mxfs_bind_cache_create();
 	if (err)
 		goto err_inode;
+	err = mxfs_file_cache_create();
+	if (err)
+		goto err_bind;
 	mxfs_debugfs_init();
 	err = mxfs_lease_init();
 	if (err)
@@ -42,6 +48,8 @@ err_lease:
 err_file:
 	mxfs_debugfs_exit();
 	mxfs_file_cache_destroy();
+err_bind:
+	mxfs_bind_cache_destroy();
 err_inode:
 	mxfs_inode_cache_destroy();
 err_wq:
@@ -57,6 +65,7 @@ static void __exit mxfs_exit(void)
 	mxfs_debugfs_exit();
 	mxfs_daemon_exit();
 	mxfs_file_cache_destroy();
+	mxfs_bind_cache_destroy();
 	mxfs_inode_cache_destroy();
 	destroy_workqueue(mxfs_wq);
 }

@@ -16,7 +16,10 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/umh.h>
-#include "mxfs.h"
+#include "daemon/daemon.h"
+#include "enter.h"
+#include "role/attach.h"
+#include "role/lease.h"
 
 #define MXFS_LATE_JIFFIES (3 * HZ) /* to leave, for a daemon that has let its lease end */
 #define MXFS_DIE_JIFFIES (5 * HZ) /* for the threads of a killed daemon */
@@ -40,7 +43,7 @@ static int mxfs_daemon_child(struct subprocess_info *info, struct cred *new)
 {
 	struct mxfs_sb *sbi = info->data;
 
-	sbi->daemon_pid = get_pid(task_tgid(current));
+	sbi->daemon.pid = get_pid(task_tgid(current));
 	return 0;
 }
 
@@ -64,7 +67,7 @@ static bool mxfs_process_alive(struct pid *pid)
 
 static bool mxfs_daemon_alive(struct mxfs_sb *sbi)
 {
-	return mxfs_process_alive(sbi->daemon_pid);
+	return mxfs_process_alive(sbi->daemon.pid);
 }
 
 /*
@@ -77,16 +80,16 @@ static bool mxfs_daemon_kill(struct mxfs_sb *sbi)
 {
 	unsigned long end = jiffies + MXFS_DIE_JIFFIES;
 
-	if (!sbi->daemon_pid)
+	if (!sbi->daemon.pid)
 		return true;
-	kill_pid(sbi->daemon_pid, SIGKILL, 1);
+	kill_pid(sbi->daemon.pid, SIGKILL, 1);
 	while (mxfs_daemon_alive(sbi)) {
 		if (time_after(jiffies, end))
 			return false;
 		wait_event_timeout(sbi->wait, !mxfs_daemon_alive(sbi), MXFS_LOOK_JIFFIES);
 	}
-	put_pid(sbi->daemon_pid);
-	sbi->daemon_pid = NULL;
+	put_pid(sbi->daemon.pid);
+	sbi->daemon.pid = NULL;
 	return true;
 }
 
@@ -97,11 +100,11 @@ static void mxfs_daemon_leave_behind(struct mxfs_sb *sbi)
 
 	mxfs_warn(sbi,
 		  "%s (pid %d) does not die: a command to the array hangs; the volume cannot be mounted on this node before it is gone",
-		  MXFS_DAEMON_PATH, pid_nr(sbi->daemon_pid));
-	undead->pid = sbi->daemon_pid;
+		  MXFS_DAEMON_PATH, pid_nr(sbi->daemon.pid));
+	undead->pid = sbi->daemon.pid;
 	undead->dev = sbi->dev;
 	memcpy(undead->uuid, sbi->geo.uuid, MXFS_UUID_SIZE);
-	sbi->daemon_pid = NULL;
+	sbi->daemon.pid = NULL;
 	mutex_lock(&mxfs_undead_lock);
 	list_add(&undead->entry, &mxfs_undead);
 	mutex_unlock(&mxfs_undead_lock);
@@ -162,9 +165,9 @@ static int mxfs_daemon_spawn(struct mxfs_sb *sbi, bool restart)
 		argv[n++] = "--restart";
 	argv[n] = NULL;
 
-	sbi->hello = false;
-	sbi->fail_err = 0;
-	WRITE_ONCE(sbi->ready, false);
+	sbi->daemon.hello = false;
+	sbi->daemon.fail_err = 0;
+	WRITE_ONCE(sbi->daemon.ready, false);
 	spin_lock(&sbi->stats_lock);
 	sbi->stats.daemon_starts++;
 	spin_unlock(&sbi->stats_lock);
@@ -179,7 +182,7 @@ static int mxfs_daemon_spawn(struct mxfs_sb *sbi, bool restart)
 static bool mxfs_ready_late(struct mxfs_sb *sbi, unsigned long end)
 {
 	return time_after(jiffies, end) ||
-	       (READ_ONCE(sbi->leaving) && time_after(jiffies, READ_ONCE(sbi->leave_by)));
+	       (READ_ONCE(sbi->change.leaving) && time_after(jiffies, READ_ONCE(sbi->daemon.leave_by)));
 }
 
 /*
@@ -194,13 +197,13 @@ static int mxfs_daemon_wait_ready(struct mxfs_sb *sbi)
 
 	for (;;) {
 		left = wait_event_killable_timeout(
-			sbi->wait, READ_ONCE(sbi->ready) || READ_ONCE(sbi->fail_err),
+			sbi->wait, READ_ONCE(sbi->daemon.ready) || READ_ONCE(sbi->daemon.fail_err),
 			MXFS_LOOK_JIFFIES);
 		if (left < 0)
 			return -EINTR;
-		if (READ_ONCE(sbi->fail_err))
-			return sbi->fail_err;
-		if (READ_ONCE(sbi->ready))
+		if (READ_ONCE(sbi->daemon.fail_err))
+			return sbi->daemon.fail_err;
+		if (READ_ONCE(sbi->daemon.ready))
 			return 0;
 		if (!mxfs_daemon_alive(sbi))
 			return -ECHILD;
@@ -211,8 +214,8 @@ static int mxfs_daemon_wait_ready(struct mxfs_sb *sbi)
 
 static void mxfs_explain(struct mxfs_sb *sbi, int err, char *buf, size_t size)
 {
-	if (READ_ONCE(sbi->fail_err))
-		snprintf(buf, size, "%s", sbi->fail_msg);
+	if (READ_ONCE(sbi->daemon.fail_err))
+		snprintf(buf, size, "%s", sbi->daemon.fail_msg);
 	else if (err == -ENOENT || err == -EACCES || err == -ENOEXEC)
 		snprintf(
 			buf, size,
@@ -226,7 +229,7 @@ static void mxfs_explain(struct mxfs_sb *sbi, int err, char *buf, size_t size)
 			buf, size,
 			"the daemon %s was not ready within %u ms (ready_ms=)%s; see /var/log/mxfs/",
 			MXFS_DAEMON_PATH, sbi->opts.ready_ms,
-			sbi->hello ? "" : ", and never said hello");
+			sbi->daemon.hello ? "" : ", and never said hello");
 	else if (err == -EINTR)
 		snprintf(buf, size, "interrupted while the daemon was starting");
 	else
@@ -260,7 +263,7 @@ int mxfs_daemon_start(struct mxfs_sb *sbi, struct fs_context *fc)
 	if (!err)
 		return 0;
 	/* If it ends now, or has ended, it is not to be started again. */
-	WRITE_ONCE(sbi->failed, true);
+	WRITE_ONCE(sbi->daemon.failed, true);
 	mxfs_explain(sbi, err, why, sizeof(why));
 	mxfs_err(sbi, "not mounted: %s", why);
 	errorf(fc, "mxfs: %s: %s", sbi->source, why);
@@ -273,11 +276,11 @@ void mxfs_daemon_gone(struct mxfs_sb *sbi)
 	WRITE_ONCE(sbi->frozen, true);
 	wake_up_all(&sbi->wait);
 	mxfs_lease_over(sbi);
-	if (sbi->left || sbi->failed || !READ_ONCE(sbi->ready) || READ_ONCE(sbi->state) == MXFS_STATE_DEAD)
+	if (sbi->daemon.left || sbi->daemon.failed || !READ_ONCE(sbi->daemon.ready) || READ_ONCE(sbi->state) == MXFS_STATE_DEAD)
 		return;
 	mxfs_warn(sbi, "the daemon (pid %d) is gone; the mount is frozen until a new one is ready",
-		  sbi->daemon_pid ? pid_nr(sbi->daemon_pid) : 0);
-	queue_work(mxfs_wq, &sbi->restart_work);
+		  sbi->daemon.pid ? pid_nr(sbi->daemon.pid) : 0);
+	queue_work(mxfs_wq, &sbi->daemon.restart_work);
 }
 
 /*
@@ -291,29 +294,29 @@ static bool mxfs_daemon_wait_gone(struct mxfs_sb *sbi)
 	if (mxfs_daemon_kill(sbi))
 		return true;
 	mxfs_warn(sbi, "%s (pid %d) does not die: a command to the array hangs; no new daemon starts before it is gone",
-		  MXFS_DAEMON_PATH, pid_nr(sbi->daemon_pid));
+		  MXFS_DAEMON_PATH, pid_nr(sbi->daemon.pid));
 	while (!mxfs_daemon_kill(sbi))
-		if (READ_ONCE(sbi->state) == MXFS_STATE_DEAD || READ_ONCE(sbi->leaving))
+		if (READ_ONCE(sbi->state) == MXFS_STATE_DEAD || READ_ONCE(sbi->change.leaving))
 			return false;
 	return true;
 }
 
 void mxfs_restart_workfn(struct work_struct *work)
 {
-	struct mxfs_sb *sbi = container_of(work, struct mxfs_sb, restart_work);
+	struct mxfs_sb *sbi = container_of(work, struct mxfs_sb, daemon.restart_work);
 	char why[MXFS_MESSAGE_MAX];
 	int err;
 
-	if (time_after(jiffies, sbi->restarts_since + MXFS_RESTARTS_WINDOW)) {
-		sbi->restarts_since = jiffies;
-		sbi->restarts = 0;
+	if (time_after(jiffies, sbi->daemon.restarts_since + MXFS_RESTARTS_WINDOW)) {
+		sbi->daemon.restarts_since = jiffies;
+		sbi->daemon.restarts = 0;
 	}
 	do {
 		if (!mxfs_daemon_wait_gone(sbi))
 			return;
 		if (READ_ONCE(sbi->state) == MXFS_STATE_DEAD)
 			return;
-		if (++sbi->restarts > MXFS_RESTARTS_MAX) {
+		if (++sbi->daemon.restarts > MXFS_RESTARTS_MAX) {
 			mxfs_shutdown(sbi, "the daemon died too often");
 			return;
 		}
@@ -321,7 +324,7 @@ void mxfs_restart_workfn(struct work_struct *work)
 		if (!err)
 			err = mxfs_daemon_wait_ready(sbi);
 		/* At umount it may have left already, and need not have been ready for that. mxfs_daemon_stop() does the rest. */
-		if (err && READ_ONCE(sbi->leaving))
+		if (err && READ_ONCE(sbi->change.leaving))
 			return;
 	} while (err == -ECHILD);
 	if (err) {
@@ -330,7 +333,7 @@ void mxfs_restart_workfn(struct work_struct *work)
 		mxfs_shutdown(sbi, why);
 		return;
 	}
-	mxfs_info(sbi, "a new daemon (pid %d) has taken over", pid_nr(sbi->daemon_pid));
+	mxfs_info(sbi, "a new daemon (pid %d) has taken over", pid_nr(sbi->daemon.pid));
 }
 
 /* LEAVE, until the daemon has left, has died, or its time is over. Repeated, because a socket may be full. */
@@ -338,16 +341,16 @@ static void mxfs_daemon_leave(struct mxfs_sb *sbi)
 {
 	unsigned long end = jiffies + (mxfs_is_stuck(sbi) ? MXFS_LATE_JIFFIES : MXFS_LEAVE_JIFFIES);
 
-	while (!READ_ONCE(sbi->left) && READ_ONCE(sbi->portid) && !time_after(jiffies, end)) {
+	while (!READ_ONCE(sbi->daemon.left) && READ_ONCE(sbi->daemon.portid) && !time_after(jiffies, end)) {
 		mxfs_send_leave(sbi);
-		wait_event_timeout(sbi->wait, READ_ONCE(sbi->left) || !READ_ONCE(sbi->portid), HZ);
+		wait_event_timeout(sbi->wait, READ_ONCE(sbi->daemon.left) || !READ_ONCE(sbi->daemon.portid), HZ);
 	}
-	if (!sbi->left && !READ_ONCE(sbi->fail_err) && sbi->key)
+	if (!sbi->daemon.left && !READ_ONCE(sbi->daemon.fail_err) && sbi->key)
 		mxfs_warn(sbi, "the daemon did not leave the cluster%s; its key %016llx stays registered",
-			  READ_ONCE(sbi->portid) ? " in time" : ", it died", sbi->key);
+			  READ_ONCE(sbi->daemon.portid) ? " in time" : ", it died", sbi->key);
 	/* It exits by itself after LEFT. */
-	if (sbi->left)
-		wait_event_timeout(sbi->wait, !READ_ONCE(sbi->portid), 2 * HZ);
+	if (sbi->daemon.left)
+		wait_event_timeout(sbi->wait, !READ_ONCE(sbi->daemon.portid), 2 * HZ);
 }
 
 /**
@@ -360,14 +363,14 @@ static void mxfs_daemon_leave(struct mxfs_sb *sbi)
 void mxfs_daemon_stop(struct mxfs_sb *sbi)
 {
 	/* A restart in progress is let finish: the new daemon unregisters the key. It knows of leave_by. */
-	flush_work(&sbi->restart_work);
-	if (!sbi->daemon_pid)
+	flush_work(&sbi->daemon.restart_work);
+	if (!sbi->daemon.pid)
 		return;
-	if (sbi->unused)
+	if (sbi->change.unused)
 		mxfs_daemon_leave(sbi);
-	sbi->left = true;
+	sbi->daemon.left = true;
 	/* The last port that closed may have seen `left` unset. */
-	cancel_work_sync(&sbi->restart_work);
+	cancel_work_sync(&sbi->daemon.restart_work);
 	if (!mxfs_daemon_kill(sbi))
 		mxfs_daemon_leave_behind(sbi);
 }

@@ -4,7 +4,9 @@
  */
 #include <linux/debugfs.h>
 #include <linux/seq_file.h>
-#include "mxfs.h"
+#include "daemon/daemon.h"
+#include "local/orphan.h"
+#include "pages/cache.h"
 
 static struct dentry *mxfs_debugfs_root;
 
@@ -44,7 +46,7 @@ static int mxfs_status_show(struct seq_file *m, void *v)
 		   READ_ONCE(sbi->frozen), sbi->epoch, sbi->key);
 	seq_printf(m, "clustered %d\nlease_ms %d\nwaiters %d\nmapped %d\ndaemon_port %u\n",
 		   sbi->clustered, lease > 0 ? jiffies_to_msecs(lease) : 0,
-		   atomic_read(&sbi->waiters), mxfs_any_mapped(sbi), sbi->portid);
+		   atomic_read(&sbi->waiters), mxfs_any_mapped(sbi), sbi->daemon.portid);
 	seq_printf(m, "attaches %llu\ndetaches %llu\nlast_attach_us %llu\nlast_detach_us %llu\n",
 		   sbi->stats.attaches, sbi->stats.detaches, sbi->stats.last_attach_nanos / 1000,
 		   sbi->stats.last_detach_nanos / 1000);

@@ -4,7 +4,9 @@
  */
 #include <linux/netlink.h>
 #include <net/genetlink.h>
-#include "mxfs.h"
+#include "daemon/daemon.h"
+#include "role/attach.h"
+#include "role/lease.h"
 
 #define MXFS_RESULT_JIFFIES (HZ / 20) /* until a result that the daemon's socket had no room for is sent again */
 
@@ -92,7 +94,7 @@ static struct mxfs_sb *mxfs_of(struct genl_info *info)
 		GENL_SET_ERR_MSG(info, "no such mount");
 		return ERR_PTR(-ENODEV);
 	}
-	if (sbi->portid != info->snd_portid) {
+	if (sbi->daemon.portid != info->snd_portid) {
 		mxfs_count_refused(sbi);
 		mxfs_sb_put(sbi);
 		GENL_SET_ERR_MSG(info, "only the daemon that said HELLO speaks for this mount");
@@ -113,7 +115,7 @@ static int mxfs_put_mount(struct sk_buff *skb, struct mxfs_sb *sbi)
 		flags |= MXFS_FLAG_RESTART;
 	if (atomic_read(&sbi->waiters))
 		flags |= MXFS_FLAG_WANT;
-	if (sbi->unused)
+	if (sbi->change.unused)
 		flags |= MXFS_FLAG_LEAVING;
 
 	if (nla_put_u32(skb, MXFS_A_MOUNT, sbi->id) ||
@@ -179,15 +181,15 @@ static int mxfs_do_hello(struct sk_buff *skb, struct genl_info *info)
 	list_for_each_entry(sbi, &mxfs_mounts, list) {
 		if (memcmp(sbi->geo.uuid, nla_data(info->attrs[MXFS_A_UUID]), MXFS_UUID_SIZE))
 			continue;
-		if (sbi->daemon_pid != task_tgid(current)) {
+		if (sbi->daemon.pid != task_tgid(current)) {
 			mxfs_count_refused(sbi);
 			err = -EPERM;
 			continue;
 		}
 		found = sbi;
 		refcount_inc(&found->ref);
-		found->portid = info->snd_portid;
-		found->hello = true;
+		found->daemon.portid = info->snd_portid;
+		found->daemon.hello = true;
 		break;
 	}
 	mutex_unlock(&mxfs_mounts_lock);
@@ -214,8 +216,8 @@ static int mxfs_do_key(struct sk_buff *skb, struct genl_info *info)
 	if (IS_ERR(sbi))
 		return PTR_ERR(sbi);
 	sbi->key = nla_get_u64(info->attrs[MXFS_A_KEY]);
-	if (!sbi->orphan_key)
-		sbi->orphan_key = sbi->key;
+	if (!sbi->orphans.key)
+		sbi->orphans.key = sbi->key;
 	mxfs_sb_put(sbi);
 	return 0;
 }
@@ -303,7 +305,7 @@ static int mxfs_do_ready(struct sk_buff *skb, struct genl_info *info)
 	sbi->role = role;
 	if (info->attrs[MXFS_A_CLUSTERED])
 		sbi->clustered = nla_get_u32(info->attrs[MXFS_A_CLUSTERED]);
-	WRITE_ONCE(sbi->ready, true);
+	WRITE_ONCE(sbi->daemon.ready, true);
 	WRITE_ONCE(sbi->frozen, false);
 	wake_up_all(&sbi->wait);
 	mxfs_sb_put(sbi);
@@ -329,11 +331,11 @@ static int mxfs_do_fail(struct sk_buff *skb, struct genl_info *info)
 	if (IS_ERR(sbi))
 		return PTR_ERR(sbi);
 	err = nla_get_u32(info->attrs[MXFS_A_ERRNO]);
-	mxfs_take_message(info, sbi->fail_msg);
-	WRITE_ONCE(sbi->fail_err, err && err <= MAX_ERRNO ? -err : -EIO);
+	mxfs_take_message(info, sbi->daemon.fail_msg);
+	WRITE_ONCE(sbi->daemon.fail_err, err && err <= MAX_ERRNO ? -err : -EIO);
 	wake_up_all(&sbi->wait);
-	if (READ_ONCE(sbi->sb->s_root) && READ_ONCE(sbi->ready))
-		mxfs_shutdown(sbi, sbi->fail_msg);
+	if (READ_ONCE(sbi->sb->s_root) && READ_ONCE(sbi->daemon.ready))
+		mxfs_shutdown(sbi, sbi->daemon.fail_msg);
 	mxfs_sb_put(sbi);
 	return 0;
 }
@@ -344,9 +346,9 @@ static int mxfs_do_fenced(struct sk_buff *skb, struct genl_info *info)
 
 	if (IS_ERR(sbi))
 		return PTR_ERR(sbi);
-	mxfs_take_message(info, sbi->fail_msg);
-	WRITE_ONCE(sbi->fail_err, -EIO);
-	mxfs_shutdown(sbi, sbi->fail_msg);
+	mxfs_take_message(info, sbi->daemon.fail_msg);
+	WRITE_ONCE(sbi->daemon.fail_err, -EIO);
+	mxfs_shutdown(sbi, sbi->daemon.fail_msg);
 	mxfs_sb_put(sbi);
 	return 0;
 }
@@ -357,7 +359,7 @@ static int mxfs_do_left(struct sk_buff *skb, struct genl_info *info)
 
 	if (IS_ERR(sbi))
 		return PTR_ERR(sbi);
-	WRITE_ONCE(sbi->left, true);
+	WRITE_ONCE(sbi->daemon.left, true);
 	wake_up_all(&sbi->wait);
 	mxfs_sb_put(sbi);
 	return 0;
@@ -408,7 +410,7 @@ static int mxfs_dump_status(struct sk_buff *skb, struct netlink_callback *cb)
 /* Return: 0; -ENOTCONN when there is no daemon, whose successor is told the state in the answer to HELLO; -EAGAIN. */
 static int mxfs_send(struct mxfs_sb *sbi, struct sk_buff *skb, void *hdr, const char *what)
 {
-	u32 portid = READ_ONCE(sbi->portid);
+	u32 portid = READ_ONCE(sbi->daemon.portid);
 	int err;
 
 	genlmsg_end(skb, hdr);
@@ -447,14 +449,14 @@ void mxfs_send_want(struct mxfs_sb *sbi)
 	void *hdr;
 
 	spin_lock(&sbi->stats_lock);
-	last = sbi->last_want;
+	last = sbi->daemon.last_want;
 	if (last && time_before(jiffies, last + HZ)) {
 		spin_unlock(&sbi->stats_lock);
 		return;
 	}
 	if (!last)
-		sbi->want_nanos = ktime_get_ns();
-	WRITE_ONCE(sbi->last_want, jiffies ?: 1);
+		sbi->daemon.want_nanos = ktime_get_ns();
+	WRITE_ONCE(sbi->daemon.last_want, jiffies ?: 1);
 	spin_unlock(&sbi->stats_lock);
 
 	skb = mxfs_event(sbi, MXFS_EV_WANT, &hdr);
@@ -489,36 +491,36 @@ static int mxfs_send_one_result(struct mxfs_sb *sbi, const struct mxfs_result *r
 
 /*
  * The daemon waits for it, and does nothing else meanwhile: a socket that is full is tried again until it is not. Under
- * tell_lock: a result that is told late would be taken for that of a later command of the same epoch.
+ * tell.lock: a result that is told late would be taken for that of a later command of the same epoch.
  */
 static void mxfs_hand_over(struct mxfs_sb *sbi)
 {
 	struct mxfs_result result;
 	int err;
 
-	spin_lock(&sbi->result_lock);
-	result = sbi->result;
-	spin_unlock(&sbi->result_lock);
+	spin_lock(&sbi->tell.result_lock);
+	result = sbi->tell.result;
+	spin_unlock(&sbi->tell.result_lock);
 	if (!result.portid)
 		return;
-	err = result.portid == READ_ONCE(sbi->portid) ? mxfs_send_one_result(sbi, &result) : -ENOTCONN;
+	err = result.portid == READ_ONCE(sbi->daemon.portid) ? mxfs_send_one_result(sbi, &result) : -ENOTCONN;
 	if (err == -EAGAIN || err == -ENOMEM) {
-		mod_delayed_work(mxfs_wq, &sbi->result_work, MXFS_RESULT_JIFFIES);
+		mod_delayed_work(mxfs_wq, &sbi->tell.work, MXFS_RESULT_JIFFIES);
 		return;
 	}
-	spin_lock(&sbi->result_lock);
-	if (sbi->result.event == result.event && sbi->result.epoch == result.epoch)
-		sbi->result.portid = 0;
-	spin_unlock(&sbi->result_lock);
+	spin_lock(&sbi->tell.result_lock);
+	if (sbi->tell.result.event == result.event && sbi->tell.result.epoch == result.epoch)
+		sbi->tell.result.portid = 0;
+	spin_unlock(&sbi->tell.result_lock);
 }
 
 void mxfs_result_workfn(struct work_struct *work)
 {
-	struct mxfs_sb *sbi = container_of(to_delayed_work(work), struct mxfs_sb, result_work);
+	struct mxfs_sb *sbi = container_of(to_delayed_work(work), struct mxfs_sb, tell.work);
 
-	mutex_lock(&sbi->tell_lock);
+	mutex_lock(&sbi->tell.lock);
 	mxfs_hand_over(sbi);
-	mutex_unlock(&sbi->tell_lock);
+	mutex_unlock(&sbi->tell.lock);
 }
 
 /**
@@ -535,22 +537,22 @@ void mxfs_result_workfn(struct work_struct *work)
  */
 void mxfs_send_result(struct mxfs_sb *sbi, u8 event, u64 epoch, int err, u64 nanos, const char *message)
 {
-	mutex_lock(&sbi->tell_lock);
+	mutex_lock(&sbi->tell.lock);
 	mutex_lock(&sbi->state_lock);
-	WRITE_ONCE(sbi->doing, MXFS_DO_NOTHING);
-	spin_lock(&sbi->result_lock);
-	sbi->result = (struct mxfs_result){
-		.portid = READ_ONCE(sbi->portid),
+	WRITE_ONCE(sbi->change.doing, MXFS_DO_NOTHING);
+	spin_lock(&sbi->tell.result_lock);
+	sbi->tell.result = (struct mxfs_result){
+		.portid = READ_ONCE(sbi->daemon.portid),
 		.event = event,
 		.epoch = epoch,
 		.err = err,
 		.nanos = nanos,
 		.message = message,
 	};
-	spin_unlock(&sbi->result_lock);
+	spin_unlock(&sbi->tell.result_lock);
 	mutex_unlock(&sbi->state_lock);
 	mxfs_hand_over(sbi);
-	mutex_unlock(&sbi->tell_lock);
+	mutex_unlock(&sbi->tell.lock);
 }
 
 static const struct nla_policy mxfs_hello_policy[MXFS_A_MAX + 1] = {
@@ -618,8 +620,8 @@ static int mxfs_netlink_event(struct notifier_block *nb, unsigned long event, vo
 		return NOTIFY_DONE;
 	mutex_lock(&mxfs_mounts_lock);
 	list_for_each_entry(sbi, &mxfs_mounts, list)
-		if (sbi->portid == n->portid) {
-			WRITE_ONCE(sbi->portid, 0);
+		if (sbi->daemon.portid == n->portid) {
+			WRITE_ONCE(sbi->daemon.portid, 0);
 			mxfs_daemon_gone(sbi);
 		}
 	mutex_unlock(&mxfs_mounts_lock);

@@ -18,7 +18,13 @@
 #include <linux/delay.h>
 #include <linux/file.h>
 #include <linux/kthread.h>
-#include "mxfs.h"
+#include "apply.h"
+#include "compat.h"
+#include "local/bind.h"
+#include "local/mount.h"
+#include "local/own.h"
+#include "local/validate.h"
+#include "options.h"
 
 #define MXFS_PROBE_TRIES 5
 #define MXFS_RECLAIM_MS 20
@@ -48,7 +54,7 @@ int mxfs_device_open(struct mxfs_sb *sbi, const char *name, struct fs_context *f
 		errorf(fc, "mxfs: %s cannot be opened (%pe)", name, pin);
 		return PTR_ERR(pin);
 	}
-	sbi->pin = pin;
+	sbi->device.pin = pin;
 	snprintf(sbi->name, sizeof(sbi->name), "%pg", file_bdev(pin));
 	return 0;
 }
@@ -76,7 +82,7 @@ int mxfs_device_writable(struct mxfs_sb *sbi, struct fs_context *fc)
 		return PTR_ERR(file);
 	}
 	/* Programs may open such a device for writing (setup_bdev_super() in fs/super.c). */
-	if (bdev_read_only(file_bdev(sbi->pin))) {
+	if (bdev_read_only(file_bdev(sbi->device.pin))) {
 		errorf(fc, "mxfs: %s is write-protected; it can be mounted read-only (ro)", sbi->name);
 		return -EACCES;
 	}
@@ -86,32 +92,32 @@ int mxfs_device_writable(struct mxfs_sb *sbi, struct fs_context *fc)
 void mxfs_device_close(struct mxfs_sb *sbi)
 {
 	mxfs_unclaim(sbi);
-	if (sbi->node)
-		mxfs_kernel_unmount(sbi->node);
-	sbi->node = NULL;
-	if (sbi->pin)
-		bdev_fput(sbi->pin);
-	sbi->pin = NULL;
+	if (sbi->device.node)
+		mxfs_kernel_unmount(sbi->device.node);
+	sbi->device.node = NULL;
+	if (sbi->device.pin)
+		bdev_fput(sbi->device.pin);
+	sbi->device.pin = NULL;
 }
 
 int mxfs_claim(struct mxfs_sb *sbi)
 {
 	struct file *claim;
 
-	if (sbi->claim)
+	if (sbi->device.claim)
 		return 0;
 	claim = bdev_file_open_by_dev(sbi->dev, BLK_OPEN_READ, sbi, NULL);
 	if (IS_ERR(claim))
 		return PTR_ERR(claim);
-	sbi->claim = claim;
+	sbi->device.claim = claim;
 	return 0;
 }
 
 void mxfs_unclaim(struct mxfs_sb *sbi)
 {
-	if (sbi->claim)
-		bdev_fput(sbi->claim);
-	sbi->claim = NULL;
+	if (sbi->device.claim)
+		bdev_fput(sbi->device.claim);
+	sbi->device.claim = NULL;
 }
 
 /**
@@ -133,7 +139,7 @@ bool mxfs_reclaim(struct mxfs_sb *sbi)
 		 "another program has taken the device on this node; the volume stays here until that program lets it go");
 	while (mxfs_claim(sbi)) {
 		/* A remount waits for us with s_umount, without which no umount begins. */
-		if (READ_ONCE(sbi->held) || READ_ONCE(sbi->reattaching))
+		if (READ_ONCE(sbi->change.held) || READ_ONCE(sbi->change.reattaching))
 			return false;
 		msleep(MXFS_RECLAIM_MS);
 	}
@@ -155,7 +161,7 @@ static int mxfs_go_to_node(struct mxfs_sb *sbi)
 	err = unshare_fs_struct();
 	if (err)
 		return err;
-	if (!sbi->node) {
+	if (!sbi->device.node) {
 		type = get_fs_type("ramfs");
 		if (!type)
 			return -ENODEV;
@@ -177,10 +183,10 @@ static int mxfs_go_to_node(struct mxfs_sb *sbi)
 			mxfs_kernel_unmount(mnt);
 			return err;
 		}
-		sbi->node = mnt;
+		sbi->device.node = mnt;
 	}
-	path.mnt = sbi->node;
-	path.dentry = sbi->node->mnt_root;
+	path.mnt = sbi->device.node;
+	path.dentry = sbi->device.node->mnt_root;
 	mxfs_set_pwd(&path);
 	return 0;
 }
@@ -201,13 +207,13 @@ static int mxfs_choose_quotas(struct mxfs_sb *sbi)
 	if (err)
 		return err;
 	if (opts->quotas_given && quotas != opts->quotas) {
-		if (!sbi->quotas_said)
+		if (!sbi->device.quotas_said)
 			quotas = opts->quotas;
-		else if (quotas != sbi->quotas)
+		else if (quotas != sbi->device.quotas)
 			mxfs_warn(sbi,
 				  "another node was mounted with other quota options than this one, which now hold here, too");
 	}
-	WRITE_ONCE(sbi->quotas, quotas);
+	WRITE_ONCE(sbi->device.quotas, quotas);
 	return 0;
 }
 
@@ -239,7 +245,7 @@ static struct vfsmount *mxfs_mount_xfs(struct mxfs_sb *sbi, bool probe)
 		err = mxfs_choose_quotas(sbi);
 	if (!err)
 		err = mxfs_give_xfs_options(&sbi->opts, fc,
-					    flags & SB_RDONLY ? 0 : READ_ONCE(sbi->quotas));
+					    flags & SB_RDONLY ? 0 : READ_ONCE(sbi->device.quotas));
 	if (err) {
 		put_fs_context(fc);
 		return ERR_PTR(err);
@@ -281,7 +287,7 @@ static int mxfs_check_mounted(struct mxfs_sb *sbi, struct super_block *lower)
 			"the device is also mounted as plain xfs on this node; unmount that first");
 		return -EBUSY;
 	}
-	if (WARN_ON_ONCE(lower->s_dev != sbi->dev || lower->s_bdev != file_bdev(sbi->pin)))
+	if (WARN_ON_ONCE(lower->s_dev != sbi->dev || lower->s_bdev != file_bdev(sbi->device.pin)))
 		return -EIO;
 	if (lower->s_uuid_len != MXFS_UUID_SIZE ||
 	    memcmp(&lower->s_uuid, sbi->geo.uuid, MXFS_UUID_SIZE)) {
@@ -328,7 +334,7 @@ struct vfsmount *mxfs_lower_mount(struct mxfs_sb *sbi, bool probe)
 		return ERR_PTR(err);
 	}
 	if (!sb_rdonly(mnt->mnt_sb))
-		sbi->quotas_said = true;
+		sbi->device.quotas_said = true;
 	/* Upper mounts decide about atime; without this every read would write. */
 	mnt->mnt_flags |= MNT_RELATIME;
 	return mnt;
@@ -342,12 +348,13 @@ struct vfsmount *mxfs_lower_mount(struct mxfs_sb *sbi, bool probe)
  *
  * Another node may own the volume and write to it meanwhile, so a probe can catch metadata in
  * motion: it is repeated, a bounded number of times.
+ *
+ * Return: XFS mounted, for mxfs_probe_end(); or an ERR_PTR.
  */
-int mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc)
+struct vfsmount *mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc)
 {
 	struct super_block *sb = sbi->sb;
 	struct vfsmount *mnt;
-	struct inode *root;
 	char options[128];
 	int try, err;
 
@@ -363,16 +370,12 @@ int mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc)
 			       sbi->source, *options ? " with " : "", options, mnt, try);
 			mxfs_err(sbi, "XFS refuses the volume%s%s (%pe after %d tries)",
 				 *options ? " with " : "", options, mnt, try);
-			return PTR_ERR(mnt);
+			return mnt;
 		}
 	}
 	err = mxfs_own_check(sbi, mnt->mnt_root, fc);
-	if (err) {
-		mxfs_kernel_unmount(mnt);
-		mxfs_claim(sbi);
-		return err;
-	}
-	root = d_inode(mnt->mnt_root);
+	if (err)
+		goto out;
 	sb->s_maxbytes = mnt->mnt_sb->s_maxbytes;
 	sb->s_time_gran = mnt->mnt_sb->s_time_gran;
 	sb->s_time_min = mnt->mnt_sb->s_time_min;
@@ -381,38 +384,38 @@ int mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc)
 	sb->s_blocksize_bits = mnt->mnt_sb->s_blocksize_bits;
 	sb->s_stack_depth = mnt->mnt_sb->s_stack_depth + 1;
 	err = vfs_statfs(&(struct path){ .mnt = mnt, .dentry = mnt->mnt_root }, &sbi->statfs);
-	if (err) {
-		mxfs_kernel_unmount(mnt);
-		return err;
-	}
+	if (err)
+		goto out;
 	sbi->statfs.f_type = MXFS_SUPER_MAGIC;
-	err = -ENOMEM;
-	{
-		struct inode *inode = mxfs_iget(sb, mnt->mnt_root, false);
+	return mnt;
+out:
+	mxfs_kernel_unmount(mnt);
+	mxfs_claim(sbi);
+	return ERR_PTR(err);
+}
 
-		if (IS_ERR(inode)) {
-			err = PTR_ERR(inode);
-		} else {
-			mxfs_copy_attr(inode, root);
-			sb->s_root = d_make_root(inode);
-			if (sb->s_root)
-				err = 0;
-		}
-	}
+/**
+ * mxfs_probe_end - unmount what mxfs_probe() has mounted
+ * @sbi: the mount
+ * @mnt: of XFS
+ * @fc: where mount(8) reads messages
+ *
+ * Return: 0, with the claim taken again; or why it cannot be had.
+ */
+int mxfs_probe_end(struct mxfs_sb *sbi, struct vfsmount *mnt, struct fs_context *fc)
+{
+	struct dentry *root = sbi->sb->s_root, *lower;
+	int err;
+
 	/* The root's lower dentry belongs to the probe. */
-	if (sb->s_root) {
-		struct mxfs_inode *mi = MXFS_I(d_inode(sb->s_root));
-		struct dentry *lower;
-
-		spin_lock(&sbi->lower_lock);
-		lower = mxfs_take_lower(mi);
-		spin_unlock(&sbi->lower_lock);
+	if (root) {
+		spin_lock(&sbi->bind.lock);
+		lower = mxfs_take_lower(MXFS_I(d_inode(root)));
+		spin_unlock(&sbi->bind.lock);
 		dput(lower);
-		mi->attr_seq = 0;
+		MXFS_I(d_inode(root))->attr_seq = 0;
 	}
 	mxfs_kernel_unmount(mnt);
-	if (err)
-		return err;
 	err = mxfs_claim(sbi);
 	if (err)
 		errorf(fc, "mxfs: %s was taken by somebody else on this node", sbi->source);

@@ -16,7 +16,9 @@
 #include <linux/falloc.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
-#include "mxfs.h"
+#include "compat.h"
+#include "local/opens.h"
+#include "local/own.h"
 
 #define MXFS_OPENS_MAGIC 0x6e65706f /* "open" */
 #define MXFS_OPENS_MAX 65536 /* files a node: what is open beyond it is ESTALE when another node removes it */
@@ -81,22 +83,22 @@ static bool mxfs_opens_counts(struct mxfs_inode *mi)
  * @sbi: the mount, detaching
  * @mi: the inode
  *
- * Under lower_lock. Finding a name passes the operation gate, or finds what was found in this attach, so who comes to
+ * Under bind.lock. Finding a name passes the operation gate, or finds what was found in this attach, so who comes to
  * hold something has its lower inode in memory.
  */
 void mxfs_opens_note(struct mxfs_sb *sbi, struct mxfs_inode *mi)
 {
 	if (!mxfs_opens_counts(mi) || !list_empty(&mi->told_entry))
 		return;
-	list_add_tail(&mi->told_entry, &sbi->told);
-	sbi->told_changed = true;
+	list_add_tail(&mi->told_entry, &sbi->opens.told);
+	sbi->opens.told_changed = true;
 }
 
-/* Under lower_lock, for an inode that is in the list. */
+/* Under bind.lock, for an inode that is in the list. */
 void mxfs_opens_forget(struct mxfs_sb *sbi, struct mxfs_inode *mi)
 {
 	list_del_init(&mi->told_entry);
-	sbi->told_changed = true;
+	sbi->opens.told_changed = true;
 }
 
 /* What was closed since goes from the list. Return: how much is left to write. */
@@ -105,14 +107,14 @@ static u32 mxfs_opens_prune(struct mxfs_sb *sbi)
 	struct mxfs_inode *mi, *next;
 	u32 count = 0;
 
-	spin_lock(&sbi->lower_lock);
-	list_for_each_entry_safe(mi, next, &sbi->told, told_entry) {
+	spin_lock(&sbi->bind.lock);
+	list_for_each_entry_safe(mi, next, &sbi->opens.told, told_entry) {
 		if (!mxfs_opens_counts(mi))
 			mxfs_opens_forget(sbi, mi);
 		else if (count < MXFS_OPENS_MAX)
 			count++;
 	}
-	spin_unlock(&sbi->lower_lock);
+	spin_unlock(&sbi->bind.lock);
 	return count;
 }
 
@@ -123,16 +125,16 @@ static void mxfs_opens_fill(struct mxfs_sb *sbi, struct mxfs_opens_header *heade
 	struct mxfs_inode *mi;
 	u32 count = 0;
 
-	spin_lock(&sbi->lower_lock);
-	list_for_each_entry(mi, &sbi->told, told_entry) {
+	spin_lock(&sbi->bind.lock);
+	list_for_each_entry(mi, &sbi->opens.told, told_entry) {
 		if (count == room)
 			break;
 		entries[count].ino = cpu_to_le64(mi->ino);
 		entries[count].gen = cpu_to_le32(mi->vfs_inode.i_generation);
 		count++;
 	}
-	sbi->told_changed = false;
-	spin_unlock(&sbi->lower_lock);
+	sbi->opens.told_changed = false;
+	spin_unlock(&sbi->bind.lock);
 	header->magic = cpu_to_le32(MXFS_OPENS_MAGIC);
 	header->count = cpu_to_le32(count);
 }
@@ -178,7 +180,7 @@ void mxfs_opens_tell(struct mxfs_sb *sbi)
 	if (!mxfs_opens_wanted(sbi) || READ_ONCE(sbi->state) == MXFS_STATE_DEAD)
 		return;
 	room = mxfs_opens_prune(sbi);
-	if (!sbi->told_changed)
+	if (!sbi->opens.told_changed)
 		return;
 	size = sizeof(*header) + room * sizeof(struct mxfs_opens_entry);
 	header = kvzalloc(size, GFP_KERNEL);
@@ -192,12 +194,12 @@ void mxfs_opens_tell(struct mxfs_sb *sbi)
 			err = mxfs_opens_write(sbi, header, size);
 		revert_creds(old_cred);
 		if (!err)
-			sbi->told_count = le32_to_cpu(header->count);
+			sbi->opens.told_count = le32_to_cpu(header->count);
 	}
 	kvfree(header);
 	if (!err)
 		return;
-	sbi->told_changed = true; /* the next detach tries again */
+	sbi->opens.told_changed = true; /* the next detach tries again */
 	mxfs_warn(
 		sbi,
 		"the list of files open here cannot be written (%pe): what another node removes is lost to who has it open here",
@@ -305,14 +307,14 @@ static int mxfs_opens_read(struct mxfs_sb *sbi, struct dentry *dir, const char *
 	}
 	count = got / sizeof(*entries);
 	if (sbi->others_count)
-		memcpy(ids, sbi->others, sbi->others_count * sizeof(*ids));
+		memcpy(ids, sbi->opens.others, sbi->others_count * sizeof(*ids));
 	for (i = 0; i < count; i++)
 		ids[sbi->others_count + i] = (struct mxfs_file_id){
 			.ino = le64_to_cpu(entries[i].ino),
 			.gen = le32_to_cpu(entries[i].gen),
 		};
-	kvfree(sbi->others);
-	sbi->others = ids;
+	kvfree(sbi->opens.others);
+	sbi->opens.others = ids;
 	sbi->others_count += count;
 out:
 	kvfree(entries);
@@ -320,7 +322,7 @@ out:
 	return err;
 }
 
-/* Inside the operation gate or while attaching, with sbi->cred, under others_lock. */
+/* Inside the operation gate or while attaching, with sbi->cred, under opens.lock. */
 static int mxfs_opens_load(struct mxfs_sb *sbi)
 {
 	struct mxfs_opens_names *found;
@@ -350,7 +352,7 @@ static int mxfs_opens_load(struct mxfs_sb *sbi)
 	for (i = 0; !err && i < found->count; i++)
 		err = mxfs_opens_read(sbi, path.dentry, found->names[i]);
 	if (!err && sbi->others_count)
-		sort(sbi->others, sbi->others_count, sizeof(*sbi->others), mxfs_opens_compare, NULL);
+		sort(sbi->opens.others, sbi->others_count, sizeof(*sbi->opens.others), mxfs_opens_compare, NULL);
 out:
 	kfree(found);
 	dput(path.dentry);
@@ -366,20 +368,20 @@ bool mxfs_open_listed(struct mxfs_sb *sbi, const struct mxfs_file_id *id)
 
 	if (!mxfs_opens_wanted(sbi))
 		return false;
-	mutex_lock(&sbi->others_lock);
+	mutex_lock(&sbi->opens.lock);
 	if (sbi->others_seq != sbi->attach_seq) {
 		old_cred = override_creds(sbi->cred);
 		err = mxfs_opens_load(sbi);
 		revert_creds(old_cred);
 		if (err) {
-			mutex_unlock(&sbi->others_lock);
+			mutex_unlock(&sbi->opens.lock);
 			mxfs_warn(sbi, "the lists of files open on other nodes cannot be read (%pe)", ERR_PTR(err));
 			return true;
 		}
 		/* Pairs with smp_load_acquire() in mxfs_open_elsewhere(). */
 		smp_store_release(&sbi->others_seq, sbi->attach_seq);
 	}
-	open = sbi->others_count && bsearch(id, sbi->others, sbi->others_count, sizeof(*id), mxfs_opens_compare);
-	mutex_unlock(&sbi->others_lock);
+	open = sbi->others_count && bsearch(id, sbi->opens.others, sbi->others_count, sizeof(*id), mxfs_opens_compare);
+	mutex_unlock(&sbi->opens.lock);
 	return open;
 }

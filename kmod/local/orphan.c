@@ -23,7 +23,13 @@
 #include <linux/namei.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
-#include "mxfs.h"
+#include "compat.h"
+#include "enter.h"
+#include "local/bind.h"
+#include "local/opens.h"
+#include "local/orphan.h"
+#include "local/own.h"
+#include "tell.h"
 
 #define MXFS_ORPHAN_NAME_LEN 25 /* 16 + 1 + 8 */
 #define MXFS_SHARED_NAME_LEN 30 /* 5 + 16 + 1 + 8 */
@@ -31,7 +37,7 @@
 
 static void mxfs_orphan_name(struct mxfs_sb *sbi, u32 seq, char *name)
 {
-	snprintf(name, MXFS_ORPHAN_NAME_LEN + 1, "%016llx-%08x", sbi->orphan_key, seq);
+	snprintf(name, MXFS_ORPHAN_NAME_LEN + 1, "%016llx-%08x", sbi->orphans.key, seq);
 }
 
 static void mxfs_shared_name(const struct mxfs_file_id *id, char *name)
@@ -118,7 +124,7 @@ struct mxfs_orphan *mxfs_orphan_keep(struct mxfs_sb *sbi, struct dentry *lower)
 	if (!orphan)
 		return ERR_PTR(-ENOMEM);
 	/* One detach at a time. */
-	orphan->seq = ++sbi->orphan_seq;
+	orphan->seq = ++sbi->orphans.seq;
 	mxfs_orphan_name(sbi, orphan->seq, name);
 	err = mxfs_orphan_link_closed(sbi, lower, name);
 	if (!err)
@@ -137,7 +143,7 @@ struct mxfs_orphan *mxfs_orphan_keep(struct mxfs_sb *sbi, struct dentry *lower)
  */
 void mxfs_orphan_done(struct mxfs_sb *sbi, struct mxfs_orphan *orphan)
 {
-	llist_add(&orphan->done, &sbi->reap_new);
+	llist_add(&orphan->done, &sbi->orphans.reap_new);
 }
 
 /**
@@ -153,8 +159,8 @@ void mxfs_orphan_evicted(struct inode *inode)
 		mxfs_orphan_done(sbi, mi->orphan);
 	mi->orphan = NULL;
 	if (mi->shared)
-		WRITE_ONCE(sbi->sweep, true);
-	queue_work(system_unbound_wq, &sbi->reap_work);
+		WRITE_ONCE(sbi->orphans.sweep, true);
+	queue_work(system_unbound_wq, &sbi->orphans.work);
 }
 
 /* A file that another node holds is removed, and no link of it can be made now: until the detach. */
@@ -166,9 +172,9 @@ static int mxfs_orphan_lend(struct mxfs_sb *sbi, struct mxfs_inode *mi, struct d
 		return -ENOMEM;
 	lent->lower = dget(lower);
 	WRITE_ONCE(mi->lent, true);
-	spin_lock(&sbi->lower_lock);
-	list_add_tail(&lent->entry, &sbi->lent);
-	spin_unlock(&sbi->lower_lock);
+	spin_lock(&sbi->bind.lock);
+	list_add_tail(&lent->entry, &sbi->orphans.lent);
+	spin_unlock(&sbi->bind.lock);
 	return 0;
 }
 
@@ -184,13 +190,13 @@ void mxfs_orphan_return(struct mxfs_sb *sbi)
 	struct inode *linode;
 	int err = 0;
 
-	list_for_each_entry_safe(lent, next, &sbi->lent, entry) {
+	list_for_each_entry_safe(lent, next, &sbi->orphans.lent, entry) {
 		linode = d_inode(lent->lower);
 		if (!linode->i_nlink && READ_ONCE(sbi->state) != MXFS_STATE_DEAD) {
 			id = (struct mxfs_file_id){ .ino = linode->i_ino, .gen = linode->i_generation };
 			mxfs_shared_name(&id, name);
 			err = mxfs_orphan_link_closed(sbi, lent->lower, name) ?: err;
-			WRITE_ONCE(sbi->sweep, true);
+			WRITE_ONCE(sbi->orphans.sweep, true);
 		}
 		list_del(&lent->entry);
 		dput(lent->lower);
@@ -214,7 +220,7 @@ static noinline int mxfs_orphan_share(struct inode *inode, struct dentry *lower,
 	if (mxfs_orphan_link(sbi, lower, name))
 		return mxfs_orphan_lend(sbi, mi, lower);
 	WRITE_ONCE(mi->shared, true);
-	WRITE_ONCE(sbi->sweep, true);
+	WRITE_ONCE(sbi->orphans.sweep, true);
 	return 0;
 }
 
@@ -264,7 +270,7 @@ static int mxfs_reap_link(struct mxfs_sb *sbi, struct dentry *dir, const char *n
 	dput(lower);
 	if (err)
 		return err;
-	WRITE_ONCE(sbi->sweep, true);
+	WRITE_ONCE(sbi->orphans.sweep, true);
 	inode = mxfs_known(sbi->sb, &id);
 	if (inode) {
 		WRITE_ONCE(MXFS_I(inode)->shared, true);
@@ -284,12 +290,12 @@ static void mxfs_reap(struct mxfs_sb *sbi)
 	int err;
 
 	old_cred = override_creds(sbi->cred);
-	mutex_lock(&sbi->orphan_lock);
-	llist_for_each_entry_safe(orphan, next, llist_del_all(&sbi->reap_new), done)
-		list_add_tail(&orphan->entry, &sbi->reap);
-	dir = list_empty(&sbi->reap) ? NULL : mxfs_own_dir(sbi, "orphans", false);
-	while (!IS_ERR_OR_NULL(dir) && !list_empty(&sbi->reap)) {
-		orphan = list_first_entry(&sbi->reap, struct mxfs_orphan, entry);
+	mutex_lock(&sbi->orphans.lock);
+	llist_for_each_entry_safe(orphan, next, llist_del_all(&sbi->orphans.reap_new), done)
+		list_add_tail(&orphan->entry, &sbi->orphans.reap);
+	dir = list_empty(&sbi->orphans.reap) ? NULL : mxfs_own_dir(sbi, "orphans", false);
+	while (!IS_ERR_OR_NULL(dir) && !list_empty(&sbi->orphans.reap)) {
+		orphan = list_first_entry(&sbi->orphans.reap, struct mxfs_orphan, entry);
 		mxfs_orphan_name(sbi, orphan->seq, name);
 		err = mxfs_reap_link(sbi, dir, name);
 		if (err && err != -ENOENT) {
@@ -301,7 +307,7 @@ static void mxfs_reap(struct mxfs_sb *sbi)
 		list_del(&orphan->entry);
 		kfree(orphan);
 	}
-	mutex_unlock(&sbi->orphan_lock);
+	mutex_unlock(&sbi->orphans.lock);
 	if (!IS_ERR_OR_NULL(dir))
 		dput(dir);
 	revert_creds(old_cred);
@@ -320,10 +326,10 @@ void mxfs_orphan_named(struct inode *inode)
 	struct mxfs_orphan *orphan;
 	struct dentry *lower;
 
-	spin_lock(&sbi->lower_lock);
+	spin_lock(&sbi->bind.lock);
 	orphan = mi->orphan;
 	mi->orphan = NULL;
-	spin_unlock(&sbi->lower_lock);
+	spin_unlock(&sbi->bind.lock);
 	if (!orphan)
 		return;
 	mxfs_orphan_done(sbi, orphan);
@@ -418,9 +424,9 @@ static void mxfs_note_shared(struct mxfs_sb *sbi, struct dentry *dir, const char
 
 	if (!mxfs_parse_shared(name, &id))
 		return;
-	WRITE_ONCE(sbi->sweep, true);
+	WRITE_ONCE(sbi->orphans.sweep, true);
 	/* Once umount has begun nothing of the VFS's is touched. */
-	inode = READ_ONCE(sbi->frees_at_once) ? NULL : mxfs_known(sbi->sb, &id);
+	inode = READ_ONCE(sbi->removed.at_once) ? NULL : mxfs_known(sbi->sb, &id);
 	if (!inode)
 		return;
 	WRITE_ONCE(MXFS_I(inode)->shared, true);
@@ -443,12 +449,12 @@ int mxfs_orphans_begin(struct mxfs_sb *sbi)
 	const struct cred *old_cred;
 	int err;
 
-	if (!sbi->attach_seq || (!sbi->begun && !sbi->rdonly) || (root && !READ_ONCE(root->shared))) {
+	if (!sbi->attach_seq || (!sbi->change.begun && !sbi->rdonly) || (root && !READ_ONCE(root->shared))) {
 		err = mxfs_own_begin(sbi);
 		if (err)
 			return err;
 	}
-	if (!sbi->begun && !sbi->rdonly)
+	if (!sbi->change.begun && !sbi->rdonly)
 		mxfs_opens_begin(sbi);
 	old_cred = override_creds(sbi->cred);
 	mxfs_each_orphan(sbi, mxfs_note_shared, NULL);
@@ -459,8 +465,8 @@ int mxfs_orphans_begin(struct mxfs_sb *sbi)
 /* For the work that follows an attach. */
 bool mxfs_orphans_due(struct mxfs_sb *sbi)
 {
-	return !list_empty(&sbi->reap) || !llist_empty(&sbi->reap_new) || !sbi->stale_reaped ||
-	       READ_ONCE(sbi->sweep) || READ_ONCE(sbi->reserve_used);
+	return !list_empty(&sbi->orphans.reap) || !llist_empty(&sbi->orphans.reap_new) || !sbi->orphans.stale_reaped ||
+	       READ_ONCE(sbi->orphans.sweep) || READ_ONCE(sbi->own.reserve_used);
 }
 
 static void mxfs_show_one(struct mxfs_sb *sbi, struct dentry *dir, const char *name, void *arg)
@@ -474,12 +480,12 @@ static int mxfs_enter_to_look(struct mxfs_sb *sbi)
 	long left = MXFS_REAP_WAIT;
 
 	while (!mxfs_try_enter(sbi)) {
-		if (READ_ONCE(sbi->held) || READ_ONCE(sbi->state) == MXFS_STATE_DEAD)
+		if (READ_ONCE(sbi->change.held) || READ_ONCE(sbi->state) == MXFS_STATE_DEAD)
 			return -ESHUTDOWN;
 		if (READ_ONCE(sbi->state) == MXFS_STATE_DETACHED)
 			mxfs_send_want(sbi);
 		left = wait_event_killable_timeout(sbi->wait,
-						   mxfs_may_run(sbi) || READ_ONCE(sbi->held) ||
+						   mxfs_may_run(sbi) || READ_ONCE(sbi->change.held) ||
 							   READ_ONCE(sbi->state) == MXFS_STATE_DEAD,
 						   left);
 		if (left <= 0)
@@ -514,7 +520,7 @@ static void mxfs_sweep_one(struct mxfs_sb *sbi, struct dentry *dir, const char *
 		return;
 	inode = mxfs_known(sbi->sb, &id);
 	if ((inode && mxfs_is_held(inode)) || mxfs_open_elsewhere(sbi, &id)) {
-		WRITE_ONCE(sbi->sweep, true);
+		WRITE_ONCE(sbi->orphans.sweep, true);
 		goto out;
 	}
 	err = mxfs_own_unlink(dir, name);
@@ -535,9 +541,9 @@ static void mxfs_sweep(struct mxfs_sb *sbi)
 {
 	const struct cred *old_cred;
 
-	if (!READ_ONCE(sbi->sweep))
+	if (!READ_ONCE(sbi->orphans.sweep))
 		return;
-	WRITE_ONCE(sbi->sweep, false);
+	WRITE_ONCE(sbi->orphans.sweep, false);
 	old_cred = override_creds(sbi->cred);
 	mxfs_each_orphan(sbi, mxfs_sweep_one, NULL);
 	revert_creds(old_cred);
@@ -556,7 +562,7 @@ static void mxfs_stale_one(struct mxfs_sb *sbi, struct dentry *dir, const char *
 	 * is 0 and there is one node; numbers begin with the time of the mount, so older ones are
 	 * an earlier mount's.
 	 */
-	if (key >> 32 != sbi->orphan_key >> 32 || (key == sbi->orphan_key && seq >= sbi->orphan_first))
+	if (key >> 32 != sbi->orphans.key >> 32 || (key == sbi->orphans.key && seq >= sbi->orphans.first))
 		return;
 	err = mxfs_reap_link(sbi, dir, name);
 	if (err)
@@ -578,7 +584,7 @@ static void mxfs_reserve_refill(struct mxfs_sb *sbi)
 {
 	const struct cred *old_cred;
 
-	if (!READ_ONCE(sbi->reserve_used))
+	if (!READ_ONCE(sbi->own.reserve_used))
 		return;
 	old_cred = override_creds(sbi->cred);
 	mxfs_reserve_fill(sbi);
@@ -587,19 +593,19 @@ static void mxfs_reserve_refill(struct mxfs_sb *sbi)
 
 void mxfs_reap_workfn(struct work_struct *work)
 {
-	struct mxfs_sb *sbi = container_of(work, struct mxfs_sb, reap_work);
+	struct mxfs_sb *sbi = container_of(work, struct mxfs_sb, orphans.work);
 	int err;
 
 	/* Evictions at umount begin it, too, and the VFS wants no inode to be looked at then (mxfs_hold()); mxfs_reap_all() comes. */
-	if (READ_ONCE(sbi->held))
+	if (READ_ONCE(sbi->change.held))
 		return;
 	err = mxfs_enter_attached(sbi);
 	if (err)
 		return;
 	if (!sb_rdonly(sbi->sb)) {
-		if (!sbi->stale_reaped)
+		if (!sbi->orphans.stale_reaped)
 			mxfs_reap_stale(sbi);
-		sbi->stale_reaped = true;
+		sbi->orphans.stale_reaped = true;
 		mxfs_sweep(sbi);
 		mxfs_reserve_refill(sbi);
 	}
@@ -619,7 +625,7 @@ static bool mxfs_reap_hopeless(struct mxfs_sb *sbi)
  */
 void mxfs_reap_all(struct mxfs_sb *sbi)
 {
-	if (!list_empty(&sbi->reap) || !llist_empty(&sbi->reap_new) || sbi->told_count) {
+	if (!list_empty(&sbi->orphans.reap) || !llist_empty(&sbi->orphans.reap_new) || sbi->opens.told_count) {
 		/* A detach in progress ends first. */
 		wait_event_timeout(sbi->wait,
 				   mxfs_may_run(sbi) || READ_ONCE(sbi->state) == MXFS_STATE_DETACHED ||
@@ -647,14 +653,14 @@ void mxfs_reap_end(struct mxfs_sb *sbi)
 {
 	struct mxfs_orphan *orphan, *next;
 
-	cancel_work_sync(&sbi->reap_work);
-	llist_for_each_entry_safe(orphan, next, llist_del_all(&sbi->reap_new), done)
-		list_add_tail(&orphan->entry, &sbi->reap);
-	if (!list_empty(&sbi->reap))
+	cancel_work_sync(&sbi->orphans.work);
+	llist_for_each_entry_safe(orphan, next, llist_del_all(&sbi->orphans.reap_new), done)
+		list_add_tail(&orphan->entry, &sbi->orphans.reap);
+	if (!list_empty(&sbi->orphans.reap))
 		mxfs_warn(
 			sbi,
 			"files that were open and nameless stay in .mxfs/orphans until this node mounts the volume again");
-	list_for_each_entry_safe(orphan, next, &sbi->reap, entry) {
+	list_for_each_entry_safe(orphan, next, &sbi->orphans.reap, entry) {
 		list_del(&orphan->entry);
 		kfree(orphan);
 	}

@@ -19,7 +19,8 @@
 #include <linux/file.h>
 #include <linux/namei.h>
 #include <linux/slab.h>
-#include "mxfs.h"
+#include "compat.h"
+#include "local/own.h"
 
 /*
  * A link takes 40 bytes of a folder and 8 of its index: 56 bytes measured, so 1 MiB is enough for some ten thousand, and
@@ -133,7 +134,7 @@ static struct dentry *mxfs_own_get(struct mxfs_sb *sbi, struct dentry *parent, c
 		err = mxfs_own_set(parent, false);
 	if (!err) {
 		err = mxfs_own_make(parent, name, type);
-		WRITE_ONCE(sbi->own_seq, 0);
+		WRITE_ONCE(sbi->own.seq, 0);
 		if (immutable)
 			mxfs_own_set(parent, true);
 	}
@@ -320,7 +321,7 @@ void mxfs_reserve_fill(struct mxfs_sb *sbi)
 		err = vfs_fallocate(file, 0, 0, MXFS_RESERVE_BYTES);
 	__fput_sync(file);
 	/* Without space for it, it is tried again after the next attach. */
-	WRITE_ONCE(sbi->reserve_used, err);
+	WRITE_ONCE(sbi->own.reserve_used, err);
 }
 
 /**
@@ -335,12 +336,12 @@ bool mxfs_reserve_free(struct mxfs_sb *sbi)
 	struct file *file;
 	bool any;
 
-	if (sbi->rdonly || READ_ONCE(sbi->reserve_used))
+	if (sbi->rdonly || READ_ONCE(sbi->own.reserve_used))
 		return false;
 	top = mxfs_own_dir(sbi, NULL, false);
 	if (IS_ERR(top))
 		return false;
-	WRITE_ONCE(sbi->reserve_used, true);
+	WRITE_ONCE(sbi->own.reserve_used, true);
 	file = mxfs_own_file(sbi, top, MXFS_OWN "/", "reserve", O_RDWR);
 	dput(top);
 	if (IS_ERR(file))
@@ -372,21 +373,21 @@ int mxfs_own_begin(struct mxfs_sb *sbi)
 	old_cred = override_creds(sbi->cred);
 	for (i = 0; !sbi->rdonly && i < ARRAY_SIZE(names); i++) {
 		dir = mxfs_own_dir(sbi, names[i], true);
-		if (!IS_ERR(dir) && !sbi->begun)
+		if (!IS_ERR(dir) && !sbi->change.begun)
 			err = mxfs_own_set(dir, false);
 		else
 			err = PTR_ERR_OR_ZERO(dir);
-		if (err && !sbi->begun)
+		if (err && !sbi->change.begun)
 			mxfs_warn(sbi, MXFS_OWN "/%s cannot be made (%pe): what is open and loses its name may be lost until it can",
 				  names[i], ERR_PTR(err));
-		if (!IS_ERR(dir) && !i && !err && !sbi->begun)
+		if (!IS_ERR(dir) && !i && !err && !sbi->change.begun)
 			mxfs_own_room(dir);
 		if (!IS_ERR(dir))
 			dput(dir);
 	}
 	top = mxfs_own_dir(sbi, NULL, false);
 	if (!IS_ERR(top)) {
-		if (!sbi->rdonly && !sbi->begun) {
+		if (!sbi->rdonly && !sbi->change.begun) {
 			mxfs_reserve_fill(sbi);
 			mxfs_own_set(top, true);
 		}
@@ -482,9 +483,9 @@ static int mxfs_own_list(struct mxfs_sb *sbi)
 		err = mxfs_own_list_one(sbi, list, list->folders[i]);
 	if (!err) {
 		mxfs_own_list_room(sbi, list);
-		kvfree(sbi->own);
-		sbi->own = list->inos;
-		sbi->own_count = list->count;
+		kvfree(sbi->own.inos);
+		sbi->own.inos = list->inos;
+		sbi->own.count = list->count;
 		list->inos = NULL;
 	}
 	kvfree(list->inos);
@@ -508,15 +509,15 @@ int mxfs_own_inode(struct mxfs_sb *sbi, u64 ino)
 	unsigned int i;
 	int err = 0;
 
-	mutex_lock(&sbi->others_lock);
-	if (sbi->own_seq != sbi->attach_seq) {
+	mutex_lock(&sbi->opens.lock);
+	if (sbi->own.seq != sbi->attach_seq) {
 		err = mxfs_own_list(sbi);
 		if (!err)
-			WRITE_ONCE(sbi->own_seq, sbi->attach_seq);
+			WRITE_ONCE(sbi->own.seq, sbi->attach_seq);
 	}
-	for (i = 0; !err && i < sbi->own_count; i++)
-		if (sbi->own[i] == ino)
+	for (i = 0; !err && i < sbi->own.count; i++)
+		if (sbi->own.inos[i] == ino)
 			err = -ESTALE;
-	mutex_unlock(&sbi->others_lock);
+	mutex_unlock(&sbi->opens.lock);
 	return err;
 }

@@ -15,7 +15,7 @@
 #include <linux/log2.h>
 #include <linux/slab.h>
 #include <linux/unaligned.h>
-#include "mxfs.h"
+#include "local/validate.h"
 
 #define XSB_MAGIC 0x58465342 /* "XFSB" */
 #define XSB_VERSION_MASK 0x000f
@@ -168,9 +168,9 @@ static int mxfs_check_geometry(struct mxfs_sb *sbi, struct fs_context *fc, const
 
 	memcpy(sbi->geo.uuid, b + XSB_OFF_UUID, MXFS_UUID_SIZE);
 	if (sbi->opts.quotas_given)
-		sbi->quotas = sbi->opts.quotas;
+		sbi->device.quotas = sbi->opts.quotas;
 	else if (!sbi->rdonly)
-		sbi->quotas = get_unaligned_be16(b + XSB_OFF_QFLAGS) & MXFS_ALL_QUOTAS;
+		sbi->device.quotas = get_unaligned_be16(b + XSB_OFF_QFLAGS) & MXFS_ALL_QUOTAS;
 	sbi->geo.rootino = rootino;
 	sbi->geo.blocks = dblocks;
 	sbi->geo.blocksize = blocksize;
@@ -188,7 +188,7 @@ static int mxfs_check_geometry(struct mxfs_sb *sbi, struct fs_context *fc, const
  */
 int mxfs_validate(struct mxfs_sb *sbi, struct fs_context *fc)
 {
-	struct block_device *bdev = file_bdev(sbi->claim);
+	struct block_device *bdev = file_bdev(sbi->device.claim);
 	u64 device_bytes = bdev_nr_bytes(bdev);
 	u32 device_sector = bdev_logical_block_size(bdev), sectsize, crc, zero = 0;
 	size_t bytes = min_t(u64, MXFS_READ_BYTES, device_bytes);
@@ -276,7 +276,7 @@ out:
  */
 int mxfs_read_quotas(struct mxfs_sb *sbi, u16 *quotas)
 {
-	struct block_device *bdev = file_bdev(sbi->pin);
+	struct block_device *bdev = file_bdev(sbi->device.pin);
 	u8 *b = (u8 *)__get_free_pages(GFP_KERNEL, get_order(sbi->geo.sectsize));
 	int err;
 

@@ -35,7 +35,10 @@
 #include <linux/sched/signal.h>
 #include <linux/uio.h>
 #include <linux/writeback.h>
-#include "mxfs.h"
+#include "compat.h"
+#include "enter.h"
+#include "local/bind.h"
+#include "pages/cache.h"
 
 #define MXFS_PUSH_TRIES 50 /* for a page that memory is short for, about 20 ms apart */
 #define MXFS_PINS_MAX (5 * HZ) /* a detach waits so long for I/O from and to pages of maps */
@@ -64,22 +67,22 @@ int mxfs_cache_attach(struct mxfs_sb *sbi)
 	if (IS_ERR(mnt))
 		return PTR_ERR(mnt);
 	mnt->mnt_flags |= MNT_READONLY | MNT_NOATIME;
-	sbi->lower_quiet = mnt;
+	sbi->pages.quiet = mnt;
 	return 0;
 }
 
 /* Its counterpart, before XFS is unmounted and after the last lower file was closed. */
 void mxfs_cache_detach(struct mxfs_sb *sbi)
 {
-	if (sbi->lower_quiet)
-		mntput(sbi->lower_quiet);
-	sbi->lower_quiet = NULL;
+	if (sbi->pages.quiet)
+		mntput(sbi->pages.quiet);
+	sbi->pages.quiet = NULL;
 }
 
 /* The lower file that pages go through. Inside the fault or write-back gate. */
 static struct file *mxfs_cache_file(struct inode *inode)
 {
-	return mxfs_open_lower(&MXFS_I(inode)->wb, MXFS_ISB(inode)->lower_quiet, O_RDONLY | O_NOATIME);
+	return mxfs_open_lower(&MXFS_I(inode)->wb, MXFS_ISB(inode)->pages.quiet, O_RDONLY | O_NOATIME);
 }
 
 static size_t mxfs_folio_bytes(struct inode *inode, struct folio *folio)
@@ -242,10 +245,10 @@ static void mxfs_mark_cached(struct inode *inode)
 
 	if (likely(!list_empty_careful(&mi->cached_entry)))
 		return;
-	spin_lock(&sbi->lower_lock);
+	spin_lock(&sbi->bind.lock);
 	if (list_empty(&mi->cached_entry))
-		list_add_tail(&mi->cached_entry, &sbi->cached_inodes);
-	spin_unlock(&sbi->lower_lock);
+		list_add_tail(&mi->cached_entry, &sbi->pages.inodes);
+	spin_unlock(&sbi->bind.lock);
 }
 
 /*
@@ -358,7 +361,7 @@ static int mxfs_writepages(struct address_space *mapping, struct writeback_contr
 	if (!mxfs_is_dirty(mapping, wbc))
 		return 0;
 	INIT_WORK_ONSTACK(&w.work, mxfs_writing_workfn);
-	queue_work(MXFS_ISB(mapping->host)->wb_wq, &w.work);
+	queue_work(MXFS_ISB(mapping->host)->pages.wq, &w.work);
 	flush_work(&w.work);
 	destroy_work_on_stack(&w.work);
 	return w.err;
@@ -541,12 +544,12 @@ static int mxfs_each_cached(struct mxfs_sb *sbi, int (*fn)(struct inode *inode))
 	struct inode *inode, *last = NULL;
 	int err = 0, ret;
 
-	spin_lock(&sbi->lower_lock);
-	list_for_each_entry(mi, &sbi->cached_inodes, cached_entry) {
+	spin_lock(&sbi->bind.lock);
+	list_for_each_entry(mi, &sbi->pages.inodes, cached_entry) {
 		inode = igrab(&mi->vfs_inode);
 		if (!inode)
 			continue; /* being evicted: its pages are going */
-		spin_unlock(&sbi->lower_lock);
+		spin_unlock(&sbi->bind.lock);
 		ret = fn(inode);
 		err = err ?: ret;
 		/*
@@ -554,9 +557,9 @@ static int mxfs_each_cached(struct mxfs_sb *sbi, int (*fn)(struct inode *inode))
 		 */
 		iput(last);
 		last = inode;
-		spin_lock(&sbi->lower_lock);
+		spin_lock(&sbi->bind.lock);
 	}
-	spin_unlock(&sbi->lower_lock);
+	spin_unlock(&sbi->bind.lock);
 	iput(last);
 	return err;
 }
@@ -810,15 +813,15 @@ bool mxfs_any_mapped(struct mxfs_sb *sbi)
 	struct mxfs_inode *mi;
 	bool mapped = false;
 
-	if (list_empty(&sbi->cached_inodes))
+	if (list_empty(&sbi->pages.inodes))
 		return false;
-	spin_lock(&sbi->lower_lock);
-	list_for_each_entry(mi, &sbi->cached_inodes, cached_entry) {
+	spin_lock(&sbi->bind.lock);
+	list_for_each_entry(mi, &sbi->pages.inodes, cached_entry) {
 		mapped = mapping_mapped(mi->vfs_inode.i_mapping);
 		if (mapped)
 			break;
 	}
-	spin_unlock(&sbi->lower_lock);
+	spin_unlock(&sbi->bind.lock);
 	return mapped;
 }
 

@@ -12,7 +12,15 @@
  */
 #include <linux/file.h>
 #include <linux/pagemap.h>
-#include "mxfs.h"
+#include "compat.h"
+#include "enter.h"
+#include "local/bind.h"
+#include "local/mount.h"
+#include "local/opens.h"
+#include "local/orphan.h"
+#include "pages/cache.h"
+#include "role/attach.h"
+#include "tell.h"
 
 #define MXFS_IDLE_JIFFIES 2 /* no operation for so long: the owner is idle */
 
@@ -26,10 +34,10 @@ static void mxfs_record_change(struct mxfs_sb *sbi)
 {
 	u32 n;
 
-	if (!sbi->last_want)
+	if (!sbi->daemon.last_want)
 		return;
 	n = sbi->nr_changes++ % MXFS_CHANGES;
-	sbi->changes[n] = div_u64(ktime_get_ns() - sbi->want_nanos, NSEC_PER_USEC);
+	sbi->changes[n] = div_u64(ktime_get_ns() - sbi->daemon.want_nanos, NSEC_PER_USEC);
 }
 
 static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
@@ -53,7 +61,7 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 	if (!IS_ERR(mnt)) {
 		/* Only this thread looks at it while the gates are closed. */
 		sbi->lower = mnt;
-		sbi->lower_wb_err = errseq_sample(&mnt->mnt_sb->s_wb_err);
+		sbi->change.wb_err = errseq_sample(&mnt->mnt_sb->s_wb_err);
 		err = mxfs_orphans_begin(sbi) ?: mxfs_cache_attach(sbi);
 		if (err) {
 			sbi->lower = NULL;
@@ -67,8 +75,8 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 		err = PTR_ERR(mnt);
 		if (sbi->state == MXFS_STATE_ATTACHING)
 			mxfs_set_state(sbi, MXFS_STATE_DETACHED);
-		WRITE_ONCE(sbi->attach_fails, sbi->attach_fails + 1);
-		WRITE_ONCE(sbi->last_want, 0);
+		WRITE_ONCE(sbi->change.fails, sbi->change.fails + 1);
+		WRITE_ONCE(sbi->daemon.last_want, 0);
 		mutex_unlock(&sbi->state_lock);
 		wake_up_all(&sbi->wait);
 		if (!mxfs_reclaim(sbi))
@@ -90,15 +98,15 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 		return;
 	}
 	sbi->epoch = epoch;
-	sbi->attached_at = jiffies;
+	sbi->change.attached_at = jiffies;
 	sbi->last_op = jiffies;
 	/* Before any gate opens: a fault must not take sizes of the time before for those of this attach. */
 	WRITE_ONCE(sbi->attach_seq, sbi->attach_seq + 1);
-	sbi->begun |= !sbi->rdonly;
+	sbi->change.begun |= !sbi->rdonly;
 	mxfs_gate_open(&sbi->wb_gate);
 	mxfs_gate_open(&sbi->fault_gate);
 	mxfs_record_change(sbi);
-	WRITE_ONCE(sbi->last_want, 0);
+	WRITE_ONCE(sbi->daemon.last_want, 0);
 	nanos = ktime_to_ns(ktime_sub(ktime_get(), start));
 	spin_lock(&sbi->stats_lock);
 	sbi->stats.attaches++;
@@ -113,7 +121,7 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 	mxfs_debug(sbi, "attached, epoch %llu, %llu us", epoch, nanos / 1000);
 	mxfs_send_result(sbi, MXFS_EV_ATTACHED, epoch, 0, nanos, NULL);
 	if (mxfs_orphans_due(sbi))
-		queue_work(system_unbound_wq, &sbi->reap_work);
+		queue_work(system_unbound_wq, &sbi->orphans.work);
 }
 
 /**
@@ -127,9 +135,9 @@ int mxfs_carry_errors(struct mxfs_sb *sbi, struct super_block *lower)
 {
 	int err;
 
-	spin_lock(&sbi->lower_lock);
-	err = errseq_check_and_advance(&lower->s_wb_err, &sbi->lower_wb_err);
-	spin_unlock(&sbi->lower_lock);
+	spin_lock(&sbi->bind.lock);
+	err = errseq_check_and_advance(&lower->s_wb_err, &sbi->change.wb_err);
+	spin_unlock(&sbi->bind.lock);
 	if (err)
 		errseq_set(&sbi->sb->s_wb_err, err);
 	return err;
@@ -172,44 +180,44 @@ static void mxfs_drop_lower_files(struct mxfs_sb *sbi, int all)
 	struct mxfs_open *open;
 	struct file *lower;
 
-	spin_lock(&sbi->lower_lock);
-	while (!list_empty(&sbi->lower_files)) {
-		open = list_first_entry(&sbi->lower_files, struct mxfs_open, lower_entry);
+	spin_lock(&sbi->bind.lock);
+	while (!list_empty(&sbi->bind.files)) {
+		open = list_first_entry(&sbi->bind.files, struct mxfs_open, lower_entry);
 		list_del_init(&open->lower_entry);
 		lower = open->lower;
 		mapping_set_error(open->inode->i_mapping,
 				  errseq_check(&lower->f_mapping->wb_err, lower->f_wb_err) ?: all);
 		/* Last: whoever sees NULL may free it (mxfs_close_lower()). */
 		smp_store_release(&open->lower, NULL);
-		spin_unlock(&sbi->lower_lock);
+		spin_unlock(&sbi->bind.lock);
 		/* fput() would close it later, from task work, and keep XFS busy until then. */
 		__fput_sync(lower);
-		spin_lock(&sbi->lower_lock);
+		spin_lock(&sbi->bind.lock);
 	}
-	spin_unlock(&sbi->lower_lock);
+	spin_unlock(&sbi->bind.lock);
 }
 
 /*
- * What is held and has no link left gets one. Under lower_lock, which is let go of meanwhile; the inode, too, may go
+ * What is held and has no link left gets one. Under bind.lock, which is let go of meanwhile; the inode, too, may go
  * meanwhile (mxfs_let_lower_go()).
  *
  * Return: whether it is still there.
  */
 static bool mxfs_keep_nameless(struct mxfs_sb *sbi, struct mxfs_inode *mi, struct dentry *lower)
-	__releases(&sbi->lower_lock) __acquires(&sbi->lower_lock)
+	__releases(&sbi->bind.lock) __acquires(&sbi->bind.lock)
 {
 	struct mxfs_orphan *orphan;
 	bool there;
 
-	sbi->keeping = mi;
-	spin_unlock(&sbi->lower_lock);
+	sbi->orphans.keeping = mi;
+	spin_unlock(&sbi->bind.lock);
 	orphan = mxfs_orphan_keep(sbi, lower);
 	if (IS_ERR(orphan))
 		mxfs_warn(sbi, "a file that is held here and has no name (inode %lu) cannot be kept (%pe): it is lost to who holds it",
 			  d_inode(lower)->i_ino, orphan);
-	spin_lock(&sbi->lower_lock);
-	there = sbi->keeping;
-	sbi->keeping = NULL;
+	spin_lock(&sbi->bind.lock);
+	there = sbi->orphans.keeping;
+	sbi->orphans.keeping = NULL;
 	if (IS_ERR(orphan))
 		return there;
 	if (there) {
@@ -240,8 +248,8 @@ static int mxfs_unheard_error(struct inode *lower)
 
 static struct mxfs_inode *mxfs_first_lower(struct mxfs_sb *sbi)
 {
-	return list_first_entry_or_null(&sbi->lower_inodes, struct mxfs_inode, lower_entry) ?:
-	       list_first_entry_or_null(&sbi->distrusting, struct mxfs_inode, lower_entry);
+	return list_first_entry_or_null(&sbi->bind.inodes, struct mxfs_inode, lower_entry) ?:
+	       list_first_entry_or_null(&sbi->bind.distrusting, struct mxfs_inode, lower_entry);
 }
 
 static void mxfs_drop_lower_inodes(struct mxfs_sb *sbi, int all)
@@ -249,19 +257,19 @@ static void mxfs_drop_lower_inodes(struct mxfs_sb *sbi, int all)
 	struct mxfs_inode *mi;
 	struct dentry *lower;
 
-	spin_lock(&sbi->lower_lock);
+	spin_lock(&sbi->bind.lock);
 	while ((mi = mxfs_first_lower(sbi))) {
 		lower = mxfs_take_lower(mi);
 		mapping_set_error(mi->vfs_inode.i_mapping, mxfs_unheard_error(d_inode(lower)) ?: all);
 		mxfs_remember(&mi->vfs_inode, lower);
 		if (!mxfs_is_nameless(sbi, lower) || mxfs_keep_nameless(sbi, mi, lower))
 			mxfs_opens_note(sbi, mi);
-		spin_unlock(&sbi->lower_lock);
+		spin_unlock(&sbi->bind.lock);
 		dput(lower);
 		cond_resched();
-		spin_lock(&sbi->lower_lock);
+		spin_lock(&sbi->bind.lock);
 	}
-	spin_unlock(&sbi->lower_lock);
+	spin_unlock(&sbi->bind.lock);
 }
 
 /*
@@ -290,13 +298,13 @@ static int mxfs_detach_gates(struct mxfs_sb *sbi)
 	 * Asynchronous I/O began inside the operation gate and ends outside it; it uses lower
 	 * files.
 	 */
-	wait_event(sbi->drained, !atomic_read(&sbi->draining));
+	wait_event(sbi->bind.drained, !atomic_read(&sbi->bind.draining));
 	all = mxfs_sync_last(sbi, mnt);
 	mxfs_drop_lower_files(sbi, all);
 	mxfs_orphan_return(sbi);
 	mxfs_drop_lower_inodes(sbi, all);
 	/* Evictions and releases that took something off the lists before us. */
-	wait_event(sbi->drained, !atomic_read(&sbi->draining));
+	wait_event(sbi->bind.drained, !atomic_read(&sbi->bind.draining));
 	mxfs_opens_tell(sbi);
 
 	mxfs_cache_detach(sbi);
@@ -309,7 +317,7 @@ static bool mxfs_idle(struct mxfs_sb *sbi)
 {
 	return !atomic_read(&sbi->waiters) &&
 	       time_after(jiffies, READ_ONCE(sbi->last_op) + MXFS_IDLE_JIFFIES) &&
-	       time_after(jiffies, sbi->attached_at + MXFS_IDLE_JIFFIES);
+	       time_after(jiffies, sbi->change.attached_at + MXFS_IDLE_JIFFIES);
 }
 
 static void mxfs_detach(struct mxfs_sb *sbi, u64 epoch)
@@ -390,18 +398,18 @@ int mxfs_command(struct mxfs_sb *sbi, enum mxfs_cmd_kind kind, u64 epoch, u32 qu
 	mutex_lock(&sbi->state_lock);
 	if (epoch < sbi->epoch) { /* an ownership that is over */
 		err = -ESTALE;
-	} else if (sbi->cmd != MXFS_DO_NOTHING) {
+	} else if (sbi->change.cmd != MXFS_DO_NOTHING) {
 		/* A restarted daemon repeats what its predecessor asked for. */
-		err = sbi->cmd == kind && sbi->cmd_epoch == epoch ? 0 : -EBUSY;
-	} else if (sbi->unused || (sbi->leaving && kind == MXFS_DO_ATTACH)) {
+		err = sbi->change.cmd == kind && sbi->change.epoch == epoch ? 0 : -EBUSY;
+	} else if (sbi->change.unused || (sbi->change.leaving && kind == MXFS_DO_ATTACH)) {
 		err = -ESHUTDOWN;
 	} else {
-		sbi->cmd = kind;
-		sbi->cmd_epoch = epoch;
-		sbi->cmd_quantum_ms = quantum_ms;
+		sbi->change.cmd = kind;
+		sbi->change.epoch = epoch;
+		sbi->change.quantum_ms = quantum_ms;
 		/* Else mxfs_unhold() sees to it, or mxfs_detach_final(). */
-		if (!sbi->held)
-			kthread_queue_delayed_work(sbi->worker, &sbi->cmd_work, 0);
+		if (!sbi->change.held)
+			kthread_queue_delayed_work(sbi->change.worker, &sbi->change.work, 0);
 	}
 	mutex_unlock(&sbi->state_lock);
 	return err;
@@ -423,8 +431,8 @@ enum mxfs_state mxfs_told_state(struct mxfs_sb *sbi)
 
 	mutex_lock(&sbi->state_lock);
 	state = sbi->state;
-	kind = sbi->cmd == MXFS_DO_NOTHING ? sbi->doing : sbi->cmd;
-	if (sbi->reattaching && state != MXFS_STATE_DEAD)
+	kind = sbi->change.cmd == MXFS_DO_NOTHING ? sbi->change.doing : sbi->change.cmd;
+	if (sbi->change.reattaching && state != MXFS_STATE_DEAD)
 		state = MXFS_STATE_ATTACHING; /* an EV_ATTACHED comes */
 	else if (kind == MXFS_DO_ATTACH &&
 		 (state == MXFS_STATE_DETACHED || state == MXFS_STATE_STARTING))
@@ -437,30 +445,30 @@ enum mxfs_state mxfs_told_state(struct mxfs_sb *sbi)
 
 void mxfs_cmd_workfn(struct kthread_work *work)
 {
-	struct mxfs_sb *sbi = container_of(work, struct mxfs_sb, cmd_work.work);
+	struct mxfs_sb *sbi = container_of(work, struct mxfs_sb, change.work.work);
 	enum mxfs_cmd_kind kind;
 	u64 epoch;
 
 	mutex_lock(&sbi->state_lock);
-	if (sbi->held) {
+	if (sbi->change.held) {
 		mutex_unlock(&sbi->state_lock);
 		return;
 	}
-	kind = sbi->cmd;
-	epoch = sbi->cmd_epoch;
+	kind = sbi->change.cmd;
+	epoch = sbi->change.epoch;
 	/*
 	 * Fairness: a busy owner keeps the volume for its quantum, counted from the attach, so that
 	 * a change of owner pays for more than one operation; an idle one gives it up at once.
 	 */
 	if (kind == MXFS_DO_DETACH && sbi->state == MXFS_STATE_ATTACHED && !sbi->frozen &&
-	    time_before(jiffies, sbi->attached_at + msecs_to_jiffies(sbi->cmd_quantum_ms)) &&
+	    time_before(jiffies, sbi->change.attached_at + msecs_to_jiffies(sbi->change.quantum_ms)) &&
 	    !mxfs_idle(sbi)) {
-		kthread_queue_delayed_work(sbi->worker, &sbi->cmd_work, 1);
+		kthread_queue_delayed_work(sbi->change.worker, &sbi->change.work, 1);
 		mutex_unlock(&sbi->state_lock);
 		return;
 	}
-	sbi->cmd = MXFS_DO_NOTHING;
-	sbi->doing = kind;
+	sbi->change.cmd = MXFS_DO_NOTHING;
+	sbi->change.doing = kind;
 	mutex_unlock(&sbi->state_lock);
 
 	switch (kind) {
@@ -481,21 +489,21 @@ void mxfs_cmd_workfn(struct kthread_work *work)
  */
 void mxfs_reattach_workfn(struct kthread_work *work)
 {
-	struct mxfs_sb *sbi = container_of(work, struct mxfs_sb, reattach_work);
+	struct mxfs_sb *sbi = container_of(work, struct mxfs_sb, change.reattach_work);
 	int err;
 
 	mutex_lock(&sbi->state_lock);
-	sbi->reattach_err = 0;
+	sbi->change.reattach_err = 0;
 	if (sbi->state != MXFS_STATE_ATTACHED) { /* the next attach is as it should be */
 		mutex_unlock(&sbi->state_lock);
 		return;
 	}
 	if (!mxfs_may_run(sbi)) { /* past the lease, this node may not own the volume any more */
-		sbi->reattach_err = -EBUSY;
+		sbi->change.reattach_err = -EBUSY;
 		mutex_unlock(&sbi->state_lock);
 		return;
 	}
-	sbi->reattaching = true;
+	sbi->change.reattaching = true;
 	mxfs_set_state(sbi, MXFS_STATE_DETACHING);
 	mutex_unlock(&sbi->state_lock);
 
@@ -508,7 +516,7 @@ void mxfs_reattach_workfn(struct kthread_work *work)
 		mxfs_attach(sbi, sbi->epoch);
 	}
 	mutex_lock(&sbi->state_lock);
-	sbi->reattaching = false;
+	sbi->change.reattaching = false;
 	if (sbi->state != MXFS_STATE_ATTACHED)
 		err = -EIO;
 	mutex_unlock(&sbi->state_lock);
@@ -526,17 +534,17 @@ void mxfs_reattach_workfn(struct kthread_work *work)
 int mxfs_make_writable(struct mxfs_sb *sbi)
 {
 	WRITE_ONCE(sbi->rdonly, false);
-	kthread_queue_work(sbi->worker, &sbi->reattach_work);
-	kthread_flush_work(&sbi->reattach_work);
-	if (sbi->reattach_err)
+	kthread_queue_work(sbi->change.worker, &sbi->change.reattach_work);
+	kthread_flush_work(&sbi->change.reattach_work);
+	if (sbi->change.reattach_err)
 		WRITE_ONCE(sbi->rdonly, true);
-	return READ_ONCE(sbi->state) == MXFS_STATE_DEAD ? -EIO : sbi->reattach_err;
+	return READ_ONCE(sbi->state) == MXFS_STATE_DEAD ? -EIO : sbi->change.reattach_err;
 }
 
 /* A dead mount lets go of XFS, which was shut down before, so that umount and rmmod work. */
 void mxfs_dead_workfn(struct kthread_work *work)
 {
-	struct mxfs_sb *sbi = container_of(work, struct mxfs_sb, dead_work);
+	struct mxfs_sb *sbi = container_of(work, struct mxfs_sb, change.dead_work);
 
 	if (!sbi->lower)
 		return;
@@ -555,17 +563,17 @@ void mxfs_dead_workfn(struct kthread_work *work)
 void mxfs_hold(struct mxfs_sb *sbi)
 {
 	mutex_lock(&sbi->state_lock);
-	WRITE_ONCE(sbi->held, true);
+	WRITE_ONCE(sbi->change.held, true);
 	mutex_unlock(&sbi->state_lock);
 	/* For mxfs_enter_attached(). */
 	wake_up_all(&sbi->wait);
-	if (!sbi->worker)
+	if (!sbi->change.worker)
 		return;
-	kthread_cancel_delayed_work_sync(&sbi->cmd_work);
-	kthread_flush_worker(sbi->worker);
-	cancel_work_sync(&sbi->reap_work);
+	kthread_cancel_delayed_work_sync(&sbi->change.work);
+	kthread_flush_worker(sbi->change.worker);
+	cancel_work_sync(&sbi->orphans.work);
 	/* It looks at @held; what it had begun ends. */
-	flush_work(&sbi->lease_work.work);
+	flush_work(&sbi->lease.work.work);
 }
 
 /**
@@ -575,11 +583,11 @@ void mxfs_hold(struct mxfs_sb *sbi)
 void mxfs_unhold(struct mxfs_sb *sbi)
 {
 	mutex_lock(&sbi->state_lock);
-	WRITE_ONCE(sbi->held, false);
-	if (sbi->cmd != MXFS_DO_NOTHING)
-		kthread_queue_delayed_work(sbi->worker, &sbi->cmd_work, 0);
+	WRITE_ONCE(sbi->change.held, false);
+	if (sbi->change.cmd != MXFS_DO_NOTHING)
+		kthread_queue_delayed_work(sbi->change.worker, &sbi->change.work, 0);
 	if (sbi->state == MXFS_STATE_DEAD)
-		kthread_queue_work(sbi->worker, &sbi->dead_work);
+		kthread_queue_work(sbi->change.worker, &sbi->change.dead_work);
 	mutex_unlock(&sbi->state_lock);
 }
 
@@ -594,15 +602,15 @@ void mxfs_distrust_all(struct mxfs_sb *sbi)
 {
 	struct mxfs_inode *mi;
 
-	spin_lock(&sbi->lower_lock);
-	list_splice_tail_init(&sbi->lower_inodes, &sbi->distrusting);
-	while (!list_empty(&sbi->distrusting)) {
-		mi = list_first_entry(&sbi->distrusting, struct mxfs_inode, lower_entry);
-		list_move_tail(&mi->lower_entry, &sbi->lower_inodes);
+	spin_lock(&sbi->bind.lock);
+	list_splice_tail_init(&sbi->bind.inodes, &sbi->bind.distrusting);
+	while (!list_empty(&sbi->bind.distrusting)) {
+		mi = list_first_entry(&sbi->bind.distrusting, struct mxfs_inode, lower_entry);
+		list_move_tail(&mi->lower_entry, &sbi->bind.inodes);
 		mxfs_distrust(&mi->vfs_inode);
-		cond_resched_lock(&sbi->lower_lock);
+		cond_resched_lock(&sbi->bind.lock);
 	}
-	spin_unlock(&sbi->lower_lock);
+	spin_unlock(&sbi->bind.lock);
 }
 
 /**
@@ -639,8 +647,8 @@ void mxfs_shutdown(struct mxfs_sb *sbi, const char *why)
 
 	mutex_lock(&sbi->state_lock);
 	/* Else mxfs_unhold() sees to it, or mxfs_detach_final(). */
-	if (!sbi->held)
-		kthread_queue_work(sbi->worker, &sbi->dead_work);
+	if (!sbi->change.held)
+		kthread_queue_work(sbi->change.worker, &sbi->change.dead_work);
 	mutex_unlock(&sbi->state_lock);
 }
 
@@ -658,8 +666,8 @@ void mxfs_detach_final(struct mxfs_sb *sbi)
 	int err = 0;
 
 	mutex_lock(&sbi->state_lock);
-	sbi->leaving = true;
-	sbi->leave_by = jiffies + MXFS_LEAVE_JIFFIES;
+	sbi->change.leaving = true;
+	sbi->daemon.leave_by = jiffies + MXFS_LEAVE_JIFFIES;
 	if (sbi->state == MXFS_STATE_ATTACHED)
 		mxfs_set_state(sbi, MXFS_STATE_DETACHING);
 	mutex_unlock(&sbi->state_lock);
@@ -672,10 +680,10 @@ void mxfs_detach_final(struct mxfs_sb *sbi)
 	mutex_lock(&sbi->state_lock);
 	if (sbi->state == MXFS_STATE_DETACHING)
 		mxfs_set_state(sbi, MXFS_STATE_DETACHED);
-	sbi->unused = !err;
-	kind = sbi->cmd;
-	epoch = sbi->cmd_epoch;
-	sbi->cmd = MXFS_DO_NOTHING;
+	sbi->change.unused = !err;
+	kind = sbi->change.cmd;
+	epoch = sbi->change.epoch;
+	sbi->change.cmd = MXFS_DO_NOTHING;
 	mutex_unlock(&sbi->state_lock);
 	if (kind == MXFS_DO_DETACH)
 		mxfs_send_result(sbi, MXFS_EV_DETACHED, epoch, err, ktime_to_ns(ktime_sub(ktime_get(), start)),

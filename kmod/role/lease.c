@@ -14,7 +14,10 @@
  */
 #include <linux/suspend.h>
 #include <linux/timekeeping.h>
-#include "mxfs.h"
+#include "enter.h"
+#include "pages/cache.h"
+#include "role/attach.h"
+#include "role/lease.h"
 
 #define MXFS_LEASE_MAX_NANOS (60 * NSEC_PER_SEC)
 /* How much jiffies may be behind (kernel/time/tick-sched.c: MAX_STALLED_JIFFIES), and the one that has begun. */
@@ -24,12 +27,12 @@ static LIST_HEAD(mxfs_leases);
 static DEFINE_MUTEX(mxfs_leases_lock); /* the list, and @mxfs_asleep against it */
 static bool mxfs_asleep;
 
-/* Under lease_lock. */
+/* Under lease.lock. */
 static void mxfs_lease_count(struct mxfs_sb *sbi)
 {
 	/* Before the other clock: whatever holds this processor up in between makes the lease shorter. */
 	unsigned long now = jiffies;
-	s64 left = sbi->lease_boottime - ktime_get_boottime_ns();
+	s64 left = sbi->lease.boottime - ktime_get_boottime_ns();
 	unsigned long ticks = left > 0 ? nsecs_to_jiffies(left) : 0;
 
 	if (READ_ONCE(mxfs_asleep) || ticks <= MXFS_LEASE_SLACK)
@@ -37,7 +40,7 @@ static void mxfs_lease_count(struct mxfs_sb *sbi)
 	else
 		ticks -= MXFS_LEASE_SLACK;
 	WRITE_ONCE(sbi->lease_end, now + ticks);
-	mod_delayed_work(mxfs_wq, &sbi->lease_work, ticks);
+	mod_delayed_work(mxfs_wq, &sbi->lease.work, ticks);
 }
 
 /**
@@ -51,10 +54,10 @@ int mxfs_lease_set(struct mxfs_sb *sbi, u64 boottime)
 {
 	if (boottime > ktime_get_boottime_ns() + MXFS_LEASE_MAX_NANOS)
 		return -ERANGE;
-	spin_lock(&sbi->lease_lock);
-	sbi->lease_boottime = boottime;
+	spin_lock(&sbi->lease.lock);
+	sbi->lease.boottime = boottime;
 	mxfs_lease_count(sbi);
-	spin_unlock(&sbi->lease_lock);
+	spin_unlock(&sbi->lease.lock);
 	wake_up_all(&sbi->wait);
 	return 0;
 }
@@ -62,18 +65,18 @@ int mxfs_lease_set(struct mxfs_sb *sbi, u64 boottime)
 /* Nothing may start: at once, without waiting for the end of the lease. */
 void mxfs_lease_over(struct mxfs_sb *sbi)
 {
-	mod_delayed_work(mxfs_wq, &sbi->lease_work, 0);
+	mod_delayed_work(mxfs_wq, &sbi->lease.work, 0);
 }
 
 void mxfs_lease_workfn(struct work_struct *work)
 {
-	struct mxfs_sb *sbi = container_of(to_delayed_work(work), struct mxfs_sb, lease_work);
+	struct mxfs_sb *sbi = container_of(to_delayed_work(work), struct mxfs_sb, lease.work);
 
 	if (!mxfs_is_stuck(sbi))
 		return;
 	mxfs_distrust_all(sbi);
 	/* It takes references to inodes: umount waits for this work, and then there is nobody who could read. */
-	if (!READ_ONCE(sbi->held))
+	if (!READ_ONCE(sbi->change.held))
 		mxfs_cache_unmap_all(sbi);
 	wake_up_all(&sbi->wait);
 }
@@ -81,16 +84,16 @@ void mxfs_lease_workfn(struct work_struct *work)
 void mxfs_lease_add(struct mxfs_sb *sbi)
 {
 	mutex_lock(&mxfs_leases_lock);
-	list_add(&sbi->lease_entry, &mxfs_leases);
+	list_add(&sbi->lease.entry, &mxfs_leases);
 	mutex_unlock(&mxfs_leases_lock);
 }
 
 void mxfs_lease_del(struct mxfs_sb *sbi)
 {
 	mutex_lock(&mxfs_leases_lock);
-	list_del_init(&sbi->lease_entry);
+	list_del_init(&sbi->lease.entry);
 	mutex_unlock(&mxfs_leases_lock);
-	cancel_delayed_work_sync(&sbi->lease_work);
+	cancel_delayed_work_sync(&sbi->lease.work);
 }
 
 static void mxfs_lease_sleep(bool asleep)
@@ -99,10 +102,10 @@ static void mxfs_lease_sleep(bool asleep)
 
 	mutex_lock(&mxfs_leases_lock);
 	WRITE_ONCE(mxfs_asleep, asleep);
-	list_for_each_entry(sbi, &mxfs_leases, lease_entry) {
-		spin_lock(&sbi->lease_lock);
+	list_for_each_entry(sbi, &mxfs_leases, lease.entry) {
+		spin_lock(&sbi->lease.lock);
 		mxfs_lease_count(sbi);
-		spin_unlock(&sbi->lease_lock);
+		spin_unlock(&sbi->lease.lock);
 		wake_up_all(&sbi->wait);
 	}
 	mutex_unlock(&mxfs_leases_lock);

@@ -7,11 +7,17 @@
  * VFS does not ask for one: DCACHE_OP_REVALIDATE is set when the attach ends. After another node had the
  * volume, the name is looked up again below and the dentry is dropped when it means something else now.
  */
+#include <linux/exportfs.h>
 #include <linux/namei.h>
 #include <linux/uaccess.h>
 #include <linux/security.h>
 #include <linux/slab.h>
-#include "mxfs.h"
+#include "compat.h"
+#include "enter.h"
+#include "local/bind.h"
+#include "local/orphan.h"
+#include "local/own.h"
+#include "vfs/vfs.h"
 
 static void mxfs_ask_about(struct dentry *dentry, bool ask)
 {
@@ -37,30 +43,6 @@ static int __mxfs_hot mxfs_d_init(struct dentry *dentry)
 {
 	dentry->d_flags &= ~DCACHE_OP_REVALIDATE;
 	return 0;
-}
-
-/**
- * mxfs_distrust_names - have the VFS ask about all names that are known in a directory
- * @dir: upper, under lower_lock
- *
- * At the end of an attach, when the gates are closed and nobody stamps a name; and when nothing may start any more, at the
- * moment (the lease is over, the daemon gone) or for ever.
- */
-void mxfs_distrust_names(struct inode *dir)
-{
-	struct dentry *dentry, *child;
-
-	spin_lock(&dir->i_lock);
-	for_each_alias(dentry, dir) {
-		spin_lock(&dentry->d_lock);
-		hlist_for_each_entry(child, &dentry->d_children, d_sib) {
-			spin_lock_nested(&child->d_lock, DENTRY_D_LOCK_NESTED);
-			child->d_flags |= DCACHE_OP_REVALIDATE;
-			spin_unlock(&child->d_lock);
-		}
-		spin_unlock(&dentry->d_lock);
-	}
-	spin_unlock(&dir->i_lock);
 }
 
 /*
@@ -602,7 +584,7 @@ static int mxfs_connect(struct mxfs_sb *sbi, struct dentry *top)
  *
  * Return: as mxfs_lower().
  */
-struct dentry *mxfs_connected_lower(struct inode *dir)
+static struct dentry *mxfs_connected_lower(struct inode *dir)
 {
 	struct mxfs_sb *sbi = MXFS_ISB(dir);
 	struct dentry *lower = mxfs_lower(dir), *top;

@@ -6,7 +6,10 @@
  * changes of owner, on every node, and across mounts.
  */
 #include <linux/exportfs.h>
-#include "mxfs.h"
+#include "enter.h"
+#include "local/bind.h"
+#include "local/own.h"
+#include "vfs/vfs.h"
 
 #define MXFS_FILEID_TYPE 0x6d
 #define MXFS_FILEID_PARENT_TYPE 0x6e

@@ -26,7 +26,11 @@
 #include <linux/splice.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
-#include "mxfs.h"
+#include "compat.h"
+#include "enter.h"
+#include "local/bind.h"
+#include "pages/cache.h"
+#include "vfs/vfs.h"
 
 #define MXFS_FAULT_IN_MAX SZ_1M /* user memory to fault in at a time */
 
@@ -40,7 +44,7 @@
 #define MXFS_PIN_PAGES 1024 /* user memory to pin at a time */
 #define MXFS_PIN_FEW 8 /* pieces for which nothing is allocated */
 
-static struct kmem_cache *mxfs_open_cachep, *mxfs_aio_cachep;
+static struct kmem_cache *mxfs_aio_cachep;
 
 /* User memory that a request reads or writes, pinned; pages that lie behind each other are one piece. */
 struct mxfs_pin {
@@ -52,7 +56,7 @@ struct mxfs_pin {
 	struct bio_vec few[MXFS_PIN_FEW];
 };
 
-/* An asynchronous O_DIRECT request on its way; counted in sbi->draining. */
+/* An asynchronous O_DIRECT request on its way; counted in sbi->bind.draining. */
 struct mxfs_aio {
 	struct kiocb lower;
 	struct kiocb *upper;
@@ -64,21 +68,13 @@ struct mxfs_aio {
 int mxfs_file_cache_create(void)
 {
 	/* Not shared with a later cache of the same size, which would keep it, and its name, after us. */
-	mxfs_open_cachep = KMEM_CACHE(mxfs_open, SLAB_NO_MERGE | SLAB_HWCACHE_ALIGN);
-	if (!mxfs_open_cachep)
-		return -ENOMEM;
 	mxfs_aio_cachep = KMEM_CACHE(mxfs_aio, SLAB_NO_MERGE);
-	if (!mxfs_aio_cachep) {
-		kmem_cache_destroy(mxfs_open_cachep);
-		return -ENOMEM;
-	}
-	return 0;
+	return mxfs_aio_cachep ? 0 : -ENOMEM;
 }
 
 void mxfs_file_cache_destroy(void)
 {
 	kmem_cache_destroy(mxfs_aio_cachep);
-	kmem_cache_destroy(mxfs_open_cachep);
 }
 
 int mxfs_open(struct inode *inode, struct file *file)
@@ -118,117 +114,9 @@ int mxfs_release(struct inode *inode, struct file *file)
 	 */
 	if (unlikely(!inode->i_nlink && (READ_ONCE(mi->shared) || READ_ONCE(mi->lent)) && inode->i_mapping->nrpages))
 		filemap_write_and_wait(inode->i_mapping);
-	if (open) {
-		mxfs_close_lower(open);
-		kfree(open->names);
-		kmem_cache_free(mxfs_open_cachep, open);
-	}
-	return 0;
-}
-
-/**
- * mxfs_open_lower - the lower file of an open file, opened now if it is not
- * @open: whose
- * @mnt: by which mount of XFS
- * @flags: open flags
- *
- * Inside a gate. Whoever uses it was let in above, by name; below there are no names that mean something to
- * security modules, and the file is opened when it happens to be needed. So it is the module that opens it: a program
- * that AppArmor confines would be refused a file on a mount that no path leads to.
- *
- * Return: a borrowed file, good until the gate is left; or an ERR_PTR.
- */
-struct file *mxfs_open_lower(struct mxfs_open *open, struct vfsmount *mnt, int flags)
-{
-	struct mxfs_sb *sbi = open->sbi;
-	struct file *file, *other;
-	const struct cred *old;
-	struct path path;
-
-	/* Pairs with the release below: a file that is seen is seen whole. */
-	file = smp_load_acquire(&open->lower);
-	if (likely(file))
-		return file;
-	path.mnt = mnt;
-	path.dentry = mxfs_lower(open->inode);
-	if (IS_ERR(path.dentry))
-		return ERR_CAST(path.dentry);
-	/* Security modules look at the task, too, and at both later. */
-	old = override_creds(sbi->cred);
-	file = dentry_open(&path, flags | O_LARGEFILE, sbi->cred);
-	revert_creds(old);
-	if (IS_ERR(file))
-		return file;
-	spin_lock(&sbi->lower_lock);
-	other = open->lower;
-	if (!other) {
-		open->fresh_until = jiffies;
-		list_add_tail(&open->lower_entry, &sbi->lower_files);
-		/* Pairs with smp_load_acquire() here and in mxfs_lower_file(). */
-		smp_store_release(&open->lower, file);
-	}
-	spin_unlock(&sbi->lower_lock);
-	if (other) {
-		__fput_sync(file);
-		file = other;
-	}
-	return file;
-}
-
-/* The slow path of mxfs_close_lower(); detaching may be faster. */
-void mxfs_put_lower(struct mxfs_open *open)
-{
-	struct mxfs_sb *sbi = open->sbi;
-	struct file *lower;
-
-	spin_lock(&sbi->lower_lock);
-	lower = open->lower;
-	open->lower = NULL;
-	list_del_init(&open->lower_entry);
-	if (lower)
-		mxfs_drain_get(sbi);
-	spin_unlock(&sbi->lower_lock);
-	if (lower) {
-		__fput_sync(lower);
-		mxfs_drain_put(sbi);
-	}
-}
-
-static struct mxfs_open *mxfs_get_open(struct file *file)
-{
-	struct mxfs_open *open = READ_ONCE(file->private_data), *other;
-
 	if (open)
-		return open;
-	open = kmem_cache_zalloc(mxfs_open_cachep, GFP_KERNEL);
-	if (!open)
-		return NULL;
-	INIT_LIST_HEAD(&open->lower_entry);
-	open->inode = file_inode(file);
-	open->sbi = MXFS_ISB(open->inode);
-	/* Two threads may come here with one open file. */
-	other = cmpxchg(&file->private_data, NULL, open);
-	if (!other)
-		return open;
-	kmem_cache_free(mxfs_open_cachep, open);
-	return other;
-}
-
-static bool mxfs_is_noatime(const struct file *file)
-{
-	int flags = file->f_path.mnt->mnt_flags;
-
-	return (file->f_flags & O_NOATIME) || (flags & MNT_NOATIME) ||
-	       ((flags & MNT_NODIRATIME) && S_ISDIR(file_inode(file)->i_mode));
-}
-
-/* A page of a map was faulted in: as if it had been read. Inside the fault gate, the lower inode known. */
-void mxfs_touch_mapped(const struct file *file)
-{
-	struct path path = { .mnt = MXFS_ISB(file_inode(file))->lower, .dentry = mxfs_lower(file_inode(file)) };
-
-	if (!IS_ERR(path.dentry) && !mxfs_is_noatime(file))
-		touch_atime(&path);
+		mxfs_open_free(open);
+	return 0;
 }
 
 /* relatime_need_update() in fs/inode.c says when atime is due; what it said is remembered. */
@@ -266,41 +154,6 @@ static __always_inline void mxfs_accessed(struct file *file, struct mxfs_open *o
 		     inode_get_ctime_sec(inode) != open->fresh_sec ||
 		     time_after_eq(jiffies, open->fresh_until)))
 		mxfs_touch_atime(file, open, lower);
-}
-
-/* What a program has announced of its way to read, to a lower file that was just opened (mxfs_fadvise()). */
-static void mxfs_advise_again(const struct file *file, struct file *lower)
-{
-	fmode_t mode = READ_ONCE(file->f_mode) & (FMODE_RANDOM | FMODE_NOREUSE);
-
-	if (mode) {
-		spin_lock(&lower->f_lock);
-		lower->f_mode |= mode;
-		spin_unlock(&lower->f_lock);
-	}
-	if (file->f_ra.ra_pages > inode_to_bdi(file_inode(file))->ra_pages)
-		lower->f_ra.ra_pages = 2 * inode_to_bdi(file_inode(lower))->ra_pages;
-}
-
-struct file *mxfs_find_lower_file(struct file *file)
-{
-	struct mxfs_open *open = mxfs_get_open(file);
-	struct file *lower;
-	int flags;
-
-	if (!open)
-		return ERR_PTR(-ENOMEM);
-	flags = file->f_flags &
-		~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_TMPFILE | O_DIRECT | FASYNC);
-	if (S_ISDIR(file_inode(file)->i_mode))
-		flags |= O_DIRECTORY;
-	/* The lower mount has relatime; the upper mount may say noatime. Of files mxfs_accessed() takes care. */
-	if (S_ISREG(file_inode(file)->i_mode) || mxfs_is_noatime(file))
-		flags |= O_NOATIME;
-	lower = mxfs_open_lower(open, open->sbi->lower, flags);
-	if (!IS_ERR(lower) && S_ISREG(file_inode(file)->i_mode))
-		mxfs_advise_again(file, lower);
-	return lower;
 }
 
 /*
@@ -528,7 +381,7 @@ static void mxfs_aio_complete(struct kiocb *iocb, long res)
 }
 
 /*
- * The lower file must stay open until it is done: detaching waits for sbi->draining. Return: as write_iter(), and
+ * The lower file must stay open until it is done: detaching waits for sbi->bind.draining. Return: as write_iter(), and
  * with -EIOCBQUEUED the request is not ours any more.
  */
 static ssize_t mxfs_aio_submit(struct mxfs_aio *aio, struct iov_iter *iter, bool write)

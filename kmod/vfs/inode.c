@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * mxfs: inodes.
- *
- * An mxfs inode is (XFS inode number, generation). It is found again by file handle after each
- * attach, lazily, when the first operation needs it. Its attributes are a copy of the lower ones
- * (apply.c).
+ * mxfs: what the VFS does with an inode.
  */
 #include <linux/fiemap.h>
 #include <linux/fileattr.h>
@@ -14,134 +10,12 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/xattr.h>
-#include "mxfs.h"
-
-static struct kmem_cache *mxfs_inode_cachep;
-
-static void mxfs_inode_init_once(void *obj)
-{
-	struct mxfs_inode *mi = obj;
-
-	inode_init_once(&mi->vfs_inode);
-}
-
-int mxfs_inode_cache_create(void)
-{
-	mxfs_inode_cachep = kmem_cache_create("mxfs_inode", sizeof(struct mxfs_inode), 0,
-					      SLAB_HWCACHE_ALIGN | SLAB_RECLAIM_ACCOUNT |
-						      SLAB_ACCOUNT,
-					      mxfs_inode_init_once);
-	return mxfs_inode_cachep ? 0 : -ENOMEM;
-}
-
-void mxfs_inode_cache_destroy(void)
-{
-	/* Inodes are freed after a grace period. */
-	rcu_barrier();
-	kmem_cache_destroy(mxfs_inode_cachep);
-}
-
-struct inode *mxfs_alloc_inode(struct super_block *sb)
-{
-	struct mxfs_inode *mi = alloc_inode_sb(sb, mxfs_inode_cachep, GFP_KERNEL);
-
-	if (!mi)
-		return NULL;
-	mi->lower = NULL;
-	INIT_LIST_HEAD(&mi->lower_entry);
-	INIT_LIST_HEAD(&mi->cached_entry);
-	INIT_LIST_HEAD(&mi->wb.lower_entry);
-	mi->wb.lower = NULL;
-	mi->wb.sbi = MXFS_SB(sb);
-	mi->wb.inode = &mi->vfs_inode;
-	mi->ino = 0;
-	mi->fh_words = 0;
-	mi->fh_type = 0;
-	mi->attr_seq = 0;
-	mi->orphan = NULL;
-	mi->kept = false;
-	mi->shared = false;
-	mi->lent = false;
-	mi->let_go = false;
-	INIT_LIST_HEAD(&mi->told_entry);
-	return &mi->vfs_inode;
-}
-
-void mxfs_free_inode(struct inode *inode)
-{
-	kmem_cache_free(mxfs_inode_cachep, MXFS_I(inode));
-}
-
-/**
- * mxfs_distrust - have the VFS ask for what it knows of a directory
- * @inode: any upper inode, under lower_lock
- */
-void mxfs_distrust(struct inode *inode)
-{
-	if (!S_ISDIR(inode->i_mode))
-		return;
-	mxfs_ask_permission(inode);
-	mxfs_distrust_names(inode);
-}
-
-/**
- * mxfs_take_lower - take an inode's lower dentry away
- * @mi: the inode, with one
- *
- * Under lower_lock, with the gates closed or by the last user.
- *
- * Return: the dentry, with the reference.
- */
-struct dentry *mxfs_take_lower(struct mxfs_inode *mi)
-{
-	struct dentry *lower = mi->lower;
-
-	mi->lower = NULL;
-	list_del_init(&mi->lower_entry);
-	mxfs_distrust(&mi->vfs_inode);
-	return lower;
-}
-
-/*
- * The lower dentry of a name that was removed while nobody had the file open (mxfs_remove_known()): what d_delete()
- * in vfs_unlink() makes of it on XFS. Had we the only reference then, it would have done so then.
- */
-static void mxfs_leave_negative(struct dentry *lower)
-{
-	if (!d_unhashed(lower) && !d_inode(lower)->i_nlink)
-		d_delete(lower);
-}
-
-static void mxfs_let_lower_go(struct mxfs_inode *mi)
-{
-	struct mxfs_sb *sbi = MXFS_ISB(&mi->vfs_inode);
-	struct dentry *lower;
-
-	mxfs_close_lower(&mi->wb);
-
-	/*
-	 * A detach may be emptying the list at this moment: whoever takes the dentry off it lets it
-	 * go.
-	 */
-	spin_lock(&sbi->lower_lock);
-	if (unlikely(sbi->keeping == mi))
-		sbi->keeping = NULL;
-	if (!list_empty(&mi->cached_entry))
-		list_del_init(&mi->cached_entry);
-	if (!list_empty(&mi->told_entry))
-		mxfs_opens_forget(sbi, mi);
-	lower = mi->lower;
-	if (lower) {
-		mxfs_take_lower(mi);
-		mxfs_drain_get(sbi);
-	}
-	spin_unlock(&sbi->lower_lock);
-	if (lower) {
-		mxfs_leave_negative(lower);
-		dput(lower);
-		mxfs_drain_put(sbi);
-	}
-}
+#include "compat.h"
+#include "enter.h"
+#include "local/bind.h"
+#include "local/orphan.h"
+#include "pages/cache.h"
+#include "vfs/vfs.h"
 
 void mxfs_evict_inode(struct inode *inode)
 {
@@ -155,7 +29,7 @@ void mxfs_evict_inode(struct inode *inode)
 }
 
 /*
- * May the rest of this inode wait for free_work? What was mapped has pages to drop first. Without SB_ACTIVE the VFS evicts,
+ * May the rest of this inode wait for removed.work? What was mapped has pages to drop first. Without SB_ACTIVE the VFS evicts,
  * whatever mxfs_drop_inode() says.
  */
 static bool mxfs_may_wait(struct inode *inode)
@@ -163,8 +37,8 @@ static bool mxfs_may_wait(struct inode *inode)
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 
 	return !inode->i_nlink && !S_ISDIR(inode->i_mode) && !MXFS_I(inode)->let_go &&
-	       mapping_empty(&inode->i_data) && (inode->i_sb->s_flags & SB_ACTIVE) && !READ_ONCE(sbi->frees_at_once) &&
-	       atomic_read(&sbi->nr_removed) < MXFS_REMOVED_MAX;
+	       mapping_empty(&inode->i_data) && (inode->i_sb->s_flags & SB_ACTIVE) && !READ_ONCE(sbi->removed.at_once) &&
+	       atomic_read(&sbi->removed.count) < MXFS_REMOVED_MAX;
 }
 
 /**
@@ -191,96 +65,34 @@ int mxfs_drop_inode(struct inode *inode)
 	atomic_inc(&inode->i_count);
 	spin_unlock(&inode->i_lock);
 	mxfs_let_lower_go(mi);
-	atomic_inc(&sbi->nr_removed);
+	atomic_inc(&sbi->removed.count);
 	spin_lock(&inode->i_lock);
 	/* Its iput() waits for i_lock. */
-	if (llist_add(&mi->removed_entry, &sbi->removed))
-		queue_delayed_work(mxfs_wq, &sbi->free_work, 1);
+	if (llist_add(&mi->removed_entry, &sbi->removed.list))
+		queue_delayed_work(mxfs_wq, &sbi->removed.work, 1);
 	return 0;
 }
 
 void mxfs_free_workfn(struct work_struct *work)
 {
-	struct mxfs_sb *sbi = container_of(work, struct mxfs_sb, free_work.work);
+	struct mxfs_sb *sbi = container_of(work, struct mxfs_sb, removed.work.work);
 	struct mxfs_inode *mi, *next;
 
-	llist_for_each_entry_safe(mi, next, llist_del_all(&sbi->removed), removed_entry) {
+	llist_for_each_entry_safe(mi, next, llist_del_all(&sbi->removed.list), removed_entry) {
 		iput(&mi->vfs_inode);
-		atomic_dec(&sbi->nr_removed);
+		atomic_dec(&sbi->removed.count);
 		cond_resched();
 	}
 }
 
 /**
- * mxfs_free_all - free at once what waits for free_work, and all that follows
+ * mxfs_free_all - free at once what waits for removed.work, and all that follows
  * @sbi: the mount, whose umount begins: the VFS wants no inode to be referenced any more
  */
 void mxfs_free_all(struct mxfs_sb *sbi)
 {
-	WRITE_ONCE(sbi->frees_at_once, true);
-	flush_delayed_work(&sbi->free_work);
-}
-
-/*
- * Remember the lower dentry until the next detach. Inside a gate, or while the mount is being set
- * up.
- */
-void mxfs_set_lower(struct inode *inode, struct dentry *lower)
-{
-	struct mxfs_sb *sbi = MXFS_ISB(inode);
-	struct mxfs_inode *mi = MXFS_I(inode);
-
-	if (READ_ONCE(mi->lower))
-		return;
-	dget(lower);
-	spin_lock(&sbi->lower_lock);
-	if (!mi->lower) {
-		list_add_tail(&mi->lower_entry, &sbi->lower_inodes);
-		/* Pairs with smp_load_acquire() in mxfs_lower(). */
-		smp_store_release(&mi->lower, lower);
-		lower = NULL;
-	}
-	spin_unlock(&sbi->lower_lock);
-	dput(lower);
-}
-
-static int __mxfs_hot mxfs_iget_test(struct inode *inode, void *data)
-{
-	struct mxfs_file_id *key = data;
-
-	return MXFS_I(inode)->ino == key->ino && inode->i_generation == key->gen;
-}
-
-/* Of an inode that was removed and waits for free_work nothing is left: NULL, and the reference is gone. */
-static struct inode *mxfs_unless_let_go(struct inode *inode)
-{
-	if (likely(!READ_ONCE(MXFS_I(inode)->let_go)))
-		return inode;
-	iput(inode);
-	return NULL;
-}
-
-static int __mxfs_hot mxfs_iget_set(struct inode *inode, void *data)
-{
-	struct mxfs_file_id *key = data;
-
-	MXFS_I(inode)->ino = key->ino;
-	inode->i_ino = key->ino;
-	inode->i_generation = key->gen;
-	return 0;
-}
-
-/* What iget5_locked() does, with one search less: nobody has seen this inode number before. */
-static struct inode *mxfs_iget_created(struct super_block *sb, struct mxfs_file_id *key)
-{
-	struct inode *inode = new_inode(sb), *found;
-
-	if (!inode)
-		return NULL;
-	found = inode_insert5(inode, key->ino, mxfs_iget_test, mxfs_iget_set, key);
-	if (unlikely(found != inode))
-		iput(inode);
-	return found;
+	WRITE_ONCE(sbi->removed.at_once, true);
+	flush_delayed_work(&sbi->removed.work);
 }
 
 /**
@@ -297,15 +109,9 @@ struct inode *mxfs_iget(struct super_block *sb, struct dentry *lower, bool creat
 	struct mxfs_file_id key = { .ino = linode->i_ino, .gen = linode->i_generation };
 	struct inode *inode;
 
-	if (created)
-		inode = mxfs_iget_created(sb, &key);
-	else
-		inode = iget5_locked(sb, key.ino, mxfs_iget_test, mxfs_iget_set, &key);
-	if (!inode)
-		return ERR_PTR(-ENOMEM);
-	inode = mxfs_unless_let_go(inode);
-	if (!inode)
-		return ERR_PTR(-ESTALE);
+	inode = mxfs_inode_get(sb, &key, created);
+	if (IS_ERR(inode))
+		return inode;
 	mxfs_set_lower(inode, lower);
 	mxfs_copy_attr(inode, linode);
 	if (!mxfs_is_new_inode(inode))
@@ -331,76 +137,6 @@ struct inode *mxfs_iget(struct super_block *sb, struct dentry *lower, bool creat
 	}
 	unlock_new_inode(inode);
 	return inode;
-}
-
-/* The inode of a file that is known here already, with a reference; or NULL. */
-struct inode *mxfs_known(struct super_block *sb, struct mxfs_file_id *id)
-{
-	struct inode *inode = ilookup5(sb, id->ino, mxfs_iget_test, id);
-
-	return inode ? mxfs_unless_let_go(inode) : NULL;
-}
-
-/**
- * mxfs_remember - note how to find an inode again
- * @inode: upper
- * @lower: its lower dentry, inside a gate
- *
- * Called when the lower inode is about to go, and when somebody wants a file handle; most inodes
- * never need either.
- *
- * Return: 0, or -EOVERFLOW when XFS has no handle for it.
- */
-int mxfs_remember(struct inode *inode, struct dentry *lower)
-{
-	struct mxfs_inode *mi = MXFS_I(inode);
-	int words = MXFS_FH_WORDS, type;
-	u32 fh[MXFS_FH_WORDS] = {};
-
-	if (mi->fh_words)
-		return 0;
-	type = exportfs_encode_inode_fh(d_inode(lower), (struct fid *)fh, &words, NULL, 0);
-	if (type < 0 || type == FILEID_INVALID)
-		return -EOVERFLOW;
-	/* Who races with us writes the same. */
-	memcpy(mi->fh, fh, sizeof(fh));
-	mi->fh_type = type;
-	WRITE_ONCE(mi->fh_words, words);
-	return 0;
-}
-
-/* The slow path of mxfs_lower(). */
-struct dentry *mxfs_find_lower(struct inode *inode)
-{
-	struct mxfs_sb *sbi = MXFS_ISB(inode);
-	struct mxfs_inode *mi = MXFS_I(inode);
-	struct dentry *lower;
-
-	if (inode == d_inode(inode->i_sb->s_root)) {
-		lower = dget(sbi->lower->mnt_root);
-	} else {
-		/*
-		 * Without an acceptable() function the answer may be disconnected from the tree:
-		 * that is all that operations on the inode or below it need, and ten times cheaper
-		 * for a directory. Rename is the one that needs more (mxfs_connected_lower()).
-		 */
-		lower = exportfs_decode_fh_raw(sbi->lower, (struct fid *)mi->fh, mi->fh_words,
-					       mi->fh_type, 0, NULL, NULL);
-		if (!lower)
-			return ERR_PTR(-ESTALE);
-		if (IS_ERR(lower))
-			return lower;
-	}
-	if (d_inode(lower)->i_ino != mi->ino ||
-	    d_inode(lower)->i_generation != inode->i_generation ||
-	    ((d_inode(lower)->i_mode ^ inode->i_mode) & S_IFMT)) {
-		dput(lower);
-		return ERR_PTR(-ESTALE);
-	}
-	mxfs_set_lower(inode, lower);
-	dput(lower);
-	mxfs_copy_attr(inode, d_inode(mi->lower));
-	return mi->lower;
 }
 
 static noinline int mxfs_enter_refresh(struct inode *inode)
@@ -609,7 +345,7 @@ out:
 
 /*
  * Of a symbolic link the VFS asks for a new atime when it is due by the attributes here (touch_atime()); XFS is asked the same
- * question again. Of files and directories vfs/file.c and XFS take care.
+ * question again. Of files and directories file.c and XFS take care.
  */
 static int mxfs_update_link_time(struct inode *inode, int flags)
 {

@@ -4,7 +4,8 @@
  */
 #include <linux/fs.h>
 #include <linux/quota.h>
-#include "mxfs.h"
+#include "enter.h"
+#include "vfs/vfs.h"
 
 #define MXFS_QUOTA_JIFFIES (30 * HZ) /* to wait for ownership */
 

@@ -13,7 +13,17 @@
 #include <linux/quota.h>
 #include <linux/slab.h>
 #include <linux/statfs.h>
-#include "mxfs.h"
+#include "compat.h"
+#include "daemon/daemon.h"
+#include "enter.h"
+#include "local/bind.h"
+#include "local/mount.h"
+#include "local/orphan.h"
+#include "local/validate.h"
+#include "options.h"
+#include "role/attach.h"
+#include "role/lease.h"
+#include "vfs/vfs.h"
 
 #define MXFS_STATFS_JIFFIES (3 * HZ) /* to wait for ownership to count free blocks */
 
@@ -24,17 +34,17 @@ void mxfs_sb_put(struct mxfs_sb *sbi)
 	if (!refcount_dec_and_test(&sbi->ref))
 		return;
 	/* A message that came in at the last moment may have begun one. */
-	cancel_delayed_work_sync(&sbi->lease_work);
-	cancel_delayed_work_sync(&sbi->result_work);
+	cancel_delayed_work_sync(&sbi->lease.work);
+	cancel_delayed_work_sync(&sbi->tell.work);
 	mxfs_device_close(sbi);
-	put_pid(sbi->daemon_pid);
-	if (sbi->worker)
-		kthread_destroy_worker(sbi->worker);
-	if (sbi->wb_wq)
-		destroy_workqueue(sbi->wb_wq);
+	put_pid(sbi->daemon.pid);
+	if (sbi->change.worker)
+		kthread_destroy_worker(sbi->change.worker);
+	if (sbi->pages.wq)
+		destroy_workqueue(sbi->pages.wq);
 	mxfs_gates_destroy(sbi);
-	kvfree(sbi->others);
-	kvfree(sbi->own);
+	kvfree(sbi->opens.others);
+	kvfree(sbi->own.inos);
 	if (sbi->cred)
 		put_cred(sbi->cred);
 	mxfs_options_free(&sbi->opts);
@@ -58,41 +68,41 @@ static struct mxfs_sb *mxfs_sb_alloc(void)
 	INIT_LIST_HEAD(&sbi->list);
 	mutex_init(&sbi->state_lock);
 	init_waitqueue_head(&sbi->wait);
-	spin_lock_init(&sbi->lower_lock);
-	INIT_LIST_HEAD(&sbi->lower_inodes);
-	INIT_LIST_HEAD(&sbi->distrusting);
-	INIT_LIST_HEAD(&sbi->lower_files);
-	INIT_LIST_HEAD(&sbi->cached_inodes);
-	init_waitqueue_head(&sbi->drained);
-	mutex_init(&sbi->orphan_lock);
-	mutex_init(&sbi->others_lock);
-	INIT_LIST_HEAD(&sbi->told);
-	INIT_LIST_HEAD(&sbi->reap);
-	init_llist_head(&sbi->reap_new);
-	INIT_LIST_HEAD(&sbi->lent);
-	sbi->reserve_used = true; /* until it is looked at */
-	sbi->orphan_first = (u32)ktime_get_real_seconds();
-	sbi->orphan_seq = sbi->orphan_first;
-	INIT_WORK(&sbi->reap_work, mxfs_reap_workfn);
-	INIT_WORK(&sbi->restart_work, mxfs_restart_workfn);
-	kthread_init_work(&sbi->dead_work, mxfs_dead_workfn);
-	kthread_init_work(&sbi->reattach_work, mxfs_reattach_workfn);
-	kthread_init_delayed_work(&sbi->cmd_work, mxfs_cmd_workfn);
-	mutex_init(&sbi->tell_lock);
-	spin_lock_init(&sbi->result_lock);
-	INIT_DELAYED_WORK(&sbi->result_work, mxfs_result_workfn);
-	spin_lock_init(&sbi->lease_lock);
-	INIT_LIST_HEAD(&sbi->lease_entry);
-	INIT_DELAYED_WORK(&sbi->lease_work, mxfs_lease_workfn);
-	init_llist_head(&sbi->removed);
-	INIT_DELAYED_WORK(&sbi->free_work, mxfs_free_workfn);
+	spin_lock_init(&sbi->bind.lock);
+	INIT_LIST_HEAD(&sbi->bind.inodes);
+	INIT_LIST_HEAD(&sbi->bind.distrusting);
+	INIT_LIST_HEAD(&sbi->bind.files);
+	INIT_LIST_HEAD(&sbi->pages.inodes);
+	init_waitqueue_head(&sbi->bind.drained);
+	mutex_init(&sbi->orphans.lock);
+	mutex_init(&sbi->opens.lock);
+	INIT_LIST_HEAD(&sbi->opens.told);
+	INIT_LIST_HEAD(&sbi->orphans.reap);
+	init_llist_head(&sbi->orphans.reap_new);
+	INIT_LIST_HEAD(&sbi->orphans.lent);
+	sbi->own.reserve_used = true; /* until it is looked at */
+	sbi->orphans.first = (u32)ktime_get_real_seconds();
+	sbi->orphans.seq = sbi->orphans.first;
+	INIT_WORK(&sbi->orphans.work, mxfs_reap_workfn);
+	INIT_WORK(&sbi->daemon.restart_work, mxfs_restart_workfn);
+	kthread_init_work(&sbi->change.dead_work, mxfs_dead_workfn);
+	kthread_init_work(&sbi->change.reattach_work, mxfs_reattach_workfn);
+	kthread_init_delayed_work(&sbi->change.work, mxfs_cmd_workfn);
+	mutex_init(&sbi->tell.lock);
+	spin_lock_init(&sbi->tell.result_lock);
+	INIT_DELAYED_WORK(&sbi->tell.work, mxfs_result_workfn);
+	spin_lock_init(&sbi->lease.lock);
+	INIT_LIST_HEAD(&sbi->lease.entry);
+	INIT_DELAYED_WORK(&sbi->lease.work, mxfs_lease_workfn);
+	init_llist_head(&sbi->removed.list);
+	INIT_DELAYED_WORK(&sbi->removed.work, mxfs_free_workfn);
 	spin_lock_init(&sbi->stats_lock);
 	mxfs_options_init(&sbi->opts);
 	/* Nothing may start before the daemon has extended the lease. */
 	sbi->lease_end = jiffies;
 	sbi->cred = prepare_kernel_cred(&init_task);
-	sbi->wb_wq = alloc_workqueue("mxfs-wb/%u", WQ_UNBOUND | WQ_MEM_RECLAIM, 0, sbi->id);
-	if (!sbi->cred || !sbi->wb_wq) {
+	sbi->pages.wq = alloc_workqueue("mxfs-wb/%u", WQ_UNBOUND | WQ_MEM_RECLAIM, 0, sbi->id);
+	if (!sbi->cred || !sbi->pages.wq) {
 		mxfs_sb_put(sbi);
 		return NULL;
 	}
@@ -173,6 +183,25 @@ static const struct super_operations mxfs_sops = {
 	.show_options = mxfs_show_options,
 };
 
+static int mxfs_make_root(struct mxfs_sb *sbi, struct fs_context *fc)
+{
+	struct vfsmount *mnt = mxfs_probe(sbi, fc);
+	struct inode *inode;
+	int err, end;
+
+	if (IS_ERR(mnt))
+		return PTR_ERR(mnt);
+	inode = mxfs_iget(sbi->sb, mnt->mnt_root, false);
+	err = PTR_ERR_OR_ZERO(inode);
+	if (!err) {
+		sbi->sb->s_root = d_make_root(inode);
+		if (!sbi->sb->s_root)
+			err = -ENOMEM;
+	}
+	end = mxfs_probe_end(sbi, mnt, fc);
+	return err ?: end;
+}
+
 static int mxfs_fill_super(struct super_block *sb, struct fs_context *fc)
 {
 	struct mxfs_sb *sbi = MXFS_SB(sb);
@@ -191,10 +220,10 @@ static int mxfs_fill_super(struct super_block *sb, struct fs_context *fc)
 	err = super_setup_bdi(sb);
 	if (err)
 		return err;
-	sbi->worker = mxfs_run_worker(sbi->id);
-	if (IS_ERR(sbi->worker)) {
-		err = PTR_ERR(sbi->worker);
-		sbi->worker = NULL;
+	sbi->change.worker = mxfs_run_worker(sbi->id);
+	if (IS_ERR(sbi->change.worker)) {
+		err = PTR_ERR(sbi->change.worker);
+		sbi->change.worker = NULL;
 		return err;
 	}
 
@@ -213,7 +242,7 @@ static int mxfs_fill_super(struct super_block *sb, struct fs_context *fc)
 	 * Nothing is read or written by this way. The loop driver asks for the size of a block that O_DIRECT can write
 	 * (newer ones ask statx(2)), and a remount whether the device can be written.
 	 */
-	sb->s_bdev = file_bdev(sbi->pin);
+	sb->s_bdev = file_bdev(sbi->device.pin);
 	if (!sbi->rdonly) {
 		err = mxfs_device_writable(sbi, fc);
 		if (err)
@@ -223,7 +252,7 @@ static int mxfs_fill_super(struct super_block *sb, struct fs_context *fc)
 	if (err)
 		return err;
 	super_set_uuid(sb, sbi->geo.uuid, MXFS_UUID_SIZE);
-	err = mxfs_probe(sbi, fc);
+	err = mxfs_make_root(sbi, fc);
 	if (err)
 		return err;
 	if (sbi->opts.validate) {
@@ -382,7 +411,7 @@ static void mxfs_kill_sb(struct super_block *sb)
 	generic_shutdown_super(sb);
 	if (!sbi->source)
 		goto out;
-	if (!sbi->failed && sbi->daemon_pid) {
+	if (!sbi->daemon.failed && sbi->daemon.pid) {
 		/* Not before: other nodes, and sync(2) of this one, would wait for it. */
 		mxfs_unhold(sbi);
 		mxfs_reap_all(sbi);
@@ -394,9 +423,9 @@ static void mxfs_kill_sb(struct super_block *sb)
 	mxfs_debugfs_del(sbi);
 	mxfs_netlink_del(sbi);
 	mxfs_lease_del(sbi);
-	if (sbi->claim)
-		invalidate_bdev(file_bdev(sbi->claim)); /* what tools read next is what is on disk
-							 */
+	/* What tools read next is what is on disk. */
+	if (sbi->device.claim)
+		invalidate_bdev(file_bdev(sbi->device.claim));
 	sb->s_bdev = NULL;
 	mxfs_device_close(sbi);
 	if (sbi->role)

@@ -6,6 +6,7 @@ and the demo last, alone, because it measures. No test is skipped: what cannot r
 """
 
 import fnmatch
+import re
 import subprocess
 import threading
 import time
@@ -189,9 +190,38 @@ def _licences() -> None:
         raise CheckFailed("\n".join(wrong), "put the line into the file's head, or name the file in REUSE.toml")
 
 
+def _rooms(folder: Path = build.MODULE_FOLDER) -> None:
+    """Each file of the module includes headers of rooms before its own in Kbuild, or of its own, and no others."""
+    objects = [Path(name).with_suffix("") for line in (folder / "Kbuild").read_text().splitlines()
+               if line.startswith("mxfs-y ") for name in line.split("=", 1)[1].split()]
+    floors = [Path("compat"), Path("gate"), Path("sb"), Path("tell")]  # headers that have no object, and what is below them
+    order = floors + [one for one in objects if one not in floors]
+
+    def rank(path: Path) -> int:
+        name = path.with_suffix("")
+        if name in order:
+            return order.index(name)
+        of_folder = [order.index(one) for one in order if one.parent == name.parent and name.name == name.parent.name]
+        if not of_folder:
+            raise CheckFailed(f"kmod/{path} is in no room", "name its object in kmod/Kbuild, or call it as its folder")
+        return of_folder[0]
+
+    wrong = []
+    for path in sorted(one.relative_to(folder) for one in folder.rglob("*.[ch]")):
+        if path.parts[0] in ("include", "probes") or path.name in ("mount.mxfs.c", "mxfs.mod.c"):
+            continue
+        for name in re.findall(r'^#include "(.*)"', (folder / path).read_text(), re.MULTILINE):
+            below, own = rank(Path(name)), rank(path)
+            if below > own or (path.suffix == ".h" and below == own):
+                wrong.append(f"kmod/{path} includes {name}, a room above it")
+    if wrong:
+        raise CheckFailed("\n".join(wrong), "move what is wanted down, or turn the call round")
+
+
 CHECKS: dict[str, tuple[str, Callable[[], object]]] = {
     "requirements": ("requirements: every id, every named test exists", _requirements),
     "licences": ("licence line in every file", _licences),
+    "rooms": ("kernel module, a room includes only rooms below it", _rooms),
     "kmod": ("kernel module, W=1 -Werror", build.module),
     "sparse": ("kernel module, sparse", lambda: build.module(sparse=True)),
     "checkpatch": ("kernel module, checkpatch", build.checkpatch),

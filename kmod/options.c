@@ -11,7 +11,8 @@
 #include <linux/module.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
-#include "mxfs.h"
+#include "compat.h"
+#include "options.h"
 
 enum {
 	Opt_validate,
@@ -313,7 +314,7 @@ const char *mxfs_options_differ(struct mxfs_sb *sbi, const struct mxfs_opts *giv
 		if (!ours || !mxfs_same_string(ours->value, option->value))
 			return option->key;
 	}
-	if (given->quotas_given && given->quotas != READ_ONCE(sbi->quotas))
+	if (given->quotas_given && given->quotas != READ_ONCE(sbi->device.quotas))
 		return "quota option";
 	return NULL;
 }
@@ -384,7 +385,7 @@ int mxfs_show_options(struct seq_file *m, struct dentry *root)
 	list_for_each_entry(option, &opts->xfs, entry)
 		seq_show_option(m, option->key, option->value);
 	for (i = 0; i < ARRAY_SIZE(mxfs_quota_kinds); i++) {
-		key = mxfs_quota_key(i, READ_ONCE(sbi->quotas));
+		key = mxfs_quota_key(i, READ_ONCE(sbi->device.quotas));
 		if (key)
 			seq_printf(m, ",%s", key);
 	}

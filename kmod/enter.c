@@ -2,12 +2,11 @@
 /*
  * mxfs: entering the lower file system, and waiting for ownership.
  *
- * The fast paths (mxfs_enter(), mxfs_gate_enter()) are in mxfs.h; everything else is here.
+ * The fast paths are in enter.h; everything else is here.
  */
-#include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
-#include <linux/wait_bit.h>
-#include "mxfs.h"
+#include "enter.h"
+#include "tell.h"
 
 #define MXFS_EXIT_JIFFIES (10 * HZ) /* for a fault of a process that exits */
 
@@ -25,50 +24,6 @@ int mxfs_gates_init(struct mxfs_sb *sbi)
 void mxfs_gates_destroy(struct mxfs_sb *sbi)
 {
 	free_percpu(sbi->cpu);
-}
-
-void mxfs_gate_open(struct mxfs_gate *gate)
-{
-	/* Pairs with smp_load_acquire() in mxfs_gate_enter(). */
-	smp_store_release(&gate->open, true);
-}
-
-static unsigned int mxfs_gate_inside(const struct mxfs_gate *gate)
-{
-	unsigned int sum = 0;
-	int cpu;
-
-	for_each_possible_cpu(cpu)
-		sum += READ_ONCE(*per_cpu_ptr(gate->inside, cpu));
-	return sum;
-}
-
-/**
- * mxfs_gate_close - let nobody in, and wait until all are out
- * @gate: open, or closed already
- *
- * After the grace period whoever saw the gate open has counted, and whoever leaves from then on sees
- * it closed: the counters only go down. So a sum of 0 is true, although it is read one counter after
- * the other.
- */
-void mxfs_gate_close(struct mxfs_gate *gate)
-{
-	WRITE_ONCE(gate->open, false);
-	synchronize_rcu_expedited();
-	wait_var_event(gate, !mxfs_gate_inside(gate));
-	/* Pairs with the barrier in mxfs_gate_left_closed(): what was done inside is done. */
-	smp_mb();
-}
-
-/* Somebody may be waiting for the last one. */
-void mxfs_gate_left_closed(struct mxfs_gate *gate)
-{
-	/* Pairs with the barrier in mxfs_gate_close(). */
-	smp_mb();
-	this_cpu_dec(*gate->inside);
-	/* wake_up_var() looks for who waits without a lock: who came to wait before sees the counter. */
-	smp_mb();
-	wake_up_var(gate);
 }
 
 static void mxfs_account_wait(struct mxfs_sb *sbi, ktime_t start)
@@ -89,7 +44,7 @@ static void mxfs_account_wait(struct mxfs_sb *sbi, ktime_t start)
  */
 static int mxfs_wait_until(struct mxfs_sb *sbi, bool (*may)(struct mxfs_sb *sbi), long limit)
 {
-	u64 fails = READ_ONCE(sbi->attach_fails);
+	u64 fails = READ_ONCE(sbi->change.fails);
 	unsigned long start = jiffies;
 	long left;
 
@@ -98,7 +53,7 @@ static int mxfs_wait_until(struct mxfs_sb *sbi, bool (*may)(struct mxfs_sb *sbi)
 			return 0;
 		if (READ_ONCE(sbi->state) == MXFS_STATE_DEAD)
 			return -EIO;
-		if (READ_ONCE(sbi->attach_fails) != fails)
+		if (READ_ONCE(sbi->change.fails) != fails)
 			return -EIO; /* the array said yes and XFS said no: the log tells why */
 		if (limit != MAX_SCHEDULE_TIMEOUT && time_after_eq(jiffies, start + limit))
 			return -ETIMEDOUT;
@@ -107,9 +62,9 @@ static int mxfs_wait_until(struct mxfs_sb *sbi, bool (*may)(struct mxfs_sb *sbi)
 		left = wait_event_killable_timeout(
 			sbi->wait,
 			may(sbi) || READ_ONCE(sbi->state) == MXFS_STATE_DEAD ||
-				READ_ONCE(sbi->attach_fails) != fails ||
+				READ_ONCE(sbi->change.fails) != fails ||
 				(READ_ONCE(sbi->state) == MXFS_STATE_DETACHED &&
-				 !READ_ONCE(sbi->last_want)),
+				 !READ_ONCE(sbi->daemon.last_want)),
 			min_t(long, HZ, limit));
 		if (left < 0)
 			return -EINTR;
@@ -188,12 +143,12 @@ int mxfs_enter_attached(struct mxfs_sb *sbi)
 		default:
 			break;
 		}
-		if (READ_ONCE(sbi->held))
+		if (READ_ONCE(sbi->change.held))
 			return -ENOTCONN;
 		/* detaching, frozen, or past the lease: not decided yet */
 		err = wait_event_killable_timeout(
 			sbi->wait,
-			mxfs_may_run(sbi) || READ_ONCE(sbi->held) ||
+			mxfs_may_run(sbi) || READ_ONCE(sbi->change.held) ||
 				READ_ONCE(sbi->state) == MXFS_STATE_DEAD ||
 				READ_ONCE(sbi->state) == MXFS_STATE_DETACHED,
 			HZ);

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * mxfs: what upper inodes and open files have below.
+ *
+ * A lower dentry is found by file handle when the first operation of an attach needs it, and a lower file is opened then; both
+ * stay until the detach takes them away, or the upper one goes.
+ */
+#include <linux/backing-dev.h>
+#include <linux/exportfs.h>
+#include <linux/file.h>
+#include <linux/slab.h>
+#include "local/bind.h"
+#include "local/opens.h"
+
+static struct kmem_cache *mxfs_open_cachep;
+
+int mxfs_bind_cache_create(void)
+{
+	/* Not shared with a later cache of the same size, which would keep it, and its name, after us. */
+	mxfs_open_cachep = KMEM_CACHE(mxfs_open, SLAB_NO_MERGE | SLAB_HWCACHE_ALIGN);
+	return mxfs_open_cachep ? 0 : -ENOMEM;
+}
+
+void mxfs_bind_cache_destroy(void)
+{
+	kmem_cache_destroy(mxfs_open_cachep);
+}
+
+/**
+ * mxfs_take_lower - take an inode's lower dentry away
+ * @mi: the inode, with one
+ *
+ * Under bind.lock, with the gates closed or by the last user.
+ *
+ * Return: the dentry, with the reference.
+ */
+struct dentry *mxfs_take_lower(struct mxfs_inode *mi)
+{
+	struct dentry *lower = mi->lower;
+
+	mi->lower = NULL;
+	list_del_init(&mi->lower_entry);
+	mxfs_distrust(&mi->vfs_inode);
+	return lower;
+}
+
+/*
+ * The lower dentry of a name that was removed while nobody had the file open (mxfs_remove_known()): what d_delete()
+ * in vfs_unlink() makes of it on XFS. Had we the only reference then, it would have done so then.
+ */
+static void mxfs_leave_negative(struct dentry *lower)
+{
+	if (!d_unhashed(lower) && !d_inode(lower)->i_nlink)
+		d_delete(lower);
+}
+
+/* The end of an inode, or of all but its memory: what it has below. */
+void mxfs_let_lower_go(struct mxfs_inode *mi)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(&mi->vfs_inode);
+	struct dentry *lower;
+
+	mxfs_close_lower(&mi->wb);
+
+	/*
+	 * A detach may be emptying the list at this moment: whoever takes the dentry off it lets it
+	 * go.
+	 */
+	spin_lock(&sbi->bind.lock);
+	if (unlikely(sbi->orphans.keeping == mi))
+		sbi->orphans.keeping = NULL;
+	if (!list_empty(&mi->cached_entry))
+		list_del_init(&mi->cached_entry);
+	if (!list_empty(&mi->told_entry))
+		mxfs_opens_forget(sbi, mi);
+	lower = mi->lower;
+	if (lower) {
+		mxfs_take_lower(mi);
+		mxfs_drain_get(sbi);
+	}
+	spin_unlock(&sbi->bind.lock);
+	if (lower) {
+		mxfs_leave_negative(lower);
+		dput(lower);
+		mxfs_drain_put(sbi);
+	}
+}
+
+/*
+ * Remember the lower dentry until the next detach. Inside a gate, or while the mount is being set
+ * up.
+ */
+void mxfs_set_lower(struct inode *inode, struct dentry *lower)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	struct mxfs_inode *mi = MXFS_I(inode);
+
+	if (READ_ONCE(mi->lower))
+		return;
+	dget(lower);
+	spin_lock(&sbi->bind.lock);
+	if (!mi->lower) {
+		list_add_tail(&mi->lower_entry, &sbi->bind.inodes);
+		/* Pairs with smp_load_acquire() in mxfs_lower(). */
+		smp_store_release(&mi->lower, lower);
+		lower = NULL;
+	}
+	spin_unlock(&sbi->bind.lock);
+	dput(lower);
+}
+
+/**
+ * mxfs_remember - note how to find an inode again
+ * @inode: upper
+ * @lower: its lower dentry, inside a gate
+ *
+ * Called when the lower inode is about to go, and when somebody wants a file handle; most inodes
+ * never need either.
+ *
+ * Return: 0, or -EOVERFLOW when XFS has no handle for it.
+ */
+int mxfs_remember(struct inode *inode, struct dentry *lower)
+{
+	struct mxfs_inode *mi = MXFS_I(inode);
+	int words = MXFS_FH_WORDS, type;
+	u32 fh[MXFS_FH_WORDS] = {};
+
+	if (mi->fh_words)
+		return 0;
+	type = exportfs_encode_inode_fh(d_inode(lower), (struct fid *)fh, &words, NULL, 0);
+	if (type < 0 || type == FILEID_INVALID)
+		return -EOVERFLOW;
+	/* Who races with us writes the same. */
+	memcpy(mi->fh, fh, sizeof(fh));
+	mi->fh_type = type;
+	WRITE_ONCE(mi->fh_words, words);
+	return 0;
+}
+
+/* The slow path of mxfs_lower(). */
+struct dentry *mxfs_find_lower(struct inode *inode)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	struct mxfs_inode *mi = MXFS_I(inode);
+	struct dentry *lower;
+
+	if (inode == d_inode(inode->i_sb->s_root)) {
+		lower = dget(sbi->lower->mnt_root);
+	} else {
+		/*
+		 * Without an acceptable() function the answer may be disconnected from the tree:
+		 * that is all that operations on the inode or below it need, and ten times cheaper
+		 * for a directory. Rename is the one that needs more (mxfs_connected_lower()).
+		 */
+		lower = exportfs_decode_fh_raw(sbi->lower, (struct fid *)mi->fh, mi->fh_words,
+					       mi->fh_type, 0, NULL, NULL);
+		if (!lower)
+			return ERR_PTR(-ESTALE);
+		if (IS_ERR(lower))
+			return lower;
+	}
+	if (d_inode(lower)->i_ino != mi->ino ||
+	    d_inode(lower)->i_generation != inode->i_generation ||
+	    ((d_inode(lower)->i_mode ^ inode->i_mode) & S_IFMT)) {
+		dput(lower);
+		return ERR_PTR(-ESTALE);
+	}
+	mxfs_set_lower(inode, lower);
+	dput(lower);
+	mxfs_copy_attr(inode, d_inode(mi->lower));
+	return mi->lower;
+}
+
+/**
+ * mxfs_copy_lower_attr - the slow path of mxfs_refresh_attr()
+ * @inode: upper, inside a gate
+ *
+ * Return: 0, or why there is no lower inode.
+ */
+int mxfs_copy_lower_attr(struct inode *inode)
+{
+	struct dentry *lower = mxfs_lower(inode);
+
+	if (IS_ERR(lower))
+		return PTR_ERR(lower);
+	mxfs_copy_attr(inode, d_inode(lower));
+	return 0;
+}
+
+/**
+ * mxfs_open_lower - the lower file of an open file, opened now if it is not
+ * @open: whose
+ * @mnt: by which mount of XFS
+ * @flags: open flags
+ *
+ * Inside a gate. Whoever uses it was let in above, by name; below there are no names that mean something to
+ * security modules, and the file is opened when it happens to be needed. So it is the module that opens it: a program
+ * that AppArmor confines would be refused a file on a mount that no path leads to.
+ *
+ * Return: a borrowed file, good until the gate is left; or an ERR_PTR.
+ */
+struct file *mxfs_open_lower(struct mxfs_open *open, struct vfsmount *mnt, int flags)
+{
+	struct mxfs_sb *sbi = open->sbi;
+	struct file *file, *other;
+	const struct cred *old;
+	struct path path;
+
+	/* Pairs with the release below: a file that is seen is seen whole. */
+	file = smp_load_acquire(&open->lower);
+	if (likely(file))
+		return file;
+	path.mnt = mnt;
+	path.dentry = mxfs_lower(open->inode);
+	if (IS_ERR(path.dentry))
+		return ERR_CAST(path.dentry);
+	/* Security modules look at the task, too, and at both later. */
+	old = override_creds(sbi->cred);
+	file = dentry_open(&path, flags | O_LARGEFILE, sbi->cred);
+	revert_creds(old);
+	if (IS_ERR(file))
+		return file;
+	spin_lock(&sbi->bind.lock);
+	other = open->lower;
+	if (!other) {
+		open->fresh_until = jiffies;
+		list_add_tail(&open->lower_entry, &sbi->bind.files);
+		/* Pairs with smp_load_acquire() here and in mxfs_lower_file(). */
+		smp_store_release(&open->lower, file);
+	}
+	spin_unlock(&sbi->bind.lock);
+	if (other) {
+		__fput_sync(file);
+		file = other;
+	}
+	return file;
+}
+
+/* The slow path of mxfs_close_lower(); detaching may be faster. */
+void mxfs_put_lower(struct mxfs_open *open)
+{
+	struct mxfs_sb *sbi = open->sbi;
+	struct file *lower;
+
+	spin_lock(&sbi->bind.lock);
+	lower = open->lower;
+	open->lower = NULL;
+	list_del_init(&open->lower_entry);
+	if (lower)
+		mxfs_drain_get(sbi);
+	spin_unlock(&sbi->bind.lock);
+	if (lower) {
+		__fput_sync(lower);
+		mxfs_drain_put(sbi);
+	}
+}
+
+/* What mxfs_get_open() began, closed below. */
+void mxfs_open_free(struct mxfs_open *open)
+{
+	mxfs_close_lower(open);
+	kfree(open->names);
+	kmem_cache_free(mxfs_open_cachep, open);
+}
+
+static struct mxfs_open *mxfs_get_open(struct file *file)
+{
+	struct mxfs_open *open = READ_ONCE(file->private_data), *other;
+
+	if (open)
+		return open;
+	open = kmem_cache_zalloc(mxfs_open_cachep, GFP_KERNEL);
+	if (!open)
+		return NULL;
+	INIT_LIST_HEAD(&open->lower_entry);
+	open->inode = file_inode(file);
+	open->sbi = MXFS_ISB(open->inode);
+	/* Two threads may come here with one open file. */
+	other = cmpxchg(&file->private_data, NULL, open);
+	if (!other)
+		return open;
+	kmem_cache_free(mxfs_open_cachep, open);
+	return other;
+}
+
+bool mxfs_is_noatime(const struct file *file)
+{
+	int flags = file->f_path.mnt->mnt_flags;
+
+	return (file->f_flags & O_NOATIME) || (flags & MNT_NOATIME) ||
+	       ((flags & MNT_NODIRATIME) && S_ISDIR(file_inode(file)->i_mode));
+}
+
+/* A page of a map was faulted in: as if it had been read. Inside the fault gate, the lower inode known. */
+void mxfs_touch_mapped(const struct file *file)
+{
+	struct path path = { .mnt = MXFS_ISB(file_inode(file))->lower, .dentry = mxfs_lower(file_inode(file)) };
+
+	if (!IS_ERR(path.dentry) && !mxfs_is_noatime(file))
+		touch_atime(&path);
+}
+
+/* What a program has announced of its way to read, to a lower file that was just opened (mxfs_fadvise()). */
+static void mxfs_advise_again(const struct file *file, struct file *lower)
+{
+	fmode_t mode = READ_ONCE(file->f_mode) & (FMODE_RANDOM | FMODE_NOREUSE);
+
+	if (mode) {
+		spin_lock(&lower->f_lock);
+		lower->f_mode |= mode;
+		spin_unlock(&lower->f_lock);
+	}
+	if (file->f_ra.ra_pages > inode_to_bdi(file_inode(file))->ra_pages)
+		lower->f_ra.ra_pages = 2 * inode_to_bdi(file_inode(lower))->ra_pages;
+}
+
+struct file *mxfs_find_lower_file(struct file *file)
+{
+	struct mxfs_open *open = mxfs_get_open(file);
+	struct file *lower;
+	int flags;
+
+	if (!open)
+		return ERR_PTR(-ENOMEM);
+	flags = file->f_flags &
+		~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_TMPFILE | O_DIRECT | FASYNC);
+	if (S_ISDIR(file_inode(file)->i_mode))
+		flags |= O_DIRECTORY;
+	/* The lower mount has relatime; the upper mount may say noatime. Of files mxfs_accessed() takes care. */
+	if (S_ISREG(file_inode(file)->i_mode) || mxfs_is_noatime(file))
+		flags |= O_NOATIME;
+	lower = mxfs_open_lower(open, open->sbi->lower, flags);
+	if (!IS_ERR(lower) && S_ISREG(file_inode(file)->i_mode))
+		mxfs_advise_again(file, lower);
+	return lower;
+}

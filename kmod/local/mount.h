@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * mxfs: the device, and XFS mounted on it (local/mount.c).
+ */
+#ifndef _MXFS_LOCAL_MOUNT_H
+#define _MXFS_LOCAL_MOUNT_H
+
+#include <linux/fs_context.h>
+#include "sb.h"
+
+int mxfs_device_open(struct mxfs_sb *sbi, const char *name, struct fs_context *fc);
+int mxfs_device_writable(struct mxfs_sb *sbi, struct fs_context *fc);
+void mxfs_device_close(struct mxfs_sb *sbi);
+int mxfs_claim(struct mxfs_sb *sbi);
+bool mxfs_reclaim(struct mxfs_sb *sbi);
+void mxfs_unclaim(struct mxfs_sb *sbi);
+struct vfsmount *mxfs_lower_mount(struct mxfs_sb *sbi, bool probe);
+struct vfsmount *mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc);
+int mxfs_probe_end(struct mxfs_sb *sbi, struct vfsmount *mnt, struct fs_context *fc);
+
+#endif /* _MXFS_LOCAL_MOUNT_H */
