@@ -11,6 +11,8 @@ import com.tngtech.archunit.core.importer.ClassFileImporter;
 import com.tngtech.archunit.core.importer.ImportOption;
 import java.util.List;
 import org.junit.jupiter.api.Test;
+import org.mxfs.daemon.core.Action;
+import org.mxfs.daemon.core.ArrayCommand;
 
 class ArchitectureTest {
   private static final JavaClasses CLASSES =
@@ -71,13 +73,39 @@ class ArchitectureTest {
     }
   }
 
+  /** What attaches XFS, or changes who may write, is made where safety is decided. */
+  @Test
+  void onlyTheRulesMakeWhatIsDangerous() {
+    for (Class<?> dangerous :
+        List.of(
+            Action.Attach.class,
+            ArrayCommand.Register.class,
+            ArrayCommand.Unregister.class,
+            ArrayCommand.Reserve.class,
+            ArrayCommand.Preempt.class)) {
+      noClasses()
+          .that()
+          .resideInAPackage("org.mxfs.daemon.core..")
+          .and()
+          .doNotHaveFullyQualifiedName("org.mxfs.daemon.core.ownership.TenureRules")
+          .should()
+          .callConstructorWhere(
+              DescribedPredicate.describe(
+                  "makes " + dangerous.getSimpleName(),
+                  call -> call.getTargetOwner().isEquivalentTo(dangerous)))
+          .check(CLASSES);
+    }
+  }
+
   /** From the ground up: each knows only those that stand before it. */
   @Test
   void theRoomsOfOwnershipStandOnEachOther() {
     List<String> rooms =
         List.of(
             "Outbox",
+            "Permit",
             "Phase",
+            "DeadLives",
             "TenureRules",
             "Situation",
             "HolderView",

@@ -85,11 +85,7 @@ final class Attachment {
   private void become(KernelState next) {
     state = next;
     askedBefore = asked;
-    if (next == KernelState.DETACHED) {
-      rules.xfsIsGone();
-    } else {
-      rules.xfsIsHere();
-    }
+    rules.xfs(next != KernelState.DETACHED);
   }
 
   // ---- commands ----

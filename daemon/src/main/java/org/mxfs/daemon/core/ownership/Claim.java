@@ -16,6 +16,9 @@ import org.mxfs.daemon.core.Waiter;
 final class Claim {
   private static final int TAKE_ATTEMPTS_MAX = 5;
 
+  /** A grant may claim to be so far ahead of the array's own count and no more. */
+  private static final long EPOCH_LEAP_MAX = 1 << 16;
+
   private final Outbox out;
   private final TenureRules rules;
   private final Situation situation;
@@ -163,7 +166,8 @@ final class Claim {
     if (!(situation.phase() instanceof Phase.Member)) {
       return; // an open request is never declined and kept; the grant is repeated or withdrawn
     }
-    if (!rules.accept(from, requestId, grant.newEpoch())) {
+    Permit.Granted granted = rules.accept(from, requestId, grant.newEpoch());
+    if (granted == null) {
       out.note(
           Action.Level.WARN,
           "grant of epoch {} from {} refused: this node has had epoch {}",
@@ -179,7 +183,7 @@ final class Claim {
     }
     grantedAt = out.now();
     fromDetachMillis = grant.detachMillis();
-    situation.become(new Phase.Taking(from, requestId, Phase.TakeStep.CHECK, 0));
+    situation.become(new Phase.Taking(granted, Phase.TakeStep.CHECK, 0));
   }
 
   /** The request by which we came to hold the reservation: its grant may still be repeated. */
@@ -324,7 +328,8 @@ final class Claim {
             + " it over as {}",
         view.holder(),
         rules.key());
-    situation.become(new Phase.Taking(view.holder(), 0, Phase.TakeStep.CHECK, 0));
+    Permit permit = new Permit.DeadLife(view.holder());
+    situation.become(new Phase.Taking(permit, Phase.TakeStep.CHECK, 0));
   }
 
   private void lookForHolder() {
@@ -436,7 +441,7 @@ final class Claim {
       case CHECK, VERIFY -> array.issueWhenDue(new ArrayCommand.ReadReservation());
       case PREEMPT -> {
         if (array.isDue()) {
-          array.issue(rules.preempt(taking.victim()));
+          array.issue(rules.preempt(taking.permit()));
         }
       }
     }
@@ -552,7 +557,7 @@ final class Claim {
           return;
         }
         lease.extend(array.askedAtMillis());
-        rules.beginTenure(array.askedAt(), keys.generation());
+        rules.beginTenure(array.askedAt(), nextEpoch(keys.generation()));
         ownTurn = true;
         situation.become(new Phase.Holding());
         out.note(
@@ -565,5 +570,16 @@ final class Claim {
       }
       case ArrayAnswer other -> departure.trouble("READ KEYS", other.toString());
     }
+  }
+
+  /**
+   * The epoch of the tenure that begins now: see {@link Ownership}. A grant that claims to be far
+   * ahead of the array's own count is not believed.
+   */
+  private long nextEpoch(long generation) {
+    Permit.Granted granted = rules.granted();
+    long said = granted == null ? 0 : granted.newEpoch();
+    long credible = said <= generation + EPOCH_LEAP_MAX ? said : 0;
+    return Math.max(rules.epoch() + 1, Math.max(generation, credible));
   }
 }

@@ -161,7 +161,7 @@ final class Departure {
   private void letGo(Phase.Departing departing) {
     switch (attachment.state()) {
       case DETACHED -> {
-        if (rules.isRegistering()) {
+        if (!rules.key().isNone()) {
           // Unregistering also releases the reservation if we got that far.
           situation.become(
               departing.at(Phase.DepartStep.UNREGISTER, out.now() + OwnershipSettings.FAIL_MILLIS));

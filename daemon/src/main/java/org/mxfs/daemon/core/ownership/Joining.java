@@ -132,7 +132,7 @@ final class Joining {
     }
     rules.foundRegistered(keys.keys());
     ReservationKey fresh = situation.freshKey(keys.keys());
-    if (situation.isResuming() && !key.isNone()) {
+    if (!key.isNone()) {
       // The predecessor may have granted the volume, and a command of it may still be under way: a
       // new key makes an end to both, wherever they are. That its key is gone is no fence: a grant
       // of it may have been used.

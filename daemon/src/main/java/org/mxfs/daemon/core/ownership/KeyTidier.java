@@ -56,7 +56,7 @@ final class KeyTidier {
           && !other.equals(view.holder())
           && tried.merge(other, 1, Integer::sum) <= TRIES_MAX) {
         leftover = other;
-        array.issue(rules.tidy(other));
+        array.issue(rules.tidy(new Permit.DeadLife(other)));
         return true;
       }
     }

@@ -20,11 +20,22 @@ sealed interface Phase {
   /** Trying RESERVE, since there is no reservation. */
   record Reserving() implements Phase {}
 
-  /** Taking the reservation from {@code victim}: read, PREEMPT, read. */
-  record Taking(ReservationKey victim, long requestId, TakeStep step, int attempts)
-      implements Phase {
+  /** Taking the reservation from whom the permit names: read, PREEMPT, read. */
+  record Taking(Permit permit, TakeStep step, int attempts) implements Phase {
     Taking at(TakeStep next, int nextAttempts) {
-      return new Taking(victim, requestId, next, nextAttempts);
+      return new Taking(permit, next, nextAttempts);
+    }
+
+    ReservationKey victim() {
+      return permit.victim();
+    }
+
+    /** The request that the victim has granted; 0: there was none. */
+    long requestId() {
+      return switch (permit) {
+        case Permit.Granted granted -> granted.request();
+        case Permit.DeadLife _ -> 0;
+      };
     }
   }
 

@@ -2,9 +2,6 @@
 package org.mxfs.daemon.core.ownership;
 
 import java.util.Collection;
-import java.util.HashSet;
-import java.util.Set;
-import java.util.TreeSet;
 import org.jspecify.annotations.Nullable;
 import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayCommand;
@@ -17,17 +14,17 @@ import org.mxfs.daemon.core.ReservationKey;
  * mount.
  *
  * <p><b>The argument.</b> Call a key <em>clean</em> while no grant from it was ever given. Nobody
- * PREEMPTs a key without a grant from it, so once READ RESERVATION has shown a clean key of ours as
- * the holder, it stays so until we ourselves give it away: that is {@link Hold#PROVEN}, and only in
- * it XFS is attached. A grant ends it, and it comes back in two ways only: a fresh key, clean, that
- * the array shows as the holder; or the reservation was seen with another node, and was taken anew.
- * No message of a peer ends a grant.
+ * PREEMPTs another node's key without a {@link Permit}, which is a grant from it, so once READ
+ * RESERVATION has shown a clean key of ours as the holder, it stays so until we ourselves give it
+ * away: that is {@link Hold#PROVEN}, and only in it XFS is attached. A grant ends it, and it comes
+ * back in two ways only: a fresh key, clean, that the array shows as the holder; or the reservation
+ * was seen with another node, and was taken anew. No message of a peer ends a grant.
  *
  * <p><b>Age.</b> An answer says what was so after its question was asked. What this node has done
  * since (given a grant, accepted one, changed its key) may have changed it, so an answer to a
  * question that is older than that is none ({@link #isEvidence}).
  */
-final class TenureRules {
+final class TenureRules implements Cloneable {
   /** What the array has shown of the reservation, and what was done with it since. */
   enum Hold {
     NO,
@@ -36,9 +33,6 @@ final class TenureRules {
     /** It was ours, and a grant is out: it may move at any moment. */
     GRANTED
   }
-
-  /** A grant for our open request: we may PREEMPT this key, and no other. */
-  record Permit(ReservationKey victim, long newEpoch) {}
 
   /** The machine wanted what the rules forbid: a mistake in this program. */
   static final class BrokenRule extends IllegalStateException {
@@ -49,32 +43,22 @@ final class TenureRules {
     }
   }
 
-  /** A grant may claim to be so far ahead of the array's own count and no more. */
-  private static final long EPOCH_LEAP_MAX = 1 << 16;
-
   private final int nodeId;
+  private DeadLives lives;
   private ReservationKey key = ReservationKey.NONE;
 
   /** The key that replaces ours, while the array has not shown whether it did. */
   private ReservationKey next = ReservationKey.NONE;
 
-  /**
-   * Keys of this node that were registered before ours: of its dead lives, if nobody has its id.
-   */
-  private final Set<ReservationKey> dead = new HashSet<>();
-
-  private boolean twin;
-
   /** The key is an earlier daemon's, and only a new one makes an end to what that left behind. */
   private boolean inherited;
 
-  private boolean registering;
   private boolean solo;
   private boolean xfsHere;
   private boolean departing;
   private Hold hold = Hold.NO;
   private long request;
-  private @Nullable Permit permit;
+  private Permit.@Nullable Granted granted;
   private long epoch;
   private long tenure;
 
@@ -88,31 +72,18 @@ final class TenureRules {
 
   TenureRules(int nodeId) {
     this.nodeId = nodeId;
+    lives = DeadLives.unknown(nodeId);
   }
 
-  /** A copy, for exploring what may happen from here. */
-  TenureRules(TenureRules other) {
-    nodeId = other.nodeId;
-    key = other.key;
-    next = other.next;
-    dead.addAll(other.dead);
-    twin = other.twin;
-    inherited = other.inherited;
-    registering = other.registering;
-    solo = other.solo;
-    xfsHere = other.xfsHere;
-    departing = other.departing;
-    hold = other.hold;
-    request = other.request;
-    permit = other.permit;
-    epoch = other.epoch;
-    tenure = other.tenure;
-    oursAt = other.oursAt;
-    ticks = other.ticks;
-    doubtAt = other.doubtAt;
+  /** For exploring what may happen from here: what is not a number is not changed in place. */
+  @Override
+  public TenureRules clone() {
+    try {
+      return (TenureRules) super.clone();
+    } catch (CloneNotSupportedException impossible) {
+      throw new AssertionError(impossible);
+    }
   }
-
-  // ---- what is so ----
 
   ReservationKey key() {
     return key;
@@ -121,11 +92,6 @@ final class TenureRules {
   /** See {@link #replaceKey}; {@link ReservationKey#NONE} when nothing is replaced. */
   ReservationKey next() {
     return next;
-  }
-
-  /** A REGISTER may have reached the array: there is something to take back. */
-  boolean isRegistering() {
-    return registering;
   }
 
   /** The highest epoch this node has had itself, or its kernel has. */
@@ -142,16 +108,12 @@ final class TenureRules {
     return hold;
   }
 
-  @Nullable Permit permit() {
-    return permit;
+  boolean isXfsHere() {
+    return xfsHere;
   }
 
-  boolean mayAttach() {
-    return !xfsHere && !departing && (solo || hold == Hold.PROVEN);
-  }
-
-  boolean mayGrant() {
-    return hold == Hold.PROVEN && !xfsHere && !departing;
+  Permit.@Nullable Granted granted() {
+    return granted;
   }
 
   // ---- the age of answers ----
@@ -170,7 +132,7 @@ final class TenureRules {
     doubtAt = ++ticks;
   }
 
-  // ---- what has become known ----
+  // ---- the key ----
 
   void resume(ReservationKey before, long beforeEpoch, boolean xfs) {
     key = before;
@@ -181,6 +143,7 @@ final class TenureRules {
     hold = inherited ? Hold.GRANTED : Hold.NO;
   }
 
+  /** The device has no reservations. */
   void alone() {
     solo = true;
     hold = Hold.NO;
@@ -188,26 +151,21 @@ final class TenureRules {
 
   /** What is registered before we are. */
   void foundRegistered(Collection<ReservationKey> keys) {
-    for (ReservationKey other : keys) {
-      if (other.nodeId() == nodeId && !other.equals(key)) {
-        dead.add(other);
-      }
-    }
+    lives = lives.found(keys, key);
   }
 
-  /** Another machine runs under this node's id: no key with that id is known to be dead. */
   void heardTwin() {
-    twin = true;
+    lives = lives.withTwin();
   }
 
   boolean isDeadSelf(ReservationKey other) {
-    return !twin && dead.contains(other) && !other.equals(key) && !other.equals(next);
+    return lives.contains(other) && !other.equals(key) && !other.equals(next);
   }
 
   /** The first key of this mount. */
   void choose(ReservationKey fresh) {
     require(fresh.nodeId() == nodeId, "key {} is not this node's", fresh);
-    require(!xfsHere && !registering, "key {} is given up while it may be registered", key);
+    require(!xfsHere && key.isNone(), "key {} is given up while it may be registered", key);
     key = fresh;
   }
 
@@ -227,10 +185,10 @@ final class TenureRules {
     key = next;
     next = ReservationKey.NONE;
     inherited = false;
-    hold = Hold.NO;
-    tenure = 0;
-    doubt();
+    endTenure();
   }
+
+  // ---- tenure ----
 
   /** READ RESERVATION shows our key as the holder. */
   void sawOurs(long askedAt) {
@@ -245,16 +203,13 @@ final class TenureRules {
   }
 
   /** READ KEYS shows our key registered once, after {@link #sawOurs}: a tenure begins. */
-  void beginTenure(long askedAt, long generation) {
+  void beginTenure(long askedAt, long newEpoch) {
     require(isEvidence(askedAt) && isOurs(), "a tenure on an answer that is too old");
-    require(hold == Hold.NO, "a tenure while a grant from {} is out", key);
-    long granted = permit == null ? 0 : permit.newEpoch();
-    boolean credible = granted <= generation + EPOCH_LEAP_MAX;
-    epoch = Math.max(epoch + 1, Math.max(generation, credible ? granted : 0));
+    require(newEpoch > epoch, "a tenure of epoch {} after {}", newEpoch, epoch);
+    epoch = newEpoch;
     tenure = epoch;
     hold = Hold.PROVEN;
-    request = 0;
-    permit = null;
+    close();
   }
 
   /** A restarted daemon finds its key as the holder and XFS attached, so nothing was granted. */
@@ -268,9 +223,7 @@ final class TenureRules {
   void lost(long askedAt) {
     require(isEvidence(askedAt) && hold == Hold.GRANTED, "lost without a grant");
     require(!inherited, "key {} goes on, with an earlier daemon's commands under way", key);
-    tenure = 0;
-    hold = Hold.NO;
-    doubt();
+    endTenure();
   }
 
   /** The kernel speaks of an epoch that an earlier daemon had told it. */
@@ -281,23 +234,21 @@ final class TenureRules {
     }
   }
 
-  /**
-   * An attach of an earlier daemon failed, at an epoch not known here: the next needs a new one.
-   */
+  /** An attach of an earlier daemon failed, at an epoch not known here: a new one is needed. */
   void endInherited() {
     require(!xfsHere && hold == Hold.PROVEN, "no inherited tenure to end");
+    endTenure();
+  }
+
+  private void endTenure() {
     hold = Hold.NO;
     tenure = 0;
     doubt();
   }
 
-  void xfsIsHere() {
-    xfsHere = true;
-  }
-
-  /** The kernel says that XFS is not mounted. */
-  void xfsIsGone() {
-    xfsHere = false;
+  /** Whether XFS may be mounted here, as far as the kernel has said. */
+  void xfs(boolean here) {
+    xfsHere = here;
   }
 
   // ---- requests and grants ----
@@ -305,29 +256,27 @@ final class TenureRules {
   /** A request of ours is open: a grant for it may be used. */
   void open(long requestId) {
     request = requestId;
-    permit = null;
+    granted = null;
   }
 
   /** Closed for ever, unless it has led to a PREEMPT already. */
   void close() {
-    request = 0;
-    permit = null;
+    open(0);
   }
 
-  /** Whether this grant may be used; if so, what was asked before is too old. */
-  boolean accept(ReservationKey granter, long requestId, long newEpoch) {
-    if (request == 0
-        || requestId != request
-        || granter.nodeId() == nodeId
-        || hold != Hold.NO
-        || xfsHere
-        || departing
-        || newEpoch <= epoch) {
-      return false;
+  /** What a grant permits; if anything, what was asked before is too old. Null: nothing. */
+  Permit.@Nullable Granted accept(ReservationKey granter, long requestId, long newEpoch) {
+    boolean fits = request != 0 && requestId == request && granter.nodeId() != nodeId;
+    if (!fits || hold != Hold.NO || xfsHere || departing || newEpoch <= epoch) {
+      return null;
     }
-    permit = new Permit(granter, newEpoch);
     doubt();
-    return true;
+    granted = new Permit.Granted(granter, requestId, newEpoch);
+    return granted;
+  }
+
+  boolean mayGrant() {
+    return hold == Hold.PROVEN && !xfsHere && !departing;
   }
 
   /** Consent: from here on the reservation may move. */
@@ -340,10 +289,11 @@ final class TenureRules {
   // ---- what may be done ----
 
   Action.Attach attach() {
-    require(mayAttach(), "ATTACH while the reservation is not known to be ours");
+    require(
+        !xfsHere && !departing && (solo || hold == Hold.PROVEN),
+        "ATTACH while the reservation is not known to be ours");
     if (solo && tenure == 0) {
-      epoch++;
-      tenure = epoch;
+      tenure = ++epoch;
     }
     xfsHere = true;
     return new Action.Attach(tenure);
@@ -354,11 +304,10 @@ final class TenureRules {
     require(!xfsHere && !departing, "REGISTER while XFS may be attached here");
     require(wanted.equals(key) || wanted.equals(next), "REGISTER of {}, not our key", wanted);
     require(
-        old.isNone() || old.equals(key) || (old.nodeId() == nodeId && !twin),
+        old.isNone() || old.equals(key) || lives.mayOverwrite(old),
         "REGISTER over {}, which may be another machine's key",
         old);
     require(hold != Hold.PROVEN, "the key of a tenure is replaced");
-    registering = true;
     doubt();
     return new ArrayCommand.Register(old, wanted, aptpl);
   }
@@ -378,24 +327,23 @@ final class TenureRules {
     return new ArrayCommand.Reserve(key);
   }
 
-  /** Of another node's key with its grant; of this node's own dead incarnation without. */
-  ArrayCommand.Preempt preempt(ReservationKey victim) {
-    require(
-        isDeadSelf(victim) || (permit != null && permit.victim().equals(victim)),
-        "PREEMPT of {} without its grant",
-        victim);
-    require(
-        !xfsHere && !departing && hold == Hold.NO,
-        "PREEMPT of {} while XFS may be attached here",
-        victim);
+  /** Takes the reservation from the victim. */
+  ArrayCommand.Preempt preempt(Permit permit) {
+    boolean holds =
+        switch (permit) {
+          case Permit.Granted grant -> grant.equals(granted);
+          case Permit.DeadLife dead -> isDeadSelf(dead.victim());
+        };
+    require(holds, "PREEMPT with {}, which does not hold", permit);
+    require(!xfsHere && !departing && hold == Hold.NO, "PREEMPT ({}) in a tenure", permit);
     doubt();
-    return new ArrayCommand.Preempt(key, victim);
+    return new ArrayCommand.Preempt(key, permit.victim());
   }
 
   /** Removes a registration that a dead incarnation of this node left behind. */
-  ArrayCommand.Preempt tidy(ReservationKey leftover) {
-    require(isDeadSelf(leftover), "{} is not a dead incarnation of this node", leftover);
-    return new ArrayCommand.Preempt(key, leftover);
+  ArrayCommand.Preempt tidy(Permit.DeadLife dead) {
+    require(isDeadSelf(dead.victim()), "{} does not hold", dead);
+    return new ArrayCommand.Preempt(key, dead.victim());
   }
 
   // ---- what always holds ----
@@ -406,29 +354,26 @@ final class TenureRules {
     require(!xfsHere || !departing, "XFS may be attached while this node unregisters");
     require(!xfsHere || next.isNone(), "XFS may be attached while the key is replaced");
     // An earlier daemon's attach may be under way, at an epoch that the kernel has yet to tell.
-    require(
-        hold != Hold.PROVEN || tenure != 0 || xfsHere, "the reservation is held without an epoch");
-    require(hold == Hold.NO || permit == null, "a permit to PREEMPT in a tenure");
+    require(hold != Hold.PROVEN || tenure != 0 || xfsHere, "a tenure without an epoch");
+    require(hold == Hold.NO || granted == null, "a permit to PREEMPT in a tenure");
     require(hold == Hold.NO || !solo, "alone, and holder of a reservation");
-    require(permit == null || request != 0, "a permit to PREEMPT without an open request");
+    require(granted == null || request != 0, "a permit to PREEMPT without an open request");
   }
 
-  /** All that decides what may come, without the counters. */
   @Override
   public String toString() {
     return Outbox.fill(
-        "key={} next={} hold={} xfs={} departing={} request={} permit={} ours={} dead={}{}{}{}",
+        "key={} next={} hold={} xfs={} request={} granted={} ours={} dead={}{}{}{}",
         key,
         next,
         hold,
         xfsHere,
-        departing,
         request,
-        permit == null ? "none" : permit.victim(),
+        granted == null ? "none" : granted.victim(),
         isOurs(),
-        dead.isEmpty() ? "none" : new TreeSet<>(dead.stream().map(Object::toString).toList()),
-        twin ? " twin" : "",
+        lives,
         inherited ? " inherited" : "",
+        departing ? " departing" : "",
         solo ? " solo" : "");
   }
 

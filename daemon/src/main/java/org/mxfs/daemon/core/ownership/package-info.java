@@ -7,8 +7,8 @@
  * <em>when</em>, and can at worst be slow. Each class knows only those above it:
  *
  * <pre>
- *   Outbox  Phase               what leaves the machine; the vocabulary
- *   TenureRules                 safety
+ *   Outbox  Permit  Phase       what leaves the machine; the vocabulary
+ *   DeadLives  TenureRules      safety
  *   Situation  HolderView  Neighbours  WaitQueue
  *   ArrayDialogue  Attachment   the two that are commanded, the array and the kernel
  *   Departure                   the ways out

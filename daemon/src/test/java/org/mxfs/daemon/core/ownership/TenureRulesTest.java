@@ -54,7 +54,7 @@ class TenureRulesTest {
     }
 
     Node(Node other) {
-      rules = new TenureRules(other.rules);
+      rules = other.rules.clone();
       flight = other.flight;
       orphan = other.orphan;
       granteeKey = other.granteeKey;
@@ -272,7 +272,7 @@ class TenureRulesTest {
           who + "detaches",
           w -> {
             w.nodes.get(i).xfs = false;
-            w.nodes.get(i).rules.xfsIsGone();
+            w.nodes.get(i).rules.xfs(false);
           });
     }
     if (now.requests < limits.requests()) {
@@ -360,10 +360,15 @@ class TenureRulesTest {
         w -> issue(w.nodes.get(i), w.nodes.get(i).rules.unregister(rules.key(), false)));
     for (ReservationKey victim : world.registered) {
       if (!victim.isNone()) {
-        attempt(
-            world,
-            who + "PREEMPT " + victim,
-            w -> issue(w.nodes.get(i), w.nodes.get(i).rules.preempt(victim)));
+        // Permits that are made up, too: only the rules' own and those for the dead may hold.
+        for (Permit permit :
+            List.of(
+                new Permit.Granted(victim, 1, rules.epoch() + 1), new Permit.DeadLife(victim))) {
+          attempt(
+              world,
+              who + "PREEMPT with " + permit,
+              w -> issue(w.nodes.get(i), w.nodes.get(i).rules.preempt(permit)));
+        }
       }
     }
   }
@@ -415,7 +420,7 @@ class TenureRulesTest {
           rules.keyIsReplaced();
         }
       } else if (Collections.frequency(keys, rules.key().toString()) == 1 && rules.isOurs()) {
-        rules.beginTenure(flight.askedAt(), 0);
+        rules.beginTenure(flight.askedAt(), rules.epoch() + 1);
       }
     }
   }

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.core.ownership;
+
+import org.mxfs.daemon.core.ReservationKey;
+
+/**
+ * Why this node may PREEMPT a key. A permit only names its reason: {@link TenureRules} checks it
+ * again when it is used, so that one that was made up is worth nothing.
+ *
+ * <p>A further reason is a further record here, and a further case in {@link TenureRules#preempt}
+ * and {@code Claim}, which do not compile without it. It has to prove that whoever holds the key
+ * has stopped: the argument of {@link TenureRules} rests on there being no other way to lose a
+ * reservation.
+ */
+sealed interface Permit {
+  ReservationKey victim();
+
+  /** The victim has consented, for a request of ours that is still open. */
+  record Granted(ReservationKey victim, long request, long newEpoch) implements Permit {}
+
+  /** The victim is an earlier incarnation of this very node, and dead: see {@link DeadLives}. */
+  record DeadLife(ReservationKey victim) implements Permit {}
+}
