@@ -8,8 +8,10 @@ import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
+import java.util.function.BiConsumer;
 import java.util.function.Consumer;
 import org.mxfs.bindings.linux.Errnos;
+import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.ArrayCommand;
 import org.mxfs.daemon.core.ReservationKey;
@@ -47,7 +49,7 @@ public final class ScsiArray implements Closeable {
   private static final Logger LOG = LoggerFactory.getLogger(ScsiArray.class);
 
   private final ScsiDevice device;
-  private final Consumer<ArrayAnswer> answers;
+  private final BiConsumer<Action.Array, ArrayAnswer> answers;
   private final Consumer<String> attentions;
   private final LinkedBlockingQueue<Runnable> queue = new LinkedBlockingQueue<>();
   private final Thread thread;
@@ -62,7 +64,10 @@ public final class ScsiArray implements Closeable {
    * @param attentions names of unit attentions, always before the answer of the command that met
    *     them
    */
-  public ScsiArray(ScsiDevice device, Consumer<ArrayAnswer> answers, Consumer<String> attentions) {
+  public ScsiArray(
+      ScsiDevice device,
+      BiConsumer<Action.Array, ArrayAnswer> answers,
+      Consumer<String> attentions) {
     this.device = device;
     this.answers = answers;
     this.attentions = attentions;
@@ -74,17 +79,17 @@ public final class ScsiArray implements Closeable {
   }
 
   /** Queues a command; its answer comes later. */
-  public void execute(ArrayCommand command) {
+  public void execute(Action.Array asked) {
     underWay.incrementAndGet();
     queue.add(
         () -> {
           ArrayAnswer answer;
           try {
-            answer = perform(command);
+            answer = perform(asked.command());
           } finally {
             underWay.decrementAndGet();
           }
-          answers.accept(answer);
+          answers.accept(asked, answer);
         });
   }
 

@@ -3,8 +3,12 @@ package org.mxfs.daemon.core;
 
 /** What {@link org.mxfs.daemon.core.ownership.Ownership} wants done, in order. */
 public sealed interface Action {
-  /** Issue to the array; the answer comes back as {@link Event.Answered}. */
-  record Array(ArrayCommand command) implements Action {}
+  /** Issue to the array; the answer comes back as {@link Event.Answered}, with the same number. */
+  record Array(long question, ArrayCommand command) implements Action {
+    public Event.Answered answered(ArrayAnswer answer) {
+      return new Event.Answered(question, answer);
+    }
+  }
 
   /** The key of this node from now on: to the kernel, to discovery, to the peers. */
   record TellKey(ReservationKey key) implements Action {}

@@ -9,8 +9,8 @@ public sealed interface Event {
   /** Time has passed: the deadline that the machine named is there. */
   record Tick() implements Event {}
 
-  /** The answer to the one array command under way. */
-  record Answered(ArrayAnswer answer) implements Event {}
+  /** The answer to the array command of this number. */
+  record Answered(long question, ArrayAnswer answer) implements Event {}
 
   /** The device reported a unit attention on the way (SPC-4 5.14.7: 29/00, 2A/03, 2A/04, 2A/05). */
   record UnitAttention(String name) implements Event {}

@@ -196,7 +196,7 @@ final class Daemon {
 
   private void perform(KernelLink link, Action action) throws IOException {
     switch (action) {
-      case Action.Array command -> command(command.command());
+      case Action.Array command -> command(command);
       case Action.TellKey tell -> {
         if (incarnations != null) {
           try {
@@ -258,11 +258,11 @@ final class Daemon {
     }
   }
 
-  private void command(ArrayCommand command) {
+  private void command(Action.Array command) {
     if (array != null) {
       array.execute(command);
     } else {
-      mailbox.fromArray(new Event.Answered(new ArrayAnswer.Unsupported("not a SCSI disk")));
+      mailbox.fromArray(command.answered(new ArrayAnswer.Unsupported("not a SCSI disk")));
     }
   }
 
@@ -366,7 +366,7 @@ final class Daemon {
     try {
       return new ScsiArray(
           DeviceNode.open(paths.dev(), block),
-          answer -> mailbox.fromArray(new Event.Answered(guarded(block, answer))),
+          (command, answer) -> mailbox.fromArray(command.answered(guarded(block, answer))),
           name -> mailbox.fromArray(new Event.UnitAttention(name)));
     } catch (ErrnoException e) {
       if (ScsiArray.takesNoScsi(e.errno())) {

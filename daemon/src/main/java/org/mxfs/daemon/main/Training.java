@@ -98,7 +98,7 @@ final class Training {
     ReservationKey key = ReservationKey.of(1, 1);
     try (ScsiDevice device =
         new ScsiDevice("invented", new Invented(), ScsiDevice.Options.DEFAULT)) {
-      ScsiArray array = new ScsiArray(device, _ -> {}, _ -> {});
+      ScsiArray array = new ScsiArray(device, (_, _) -> {}, _ -> {});
       for (ArrayCommand command :
           List.of(
               new ArrayCommand.ReportCapabilities(),
@@ -225,8 +225,8 @@ final class Training {
               @Override
               public void perform(List<Action> actions, long now) {
                 for (Action action : actions) {
-                  if (action instanceof Action.Array) {
-                    mailbox.fromArray(new Event.Answered(new ArrayAnswer.Unsupported("none")));
+                  if (action instanceof Action.Array command) {
+                    mailbox.fromArray(command.answered(new ArrayAnswer.Unsupported("none")));
                   }
                 }
                 clock.toBootNanos(now);

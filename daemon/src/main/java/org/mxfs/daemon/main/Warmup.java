@@ -41,7 +41,7 @@ final class Warmup {
         switch (action) {
           case Action.Array array -> {
             next =
-                new Event.Answered(
+                array.answered(
                     switch (array.command()) {
                       case ArrayCommand.ReportCapabilities _ -> new ArrayAnswer.Supported(false);
                       case ArrayCommand.ReadKeys _ ->

@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import org.junit.jupiter.api.Test;
 import org.mxfs.bindings.linux.Errnos;
+import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.ArrayCommand;
 import org.mxfs.daemon.core.ReservationKey;
@@ -71,7 +72,9 @@ class ScsiArrayTest {
   private final List<String> attentions = new ArrayList<>();
   private final ScsiArray array =
       new ScsiArray(
-          new ScsiDevice("prepared", device, ScsiDevice.Options.DEFAULT), _ -> {}, attentions::add);
+          new ScsiDevice("prepared", device, ScsiDevice.Options.DEFAULT),
+          (_, _) -> {},
+          attentions::add);
 
   @Test
   void aDeviceThatDoesNotKnowReservationsIsUnsupported() {
@@ -228,9 +231,9 @@ class ScsiArrayTest {
           public void close() {}
         };
     try (ScsiDevice device = new ScsiDevice("slow", slow, ScsiDevice.Options.DEFAULT);
-        ScsiArray array = new ScsiArray(device, _ -> {}, _ -> {})) {
+        ScsiArray array = new ScsiArray(device, (_, _) -> {}, _ -> {})) {
       assertThat(array.quiesce(0)).isTrue();
-      array.execute(new ArrayCommand.Reserve(KEY));
+      array.execute(new Action.Array(1, new ArrayCommand.Reserve(KEY)));
       assertThat(array.quiesce(0)).describedAs("handed over, not begun").isFalse();
       array.start();
       begun.await();

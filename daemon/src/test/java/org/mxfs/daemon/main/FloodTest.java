@@ -111,8 +111,8 @@ class FloodTest {
 
     private void perform(Mailbox own, Action action) {
       switch (action) {
-        case Action.Array _ ->
-            own.fromArray(new Event.Answered(new ArrayAnswer.Unsupported("none")));
+        case Action.Array command ->
+            own.fromArray(command.answered(new ArrayAnswer.Unsupported("none")));
         case Action.Attach attach -> own.fromKernel(new Event.Attached(attach.epoch(), 0, 1, ""));
         case Action.Note note when note.text().contains("unit attention") ->
             noted.put(note.text(), System.nanoTime());

@@ -236,7 +236,7 @@ final class Claim {
       return;
     }
     if (out.now() >= view.readDue() || view.mustReread()) {
-      array.issueWhenDue(new ArrayCommand.ReadReservation());
+      array.wantForPhase(ArrayCommand.ReadReservation::new, this::onMemberRead);
       return;
     }
     out.wakeAt(view.readDue());
@@ -386,8 +386,8 @@ final class Claim {
     }
   }
 
-  void onMemberRead(ArrayAnswer answer) {
-    switch (answer) {
+  private void onMemberRead(ArrayDialogue.Reply reply) {
+    switch (reply.answer()) {
       case ArrayAnswer.Reservation reservation -> {
         array.succeeded();
         view.mustReread(false);
@@ -397,7 +397,7 @@ final class Claim {
         }
         view.read(reservation);
         if (view.holder().equals(rules.key())) {
-          rules.sawOurs(array.askedAt());
+          rules.sawOurs(reply.askedAt());
         }
         if (!view.holder().isNone()) {
           reserveConflicts = 0;
@@ -413,13 +413,11 @@ final class Claim {
   }
 
   void goOnReserving() {
-    if (array.isDue()) {
-      array.issue(rules.reserve());
-    }
+    array.wantForPhase(rules::reserve, this::onReserved);
   }
 
-  void onReserved(ArrayAnswer answer) {
-    switch (answer) {
+  private void onReserved(ArrayDialogue.Reply reply) {
+    switch (reply.answer()) {
       case ArrayAnswer.Done _ -> {}
       case ArrayAnswer.Conflict _ -> {
         lease.lookNow(); // another's reservation, or our key is gone
@@ -437,34 +435,33 @@ final class Claim {
   // ---- Taking ----
 
   void goOnTaking(Phase.Taking taking) {
-    switch (taking.step()) {
-      case CHECK, VERIFY -> array.issueWhenDue(new ArrayCommand.ReadReservation());
-      case PREEMPT -> {
-        if (array.isDue()) {
-          array.issue(rules.preempt(taking.permit()));
-        }
-      }
-    }
+    array.wantForPhase(
+        () ->
+            switch (taking.step()) {
+              case CHECK, VERIFY -> new ArrayCommand.ReadReservation();
+              case PREEMPT -> rules.preempt(taking.permit());
+            },
+        reply -> onTaking(taking, reply));
   }
 
-  void onTaking(Phase.Taking taking, ArrayAnswer answer) {
+  private void onTaking(Phase.Taking taking, ArrayDialogue.Reply reply) {
     if (taking.step() == Phase.TakeStep.PREEMPT) {
-      if (!(answer instanceof ArrayAnswer.Done)) {
+      if (!(reply.answer() instanceof ArrayAnswer.Done)) {
         out.note(
             Action.Level.WARN,
             "PREEMPT of {}: {}; asking the array who holds it",
             taking.victim(),
-            answer);
+            reply.answer());
         lease.lookNow();
       }
       situation.become(taking.at(Phase.TakeStep.VERIFY, taking.attempts() + 1));
       return;
     }
-    switch (answer) {
+    switch (reply.answer()) {
       case ArrayAnswer.Reservation reservation -> {
         array.succeeded();
         if (!reservation.holder().equals(taking.victim())) {
-          afterTaking(taking, reservation);
+          afterTaking(taking, reservation, reply.askedAt());
         } else if (taking.step() == Phase.TakeStep.CHECK) {
           situation.become(taking.at(Phase.TakeStep.PREEMPT, taking.attempts()));
         } else {
@@ -476,12 +473,12 @@ final class Claim {
   }
 
   /** The reservation is not (or no longer) the victim's: ours or somebody else's. */
-  private void afterTaking(Phase.Taking taking, ArrayAnswer.Reservation reservation) {
+  private void afterTaking(Phase.Taking taking, ArrayAnswer.Reservation reservation, long askedAt) {
     view.read(reservation);
     if (view.holder().equals(rules.key())) {
       preemptedAt = out.now();
       takenFrom = taking.requestId() == 0 ? ReservationKey.NONE : taking.victim();
-      rules.sawOurs(array.askedAt());
+      rules.sawOurs(askedAt);
       tenureRequest = taking.requestId();
       requestId = 0;
       situation.become(new Phase.Confirming());
@@ -527,11 +524,11 @@ final class Claim {
   // ---- Confirming ----
 
   void goOnConfirming() {
-    array.issueWhenDue(new ArrayCommand.ReadKeys());
+    array.wantForPhase(ArrayCommand.ReadKeys::new, this::onConfirming);
   }
 
-  void onConfirming(ArrayAnswer answer) {
-    switch (answer) {
+  private void onConfirming(ArrayDialogue.Reply reply) {
+    switch (reply.answer()) {
       case ArrayAnswer.Keys keys -> {
         array.succeeded();
         int paths = Collections.frequency(keys.keys(), rules.key());
@@ -556,8 +553,8 @@ final class Claim {
           situation.become(new Phase.Withdrawing(Phase.WithdrawStep.REGISTER));
           return;
         }
-        lease.extend(array.askedAtMillis());
-        rules.beginTenure(array.askedAt(), nextEpoch(keys.generation()));
+        lease.extend(reply.askedAtMillis());
+        rules.beginTenure(reply.askedAt(), nextEpoch(keys.generation()));
         ownTurn = true;
         situation.become(new Phase.Holding());
         out.note(

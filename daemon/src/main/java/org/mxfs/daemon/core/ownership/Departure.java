@@ -80,7 +80,6 @@ final class Departure {
     }
     out.note(Action.Level.ERROR, "mount fails with {}: {}", errno, message);
     Phase.Why why = new Phase.Why.Failure(errno, message);
-    array.dropAnswer();
     situation.become(
         new Phase.Departing(
             why, Phase.DepartStep.LET_GO, out.now() + OwnershipSettings.LET_GO_MILLIS));
@@ -118,20 +117,22 @@ final class Departure {
   void goOn(Phase.Departing departing) {
     switch (departing.step()) {
       case LET_GO -> letGo(departing);
-      case UNREGISTER -> {
-        if (array.isDue()) {
-          if (target.isNone()) {
-            target = rules.key();
-          }
-          tried.add(target);
-          array.issue(rules.unregister(target, situation.aptpl()));
-        }
-      }
-      case VERIFY -> array.issueWhenDue(new ArrayCommand.ReadKeys());
+      case UNREGISTER -> array.wantForPhase(this::unregister, reply -> onReply(departing, reply));
+      case VERIFY ->
+          array.wantForPhase(ArrayCommand.ReadKeys::new, reply -> onReply(departing, reply));
     }
   }
 
-  void onAnswer(Phase.Departing departing, ArrayAnswer answer) {
+  private ArrayCommand unregister() {
+    if (target.isNone()) {
+      target = rules.key();
+    }
+    tried.add(target);
+    return rules.unregister(target, situation.aptpl());
+  }
+
+  private void onReply(Phase.Departing departing, ArrayDialogue.Reply reply) {
+    ArrayAnswer answer = reply.answer();
     switch (departing.step()) {
       case LET_GO -> {}
       case UNREGISTER -> {

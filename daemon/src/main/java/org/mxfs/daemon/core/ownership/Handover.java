@@ -5,7 +5,6 @@ import java.util.List;
 import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.ArrayCommand;
-import org.mxfs.daemon.core.KernelState;
 import org.mxfs.daemon.core.OwnershipSettings;
 import org.mxfs.daemon.core.PeerMessage;
 import org.mxfs.daemon.core.ReservationKey;
@@ -174,15 +173,6 @@ final class Handover {
     }
   }
 
-  /** The kernel's side of holding does not wait for the array. */
-  void serveWhileTheArrayIsBusy() {
-    if (situation.phase() instanceof Phase.Holding
-        && attachment.state() == KernelState.ATTACHED
-        && !situation.isLeaving()) {
-      serve();
-    }
-  }
-
   private void consent(Waiter waiter) {
     rules.grant();
     queue.remove(waiter);
@@ -232,21 +222,22 @@ final class Handover {
               queue.all()));
     }
     if (out.now() >= view.readDue()) {
-      array.issueWhenDue(new ArrayCommand.ReadReservation());
+      array.wantForPhase(
+          ArrayCommand.ReadReservation::new, reply -> onConsentedRead(consented, reply));
       return;
     }
     out.wakeAt(grantDue);
     out.wakeAt(view.readDue());
   }
 
-  void onConsentedRead(Phase.Consented consented, ArrayAnswer answer) {
-    switch (answer) {
+  private void onConsentedRead(Phase.Consented consented, ArrayDialogue.Reply reply) {
+    switch (reply.answer()) {
       case ArrayAnswer.Reservation reservation -> {
         array.succeeded();
         view.readAt(out.now() + OwnershipSettings.GRANT_MILLIS);
         if (!reservation.holder().equals(rules.key())) {
           view.read(reservation);
-          rules.lost(array.askedAt());
+          rules.lost(reply.askedAt());
           queue.clear(); // went along with the grant
           out.note(
               Action.Level.DEBUG,
@@ -281,23 +272,30 @@ final class Handover {
   }
 
   void goOnWithdrawing(Phase.Withdrawing withdrawing) {
-    if (withdrawing.step() != Phase.WithdrawStep.REGISTER) {
-      array.issueWhenDue(new ArrayCommand.ReadReservation());
-    } else if (array.isDue()) {
-      array.issue(rules.register(rules.key(), rules.next(), situation.aptpl()));
-    }
+    array.wantForPhase(
+        () ->
+            switch (withdrawing.step()) {
+              case REGISTER -> rules.register(rules.key(), rules.next(), situation.aptpl());
+              case DONE, REFUSED, UNCLEAR -> new ArrayCommand.ReadReservation();
+            },
+        reply -> onWithdrawing(withdrawing, reply.answer()));
   }
 
-  void onWithdrawing(Phase.Withdrawing withdrawing, ArrayAnswer answer) {
+  private void onWithdrawing(Phase.Withdrawing withdrawing, ArrayAnswer answer) {
     if (withdrawing.step() == Phase.WithdrawStep.REGISTER) {
-      boolean done = answer instanceof ArrayAnswer.Done;
-      if (!done && !(answer instanceof ArrayAnswer.Conflict)) {
-        departure.trouble(Outbox.fill("REGISTER of {}", rules.next()), answer.toString());
+      Phase.WithdrawStep next =
+          switch (answer) {
+            case ArrayAnswer.Done _ -> Phase.WithdrawStep.DONE;
+            case ArrayAnswer.Conflict _ -> Phase.WithdrawStep.REFUSED;
+            case ArrayAnswer other -> {
+              departure.trouble(Outbox.fill("REGISTER of {}", rules.next()), other.toString());
+              yield Phase.WithdrawStep.UNCLEAR;
+            }
+          };
+      if (situation.phase().equals(withdrawing)) {
+        // READ RESERVATION shows the new key if it took effect while we held the reservation.
+        situation.become(new Phase.Withdrawing(next));
       }
-      // Done or not: READ RESERVATION shows the new key if it took effect while we held the
-      // reservation.
-      situation.become(
-          new Phase.Withdrawing(done ? Phase.WithdrawStep.DONE : Phase.WithdrawStep.UNCLEAR));
       return;
     }
     switch (answer) {
@@ -310,7 +308,9 @@ final class Handover {
         }
         array.succeeded();
         keyIsReplaced();
-        if (view.holder().equals(rules.key()) || withdrawing.step() == Phase.WithdrawStep.DONE) {
+        if (withdrawing.step() != Phase.WithdrawStep.REFUSED
+            && (view.holder().equals(rules.key())
+                || withdrawing.step() == Phase.WithdrawStep.DONE)) {
           // The next reading is the first that was asked for after the old key was given up. Where
           // the old key still holds, another machine has had the same.
           situation.become(new Phase.Member());
@@ -337,11 +337,15 @@ final class Handover {
     situation.become(new Phase.Rejoining());
   }
 
-  void onRejoining(ArrayAnswer answer) {
-    switch (registrar.onAnswer(answer)) {
+  void goOnRejoining() {
+    registrar.goOn(this::onRejoining);
+  }
+
+  private void onRejoining(Registrar.Result result, ArrayDialogue.Reply reply) {
+    switch (result) {
       case Registrar.Result.GoingOn _ -> {}
       case Registrar.Result.Registered _ -> {
-        lease.extend(array.askedAtMillis());
+        lease.extend(reply.askedAtMillis());
         lease.lookedJustNow();
         situation.become(new Phase.Member());
         view.readAt(out.now());

@@ -57,45 +57,45 @@ final class Joining {
 
   void goOn(Phase.Starting starting) {
     switch (starting.step()) {
-      case CAPABILITIES -> array.issueWhenDue(new ArrayCommand.ReportCapabilities());
-      case KEYS -> array.issueWhenDue(new ArrayCommand.ReadKeys());
-      case REGISTER -> registrar.goOn();
-      case RESUME -> array.issueWhenDue(new ArrayCommand.ReadReservation());
+      case CAPABILITIES ->
+          array.wantForPhase(ArrayCommand.ReportCapabilities::new, this::onCapabilities);
+      case KEYS -> array.wantForPhase(ArrayCommand.ReadKeys::new, this::onKeys);
+      case REGISTER -> registrar.goOn(this::onRegister);
+      case RESUME -> array.wantForPhase(ArrayCommand.ReadReservation::new, this::onResume);
     }
   }
 
-  void onAnswer(Phase.Starting starting, ArrayAnswer answer) {
-    switch (starting.step()) {
-      case CAPABILITIES -> {
-        switch (answer) {
-          case ArrayAnswer.Supported supported -> {
-            situation.aptpl(supported.aptpl());
-            situation.become(new Phase.Starting(Phase.StartStep.KEYS));
-          }
-          case ArrayAnswer.Unsupported unsupported -> startSolo(unsupported.reason());
-          case ArrayAnswer other -> departure.trouble("REPORT CAPABILITIES", other.toString());
-        }
+  private void onCapabilities(ArrayDialogue.Reply reply) {
+    switch (reply.answer()) {
+      case ArrayAnswer.Supported supported -> {
+        situation.aptpl(supported.aptpl());
+        situation.become(new Phase.Starting(Phase.StartStep.KEYS));
       }
-      case KEYS -> {
-        switch (answer) {
-          case ArrayAnswer.Keys keys -> onKeys(keys);
-          case ArrayAnswer other -> departure.trouble("READ KEYS", other.toString());
-        }
-      }
-      case REGISTER -> {
-        switch (registrar.onAnswer(answer)) {
-          case Registrar.Result.GoingOn _ -> {}
-          case Registrar.Result.Registered _ -> onRegistered();
-          case Registrar.Result.InUse inUse -> refuse(Errno.EBUSY, inUse.text());
-          case Registrar.Result.Twin twin -> refuse(Errno.ENOTUNIQ, twin.text());
-        }
-      }
-      case RESUME -> {
-        switch (answer) {
-          case ArrayAnswer.Reservation reservation -> onResume(reservation);
-          case ArrayAnswer other -> departure.trouble("READ RESERVATION", other.toString());
-        }
-      }
+      case ArrayAnswer.Unsupported unsupported -> startSolo(unsupported.reason());
+      case ArrayAnswer other -> departure.trouble("REPORT CAPABILITIES", other.toString());
+    }
+  }
+
+  private void onKeys(ArrayDialogue.Reply reply) {
+    switch (reply.answer()) {
+      case ArrayAnswer.Keys keys -> onKeys(keys, reply.askedAtMillis());
+      case ArrayAnswer other -> departure.trouble("READ KEYS", other.toString());
+    }
+  }
+
+  private void onRegister(Registrar.Result result, ArrayDialogue.Reply reply) {
+    switch (result) {
+      case Registrar.Result.GoingOn _ -> {}
+      case Registrar.Result.Registered _ -> onRegistered(reply.askedAtMillis());
+      case Registrar.Result.InUse inUse -> refuse(Errno.EBUSY, inUse.text());
+      case Registrar.Result.Twin twin -> refuse(Errno.ENOTUNIQ, twin.text());
+    }
+  }
+
+  private void onResume(ArrayDialogue.Reply reply) {
+    switch (reply.answer()) {
+      case ArrayAnswer.Reservation reservation -> onResume(reservation, reply.askedAt());
+      case ArrayAnswer other -> departure.trouble("READ RESERVATION", other.toString());
     }
   }
 
@@ -111,7 +111,7 @@ final class Joining {
     out.add(new Action.TellKey(rules.key()));
   }
 
-  private void onKeys(ArrayAnswer.Keys keys) {
+  private void onKeys(ArrayAnswer.Keys keys, long askedAtMillis) {
     ReservationKey key = rules.key();
     boolean registered = !key.isNone() && keys.keys().contains(key);
     if (situation.isResuming() && !attachment.isDetached()) {
@@ -126,7 +126,7 @@ final class Joining {
       }
       rules.foundRegistered(keys.keys());
       tellKey();
-      lease.extend(array.askedAtMillis());
+      lease.extend(askedAtMillis);
       situation.become(new Phase.Starting(Phase.StartStep.RESUME));
       return;
     }
@@ -145,12 +145,12 @@ final class Joining {
     situation.become(new Phase.Starting(Phase.StartStep.REGISTER));
   }
 
-  private void onRegistered() {
+  private void onRegistered(long askedAtMillis) {
     if (!rules.next().isNone()) {
       rules.keyIsReplaced();
     }
     tellKey();
-    lease.extend(array.askedAtMillis());
+    lease.extend(askedAtMillis);
     situation.become(new Phase.Member());
     view.readAt(out.now());
     view.mustReread(true);
@@ -160,7 +160,7 @@ final class Joining {
     }
   }
 
-  private void onResume(ArrayAnswer.Reservation reservation) {
+  private void onResume(ArrayAnswer.Reservation reservation, long askedAt) {
     view.read(reservation);
     if (!view.holder().equals(rules.key())) {
       departure.fenced(
@@ -176,7 +176,7 @@ final class Joining {
       situation.become(new Phase.Member());
       view.mustReread(true);
     } else {
-      rules.resumeTenure(array.askedAt());
+      rules.resumeTenure(askedAt);
       situation.become(new Phase.Holding());
     }
     noteResumed();

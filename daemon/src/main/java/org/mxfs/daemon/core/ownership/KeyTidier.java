@@ -3,11 +3,12 @@ package org.mxfs.daemon.core.ownership;
 
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.mxfs.daemon.core.Action;
-import org.mxfs.daemon.core.ArrayAnswer;
+import org.mxfs.daemon.core.ArrayCommand;
 import org.mxfs.daemon.core.ReservationKey;
 
 /**
@@ -29,7 +30,9 @@ final class KeyTidier {
 
   private final Set<ReservationKey> foreign = new HashSet<>();
   private final Map<ReservationKey, Integer> tried = new HashMap<>();
-  private ReservationKey leftover = ReservationKey.NONE;
+
+  /** What was registered at the last look, and is not dealt with yet. */
+  private final Set<ReservationKey> registered = new LinkedHashSet<>();
 
   KeyTidier(
       Outbox out,
@@ -46,25 +49,43 @@ final class KeyTidier {
     this.view = view;
   }
 
-  /** Issues a PREEMPT where there is something to remove; returns whether it did. */
-  boolean tidy(List<ReservationKey> registered) {
-    if (!situation.isReady()) {
-      return false; // another machine under our id may yet be heard
+  void looked(List<ReservationKey> keys) {
+    registered.clear();
+    registered.addAll(keys);
+    noteForeign(keys);
+  }
+
+  /** Wants a PREEMPT where there is something to remove. */
+  void goOn() {
+    if (!situation.isSettled() || !situation.isReady()) {
+      return; // another machine under our id may yet be heard
     }
     for (ReservationKey other : registered) {
       if (rules.isDeadSelf(other)
           && !other.equals(view.holder())
-          && tried.merge(other, 1, Integer::sum) <= TRIES_MAX) {
-        leftover = other;
-        array.issue(rules.tidy(new Permit.DeadLife(other)));
-        return true;
+          && tried.getOrDefault(other, 0) < TRIES_MAX) {
+        array.want(ArrayDialogue.Priority.TIDY, () -> preempt(other), reply -> note(other, reply));
+        return;
       }
     }
-    return false;
+  }
+
+  private ArrayCommand preempt(ReservationKey leftover) {
+    registered.remove(leftover);
+    tried.merge(leftover, 1, Integer::sum);
+    return rules.tidy(new Permit.DeadLife(leftover));
+  }
+
+  private void note(ReservationKey leftover, ArrayDialogue.Reply reply) {
+    out.note(
+        Action.Level.INFO,
+        "preempted {}, left by a dead incarnation: {}",
+        leftover,
+        reply.answer());
   }
 
   /** Who is registered may write, under the type that mxfs reserves with. */
-  void noteForeign(List<ReservationKey> registered) {
+  private void noteForeign(List<ReservationKey> registered) {
     if (!situation.isReady()) {
       return;
     }
@@ -83,9 +104,5 @@ final class KeyTidier {
             situation.settings().device());
       }
     }
-  }
-
-  void onAnswer(ArrayAnswer answer) {
-    out.note(Action.Level.INFO, "preempted {}, left by a dead incarnation: {}", leftover, answer);
   }
 }

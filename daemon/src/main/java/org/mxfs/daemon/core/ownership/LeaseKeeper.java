@@ -2,7 +2,6 @@
 package org.mxfs.daemon.core.ownership;
 
 import java.util.List;
-import java.util.Locale;
 import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.ArrayCommand;
@@ -14,13 +13,6 @@ import org.mxfs.daemon.core.ReservationKey;
  * reservation), and extends the kernel's lease by that proof alone.
  */
 final class LeaseKeeper {
-  private enum Check {
-    NONE,
-    KEYS,
-    RESERVATION,
-    TIDY
-  }
-
   private final Outbox out;
   private final TenureRules rules;
   private final Situation situation;
@@ -28,7 +20,9 @@ final class LeaseKeeper {
   private final Departure departure;
   private final KeyTidier tidier;
 
-  private Check check = Check.NONE;
+  /** READ KEYS has shown us, as the holder; READ RESERVATION is next. */
+  private boolean halfway;
+
   private List<ReservationKey> checkedKeys = List.of();
   private boolean checkNow;
   private long checkDue;
@@ -70,85 +64,47 @@ final class LeaseKeeper {
     checkNow = false;
   }
 
-  boolean isAsking() {
-    return check != Check.NONE;
-  }
-
-  void forget() {
-    check = Check.NONE;
-  }
-
   long due() {
     return checkDue;
   }
 
-  private boolean applies() {
-    return !situation.isLeaving()
-        && (situation.phase() instanceof Phase.Member
-            || situation.phase() instanceof Phase.Holding);
-  }
-
-  /** Returns whether a question was issued. */
-  boolean askIfDue() {
-    if (!applies()) {
-      return false;
+  /** Wants what is due. */
+  void goOn() {
+    if (!situation.isSettled()) {
+      halfway = false; // the phase does its own reading
+      return;
     }
     long due = Math.min(checkDue, lookDue);
-    if (!checkNow && out.now() < due) {
+    if (halfway) {
+      array.want(priority(askedAt), ArrayCommand.ReadReservation::new, this::onReservation);
+    } else if (checkNow || out.now() >= due) {
+      array.want(priority(due), this::readKeys, this::onKeys);
+    } else {
       out.wakeAt(due);
-      return false;
     }
+  }
+
+  private ArrayDialogue.Priority priority(long due) {
+    return out.now() < due + settings().leaseMillis() / 4
+        ? ArrayDialogue.Priority.LEASE
+        : ArrayDialogue.Priority.LEASE_OVERDUE;
+  }
+
+  private ArrayCommand readKeys() {
     checkNow = false;
     checkDue = out.now() + settings().leaseMillis() / 4;
     lookDue = checkDue;
-    check = Check.KEYS;
     askedAt = out.now();
-    array.issue(new ArrayCommand.ReadKeys());
-    return true;
+    return new ArrayCommand.ReadKeys();
   }
 
-  void onAnswer(ArrayAnswer answer) {
-    Check done = check;
-    check = Check.NONE;
-    if (!applies()) {
-      // The phase went on meanwhile and does its own reading.
+  private void onKeys(ArrayDialogue.Reply reply) {
+    if (!situation.isSettled()) {
       return;
     }
-    if (done == Check.TIDY) {
-      tidier.onAnswer(answer);
-      return;
-    }
-    switch (answer) {
-      case ArrayAnswer.Keys keys -> onKeys(keys);
-      case ArrayAnswer.Reservation reservation -> {
-        if (situation.phase() instanceof Phase.Holding
-            && !reservation.holder().equals(rules.key())) {
-          departure.fenced(
-              Outbox.fill(
-                  "the reservation of {} is held by {} and not by our {}, without our consent",
-                  settings().device(),
-                  reservation.holder(),
-                  rules.key()));
-        } else {
-          extend(askedAt);
-          tidy(checkedKeys);
-        }
-      }
-      case ArrayAnswer other -> {
-        out.note(
-            Action.Level.WARN,
-            "no new lease: checking our {} on {}: {}",
-            done.name().toLowerCase(Locale.ROOT),
-            settings().device(),
-            other);
-        checkDue =
-            out.now() + Math.min(OwnershipSettings.BUSY_MILLIS, settings().leaseMillis() / 4);
-      }
-    }
-  }
-
-  private void onKeys(ArrayAnswer.Keys keys) {
-    if (!keys.keys().contains(rules.key())) {
+    if (!(reply.answer() instanceof ArrayAnswer.Keys keys)) {
+      noLease("keys", reply.answer());
+    } else if (!keys.keys().contains(rules.key())) {
       departure.fenced(
           Outbox.fill(
               "key {} is not registered on {} any more (generation {}, {} keys left): this node"
@@ -159,19 +115,42 @@ final class LeaseKeeper {
               keys.keys().size()));
     } else if (situation.phase() instanceof Phase.Holding) {
       checkedKeys = keys.keys();
-      check = Check.RESERVATION;
-      array.issue(new ArrayCommand.ReadReservation());
+      halfway = true;
     } else {
       extend(askedAt);
-      tidy(keys.keys());
+      tidier.looked(keys.keys());
     }
   }
 
-  private void tidy(List<ReservationKey> keys) {
-    tidier.noteForeign(keys);
-    if (tidier.tidy(keys)) {
-      check = Check.TIDY;
+  private void onReservation(ArrayDialogue.Reply reply) {
+    if (!halfway || !situation.isSettled()) {
+      return;
     }
+    halfway = false;
+    if (!(reply.answer() instanceof ArrayAnswer.Reservation reservation)) {
+      noLease("reservation", reply.answer());
+    } else if (situation.phase() instanceof Phase.Holding
+        && !reservation.holder().equals(rules.key())) {
+      departure.fenced(
+          Outbox.fill(
+              "the reservation of {} is held by {} and not by our {}, without our consent",
+              settings().device(),
+              reservation.holder(),
+              rules.key()));
+    } else {
+      extend(askedAt);
+      tidier.looked(checkedKeys);
+    }
+  }
+
+  private void noLease(String what, ArrayAnswer answer) {
+    out.note(
+        Action.Level.WARN,
+        "no new lease: checking our {} on {}: {}",
+        what,
+        settings().device(),
+        answer);
+    checkDue = out.now() + Math.min(OwnershipSettings.BUSY_MILLIS, settings().leaseMillis() / 4);
   }
 
   /**

@@ -3,7 +3,6 @@ package org.mxfs.daemon.core.ownership;
 
 import java.util.List;
 import org.mxfs.daemon.core.Action;
-import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.Errno;
 import org.mxfs.daemon.core.Event;
 import org.mxfs.daemon.core.KernelState;
@@ -70,21 +69,21 @@ public final class Ownership {
   private final ArrayDialogue array;
   private final Attachment attachment;
   private final Departure departure;
+  private final KeyTidier tidier;
   private final LeaseKeeper lease;
   private final Claim claim;
   private final Handover handover;
   private final Joining joining;
-  private final Registrar registrar;
 
   public Ownership(OwnershipSettings settings) {
     this.settings = settings;
     rules = new TenureRules(settings.nodeId());
     situation = new Situation(settings, out, rules);
-    array = new ArrayDialogue(out, rules);
+    array = new ArrayDialogue(out, rules, situation);
     attachment = new Attachment(settings, out, rules);
     departure = new Departure(out, rules, situation, array, attachment);
-    registrar = new Registrar(out, rules, situation, array, departure);
-    KeyTidier tidier = new KeyTidier(out, rules, situation, view, neighbours, array);
+    Registrar registrar = new Registrar(out, rules, situation, array, departure);
+    tidier = new KeyTidier(out, rules, situation, view, neighbours, array);
     lease = new LeaseKeeper(out, rules, situation, array, departure, tidier);
     claim = new Claim(out, rules, situation, view, neighbours, queue, array, departure, lease);
     handover =
@@ -175,7 +174,7 @@ public final class Ownership {
     switch (event) {
       case Event.Start start -> onStart(start.predecessor());
       case Event.Tick _ -> {}
-      case Event.Answered answered -> onAnswer(answered.answer());
+      case Event.Answered answered -> array.onAnswer(answered.question(), answered.answer());
       case Event.UnitAttention attention -> {
         out.note(Action.Level.INFO, "unit attention: {}", attention.name());
         lease.lookNow();
@@ -326,37 +325,6 @@ public final class Ownership {
     }
   }
 
-  // ---- the array ----
-
-  private void onAnswer(ArrayAnswer answer) {
-    if (!array.answered()) {
-      lease.forget();
-      return;
-    }
-    if (lease.isAsking()) {
-      lease.onAnswer(answer);
-      return;
-    }
-    if (situation.isLeaving()
-        && !(situation.phase() instanceof Phase.Departing)
-        && !(situation.phase() instanceof Phase.Consented)) {
-      return; // whatever it was, unregistering comes next
-    }
-    switch (situation.phase()) {
-      case Phase.Starting starting -> joining.onAnswer(starting, answer);
-      case Phase.Member _ -> claim.onMemberRead(answer);
-      case Phase.Reserving _ -> claim.onReserved(answer);
-      case Phase.Taking taking -> claim.onTaking(taking, answer);
-      case Phase.Confirming _ -> claim.onConfirming(answer);
-      case Phase.Consented consented -> handover.onConsentedRead(consented, answer);
-      case Phase.Withdrawing withdrawing -> handover.onWithdrawing(withdrawing, answer);
-      case Phase.Rejoining _ -> handover.onRejoining(answer);
-      case Phase.Departing departing -> departure.onAnswer(departing, answer);
-      case Phase.New _, Phase.Solo _, Phase.Holding _, Phase.Gone _ ->
-          throw new IllegalStateException("no command belongs to " + situation.phase());
-    }
-  }
-
   // ---- what to do next ----
 
   private void advance() {
@@ -371,12 +339,12 @@ public final class Ownership {
         return;
       }
       departure.wakeForDeadlines();
-      if (array.isBusy() || lease.askIfDue()) {
-        handover.serveWhileTheArrayIsBusy();
-        return;
-      }
+      array.forgetWishes();
+      lease.goOn();
+      tidier.goOn();
       goOn();
-      if (situation.phase().equals(before) || array.isBusy()) {
+      if (situation.phase().equals(before)) {
+        array.issueNext();
         return;
       }
     }
@@ -399,7 +367,7 @@ public final class Ownership {
       case Phase.Holding _ -> handover.serve();
       case Phase.Consented consented -> handover.goOnConsented(consented);
       case Phase.Withdrawing withdrawing -> handover.goOnWithdrawing(withdrawing);
-      case Phase.Rejoining _ -> registrar.goOn();
+      case Phase.Rejoining _ -> handover.goOnRejoining();
       case Phase.Departing departing -> departure.goOn(departing);
       case Phase.New _, Phase.Gone _ -> {}
     }

@@ -81,6 +81,8 @@ sealed interface Phase {
     REGISTER,
     /** The array has said that it is done. */
     DONE,
+    /** Our old key was not there any more: whoever has the new one, it is not this path. */
+    REFUSED,
     /** Only reading can tell. */
     UNCLEAR
   }

@@ -5,6 +5,8 @@ import java.util.ArrayDeque;
 import java.util.Collections;
 import java.util.Deque;
 import java.util.List;
+import java.util.function.BiConsumer;
+import java.util.function.Consumer;
 import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.ArrayCommand;
@@ -75,29 +77,29 @@ final class Registrar {
     rounds = 0;
   }
 
-  void goOn() {
+  /** {@code then} gets what came of each command. */
+  void goOn(BiConsumer<Result, ArrayDialogue.Reply> then) {
+    Consumer<ArrayDialogue.Reply> take = reply -> then.accept(onAnswer(reply.answer()), reply);
     switch (step) {
-      case REGISTER -> register(old);
-      case LOOK -> array.issueWhenDue(new ArrayCommand.ReadFullStatus());
+      case REGISTER -> register(old, take);
+      case LOOK -> array.wantForPhase(ArrayCommand.ReadFullStatus::new, take);
       case REPLACE -> {
         long listenedAt = situation.startedAt() + OwnershipSettings.LISTEN_MILLIS;
         if (out.now() < listenedAt) {
           out.wakeAt(listenedAt);
         } else {
-          register(stale.getFirst());
+          register(stale.getFirst(), take);
         }
       }
-      case PROVE -> array.issueWhenDue(new ArrayCommand.ReadKeys());
+      case PROVE -> array.wantForPhase(ArrayCommand.ReadKeys::new, take);
     }
   }
 
-  private void register(ReservationKey from) {
-    if (array.isDue()) {
-      array.issue(rules.register(from, wanted, situation.aptpl()));
-    }
+  private void register(ReservationKey from, Consumer<ArrayDialogue.Reply> take) {
+    array.wantForPhase(() -> rules.register(from, wanted, situation.aptpl()), take);
   }
 
-  Result onAnswer(ArrayAnswer answer) {
+  private Result onAnswer(ArrayAnswer answer) {
     switch (answer) {
       case ArrayAnswer.Done _ -> {
         if (step == Step.REPLACE) {

@@ -40,6 +40,18 @@ final class Situation {
     phase = next;
   }
 
+  /** Whether what was begun in that phase still means something. */
+  boolean isStillIn(Phase asked) {
+    return phase.getClass().equals(asked.getClass())
+        // Whatever it was, unregistering comes next.
+        && (!leaving || phase instanceof Phase.Departing || phase instanceof Phase.Consented);
+  }
+
+  /** Member or holder, and nothing under way that would change it. */
+  boolean isSettled() {
+    return !leaving && (phase instanceof Phase.Member || phase instanceof Phase.Holding);
+  }
+
   boolean isGone() {
     return phase instanceof Phase.Gone;
   }

@@ -47,8 +47,21 @@ class OwnershipSimulationTest {
     }
     for (long seed :
         new long[] {
-          875, 1_195, 1_400, 1_657, 1_781, 4_411, 7_062, 9_369, 102_757, 105_598, 107_630, 108_979,
-          109_450
+          875,
+          1_195,
+          1_400,
+          1_657,
+          1_781,
+          4_411,
+          7_062,
+          9_369,
+          102_757,
+          105_598,
+          107_630,
+          108_979,
+          109_450,
+          // A twin's new key is the same as ours, and our REGISTER of it was refused.
+          117_702_341_808_881_806L
         }) {
       new Simulation(seed, Simulation.Sabotage.NONE).run();
     }

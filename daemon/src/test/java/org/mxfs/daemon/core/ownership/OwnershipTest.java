@@ -46,19 +46,24 @@ class OwnershipTest {
     List<Action> actions = machine.step(event, now);
     while (true) {
       done.addAll(actions);
-      ArrayCommand command = null;
+      Action.Array command = null;
       for (Action action : actions) {
         if (action instanceof Action.Array issued) {
-          command = issued.command();
+          command = issued;
         }
       }
       if (command == null) {
         return;
       }
       now++;
-      ArrayAnswer answer = array.execute(NEXUS, command);
-      actions = machine.step(new Event.Answered(answer), now);
+      ArrayAnswer answer = array.execute(NEXUS, command.command());
+      actions = machine.step(command.answered(answer), now);
     }
+  }
+
+  /** The answer to the last command among these. */
+  private static Event.Answered answered(List<Action> issued, ArrayAnswer answer) {
+    return actions(Action.Array.class, issued).getLast().answered(answer);
   }
 
   private void pass(long millis) {
@@ -197,7 +202,7 @@ class OwnershipTest {
                 new ArrayAnswer.Reservation(new ReservationKey(99), 1);
             default -> new ArrayAnswer.Done();
           };
-      actions.addAll(other.step(new Event.Answered(answer), time++));
+      actions.addAll(other.step(command.answered(answer), time++));
     }
     assertThat(actions(Action.Fail.class, actions))
         .singleElement()
@@ -213,7 +218,7 @@ class OwnershipTest {
   @Test
   void aDeviceWithoutReservationsIsForOneNodeAlone() {
     List<Action> actions = new ArrayList<>(machine.step(new Event.Start(Predecessor.NOBODY), 0));
-    actions.addAll(machine.step(new Event.Answered(new ArrayAnswer.Unsupported("none")), 1));
+    actions.addAll(machine.step(answered(actions, new ArrayAnswer.Unsupported("none")), 1));
     assertThat(actions(Action.Attach.class, actions)).as("before it has listened").isEmpty();
     actions.addAll(machine.step(new Event.Tick(), OwnershipSettings.LISTEN_MILLIS));
     assertThat(actions(Action.Attach.class, actions)).hasSize(1);
@@ -225,7 +230,7 @@ class OwnershipTest {
   @Test
   void aDeviceWithoutReservationsThatAnotherNodeUsesIsRefused() {
     List<Action> actions = new ArrayList<>(machine.step(new Event.Start(Predecessor.NOBODY), 0));
-    actions.addAll(machine.step(new Event.Answered(new ArrayAnswer.Unsupported("none")), 1));
+    actions.addAll(machine.step(answered(actions, new ArrayAnswer.Unsupported("none")), 1));
     actions.addAll(machine.step(new Event.Heard(PEER, "other"), 2));
     assertThat(actions(Action.Fail.class, actions))
         .singleElement()
@@ -296,11 +301,11 @@ class OwnershipTest {
     }
     now += 300;
     ArrayAnswer keys = array.execute(NEXUS, new ArrayCommand.ReadKeys());
-    done.addAll(machine.step(new Event.Answered(keys), now));
+    done.addAll(machine.step(answered(done, keys), now));
     assertThat(actions(Action.Lease.class)).isEmpty();
     now += 400;
     ArrayAnswer reservation = array.execute(NEXUS, new ArrayCommand.ReadReservation());
-    done.addAll(machine.step(new Event.Answered(reservation), now));
+    done.addAll(machine.step(answered(done, reservation), now));
     assertThat(actions(Action.Lease.class)).containsExactly(new Action.Lease(now - 700 + 20_000));
   }
 
@@ -312,7 +317,7 @@ class OwnershipTest {
       now = machine.deadline();
       done.addAll(machine.step(new Event.Tick(), now));
     }
-    done.addAll(machine.step(new Event.Answered(new ArrayAnswer.Unclear("no path")), now));
+    done.addAll(machine.step(answered(done, new ArrayAnswer.Unclear("no path")), now));
     assertThat(actions(Action.Lease.class)).isEmpty();
     assertThat(actions(Action.Fenced.class)).isEmpty();
   }
@@ -488,8 +493,7 @@ class OwnershipTest {
         return all;
       }
       now++;
-      last =
-          other.step(new Event.Answered(array.execute(NEXUS, commands.getFirst().command())), now);
+      last = other.step(answered(last, array.execute(NEXUS, commands.getFirst().command())), now);
       all.addAll(last);
     }
   }
@@ -528,7 +532,7 @@ class OwnershipTest {
     // The peer takes the volume with our grant, and declines the request, which it has used.
     array.execute(PEER_NEXUS, new ArrayCommand.Preempt(PEER, machine.key()));
     step(new Event.Received(PEER, 2, new PeerMessage.OwnDecline(77)));
-    give(new Event.Answered(late));
+    give(answered(done, late));
     assertThat(actions(Action.Attach.class)).isEmpty();
     assertThat(array.holds(PEER_NEXUS)).isTrue();
   }
@@ -633,7 +637,7 @@ class OwnershipTest {
         array.execute(PEER_NEXUS, new ArrayCommand.Preempt(PEER, key));
       }
       now++;
-      last = next.step(new Event.Answered(answer), now);
+      last = next.step(answered(last, answer), now);
     }
     all.addAll(last);
     assertThat(actions(Action.Fenced.class, all)).isEmpty();
@@ -680,12 +684,12 @@ class OwnershipTest {
   void twoMachinesThatRegisteredTheSameKeyDoNotBothOwn() {
     List<Action> first = machine.step(new Event.Start(Predecessor.NOBODY), now);
     while (!(issued(first) instanceof ArrayCommand.Register register)) {
-      first = machine.step(new Event.Answered(array.execute(NEXUS, issued(first))), ++now);
+      first = machine.step(answered(first, array.execute(NEXUS, issued(first))), ++now);
     }
     array.execute(
         PEER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, register.key(), false));
     done.addAll(first);
-    give(new Event.Answered(array.execute(NEXUS, register)));
+    give(answered(first, array.execute(NEXUS, register)));
     assertThat(actions(Action.Attach.class)).isEmpty();
     assertThat(actions(Action.Fail.class))
         .singleElement()
@@ -723,7 +727,7 @@ class OwnershipTest {
             command instanceof ArrayCommand.ReadReservation
                 ? new ArrayAnswer.Reservation(holder, type)
                 : unit.execute(NEXUS, command);
-        last = other.step(new Event.Answered(answer), time++);
+        last = other.step(answered(last, answer), time++);
       }
       all.addAll(last);
       String named = "with type " + type + ", ";
@@ -757,8 +761,8 @@ class OwnershipTest {
         reserves += reserve ? 1 : 0;
         last =
             machine.step(
-                new Event.Answered(
-                    reserve ? new ArrayAnswer.Conflict() : array.execute(NEXUS, command)),
+                answered(
+                    last, reserve ? new ArrayAnswer.Conflict() : array.execute(NEXUS, command)),
                 ++now);
       }
       all.addAll(last);
@@ -857,7 +861,7 @@ class OwnershipTest {
   void aMistakeOfTheProgramStopsTheMountAndDoesNothingElse() {
     startAsOwner();
     done.clear();
-    give(new Event.Answered(new ArrayAnswer.Done()));
+    give(new Event.Start(Predecessor.NOBODY));
     assertThat(done)
         .hasSize(3)
         .anySatisfy(
@@ -867,5 +871,67 @@ class OwnershipTest {
                         Action.Fenced.class,
                         f -> assertThat(f.message()).contains("mistake in mxfsd")));
     assertThat(machine.isGone()).isTrue();
+  }
+
+  // ---- one command at a time, the most urgent first ----
+
+  @Test
+  void anAnswerToAnOlderQuestionIsRefusedWhateverItSays() {
+    startAsOwner();
+    pass(4_990);
+    done.clear();
+    while (actions(Action.Array.class).isEmpty()) {
+      now = machine.deadline();
+      step(new Event.Tick());
+    }
+    Action.Array asked = actions(Action.Array.class).getFirst();
+    // Our key is gone, says an answer to something that was asked before.
+    step(new Event.Answered(asked.question() - 1, new ArrayAnswer.Keys(9, List.of(PEER))));
+    assertThat(actions(Action.Fenced.class)).isEmpty();
+    give(asked.answered(array.execute(NEXUS, asked.command())));
+    assertThat(actions(Action.Lease.class)).hasSize(1);
+    // And so does one to no question at all.
+    step(asked.answered(new ArrayAnswer.Keys(9, List.of(PEER))));
+    assertThat(actions(Action.Fenced.class)).isEmpty();
+  }
+
+  @Test
+  void aGrantDoesNotWaitForTheArrayWhereAFormerQuestionIsUnderWay() {
+    startAsOwner();
+    array.execute(PEER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, PEER, false));
+    give(new Event.PeerUp(PEER, 1));
+    give(new Event.Received(PEER, 1, new PeerMessage.OwnRequest(77)));
+    done.clear();
+    now = Math.max(now, 30_000);
+    Action.Array check = actions(Action.Array.class, step(new Event.Tick())).getLast();
+    step(new Event.Detached(machine.epoch(), 0, 0, ""));
+    assertThat(sent()).hasAtLeastOneElementOfType(PeerMessage.OwnGrant.class);
+    // What was asked before the grant extends nothing and fences nobody.
+    done.clear();
+    step(check.answered(new ArrayAnswer.Keys(9, List.of(PEER))));
+    assertThat(actions(Action.Lease.class)).isEmpty();
+    assertThat(actions(Action.Fenced.class)).isEmpty();
+  }
+
+  @Test
+  void aLeaseIsCheckedInTimeHoweverSlowTheArrayAnswersAndHoweverMuchIsAskedOfIt() {
+    startAsMember();
+    give(new Event.Want());
+    long last = now;
+    List<Action> issued = step(new Event.Tick());
+    for (int i = 0; i < 40; i++) {
+      // Each answer takes longer than the pause between two looks for the holder.
+      now += OwnershipSettings.WAIT_READ_MILLIS + 200;
+      List<Action.Array> commands = actions(Action.Array.class, issued);
+      issued =
+          commands.isEmpty()
+              ? step(new Event.Tick())
+              : step(answered(issued, array.execute(NEXUS, commands.getLast().command())));
+      if (!actions(Action.Lease.class, issued).isEmpty()) {
+        assertThat(now - last).isLessThan(15_000);
+        last = now;
+      }
+    }
+    assertThat(now - last).isLessThan(15_000);
   }
 }

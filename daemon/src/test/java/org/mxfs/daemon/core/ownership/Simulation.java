@@ -783,7 +783,7 @@ final class Simulation {
 
     private void perform(Action action) {
       switch (action) {
-        case Action.Array command -> command(command.command());
+        case Action.Array command -> command(command);
         case Action.TellKey tell -> {
           lastIncarnation = Math.max(lastIncarnation, tell.key().incarnation());
           toldKey = tell.key();
@@ -862,7 +862,8 @@ final class Simulation {
 
     // ---- array ----
 
-    void command(ArrayCommand command) {
+    void command(Action.Array asked) {
+      ArrayCommand command = asked.command();
       if (commandUnderWay) {
         throw violation(name + " issues " + command + " while another is under way");
       }
@@ -905,7 +906,7 @@ final class Simulation {
                     step(new Event.UnitAttention(attention));
                   }
                   if (life == thisLife) {
-                    step(new Event.Answered(lost ? new ArrayAnswer.Unclear("no answer") : answer));
+                    step(asked.answered(lost ? new ArrayAnswer.Unclear("no answer") : answer));
                   }
                 });
           });
