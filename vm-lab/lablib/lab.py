@@ -235,6 +235,15 @@ class Lab:
                 "portal": f"127.0.0.1:{self._description['port']}", "target": self.target.name, "lun": 1,
                 "target_running": proc.alive(self.target.pid_file) is not None}
 
+    def add_node(self) -> Node:
+        """One more node, booted now."""
+        node = Node(self, len(self.nodes) + 1)
+        self._description["nodes"] = node.number
+        self._save()
+        self.nodes.append(node)
+        node.start()
+        return node
+
     # ---- unmaking
 
     def down(self) -> None:

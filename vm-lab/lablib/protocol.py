@@ -3,7 +3,8 @@
 
 A script is a file of vm-lab/protocol/. Its docstring says what it proves; `run(stage)` does it; LIMIT is its time limit in
 seconds; MARKERS are the lines that it prints, each only after what it stands for was read back and found right;
-EXPECTED are kernel complaints that it provokes on purpose. The nodes are booted once for many scripts, so each one must leave
+EXPECTED are kernel complaints that it provokes on purpose; OWN_BOOT = True says that it mounts plain XFS where mxfs runs, too
+(Stage.plain tells why that matters). The nodes are booted once for many scripts, so each one must leave
 them as it found them, and after each one that is checked: no mount, no daemon, no registered key, no
 kernel complaint. Where that fails, so does the script, and the nodes are booted afresh for the next.
 
@@ -34,6 +35,7 @@ from .node import Node, Result
 FOLDER = host.LAB_FOLDER / "protocol"
 DEVICE = "/dev/sda"
 PLACE = "/mnt/shared"
+READY_MS = 30_000  # MXFS_DEFAULT_READY_MS
 KMEMLEAK = "/sys/kernel/debug/kmemleak"
 PROGRAMS = "/run/t"  # where the programs of tests/c are on a node
 # The daemon: what the kernel starts is a script that becomes the JVM. Anchored, or a shell that looks for it would find itself.
@@ -117,9 +119,9 @@ def _seconds(text: str) -> float:
 def _run_one(stage: "Stage", name: str, module: ModuleType) -> Outcome:
     start = time.monotonic()
     limit = _seconds(os.environ["RUN_TIMEOUT"]) if os.environ.get("RUN_TIMEOUT") else module.LIMIT * stage.slowness
-    stage.begin(name, module)
     why = ""
     try:
+        stage.begin(name, module)
         with _time_limit(limit, name):
             try:
                 module.run(stage)
@@ -145,6 +147,8 @@ def _run_one(stage: "Stage", name: str, module: ModuleType) -> Outcome:
         if why:
             stage.keep_evidence()
             stage.boot_afresh()
+        elif stage.own_boot:
+            stage.boot_afresh([stage.n1, stage.n2])
     except LabError as error:
         why += f"\nand the nodes could not be booted afresh: {error}"
     return Outcome(name, not why, why, time.monotonic() - start)
@@ -207,6 +211,8 @@ class Stage:
         self._offsets: dict[str, int] = {}
         self._open: list[Program] = []
         self._marks = 0
+        self._used = False
+        self.own_boot = False
 
     @property
     def debug(self) -> bool:
@@ -216,6 +222,21 @@ class Stage:
     @property
     def slowness(self) -> float:
         return self.lab.image.slowness
+
+    @property
+    def plain(self) -> Node:
+        """Where the shared disk is mounted as plain XFS.
+
+        With lockdep that is a node of its own, booted when it is first needed, on which mxfs is never mounted. Plain XFS takes mmap_lock with
+        a file locked (a write faults its source in); mxfs, in a fault, locks the lower file with mmap_lock held. No file is both, but lockdep
+        has one class for all files of XFS: in one boot it would report an order that is none, and look no more (docs/kernel.md).
+        """
+        if not self.debug:
+            return self.n1
+        if len(self.lab.nodes) < 3:
+            self.note("booting a node for plain XFS")
+            self.prepare([self.lab.add_node()])
+        return self.lab.nodes[2]
 
     # ---- the frame of a script
 
@@ -232,6 +253,10 @@ class Stage:
         self.name, self.printed, self._markers = name, [], list(module.MARKERS)
         self._offsets = {node.name: node.console_size() for node in self.lab.nodes}
         progress.say(f"{name} ...")
+        self.own_boot = self.debug and getattr(module, "OWN_BOOT", False)
+        if self.own_boot and self._used:
+            self.boot_afresh([self.n1, self.n2])
+        self._used = True
 
     def marker(self, text: str) -> None:
         """A stable line, printed only after what it says was read back."""
@@ -316,7 +341,7 @@ class Stage:
         found = []
         for node in self.lab.nodes:
             part = self.lab.folder / f"protocol-{self.name}-{node.name}.log"
-            part.write_text(node.console(self._offsets[node.name]))
+            part.write_text(node.console(self._offsets.get(node.name, 0)))  # one that came later: from its boot on
             found += scanner.scan(part, expected)
             if not found:
                 part.unlink()
@@ -332,14 +357,15 @@ class Stage:
                                 "cat $p/comm $p/stack;; esac; done", check=False, timeout=20).out
                 (self.lab.folder / f"failed-{self.name}-{node.name}.log").write_text(text)
 
-    def boot_afresh(self) -> None:
+    def boot_afresh(self, nodes: list[Node] | None = None) -> None:
         self.note("booting the nodes afresh")
-        for node in self.lab.nodes:
+        for node in nodes or self.lab.nodes:
             node.stop()
-        self.lab.in_parallel(Node.start)
+        self.lab.in_parallel(Node.start, nodes)
         self.n2.link(True)
         self.clear_keys()
-        self.prepare()
+        self.prepare(nodes)
+        self._used = False
 
     # ---- the shared disk
 
@@ -373,7 +399,9 @@ class Stage:
 
     def mount(self, node: Node, options: str = "", device: str = DEVICE, place: str = PLACE, kind: str = "mxfs",
               timeout: float = 60) -> float:
-        """Mounts with mount(8); the milliseconds it took, by the node's clock."""
+        """Mounts with mount(8); the milliseconds it took, by the node's clock. The daemon has longer to be ready where the kernel is slow."""
+        if kind == "mxfs" and self.slowness > 1 and "ready_ms=" not in options:
+            options = ",".join(filter(None, (options, f"ready_ms={round(READY_MS * self.slowness)}")))
         option = f"-o {options} " if options else ""
         out = node.run(f"s=$(date +%s%N); mount -t {kind} {option}{device} {place} && e=$(date +%s%N) && "
                        "echo $(((e - s) / 1000))", timeout=timeout).out
@@ -415,7 +443,7 @@ class Stage:
         return dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
 
     def owner(self) -> Node | None:
-        for node in self.lab.nodes:
+        for node in (self.n1, self.n2):
             if self.status(node).get("state") == "attached":
                 return node
         return None

@@ -136,7 +136,7 @@ def _big_sectors(stage, node):
         inner = node.run(f"losetup --direct-io=on -f --show {PLACE}/disk").out.strip()
         stage.same(node.run(f"blockdev --getss {inner}; cat /sys/block/{inner.rpartition('/')[2]}/loop/dio").out, "4096\n1\n",
                    "sector size and O_DIRECT of a loop device on mxfs")
-        node.run(f"mkfs.xfs -q {inner} && mount -t xfs {inner} /run/inner && head -c 5000000 /dev/urandom >/run/inner/f && "
-                 f"sha256sum /run/inner/f >/run/big.sum && umount /run/inner && mount -t xfs {inner} /run/inner && sha256sum -c /run/big.sum")
+        node.run(f"mkfs.ext4 -q {inner} && mount -t ext4 {inner} /run/inner && head -c 5000000 /dev/urandom >/run/inner/f && "
+                 f"sha256sum /run/inner/f >/run/big.sum && umount /run/inner && mount -t ext4 {inner} /run/inner && sha256sum -c /run/big.sum")
     finally:
         node.run(f"umount /run/inner; losetup -d {'$(losetup -n -O NAME -j ' + PLACE + '/disk)'}; umount {PLACE}; losetup -D; umount {work}", check=False)

@@ -137,7 +137,7 @@ def run(stage):
         stage.mkfs()
         node.run(make)
         before = node.run(f"dd if={DEVICE} bs=1M count=32 iflag=direct status=none | sha256sum").out
-        for each in stage.lab.nodes:
+        for each in (stage.n1, stage.n2):
             stage.refused(each, errno, pattern, what=what, log=pattern)
         stage.same(node.run(f"dd if={DEVICE} bs=1M count=32 iflag=direct status=none | sha256sum").out, before, f"the disk: {what}")
         stage.same(stage.keys(node), [], f"keys: {what}")

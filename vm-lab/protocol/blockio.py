@@ -10,6 +10,7 @@ from lablib.protocol import DEVICE, PROGRAMS
 LIMIT = 600
 MARKERS = ["SELFTEST: blockio disk ok", "SELFTEST: blockio limits ok", "SELFTEST: blockio tests ok"]
 EXPECTED = []
+OWN_BOOT = True
 WORK = "/run/blockio"
 TESTS = ("RingTest", "BlockDeviceTest", "UringBlockDeviceTest", "ConfinedUringBlockDeviceTest")
 

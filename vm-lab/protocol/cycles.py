@@ -51,9 +51,10 @@ def run(stage):
     stage.same(node.run("grep mxfs /proc/slabinfo /proc/modules", check=False).out, "", "what stays of the module after rmmod")
     node.run("modprobe mxfs")
     # Nameless files were reaped: nothing is left of them in the volume.
-    node.run("mount -t xfs /dev/sda /mnt/shared")
-    stage.same(node.run("ls -A /mnt/shared/.mxfs/orphans 2>/dev/null | sed /^room/d | wc -l").out.strip(), "0", "names in .mxfs/orphans")
+    plain = stage.plain
+    stage.mount(plain, kind="xfs")
+    stage.same(plain.run("ls -A /mnt/shared/.mxfs/orphans 2>/dev/null | sed /^room/d | wc -l").out.strip(), "0", "names in .mxfs/orphans")
     for cycle in range(CYCLES):
-        stage.same(node.run(f"ls /mnt/shared/d{cycle} | wc -l").out.strip(), "38", f"files of cycle {cycle + 1}, by plain XFS")
-    stage.umount(node)
+        stage.same(plain.run(f"ls /mnt/shared/d{cycle} | wc -l").out.strip(), "38", f"files of cycle {cycle + 1}, by plain XFS")
+    stage.umount(plain)
     stage.marker("SELFTEST: mount cycles ok")

@@ -7,6 +7,7 @@ from lablib.protocol import DEVICE
 LIMIT = 150
 MARKERS = ["SELFTEST: device in use ok"]
 EXPECTED = []
+OWN_BOOT = True
 
 
 def run(stage):

@@ -59,7 +59,7 @@ def _umount_under_turns(stage, n1, n2):
 def _ends(stage, node, command, limit, what):
     """Ends by itself; its status and how long it took."""
     began = time.monotonic()
-    done = node.run(f"timeout -s KILL {limit} {command} || exit $?", check=False, timeout=limit + 30)
+    done = node.run(f"timeout -s KILL {limit * stage.slowness:g} {command} || exit $?", check=False, timeout=limit + 30)
     took = time.monotonic() - began
     stage.check(done.rc not in (124, 137), f"{what}: not over after {limit} s")
     stage.note(f"{what}: {took:.1f} s, status {done.rc}")
@@ -68,7 +68,7 @@ def _ends(stage, node, command, limit, what):
 
 def _waits(stage, node, command, what):
     """Waits as long as nothing may start, and can be killed."""
-    done = node.run(f"timeout -s KILL 2 {command} || exit $?", check=False, timeout=40)
+    done = node.run(f"timeout -s KILL {2 * stage.slowness:g} {command} || exit $?", check=False, timeout=40)
     stage.check(done.rc in (124, 137), f"{what} was answered, though nothing may start: status {done.rc}: {done.out}{done.err}")
 
 

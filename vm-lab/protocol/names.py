@@ -184,8 +184,8 @@ def _full(stage, n1, n2):
 def _project(stage, n1, n2):
     """The same for a user, below a root whose files inherit a project: no link leads from one project to another."""
     stage.mkfs(options="-d size=400m")
-    n1.run(f"""mount -t xfs {DEVICE} {PLACE} && xfs_io -c 'chproj 7' -c 'chattr +P' {PLACE} && install -d -o user1 {PLACE}/user &&
-        umount {PLACE}""")
+    stage.plain.run(f"mount -t xfs {DEVICE} {PLACE} && xfs_io -c 'chproj 7' -c 'chattr +P' {PLACE} && "
+                    f"install -d -o user1 {PLACE}/user && umount {PLACE}")
     stage.mount(n1)
     stage.mount(n2)
     program = stage.start(n1, f"{PROGRAMS}/full_volume {PLACE}/user 100 $(id -u user1)")
@@ -208,7 +208,7 @@ def _in_its_place(stage, node):
                        ("ln -s /etc .mxfs", "folder"), ("install -d -m 700 .mxfs && ln -s /etc .mxfs/orphans", "folder"),
                        ("install -d -m 700 .mxfs && install -d -o user1 -m 700 .mxfs/open", "owner")):
         stage.mkfs()
-        node.run(f"mount -t xfs {DEVICE} {PLACE} && chmod 1777 {PLACE} && cd {PLACE} && {make} && cd / && umount {PLACE}")
+        stage.plain.run(f"mount -t xfs {DEVICE} {PLACE} && chmod 1777 {PLACE} && cd {PLACE} && {make} && cd / && umount {PLACE}")
         stage.refused(node, "EPERM", r"\.mxfs.* is not mxfs's own", what=make, log=r"\.mxfs.* is not mxfs's own")
     # Lists of open files that are none: a pipe does not hold anybody up, a second name is not written through.
     stage.mkfs()
@@ -216,7 +216,7 @@ def _in_its_place(stage, node):
     node.run(f"touch {PLACE}/f")
     key = int(stage.status(node)["key"], 16) >> 32
     stage.umount(node)
-    node.run(f"""mount -t xfs {DEVICE} {PLACE} && cd {PLACE} && echo precious >victim && chmod 600 victim && rm -f .mxfs/open/* && ln victim .mxfs/open/{key:08x} &&
+    stage.plain.run(f"""mount -t xfs {DEVICE} {PLACE} && cd {PLACE} && echo precious >victim && chmod 600 victim && rm -f .mxfs/open/* && ln victim .mxfs/open/{key:08x} &&
         mkfifo .mxfs/open/00000001 && cd / && umount {PLACE}""")
     mark = stage.mark(node)
     stage.mount(node)
@@ -232,12 +232,12 @@ def _in_its_place(stage, node):
     node.run(f"touch {PLACE}/g")
     stage.umount(node)
     # What is ours is reached by no handle either.
-    node.run(f"mount -t xfs {DEVICE} {PLACE} && cd {PLACE} && rm -f .mxfs/open/* && {PROGRAMS}/file_handles raw . /run/handles "
-             f".mxfs .mxfs/orphans .mxfs/orphans/room-000* .mxfs/open .mxfs/reserve g && cd / && umount {PLACE}")
+    stage.plain.run(f"mount -t xfs {DEVICE} {PLACE} && cd {PLACE} && rm -f .mxfs/open/* && {PROGRAMS}/file_handles raw . /host/handles "
+                    f".mxfs .mxfs/orphans .mxfs/orphans/room-000* .mxfs/open .mxfs/reserve g && cd / && umount {PLACE}")
     stage.mount(node)
-    stage.same(node.run(f"{PROGRAMS}/file_handles wrapped {PLACE} /run/handles").out, "5 refused\n", "handles of what is in .mxfs")
+    stage.same(node.run(f"{PROGRAMS}/file_handles wrapped {PLACE} /host/handles").out, "5 refused\n", "handles of what is in .mxfs")
     stage.umount(node)
-    stage.same(node.run(f"mount -t xfs {DEVICE} {PLACE} && cat {PLACE}/victim && umount {PLACE}").out, "precious\n", "the same, after umount")
+    stage.same(stage.plain.run(f"mount -t xfs {DEVICE} {PLACE} && cat {PLACE}/victim && umount {PLACE}").out, "precious\n", "the same, after umount")
 
 
 def _exported(stage, node):

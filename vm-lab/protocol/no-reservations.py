@@ -7,6 +7,7 @@ from lablib.protocol import FIND_DAEMON
 LIMIT = 120
 MARKERS = ["SELFTEST: device without reservations ok"]
 EXPECTED = []
+OWN_BOOT = True
 WORK = "/run/alone"
 
 

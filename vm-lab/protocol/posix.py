@@ -29,9 +29,10 @@ def run(stage):
     stage.repair()
 
     stage.mkfs()
-    stage.mount(n1, kind="xfs")
-    theirs = _all(stage, n1, "xfs")
-    stage.umount(n1)
+    plain = stage.plain
+    stage.mount(plain, kind="xfs")
+    theirs = _all(stage, plain, "xfs")
+    stage.umount(plain)
     different = [f"mxfs: {a}   xfs: {b}" for a, b in zip(mine, theirs) if a != b]
     stage.same(different, [], "verdicts that differ")
     stage.same(len(mine), len(theirs), "number of verdicts")

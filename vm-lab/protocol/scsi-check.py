@@ -9,6 +9,7 @@ from lablib.protocol import DEVICE, PLACE
 LIMIT = 400
 MARKERS = ["SELFTEST: scsi check ok"]
 EXPECTED = [r"reservation conflict"]
+OWN_BOOT = True
 CHECK = "mxfsctl scsi check"
 
 

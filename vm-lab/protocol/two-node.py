@@ -34,11 +34,12 @@ def run(stage):
     sums = n2.run(f"cd {PLACE} && find . -path ./.mxfs -prune -o -type f -print0 | sort -z | xargs -0 sha256sum").out
     stage.umount(n2)
     stage.repair()
-    stage.mount(n1, kind="xfs")
-    stage.same(n1.run(f"cd {PLACE} && find . -path ./.mxfs -prune -o -type f -print0 | sort -z | xargs -0 sha256sum").out, sums,
+    plain = stage.plain
+    stage.mount(plain, kind="xfs")
+    stage.same(plain.run(f"cd {PLACE} && find . -path ./.mxfs -prune -o -type f -print0 | sort -z | xargs -0 sha256sum").out, sums,
                "the files by plain XFS")
-    stage.same(n1.run(f"ls -A {PLACE}/.mxfs/orphans 2>/dev/null | sed /^room/d | wc -l").out.strip(), "0", "names in .mxfs/orphans")
-    stage.umount(n1)
+    stage.same(plain.run(f"ls -A {PLACE}/.mxfs/orphans 2>/dev/null | sed /^room/d | wc -l").out.strip(), "0", "names in .mxfs/orphans")
+    stage.umount(plain)
 
 
 def _last_close(stage, n1, n2):
