@@ -8,7 +8,7 @@ EXPECTED are kernel complaints that it provokes on purpose; OWN_BOOT = True says
 them as it found them, and after each one that is checked: no mount, no daemon, no registered key, no
 kernel complaint. Where that fails, so does the script, and the nodes are booted afresh for the next.
 
-RUN_TIMEOUT=90s replaces a script's own limit; RUN_UNTIL_MARKER=1 ends it at its last marker, without the rest of the script.
+RUN_TIMEOUT=90s replaces a script's own limit; both are for Debian's kernel, and multiplied for a slower one (Image.slowness). RUN_UNTIL_MARKER=1 ends it at its last marker, without the rest of the script.
 """
 
 import contextlib
@@ -37,6 +37,7 @@ DEVICE = "/dev/sda"
 PLACE = "/mnt/shared"
 READY_MS = 30_000  # MXFS_DEFAULT_READY_MS
 KMEMLEAK = "/sys/kernel/debug/kmemleak"
+SLOWNESS = "/run/lab-slowness"  # tests/c/tap.h looks there
 PROGRAMS = "/run/t"  # where the programs of tests/c are on a node
 # The daemon: what the kernel starts is a script that becomes the JVM. Anchored, or a shell that looks for it would find itself.
 FIND_DAEMON = "pgrep -f '^(/bin/sh )?(/usr/sbin/mxfsd|/usr/lib/mxfs/bin/java)'"
@@ -118,7 +119,8 @@ def _seconds(text: str) -> float:
 
 def _run_one(stage: "Stage", name: str, module: ModuleType) -> Outcome:
     start = time.monotonic()
-    limit = _seconds(os.environ["RUN_TIMEOUT"]) if os.environ.get("RUN_TIMEOUT") else module.LIMIT * stage.slowness
+    own = os.environ.get("RUN_TIMEOUT")
+    limit = (_seconds(own) if own else module.LIMIT) * stage.slowness
     why = ""
     try:
         stage.begin(name, module)
@@ -244,7 +246,7 @@ class Stage:
         def one(node: Node) -> None:
             node.run("test -e /dev/mxfs-lab && mkdir -p " + PLACE)
             node.push(self.programs, PROGRAMS)
-            node.run(f"chmod 755 {PROGRAMS}/*; modprobe -a mxfs loop")
+            node.run(f"chmod 755 {PROGRAMS}/*; modprobe -a mxfs loop; echo {self.slowness:.0f} >{SLOWNESS}")
             if self.debug:  # what the boot itself lost is not ours
                 node.run(f"echo scan >{KMEMLEAK}; echo clear >{KMEMLEAK}", timeout=120)
         self.lab.in_parallel(one, nodes)
@@ -397,13 +399,16 @@ class Stage:
 
     # ---- mounting
 
+    def mount_command(self, options: str = "", kind: str = "mxfs") -> str:
+        """mount(8), without device and place. Where the kernel is slow, the daemon has longer to be ready."""
+        if kind == "mxfs" and self.slowness > 1 and "ready_ms=" not in options:
+            options = ",".join(filter(None, (options, f"ready_ms={READY_MS * self.slowness:.0f}")))
+        return f"mount -t {kind} -o {options}" if options else f"mount -t {kind}"
+
     def mount(self, node: Node, options: str = "", device: str = DEVICE, place: str = PLACE, kind: str = "mxfs",
               timeout: float = 60) -> float:
-        """Mounts with mount(8); the milliseconds it took, by the node's clock. The daemon has longer to be ready where the kernel is slow."""
-        if kind == "mxfs" and self.slowness > 1 and "ready_ms=" not in options:
-            options = ",".join(filter(None, (options, f"ready_ms={round(READY_MS * self.slowness)}")))
-        option = f"-o {options} " if options else ""
-        out = node.run(f"s=$(date +%s%N); mount -t {kind} {option}{device} {place} && e=$(date +%s%N) && "
+        """Mounts with mount(8); the milliseconds it took, by the node's clock."""
+        out = node.run(f"s=$(date +%s%N); {self.mount_command(options, kind)} {device} {place} && e=$(date +%s%N) && "
                        "echo $(((e - s) / 1000))", timeout=timeout).out
         return int(out.split()[-1]) / 1000
 

@@ -149,7 +149,7 @@ def _with_image(stage, what, make, errno, pattern, log, *options):
     """Refused on a loop device over an image, which is compared with a copy afterwards. One command: a trip to a node is dear."""
     mark = f"badsb-{what.replace(' ', '-').replace(chr(39), '')}"
     out = stage.n1.run(f"cd {WORK} && rm -f image copy && {make} && cp --sparse=always image copy && device=$(losetup -f --show image) && "
-                       f"echo {mark} >/dev/kmsg; timeout -k 5 30 {PROGRAMS}/try_mount mxfs $device {PLACE} {' '.join(options)}; "
+                       f"echo {mark} >/dev/kmsg; timeout -k 5 {30 * stage.slowness:g} {PROGRAMS}/try_mount mxfs $device {PLACE} {' '.join(options)}; "
                        f"echo == status $?; dmesg | sed '1,/{mark}$/d'; echo ==; losetup -d $device || echo still in use; "
                        "cmp image copy || echo changed; cat /proc/mounts").out
     said, kernel, after = re.split(r"^==.*\n", out, maxsplit=2, flags=re.M)

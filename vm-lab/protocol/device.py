@@ -53,7 +53,7 @@ def _relative(stage, n1, n2):
 
 def _chroot(stage, n1, n2):
     n1.run(f"{SET_UP} && mount --bind / {WORK}/jail && mount -t tmpfs tmpfs {WORK}/jail/dev && mknod {WORK}/jail/dev/vol b $number && "
-           f"chroot {WORK}/jail mount -t mxfs /dev/vol {PLACE}")
+           f"chroot {WORK}/jail {stage.mount_command()} /dev/vol {PLACE}")
     _turns(stage, n1, n2, "a name in a chroot", f"{WORK}/jail{PLACE}")
     n1.run(f"test -e /sys/kernel/debug/mxfs/{DEVICE[5:]}/status")
     stage.umount(n1, f"{WORK}/jail{PLACE}")
@@ -62,7 +62,7 @@ def _chroot(stage, n1, n2):
 
 def _namespace(stage, n1, n2):
     inside = stage.start(n1, f"{SET_UP} && exec unshare -m sh -c 'mount -t tmpfs tmpfs {WORK}/dev && mknod {WORK}/dev/vol b '\"$number\"' && "
-                             f"mount -t mxfs {WORK}/dev/vol {PLACE} && echo mounted && read end; umount {PLACE}; echo unmounted $?'")
+                             f"{stage.mount_command()} {WORK}/dev/vol {PLACE} && echo mounted && read end; umount {PLACE}; echo unmounted $?'")
     stage.same(inside.line(60), "mounted", "a mount in a namespace of its own")
     pid = n1.run("pgrep -f '^sh -c mount -t tmpfs'").out.split()[0]
     _turns(stage, n1, n2, "a name in a private namespace", PLACE, 
@@ -121,7 +121,7 @@ def _write_protected(stage, node):
     node.run(f"blockdev --setro {DEVICE}")
     try:
         stage.refused(node, "EACCES", "write-protected", what="mount of a write-protected device")
-        out = node.run(f"mount -t mxfs {DEVICE} {PLACE} 2>&1").out
+        out = node.run(f"{stage.mount_command()} {DEVICE} {PLACE} 2>&1").out
         stage.matches("write-protected, mounted read-only", out, "mount(8) of a write-protected device")
         stage.matches(r" mxfs ro[, ]", node.run("cat /proc/mounts").out, "/proc/mounts")
         node.run(f"cat {PLACE}/f && ! touch {PLACE}/new 2>/dev/null")

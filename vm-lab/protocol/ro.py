@@ -55,7 +55,7 @@ def run(stage):
 def _becomes_writable(stage, n1, n2):
     """remount,rw of a mount that began read-only, where it is the owner and where it is not, and with a map through which XFS was read."""
     for owns in (True, False):
-        n2.run("umount /mnt/shared && mount -t mxfs -o ro /dev/sda /mnt/shared")
+        n2.run(f"umount /mnt/shared && {stage.mount_command('ro')} /dev/sda /mnt/shared")
         keeper = stage.keeper(n2)
         keeper.ok("open 1 /mnt/shared/f r")
         keeper.ok("map 1 4096")
