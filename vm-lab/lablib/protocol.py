@@ -150,7 +150,7 @@ def _run_one(stage: "Stage", name: str, module: ModuleType) -> Outcome:
             stage.keep_evidence()
             stage.boot_afresh()
         elif stage.own_boot:
-            stage.boot_afresh([stage.n1, stage.n2])
+            stage.next_boot()
     except LabError as error:
         why += f"\nand the nodes could not be booted afresh: {error}"
     return Outcome(name, not why, why, time.monotonic() - start)
@@ -161,7 +161,7 @@ def _leaks(stage: "Stage") -> Outcome:
     start = time.monotonic()
     why = ""
     try:
-        found = [line for lines in stage.lab.in_parallel(stage.leaks) for line in lines]
+        found = stage.leaked + [line for lines in stage.lab.in_parallel(stage.leaks) for line in lines]
         if found:
             why = "memory that nothing points to (kmemleak):\n" + "\n".join(found)
     except LabError as error:
@@ -215,6 +215,7 @@ class Stage:
         self._marks = 0
         self._used = False
         self.own_boot = False
+        self.leaked: list[str] = []  # in boots that are over
 
     @property
     def debug(self) -> bool:
@@ -257,7 +258,7 @@ class Stage:
         progress.say(f"{name} ...")
         self.own_boot = self.debug and getattr(module, "OWN_BOOT", False)
         if self.own_boot and self._used:
-            self.boot_afresh([self.n1, self.n2])
+            self.next_boot()
         self._used = True
 
     def marker(self, text: str) -> None:
@@ -358,6 +359,12 @@ class Stage:
                                 "for p in /proc/[0-9]*; do s=$(cat $p/stat 2>/dev/null); case $s in *') D '*) "
                                 "cat $p/comm $p/stack;; esac; done", check=False, timeout=20).out
                 (self.lab.folder / f"failed-{self.name}-{node.name}.log").write_text(text)
+
+    def next_boot(self) -> None:
+        """Between scripts, of the nodes that mxfs runs on: kmemleak is asked before all is forgotten."""
+        both = [self.n1, self.n2]
+        self.leaked += [line for lines in self.lab.in_parallel(self.leaks, both) for line in lines]
+        self.boot_afresh(both)
 
     def boot_afresh(self, nodes: list[Node] | None = None) -> None:
         self.note("booting the nodes afresh")
