@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from . import progress
-from .errors import LabError
+from .errors import USAGE, LabError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 LAB_FOLDER = CHECKOUT / "vm-lab"
@@ -142,6 +142,18 @@ def debian_mirror() -> str:
 
 def mirror() -> str:
     return os.environ.get("MXFS_LAB_MIRROR") or debian_mirror()
+
+
+def patience() -> float:
+    """MXFS_LAB_PATIENCE=3: what time limits are multiplied with on a host that does much else."""
+    said = os.environ.get("MXFS_LAB_PATIENCE") or "1"
+    try:
+        factor = float(said)
+    except ValueError:
+        factor = 0.0
+    if not 1 <= factor <= 20:
+        raise LabError(f"MXFS_LAB_PATIENCE={said} is no factor for time limits", "a number from 1 to 20", USAGE)
+    return factor
 
 
 def need_space(folder: Path, gigabytes: float) -> None:

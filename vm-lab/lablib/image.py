@@ -48,8 +48,13 @@ class Image:
     folder: Path
 
     kind = "stock"
-    slowness = 1.0          # what time limits are multiplied with
+    kernel_slowness = 1.0
     default_memory = 1024   # of a node, in MiB
+
+    @property
+    def slowness(self) -> float:
+        """What time limits are multiplied with."""
+        return self.kernel_slowness * host.patience()
 
     @property
     def name(self) -> str:

@@ -40,7 +40,7 @@ class DebugImage(image.Image):
 
     kind = "debug"
     # KASAN and lockdep look at each access and each lock; measured under TCG, with room for a busy host.
-    slowness = 5.0
+    kernel_slowness = 5.0
     default_memory = 2560
 
     @property

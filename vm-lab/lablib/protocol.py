@@ -36,6 +36,7 @@ FOLDER = host.LAB_FOLDER / "protocol"
 DEVICE = "/dev/sda"
 PLACE = "/mnt/shared"
 READY_MS = 30_000  # MXFS_DEFAULT_READY_MS
+LONGEST_READY_MS = 600_000  # the option's range
 KMEMLEAK = "/sys/kernel/debug/kmemleak"
 SLOWNESS = "/run/lab-slowness"  # tests/c/tap.h looks there
 PROGRAMS = "/run/t"  # where the programs of tests/c are on a node
@@ -409,7 +410,7 @@ class Stage:
     def mount_command(self, options: str = "", kind: str = "mxfs") -> str:
         """mount(8), without device and place. Where the kernel is slow, the daemon has longer to be ready."""
         if kind == "mxfs" and self.slowness > 1 and "ready_ms=" not in options:
-            options = ",".join(filter(None, (options, f"ready_ms={READY_MS * self.slowness:.0f}")))
+            options = ",".join(filter(None, (options, f"ready_ms={min(READY_MS * self.slowness, LONGEST_READY_MS):.0f}")))
         return f"mount -t {kind} -o {options}" if options else f"mount -t {kind}"
 
     def mount(self, node: Node, options: str = "", device: str = DEVICE, place: str = PLACE, kind: str = "mxfs",
