@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * mxfs: inodes in memory, and which file each of them is.
+ * mxfs: inodes and open files in memory, and which file each of them is.
  *
  * An mxfs inode is (XFS inode number, generation), on every node and in every attach.
  */
 #include <linux/slab.h>
 #include "inode.h"
 
-static struct kmem_cache *mxfs_inode_cachep;
+static struct kmem_cache *mxfs_inode_cachep, *mxfs_open_cachep;
 
 static void mxfs_inode_init_once(void *obj)
 {
@@ -22,13 +22,22 @@ int mxfs_inode_cache_create(void)
 					      SLAB_HWCACHE_ALIGN | SLAB_RECLAIM_ACCOUNT |
 						      SLAB_ACCOUNT,
 					      mxfs_inode_init_once);
-	return mxfs_inode_cachep ? 0 : -ENOMEM;
+	if (!mxfs_inode_cachep)
+		return -ENOMEM;
+	/* Not shared with a later cache of the same size, which would keep it, and its name, after us. */
+	mxfs_open_cachep = KMEM_CACHE(mxfs_open, SLAB_NO_MERGE | SLAB_HWCACHE_ALIGN);
+	if (!mxfs_open_cachep) {
+		kmem_cache_destroy(mxfs_inode_cachep);
+		return -ENOMEM;
+	}
+	return 0;
 }
 
 void mxfs_inode_cache_destroy(void)
 {
 	/* Inodes are freed after a grace period. */
 	rcu_barrier();
+	kmem_cache_destroy(mxfs_open_cachep);
 	kmem_cache_destroy(mxfs_inode_cachep);
 }
 
@@ -129,4 +138,32 @@ struct inode *mxfs_known(struct super_block *sb, struct mxfs_file_id *id)
 	struct inode *inode = ilookup5(sb, id->ino, mxfs_iget_test, id);
 
 	return inode ? mxfs_unless_let_go(inode) : NULL;
+}
+
+/* What an open file has besides, made when it is needed; NULL for want of memory. */
+struct mxfs_open *mxfs_get_open(struct file *file)
+{
+	struct mxfs_open *open = READ_ONCE(file->private_data), *other;
+
+	if (open)
+		return open;
+	open = kmem_cache_zalloc(mxfs_open_cachep, GFP_KERNEL);
+	if (!open)
+		return NULL;
+	INIT_LIST_HEAD(&open->lower_entry);
+	open->inode = file_inode(file);
+	open->sbi = MXFS_ISB(open->inode);
+	/* Two threads may come here with one open file. */
+	other = cmpxchg(&file->private_data, NULL, open);
+	if (!other)
+		return open;
+	kmem_cache_free(mxfs_open_cachep, open);
+	return other;
+}
+
+/* The lower file is closed. */
+void mxfs_open_free(struct mxfs_open *open)
+{
+	kfree(open->names);
+	kmem_cache_free(mxfs_open_cachep, open);
 }

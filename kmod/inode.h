@@ -117,6 +117,8 @@ void mxfs_inode_cache_destroy(void);
 struct inode *mxfs_alloc_inode(struct super_block *sb) __mxfs_hot;
 void mxfs_free_inode(struct inode *inode) __mxfs_hot;
 struct inode *mxfs_inode_get(struct super_block *sb, struct mxfs_file_id *id, bool created) __mxfs_hot;
+struct mxfs_open *mxfs_get_open(struct file *file);
+void mxfs_open_free(struct mxfs_open *open);
 struct inode *mxfs_known(struct super_block *sb, struct mxfs_file_id *id);
 
 #endif /* _MXFS_INODE_H */

@@ -7,7 +7,6 @@
 #include <linux/init.h>
 #include <linux/module.h>
 #include "daemon/daemon.h"
-#include "local/bind.h"
 #include "role/lease.h"
 #include "vfs/vfs.h"
 
@@ -23,12 +22,9 @@ static int __init mxfs_init(void)
 	err = mxfs_inode_cache_create();
 	if (err)
 		goto err_wq;
-	err = mxfs_bind_cache_create();
-	if (err)
-		goto err_inode;
 	err = mxfs_file_cache_create();
 	if (err)
-		goto err_bind;
+		goto err_inode;
 	mxfs_debugfs_init();
 	err = mxfs_lease_init();
 	if (err)
@@ -48,8 +44,6 @@ err_lease:
 err_file:
 	mxfs_debugfs_exit();
 	mxfs_file_cache_destroy();
-err_bind:
-	mxfs_bind_cache_destroy();
 err_inode:
 	mxfs_inode_cache_destroy();
 err_wq:
@@ -65,7 +59,6 @@ static void __exit mxfs_exit(void)
 	mxfs_debugfs_exit();
 	mxfs_daemon_exit();
 	mxfs_file_cache_destroy();
-	mxfs_bind_cache_destroy();
 	mxfs_inode_cache_destroy();
 	destroy_workqueue(mxfs_wq);
 }

@@ -129,6 +129,8 @@ struct mxfs_file_id {
 	u32 gen;
 };
 
+struct mxfs_ops;
+
 /* local/mount.c: the device, and XFS on it */
 struct mxfs_device {
 	struct file *pin; /* open as long as the mount lives: its number stays its own */
@@ -269,8 +271,9 @@ struct mxfs_sb {
 	u64 attach_seq; /* counts attaches; stamps dentries and attributes */
 	struct vfsmount *lower; /* valid while attached (inside a gate) */
 	unsigned long last_op; /* jiffies when an operation last ended */
-	struct mxfs_cpu __percpu *cpu;
+	const struct mxfs_ops *ops; /* who serves: changes with all gates closed only */
 
+	struct mxfs_cpu __percpu *cpu;
 	u64 others_seq; /* local/opens.c */
 	u32 others_count;
 	struct super_block *sb;

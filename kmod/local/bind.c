@@ -10,21 +10,6 @@
 #include <linux/file.h>
 #include <linux/slab.h>
 #include "local/bind.h"
-#include "local/opens.h"
-
-static struct kmem_cache *mxfs_open_cachep;
-
-int mxfs_bind_cache_create(void)
-{
-	/* Not shared with a later cache of the same size, which would keep it, and its name, after us. */
-	mxfs_open_cachep = KMEM_CACHE(mxfs_open, SLAB_NO_MERGE | SLAB_HWCACHE_ALIGN);
-	return mxfs_open_cachep ? 0 : -ENOMEM;
-}
-
-void mxfs_bind_cache_destroy(void)
-{
-	kmem_cache_destroy(mxfs_open_cachep);
-}
 
 /**
  * mxfs_take_lower - take an inode's lower dentry away
@@ -45,49 +30,7 @@ struct dentry *mxfs_take_lower(struct mxfs_inode *mi)
 }
 
 /*
- * The lower dentry of a name that was removed while nobody had the file open (mxfs_remove_known()): what d_delete()
- * in vfs_unlink() makes of it on XFS. Had we the only reference then, it would have done so then.
- */
-static void mxfs_leave_negative(struct dentry *lower)
-{
-	if (!d_unhashed(lower) && !d_inode(lower)->i_nlink)
-		d_delete(lower);
-}
-
-/* The end of an inode, or of all but its memory: what it has below. */
-void mxfs_let_lower_go(struct mxfs_inode *mi)
-{
-	struct mxfs_sb *sbi = MXFS_ISB(&mi->vfs_inode);
-	struct dentry *lower;
-
-	mxfs_close_lower(&mi->wb);
-
-	/*
-	 * A detach may be emptying the list at this moment: whoever takes the dentry off it lets it
-	 * go.
-	 */
-	spin_lock(&sbi->bind.lock);
-	if (unlikely(sbi->orphans.keeping == mi))
-		sbi->orphans.keeping = NULL;
-	if (!list_empty(&mi->cached_entry))
-		list_del_init(&mi->cached_entry);
-	if (!list_empty(&mi->told_entry))
-		mxfs_opens_forget(sbi, mi);
-	lower = mi->lower;
-	if (lower) {
-		mxfs_take_lower(mi);
-		mxfs_drain_get(sbi);
-	}
-	spin_unlock(&sbi->bind.lock);
-	if (lower) {
-		mxfs_leave_negative(lower);
-		dput(lower);
-		mxfs_drain_put(sbi);
-	}
-}
-
-/*
- * Remember the lower dentry until the next detach. Inside a gate, or while the mount is being set
+ * Remember the lower dentry until the next detach, and take the reference over. Inside a gate, or while the mount is being set
  * up.
  */
 void mxfs_set_lower(struct inode *inode, struct dentry *lower)
@@ -95,9 +38,10 @@ void mxfs_set_lower(struct inode *inode, struct dentry *lower)
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	struct mxfs_inode *mi = MXFS_I(inode);
 
-	if (READ_ONCE(mi->lower))
+	if (READ_ONCE(mi->lower)) {
+		dput(lower);
 		return;
-	dget(lower);
+	}
 	spin_lock(&sbi->bind.lock);
 	if (!mi->lower) {
 		list_add_tail(&mi->lower_entry, &sbi->bind.inodes);
@@ -166,7 +110,6 @@ struct dentry *mxfs_find_lower(struct inode *inode)
 		return ERR_PTR(-ESTALE);
 	}
 	mxfs_set_lower(inode, lower);
-	dput(lower);
 	mxfs_copy_attr(inode, d_inode(mi->lower));
 	return mi->lower;
 }
@@ -253,34 +196,6 @@ void mxfs_put_lower(struct mxfs_open *open)
 		__fput_sync(lower);
 		mxfs_drain_put(sbi);
 	}
-}
-
-/* What mxfs_get_open() began, closed below. */
-void mxfs_open_free(struct mxfs_open *open)
-{
-	mxfs_close_lower(open);
-	kfree(open->names);
-	kmem_cache_free(mxfs_open_cachep, open);
-}
-
-static struct mxfs_open *mxfs_get_open(struct file *file)
-{
-	struct mxfs_open *open = READ_ONCE(file->private_data), *other;
-
-	if (open)
-		return open;
-	open = kmem_cache_zalloc(mxfs_open_cachep, GFP_KERNEL);
-	if (!open)
-		return NULL;
-	INIT_LIST_HEAD(&open->lower_entry);
-	open->inode = file_inode(file);
-	open->sbi = MXFS_ISB(open->inode);
-	/* Two threads may come here with one open file. */
-	other = cmpxchg(&file->private_data, NULL, open);
-	if (!other)
-		return open;
-	kmem_cache_free(mxfs_open_cachep, open);
-	return other;
 }
 
 bool mxfs_is_noatime(const struct file *file)

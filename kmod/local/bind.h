@@ -6,8 +6,7 @@
 #define _MXFS_LOCAL_BIND_H
 
 #include <linux/err.h>
-#include "apply.h"
-#include "inode.h"
+#include "backend.h"
 
 /*
  * Anything lower that is let go outside a gate (evictions, releases, async I/O) is counted;
@@ -25,18 +24,14 @@ static inline void mxfs_drain_put(struct mxfs_sb *sbi)
 		wake_up_all(&sbi->bind.drained);
 }
 
-int mxfs_bind_cache_create(void);
-void mxfs_bind_cache_destroy(void);
 struct dentry *mxfs_find_lower(struct inode *inode);
 void mxfs_set_lower(struct inode *inode, struct dentry *lower) __mxfs_hot;
 struct dentry *mxfs_take_lower(struct mxfs_inode *mi) __mxfs_hot;
-void mxfs_let_lower_go(struct mxfs_inode *mi) __mxfs_hot;
 int mxfs_remember(struct inode *inode, struct dentry *lower);
 int mxfs_copy_lower_attr(struct inode *inode);
 struct file *mxfs_open_lower(struct mxfs_open *open, struct vfsmount *mnt, int flags);
 struct file *mxfs_find_lower_file(struct file *file);
 void mxfs_put_lower(struct mxfs_open *open);
-void mxfs_open_free(struct mxfs_open *open);
 bool mxfs_is_noatime(const struct file *file);
 void mxfs_touch_mapped(const struct file *file);
 
@@ -55,6 +50,27 @@ static inline struct dentry *mxfs_lower(struct inode *inode)
 	/* Pairs with smp_store_release() in mxfs_set_lower(). */
 	lower = smp_load_acquire(&MXFS_I(inode)->lower);
 	return likely(lower) ? lower : mxfs_find_lower(inode);
+}
+
+/* Its attributes, for what changed it; attr.xfs is NULL for no inode, or one that is gone. */
+static inline struct mxfs_attrs mxfs_attr_below(struct inode *inode)
+{
+	struct dentry *lower = inode ? mxfs_lower(inode) : NULL;
+
+	return (struct mxfs_attrs){ .xfs = IS_ERR_OR_NULL(lower) ? NULL : d_inode(lower) };
+}
+
+/* Takes over the reference to a positive dentry. */
+static inline void mxfs_found_is(struct mxfs_found *found, struct dentry *lower)
+{
+	const struct inode *linode = d_inode(lower);
+
+	*found = (struct mxfs_found){
+		.id = { .ino = linode->i_ino, .gen = linode->i_generation },
+		.rdev = linode->i_rdev,
+		.attr.xfs = linode,
+		.lower = lower,
+	};
 }
 
 /* Inside a gate: make the copied attributes those of this attach. */

@@ -345,13 +345,14 @@ struct vfsmount *mxfs_lower_mount(struct mxfs_sb *sbi, bool probe)
  * superblock needs
  * @sbi: the mount, validated, holding its claim
  * @fc: where mount(8) reads messages
+ * @root: filled in
  *
  * Another node may own the volume and write to it meanwhile, so a probe can catch metadata in
  * motion: it is repeated, a bounded number of times.
  *
  * Return: XFS mounted, for mxfs_probe_end(); or an ERR_PTR.
  */
-struct vfsmount *mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc)
+struct vfsmount *mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc, struct mxfs_found *root)
 {
 	struct super_block *sb = sbi->sb;
 	struct vfsmount *mnt;
@@ -387,6 +388,7 @@ struct vfsmount *mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc)
 	if (err)
 		goto out;
 	sbi->statfs.f_type = MXFS_SUPER_MAGIC;
+	mxfs_found_is(root, dget(mnt->mnt_root));
 	return mnt;
 out:
 	mxfs_kernel_unmount(mnt);

@@ -6,7 +6,7 @@
 #define _MXFS_LOCAL_MOUNT_H
 
 #include <linux/fs_context.h>
-#include "sb.h"
+#include "backend.h"
 
 int mxfs_device_open(struct mxfs_sb *sbi, const char *name, struct fs_context *fc);
 int mxfs_device_writable(struct mxfs_sb *sbi, struct fs_context *fc);
@@ -15,7 +15,7 @@ int mxfs_claim(struct mxfs_sb *sbi);
 bool mxfs_reclaim(struct mxfs_sb *sbi);
 void mxfs_unclaim(struct mxfs_sb *sbi);
 struct vfsmount *mxfs_lower_mount(struct mxfs_sb *sbi, bool probe);
-struct vfsmount *mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc);
+struct vfsmount *mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc, struct mxfs_found *root);
 int mxfs_probe_end(struct mxfs_sb *sbi, struct vfsmount *mnt, struct fs_context *fc);
 
 #endif /* _MXFS_LOCAL_MOUNT_H */

@@ -340,7 +340,7 @@ void mxfs_orphan_named(struct inode *inode)
 		mxfs_copy_attr(inode, d_inode(lower));
 }
 
-struct mxfs_found {
+struct mxfs_orphan_names {
 	struct dir_context ctx;
 	unsigned int count;
 	char names[32][MXFS_SHARED_NAME_LEN + 1];
@@ -349,7 +349,7 @@ struct mxfs_found {
 static bool mxfs_found_actor(struct dir_context *ctx, const char *name, int len, loff_t pos,
 			     u64 ino, unsigned int type)
 {
-	struct mxfs_found *found = container_of(ctx, struct mxfs_found, ctx);
+	struct mxfs_orphan_names *found = container_of(ctx, struct mxfs_orphan_names, ctx);
 
 	if (len != MXFS_ORPHAN_NAME_LEN && len != MXFS_SHARED_NAME_LEN)
 		return true;
@@ -368,7 +368,7 @@ static int mxfs_each_orphan(struct mxfs_sb *sbi,
 			    void (*each)(struct mxfs_sb *sbi, struct dentry *dir, const char *name, void *arg), void *arg)
 {
 	struct path path = { .mnt = sbi->lower };
-	struct mxfs_found *found;
+	struct mxfs_orphan_names *found;
 	struct file *file;
 	unsigned int i;
 	int err;

@@ -6,9 +6,7 @@
  * changes of owner, on every node, and across mounts.
  */
 #include <linux/exportfs.h>
-#include "enter.h"
-#include "local/bind.h"
-#include "local/own.h"
+#include "backend.h"
 #include "vfs/vfs.h"
 
 #define MXFS_FILEID_TYPE 0x6d
@@ -26,17 +24,16 @@ static u32 mxfs_fh_head(const struct mxfs_inode *mi, const struct mxfs_inode *pa
 
 static int mxfs_know_fh(struct inode *inode)
 {
-	struct dentry *lower;
+	struct mxfs_op op;
 	int err;
 
 	if (READ_ONCE(MXFS_I(inode)->fh_words))
 		return 0;
-	err = mxfs_enter(MXFS_ISB(inode));
+	err = mxfs_begin(&op, MXFS_ISB(inode));
 	if (err)
 		return err;
-	lower = mxfs_lower(inode);
-	err = IS_ERR(lower) ? PTR_ERR(lower) : mxfs_remember(inode, lower);
-	mxfs_leave(MXFS_ISB(inode));
+	err = op.ops->know_fh(inode);
+	mxfs_end(&op);
 	return err;
 }
 
@@ -62,25 +59,19 @@ static int mxfs_encode_fh(struct inode *inode, u32 *fh, int *max_words, struct i
 
 static struct dentry *mxfs_find_fh(struct super_block *sb, u32 *fh, int words, int type)
 {
-	struct mxfs_sb *sbi = MXFS_SB(sb);
+	struct mxfs_found found;
 	struct inode *inode;
-	struct dentry *lower;
+	struct mxfs_op op;
 	int err;
 
 	if (words < 1 || words > MXFS_FH_WORDS)
 		return ERR_PTR(-ESTALE);
-	err = mxfs_enter(sbi);
+	err = mxfs_begin(&op, MXFS_SB(sb));
 	if (err)
 		return ERR_PTR(err);
-	lower = exportfs_decode_fh_raw(sbi->lower, (struct fid *)fh, words, type, 0, NULL, NULL);
-	if (IS_ERR_OR_NULL(lower)) {
-		inode = lower ? ERR_CAST(lower) : ERR_PTR(-ESTALE);
-	} else {
-		err = mxfs_own_inode(sbi, d_inode(lower)->i_ino);
-		inode = err ? ERR_PTR(err) : mxfs_iget(sb, lower, false);
-		dput(lower);
-	}
-	mxfs_leave(sbi);
+	err = op.ops->find_fh(sb, fh, words, type, &found);
+	inode = err ? ERR_PTR(err) : mxfs_iget(sb, &found, false);
+	mxfs_end(&op);
 	return d_obtain_alias(inode);
 }
 
@@ -118,23 +109,17 @@ static struct dentry *mxfs_fh_to_parent(struct super_block *sb, struct fid *fid,
 
 static struct dentry *mxfs_get_parent(struct dentry *child)
 {
-	struct mxfs_sb *sbi = MXFS_SB(child->d_sb);
-	struct dentry *lower, *parent;
+	struct mxfs_found found;
 	struct inode *inode;
+	struct mxfs_op op;
 	int err;
 
-	err = mxfs_enter(sbi);
+	err = mxfs_begin(&op, MXFS_SB(child->d_sb));
 	if (err)
 		return ERR_PTR(err);
-	lower = mxfs_lower(d_inode(child));
-	parent = IS_ERR(lower) ? lower : lower->d_sb->s_export_op->get_parent(lower);
-	if (IS_ERR_OR_NULL(parent)) {
-		inode = parent ? ERR_CAST(parent) : ERR_PTR(-ESTALE);
-	} else {
-		inode = mxfs_iget(child->d_sb, parent, false);
-		dput(parent);
-	}
-	mxfs_leave(sbi);
+	err = op.ops->get_parent(d_inode(child), &found);
+	inode = err ? ERR_PTR(err) : mxfs_iget(child->d_sb, &found, false);
+	mxfs_end(&op);
 	return d_obtain_alias(inode);
 }
 

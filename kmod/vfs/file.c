@@ -29,6 +29,7 @@
 #include "compat.h"
 #include "enter.h"
 #include "local/bind.h"
+#include "local/local.h"
 #include "pages/cache.h"
 #include "vfs/vfs.h"
 
@@ -79,21 +80,18 @@ void mxfs_file_cache_destroy(void)
 
 int mxfs_open(struct inode *inode, struct file *file)
 {
-	struct mxfs_sb *sbi = MXFS_ISB(inode);
-	struct dentry *lower;
+	struct mxfs_op op;
 	int err;
 
 	/*
 	 * The name may have gone on another node since it was looked up: the VFS looks again then (ESTALE). What was
 	 * removed here since then is opened as on XFS: who is here holds it, and local/orphan.c keeps what is held.
 	 */
-	err = mxfs_enter(sbi);
+	err = mxfs_begin(&op, MXFS_ISB(inode));
 	if (err)
 		return err;
-	lower = mxfs_lower(inode);
-	if (IS_ERR(lower) && S_ISREG(inode->i_mode))
-		err = PTR_ERR(lower);
-	mxfs_leave(sbi);
+	err = mxfs_call(&op, open, inode);
+	mxfs_end(&op);
 	if (err)
 		return err;
 	/* Many files are opened for nothing but their creation or their attributes. */
@@ -114,8 +112,10 @@ int mxfs_release(struct inode *inode, struct file *file)
 	 */
 	if (unlikely(!inode->i_nlink && (READ_ONCE(mi->shared) || READ_ONCE(mi->lent)) && inode->i_mapping->nrpages))
 		filemap_write_and_wait(inode->i_mapping);
-	if (open)
+	if (open) {
+		mxfs_close_lower(open);
 		mxfs_open_free(open);
+	}
 	return 0;
 }
 

@@ -10,9 +10,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/xattr.h>
-#include "compat.h"
-#include "enter.h"
-#include "local/bind.h"
+#include "local/local.h"
 #include "local/orphan.h"
 #include "pages/cache.h"
 #include "vfs/vfs.h"
@@ -96,24 +94,23 @@ void mxfs_free_all(struct mxfs_sb *sbi)
 }
 
 /**
- * mxfs_iget - the mxfs inode of a lower dentry
- * @sb: the upper superblock
- * @lower: a positive lower dentry
+ * mxfs_iget - the inode of a file that was found
+ * @sb: the superblock
+ * @found: the file; its reference is taken over
  * @created: it was made a moment ago
  *
- * Return: the inode with a reference, attributes copied; or an ERR_PTR.
+ * Return: the inode with a reference, attributes applied; or an ERR_PTR.
  */
-struct inode *mxfs_iget(struct super_block *sb, struct dentry *lower, bool created)
+struct inode *mxfs_iget(struct super_block *sb, struct mxfs_found *found, bool created)
 {
-	struct inode *linode = d_inode(lower);
-	struct mxfs_file_id key = { .ino = linode->i_ino, .gen = linode->i_generation };
-	struct inode *inode;
+	struct inode *inode = mxfs_inode_get(sb, &found->id, created);
 
-	inode = mxfs_inode_get(sb, &key, created);
-	if (IS_ERR(inode))
+	if (IS_ERR(inode)) {
+		mxfs_found_put(found);
 		return inode;
-	mxfs_set_lower(inode, lower);
-	mxfs_copy_attr(inode, linode);
+	}
+	mxfs_found_bind(inode, found);
+	mxfs_apply(inode, &found->attr);
 	if (!mxfs_is_new_inode(inode))
 		return inode;
 
@@ -132,7 +129,7 @@ struct inode *mxfs_iget(struct super_block *sb, struct dentry *lower, bool creat
 		break;
 	default:
 		inode->i_op = &mxfs_special_iops;
-		init_special_inode(inode, inode->i_mode, linode->i_rdev);
+		init_special_inode(inode, inode->i_mode, found->rdev);
 		break;
 	}
 	unlock_new_inode(inode);
@@ -141,14 +138,14 @@ struct inode *mxfs_iget(struct super_block *sb, struct dentry *lower, bool creat
 
 static noinline int mxfs_enter_refresh(struct inode *inode)
 {
-	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	struct mxfs_op op;
 	int err;
 
-	err = mxfs_enter(sbi);
+	err = mxfs_begin(&op, MXFS_ISB(inode));
 	if (err)
 		return err;
-	err = mxfs_refresh_attr(inode);
-	mxfs_leave(sbi);
+	err = op.ops->refresh(inode);
+	mxfs_end(&op);
 	return err;
 }
 
@@ -177,7 +174,7 @@ int mxfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat 
 {
 	struct inode *inode = d_inode(path->dentry);
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
-	struct path lpath;
+	struct mxfs_op op;
 	int err;
 
 	if (unlikely(!mxfs_try_enter(sbi))) {
@@ -191,113 +188,76 @@ int mxfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat 
 		if (err)
 			return err;
 	}
-	lpath.mnt = sbi->lower;
-	lpath.dentry = mxfs_lower(inode);
-	if (IS_ERR(lpath.dentry)) {
-		err = PTR_ERR(lpath.dentry);
-		goto out;
+	mxfs_begin_inside(&op, sbi);
+	err = mxfs_call(&op, getattr, inode, stat, mask, flags);
+	if (!err) {
+		stat->dev = inode->i_sb->s_dev;
+		stat->nlink = mxfs_seen_links(MXFS_I(inode), stat->nlink);
 	}
-	err = mxfs_refresh_attr(inode);
-	/* What vfs_getattr_nosec() prepares has been prepared for the upper inode. */
-	if (!err)
-		err = d_inode(lpath.dentry)->i_op->getattr(&nop_mnt_idmap, &lpath, stat, mask,
-							   flags);
-	if (err)
-		goto out;
-	stat->dev = inode->i_sb->s_dev;
-	stat->nlink = mxfs_seen_links(MXFS_I(inode), stat->nlink);
-out:
-	mxfs_leave(sbi);
+	mxfs_end(&op);
 	return err;
 }
 
-/*
- * What the lower notify_change() is to do. Who may is decided there, by the attributes as they are; what else
- * the VFS decided before it called, it may have decided by old ones.
- */
-static int mxfs_lower_iattr(struct inode *inode, struct inode *linode, const struct iattr *attr,
-			    struct iattr *lattr)
+/* The pages of maps when the size changes; with invalidate_lock held exclusively. */
+static int mxfs_resize_begin(struct inode *inode, loff_t size)
 {
-	int err, kill;
+	loff_t old = i_size_read(inode);
 
-	err = mxfs_refresh_attr(inode);
-	if (err)
-		return err;
-	*lattr = *attr;
-	/* ia_file is the upper file; the lower file system must not see it. */
-	lattr->ia_valid &= ~ATTR_FILE;
-	if (attr->ia_valid & ATTR_SIZE) {
-		/* fs/open.c: do_ftruncate() */
-		if (IS_APPEND(inode))
-			return -EPERM;
-		/* do_truncate() */
-		kill = setattr_should_drop_suidgid(&nop_mnt_idmap, linode);
-		if (kill && !(attr->ia_valid & (ATTR_UID | ATTR_GID)))
-			lattr->ia_valid |= kill | ATTR_FORCE;
-	}
-	/*
-	 * notify_change() refuses both at once (fs/attr.c), and the upper call has turned the one
-	 * into the other.
-	 */
-	if (lattr->ia_valid & (ATTR_KILL_SUID | ATTR_KILL_SGID))
-		lattr->ia_valid &= ~ATTR_MODE;
-	return 0;
+	if (size > old)
+		mxfs_cache_grow(inode, old);
+	return mxfs_cache_drop_locked(inode, min(size, old), LLONG_MAX);
 }
 
-int mxfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *attr)
+/*
+ * What the VFS decided before it called, it may have decided by old attributes. The size here is that of the file: whoever changes it
+ * has i_rwsem, as the caller has.
+ */
+static int mxfs_setattr_inside(struct mxfs_op *op, struct inode *inode, const struct iattr *iattr)
 {
-	struct inode *inode = d_inode(dentry);
-	struct mxfs_sb *sbi = MXFS_ISB(inode);
-	struct dentry *lower;
-	struct inode *linode;
-	struct iattr lattr;
-	bool resize = attr->ia_valid & ATTR_SIZE;
+	bool resize = iattr->ia_valid & ATTR_SIZE;
+	struct mxfs_attrs attr;
 	int err;
 
-	err = mxfs_enter(sbi);
+	err = op->ops->refresh(inode);
 	if (err)
 		return err;
-	lower = mxfs_lower(inode);
-	if (IS_ERR(lower)) {
-		err = PTR_ERR(lower);
-		goto out;
-	}
-	linode = d_inode(lower);
-	err = mxfs_lower_iattr(inode, linode, attr, &lattr);
-	if (err)
-		goto out;
-
+	/* fs/open.c: do_ftruncate() */
+	if (resize && IS_APPEND(inode))
+		return -EPERM;
 	if (resize) {
 		/*
 		 * Pages of maps from the smaller size on are stale either way; faults wait until
 		 * the size is what it will be.
 		 */
 		filemap_invalidate_lock(inode->i_mapping);
-		if (attr->ia_size > i_size_read(linode))
-			mxfs_cache_grow(inode, i_size_read(linode));
-		err = mxfs_cache_drop_locked(inode, min(attr->ia_size, i_size_read(inode)),
-					     LLONG_MAX);
+		err = mxfs_resize_begin(inode, iattr->ia_size);
 		if (err)
-			goto out_unlock;
-		err = get_write_access(linode);
-		if (err)
-			goto out_unlock;
+			goto out;
 	}
-	inode_lock(linode);
-	err = notify_change(&nop_mnt_idmap, lower, &lattr, NULL);
-	inode_unlock(linode);
-	if (resize) {
-		put_write_access(linode);
-		mxfs_cache_cut(inode, i_size_read(linode));
-	}
-	if (!err && (attr->ia_valid & ATTR_MODE))
+	err = op->ops->setattr(inode, iattr, &attr);
+	if (!attr.xfs)
+		goto out;
+	if (!err && (iattr->ia_valid & ATTR_MODE))
 		forget_all_cached_acls(inode);
-	mxfs_copy_attr(inode, linode);
-out_unlock:
+	mxfs_apply(inode, &attr);
+	if (resize)
+		mxfs_cache_cut(inode, i_size_read(inode));
+out:
 	if (resize)
 		filemap_invalidate_unlock(inode->i_mapping);
-out:
-	mxfs_leave(sbi);
+	return err;
+}
+
+int mxfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *attr)
+{
+	struct mxfs_op op;
+	int err;
+
+	err = mxfs_begin(&op, MXFS_SB(dentry->d_sb));
+	if (err)
+		return err;
+	err = mxfs_setattr_inside(&op, d_inode(dentry), attr);
+	mxfs_end(&op);
 	return err;
 }
 
@@ -309,37 +269,19 @@ static void mxfs_free_link(void *link)
 static const char *mxfs_get_link(struct dentry *dentry, struct inode *inode,
 				 struct delayed_call *done)
 {
-	struct mxfs_sb *sbi = MXFS_ISB(inode);
-	DEFINE_DELAYED_CALL(lower_done);
-	struct dentry *lower;
-	const char *link;
+	struct mxfs_op op;
+	char *link;
 	int err;
 
 	if (!dentry)
 		return ERR_PTR(-ECHILD);
-	err = mxfs_enter(sbi);
+	err = mxfs_begin(&op, MXFS_ISB(inode));
 	if (err)
 		return ERR_PTR(err);
-	lower = mxfs_lower(inode);
-	if (IS_ERR(lower)) {
-		link = ERR_CAST(lower);
-		goto out;
-	}
-	link = vfs_get_link(lower, &lower_done);
-	if (!IS_ERR(link)) {
-		/*
-		 * The lower string may live in the lower inode, which may be gone when the VFS
-		 * walks this one.
-		 */
-		char *copy = kstrdup(link, GFP_KERNEL);
-
-		do_delayed_call(&lower_done);
-		link = copy ? copy : ERR_PTR(-ENOMEM);
-		if (copy)
-			set_delayed_call(done, mxfs_free_link, copy);
-	}
-out:
-	mxfs_leave(sbi);
+	link = op.ops->get_link(inode);
+	mxfs_end(&op);
+	if (!IS_ERR(link))
+		set_delayed_call(done, mxfs_free_link, link);
 	return link;
 }
 
@@ -349,38 +291,30 @@ out:
  */
 static int mxfs_update_link_time(struct inode *inode, int flags)
 {
-	struct mxfs_sb *sbi = MXFS_ISB(inode);
-	struct path lower;
+	struct mxfs_attrs attr;
+	struct mxfs_op op;
 	int err;
 
-	err = mxfs_enter(sbi);
+	err = mxfs_begin(&op, MXFS_ISB(inode));
 	if (err)
 		return err;
-	lower.mnt = sbi->lower;
-	lower.dentry = mxfs_lower(inode);
-	if (IS_ERR(lower.dentry)) {
-		err = PTR_ERR(lower.dentry);
-	} else {
-		touch_atime(&lower);
-		mxfs_copy_attr(inode, d_inode(lower.dentry));
-	}
-	mxfs_leave(sbi);
+	err = op.ops->touch_link(inode, &attr);
+	if (!err)
+		mxfs_apply(inode, &attr);
+	mxfs_end(&op);
 	return err;
 }
 
 ssize_t mxfs_listxattr(struct dentry *dentry, char *list, size_t size)
 {
-	struct inode *inode = d_inode(dentry);
-	struct mxfs_sb *sbi = MXFS_ISB(inode);
-	struct dentry *lower;
+	struct mxfs_op op;
 	ssize_t ret;
 
-	ret = mxfs_enter(sbi);
+	ret = mxfs_begin(&op, MXFS_SB(dentry->d_sb));
 	if (ret)
 		return ret;
-	lower = mxfs_lower(inode);
-	ret = IS_ERR(lower) ? PTR_ERR(lower) : vfs_listxattr(lower, list, size);
-	mxfs_leave(sbi);
+	ret = op.ops->listxattr(d_inode(dentry), list, size);
+	mxfs_end(&op);
 	return ret;
 }
 
@@ -392,74 +326,36 @@ ssize_t mxfs_listxattr(struct dentry *dentry, char *list, size_t size)
 static int mxfs_xattr_get(const struct xattr_handler *handler, struct dentry *dentry,
 			  struct inode *inode, const char *name, void *value, size_t size)
 {
-	struct mxfs_sb *sbi = MXFS_ISB(inode);
-	struct dentry *lower;
+	struct mxfs_op op;
 	int ret;
 
-	ret = mxfs_enter(sbi);
+	ret = mxfs_begin(&op, MXFS_ISB(inode));
 	if (ret)
 		return ret;
-	lower = mxfs_lower(inode);
-	ret = IS_ERR(lower) ? PTR_ERR(lower) : __vfs_getxattr(lower, d_inode(lower), name, value, size);
-	mxfs_leave(sbi);
+	ret = op.ops->get_xattr(inode, name, value, size);
+	mxfs_end(&op);
 	return ret;
-}
-
-/* What xattr_permission() asks (fs/xattr.c), by the attributes as they are now. */
-static int mxfs_may_set_xattr(struct inode *linode, const char *name)
-{
-	if (IS_IMMUTABLE(linode) || IS_APPEND(linode))
-		return -EPERM;
-	if (!strcmp(name, XATTR_NAME_CAPS) && !capable_wrt_inode_uidgid(&nop_mnt_idmap, linode, CAP_SETFCAP))
-		return -EPERM;
-	if (strncmp(name, XATTR_USER_PREFIX, XATTR_USER_PREFIX_LEN))
-		return 0;
-	if (S_ISDIR(linode->i_mode) && (linode->i_mode & S_ISVTX) && !inode_owner_or_capable(&nop_mnt_idmap, linode))
-		return -EPERM;
-	return generic_permission(&nop_mnt_idmap, linode, MAY_WRITE);
-}
-
-/* With both inodes locked. */
-static int mxfs_xattr_set_lower(struct dentry *lower, const char *name, const void *value, size_t size, int flags)
-{
-	struct inode *linode = d_inode(lower);
-	int err = mxfs_may_set_xattr(linode, name);
-
-	if (err)
-		return err;
-	/* As __vfs_setxattr_noperm(): a write has to look again whether there is a capability to take away. */
-	if (!strncmp(name, XATTR_SECURITY_PREFIX, XATTR_SECURITY_PREFIX_LEN))
-		linode->i_flags &= ~S_NOSEC;
-	if (!value)
-		return __vfs_removexattr(&nop_mnt_idmap, lower, name);
-	return __vfs_setxattr(&nop_mnt_idmap, lower, linode, name, value, size, flags);
 }
 
 static int mxfs_xattr_set(const struct xattr_handler *handler, struct mnt_idmap *idmap,
 			  struct dentry *dentry, struct inode *inode, const char *name,
 			  const void *value, size_t size, int flags)
 {
-	struct mxfs_sb *sbi = MXFS_ISB(inode);
-	struct dentry *lower;
+	struct mxfs_attrs attr;
+	struct mxfs_op op;
 	int err;
 
-	err = mxfs_enter(sbi);
+	err = mxfs_begin(&op, MXFS_ISB(inode));
 	if (err)
 		return err;
-	lower = mxfs_lower(inode);
-	if (IS_ERR(lower)) {
-		err = PTR_ERR(lower);
-		goto out;
+	err = op.ops->set_xattr(inode, name, value, size, flags, &attr);
+	if (attr.xfs) {
+		/* By another name: trusted.SGI_ACL_FILE (fs/xfs/xfs_acl.c: xfs_forget_acl()). */
+		if (!strncmp(name, XATTR_TRUSTED_PREFIX, XATTR_TRUSTED_PREFIX_LEN))
+			forget_all_cached_acls(inode);
+		mxfs_apply(inode, &attr);
 	}
-	inode_lock(d_inode(lower));
-	err = mxfs_xattr_set_lower(lower, name, value, size, flags);
-	inode_unlock(d_inode(lower));
-	/* By another name: trusted.SGI_ACL_FILE (fs/xfs/xfs_acl.c: xfs_forget_acl()). */
-	if (!strncmp(name, XATTR_TRUSTED_PREFIX, XATTR_TRUSTED_PREFIX_LEN))
-		forget_all_cached_acls(inode);
-	mxfs_copy_attr(inode, d_inode(lower));
-out:
-	mxfs_leave(sbi);
+	mxfs_end(&op);
 	return err;
 }
 
@@ -473,114 +369,83 @@ const struct xattr_handler *const mxfs_xattr_handlers[] = { &mxfs_xattr_handler,
 
 struct posix_acl *mxfs_get_inode_acl(struct inode *inode, int type, bool rcu)
 {
-	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	struct posix_acl *acl;
-	struct dentry *lower;
+	struct mxfs_op op;
 	int err;
 
 	if (rcu)
 		return ERR_PTR(-ECHILD);
-	err = mxfs_enter(sbi);
+	err = mxfs_begin(&op, MXFS_ISB(inode));
 	if (err)
 		return ERR_PTR(err);
-	lower = mxfs_lower(inode);
-	acl = IS_ERR(lower) ? ERR_CAST(lower) : get_inode_acl(d_inode(lower), type);
-	mxfs_leave(sbi);
+	acl = op.ops->get_acl(inode, type);
+	mxfs_end(&op);
 	return acl;
 }
 
 int mxfs_set_acl(struct mnt_idmap *idmap, struct dentry *dentry, struct posix_acl *acl, int type)
 {
 	struct inode *inode = d_inode(dentry);
-	struct mxfs_sb *sbi = MXFS_ISB(inode);
-	const char *name = posix_acl_xattr_name(type);
-	struct dentry *lower;
+	struct mxfs_attrs attr;
+	struct mxfs_op op;
 	int err;
 
-	err = mxfs_enter(sbi);
+	err = mxfs_begin(&op, MXFS_ISB(inode));
 	if (err)
 		return err;
-	lower = mxfs_lower(inode);
-	if (IS_ERR(lower)) {
-		err = PTR_ERR(lower);
-		goto out;
+	err = op.ops->set_acl(inode, acl, type, &attr);
+	if (attr.xfs) {
+		forget_all_cached_acls(inode);
+		mxfs_apply(inode, &attr);
 	}
-	if (acl)
-		err = vfs_set_acl(&nop_mnt_idmap, lower, name, acl);
-	else
-		err = vfs_remove_acl(&nop_mnt_idmap, lower, name);
-	forget_all_cached_acls(inode);
-	mxfs_copy_attr(inode, d_inode(lower));
-out:
-	mxfs_leave(sbi);
+	mxfs_end(&op);
 	return err;
 }
 
 int mxfs_fileattr_get(struct dentry *dentry, struct mxfs_fileattr *fa)
 {
-	struct inode *inode = d_inode(dentry);
-	struct mxfs_sb *sbi = MXFS_ISB(inode);
-	struct dentry *lower;
+	struct mxfs_op op;
 	int err;
 
-	err = mxfs_enter(sbi);
+	err = mxfs_begin(&op, MXFS_SB(dentry->d_sb));
 	if (err)
 		return err;
-	lower = mxfs_lower(inode);
-	err = IS_ERR(lower) ? PTR_ERR(lower) : vfs_fileattr_get(lower, fa);
-	mxfs_leave(sbi);
+	err = op.ops->fileattr_get(d_inode(dentry), fa);
+	mxfs_end(&op);
 	return err;
 }
 
 int mxfs_fileattr_set(struct mnt_idmap *idmap, struct dentry *dentry, struct mxfs_fileattr *fa)
 {
 	struct inode *inode = d_inode(dentry);
-	struct mxfs_sb *sbi = MXFS_ISB(inode);
-	struct dentry *lower;
+	struct mxfs_attrs attr;
+	struct mxfs_op op;
 	int err;
 
-	err = mxfs_enter(sbi);
+	err = mxfs_begin(&op, MXFS_ISB(inode));
 	if (err)
 		return err;
-	lower = mxfs_lower(inode);
-	if (IS_ERR(lower)) {
-		err = PTR_ERR(lower);
-	} else {
-		err = vfs_fileattr_set(&nop_mnt_idmap, lower, fa);
-		mxfs_copy_attr(inode, d_inode(lower));
-	}
-	mxfs_leave(sbi);
+	err = op.ops->fileattr_set(inode, fa, &attr);
+	if (attr.xfs)
+		mxfs_apply(inode, &attr);
+	mxfs_end(&op);
 	return err;
 }
 
 /* @flush: write what is stored in maps first; that takes a map of this very file away from who it is told to. */
 static int mxfs_fiemap_nofault(struct inode *inode, struct fiemap_extent_info *info, u64 start, u64 len, bool flush)
 {
-	struct mxfs_sb *sbi = MXFS_ISB(inode);
-	struct dentry *lower;
+	struct mxfs_op op;
 	int err;
 
-	err = mxfs_enter(sbi);
+	err = mxfs_begin(&op, MXFS_ISB(inode));
 	if (err)
 		return err;
-	lower = mxfs_lower(inode);
-	if (IS_ERR(lower)) {
-		err = PTR_ERR(lower);
-		goto out;
-	}
-	if (!d_inode(lower)->i_op->fiemap) {
-		err = -EOPNOTSUPP;
-		goto out;
-	}
 	if (flush)
 		err = mxfs_cache_flush(inode, 0, LLONG_MAX);
-	if (err)
-		goto out;
-	pagefault_disable();
-	err = d_inode(lower)->i_op->fiemap(d_inode(lower), info, start, len);
-	pagefault_enable();
-out:
-	mxfs_leave(sbi);
+	if (!err)
+		err = op.ops->fiemap(inode, info, start, len);
+	mxfs_end(&op);
 	return err;
 }
 

@@ -16,7 +16,7 @@
 #include "compat.h"
 #include "daemon/daemon.h"
 #include "enter.h"
-#include "local/bind.h"
+#include "local/local.h"
 #include "local/mount.h"
 #include "local/orphan.h"
 #include "local/validate.h"
@@ -65,6 +65,7 @@ static struct mxfs_sb *mxfs_sb_alloc(void)
 	refcount_set(&sbi->ref, 1);
 	sbi->id = atomic_inc_return(&mxfs_mount_ids);
 	sbi->state = MXFS_STATE_STARTING;
+	sbi->ops = &mxfs_local_ops;
 	INIT_LIST_HEAD(&sbi->list);
 	mutex_init(&sbi->state_lock);
 	init_waitqueue_head(&sbi->wait);
@@ -150,7 +151,7 @@ static int mxfs_statfs_remembered(struct mxfs_sb *sbi, struct kstatfs *buf)
 static int mxfs_statfs(struct dentry *dentry, struct kstatfs *buf)
 {
 	struct mxfs_sb *sbi = MXFS_SB(dentry->d_sb);
-	struct path path;
+	struct mxfs_op op;
 	int err;
 
 	if (!mxfs_try_enter(sbi)) {
@@ -160,16 +161,15 @@ static int mxfs_statfs(struct dentry *dentry, struct kstatfs *buf)
 		if (err)
 			return err;
 	}
-	path.mnt = sbi->lower;
-	path.dentry = mxfs_lower(d_inode(dentry));
-	err = IS_ERR(path.dentry) ? PTR_ERR(path.dentry) : vfs_statfs(&path, buf);
+	mxfs_begin_inside(&op, sbi);
+	err = op.ops->statfs(d_inode(dentry), buf);
 	if (!err) {
 		buf->f_type = MXFS_SUPER_MAGIC;
 		spin_lock(&sbi->stats_lock);
 		sbi->statfs = *buf;
 		spin_unlock(&sbi->stats_lock);
 	}
-	mxfs_leave(sbi);
+	mxfs_end(&op);
 	return err;
 }
 
@@ -185,13 +185,15 @@ static const struct super_operations mxfs_sops = {
 
 static int mxfs_make_root(struct mxfs_sb *sbi, struct fs_context *fc)
 {
-	struct vfsmount *mnt = mxfs_probe(sbi, fc);
+	struct mxfs_found found;
+	struct vfsmount *mnt;
 	struct inode *inode;
 	int err, end;
 
+	mnt = mxfs_probe(sbi, fc, &found);
 	if (IS_ERR(mnt))
 		return PTR_ERR(mnt);
-	inode = mxfs_iget(sbi->sb, mnt->mnt_root, false);
+	inode = mxfs_iget(sbi->sb, &found, false);
 	err = PTR_ERR_OR_ZERO(inode);
 	if (!err) {
 		sbi->sb->s_root = d_make_root(inode);

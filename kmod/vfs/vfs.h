@@ -6,8 +6,7 @@
 #define _MXFS_VFS_VFS_H
 
 #include <linux/fs.h>
-#include "compat.h"
-#include "inode.h"
+#include "backend.h"
 
 /* super.c */
 extern struct file_system_type mxfs_fs_type;
@@ -15,7 +14,7 @@ extern struct file_system_type mxfs_fs_type;
 /* inode.c */
 extern const struct inode_operations mxfs_file_iops, mxfs_dir_iops, mxfs_symlink_iops,
 	mxfs_special_iops;
-struct inode *mxfs_iget(struct super_block *sb, struct dentry *lower, bool created) __mxfs_hot;
+struct inode *mxfs_iget(struct super_block *sb, struct mxfs_found *found, bool created) __mxfs_hot;
 void mxfs_evict_inode(struct inode *inode) __mxfs_hot;
 int mxfs_drop_inode(struct inode *inode) __mxfs_hot;
 void mxfs_free_workfn(struct work_struct *work);

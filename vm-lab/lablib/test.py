@@ -194,17 +194,16 @@ def _rooms(folder: Path = build.MODULE_FOLDER) -> None:
     """Each file of the module includes headers of rooms before its own in Kbuild, or of its own, and no others."""
     objects = [Path(name).with_suffix("") for line in (folder / "Kbuild").read_text().splitlines()
                if line.startswith("mxfs-y ") for name in line.split("=", 1)[1].split()]
-    floors = [Path("compat"), Path("gate"), Path("sb"), Path("tell")]  # headers that have no object, and what is below them
+    floors = [Path("compat"), Path("gate"), Path("sb"), Path("tell"), Path("enter"), Path("inode"), Path("apply"), Path("backend")]  # headers that have no object, and what is below them
     order = floors + [one for one in objects if one not in floors]
 
     def rank(path: Path) -> int:
         name = path.with_suffix("")
-        if name in order:
-            return order.index(name)
-        of_folder = [order.index(one) for one in order if one.parent == name.parent and name.name == name.parent.name]
-        if not of_folder:
+        if path.suffix == ".h" and name.name == name.parent.name:  # a folder's own header, below all of it
+            return min(order.index(one) for one in order if one.parent == name.parent)
+        if name not in order:
             raise CheckFailed(f"kmod/{path} is in no room", "name its object in kmod/Kbuild, or call it as its folder")
-        return of_folder[0]
+        return order.index(name)
 
     wrong = []
     for path in sorted(one.relative_to(folder) for one in folder.rglob("*.[ch]")):
