@@ -51,4 +51,7 @@ int mxfs_local_know_fh(struct inode *inode);
 int mxfs_local_find_fh(struct super_block *sb, u32 *fh, int words, int type, struct mxfs_found *found);
 int mxfs_local_get_parent(struct inode *inode, struct mxfs_found *found);
 
+/* quota.c: quotactl(2) is for who owns the volume */
+extern const struct quotactl_ops mxfs_quota_ops;
+
 #endif /* _MXFS_LOCAL_LOCAL_H */

@@ -326,8 +326,6 @@ static int mxfs_rename(struct mnt_idmap *idmap, struct inode *old_dir, struct de
 		return err;
 	err = op.ops->rename(old_dir, old_dentry, new_dir, new_dentry, flags, &renamed);
 	if (!err) {
-		mxfs_apply(old_dir, &renamed.old_dir);
-		mxfs_apply(new_dir, &renamed.new_dir);
 		/*
 		 * VFS moves the upper dentries after this; both names are of this attach then. Whoever goes through
 		 * the directories meanwhile (mxfs_distrust()) may see them in neither: they are asked about.
@@ -336,6 +334,8 @@ static int mxfs_rename(struct mnt_idmap *idmap, struct inode *old_dir, struct de
 		mxfs_stamp(new_dentry);
 		mxfs_ask_about(old_dentry, true);
 		mxfs_ask_about(new_dentry, true);
+		mxfs_apply(old_dir, &renamed.old_dir);
+		mxfs_apply(new_dir, &renamed.new_dir);
 		if (renamed.inode.xfs)
 			mxfs_apply(d_inode(old_dentry), &renamed.inode);
 		if (renamed.other.xfs)

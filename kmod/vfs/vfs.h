@@ -47,7 +47,4 @@ void mxfs_file_cache_destroy(void);
 /* export.c */
 extern const struct export_operations mxfs_export_ops;
 
-/* quota.c */
-extern const struct quotactl_ops mxfs_quota_ops;
-
 #endif /* _MXFS_VFS_VFS_H */

@@ -4,8 +4,7 @@
  */
 #include <linux/fs.h>
 #include <linux/quota.h>
-#include "enter.h"
-#include "vfs/vfs.h"
+#include "local/local.h"
 
 #define MXFS_QUOTA_JIFFIES (30 * HZ) /* to wait for ownership */
 
