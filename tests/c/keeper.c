@@ -4,14 +4,14 @@
  * command: one command a line on standard input, one answer a line on standard output ("ok ...", "errno ENAME", or "wrong ...").
  * Content is the pattern of tap.h: a seed and an offset say each byte, on every node.
  *
- *	open ID PATH FLAGS		FLAGS of r w + a c x t d p l, as in O_RDONLY, O_WRONLY, O_RDWR, O_APPEND, O_CREAT, O_EXCL,
- *					O_TRUNC, O_DIRECT, O_PATH, O_NOFOLLOW
+ *	open ID PATH FLAGS		FLAGS of r w + a c x t d p l s, as in O_RDONLY, O_WRONLY, O_RDWR, O_APPEND, O_CREAT, O_EXCL,
+ *					O_TRUNC, O_DIRECT, O_PATH, O_NOFOLLOW, O_SYNC
  *	reopen ID OTHER FLAGS		what OTHER holds, through /proc
  *	tmpfile ID DIR			close ID
  *	write ID OFFSET LEN SEED	append ID LEN SEED OFFSET	(OFFSET in the pattern)
  *	check ID OFFSET LEN SEED	zeros ID OFFSET LEN
- *	truncate ID LEN			fsync ID
- *	size ID				nlink ID			lock ID
+ *	truncate ID LEN			fsync ID			fchmod ID MODE (octal)
+ *	size ID				nlink ID			lock ID				end ID (lseek)
  *	map ID LEN			unmap ID			msync ID
  *	store ID OFFSET LEN SEED	load ID OFFSET LEN SEED		touch ID OFFSET (says whether SIGBUS came)
  *	link ID PATH			(of a file without a name)
@@ -69,7 +69,7 @@ static int flags_of(const char *text)
 	for (; *text; text++)
 		flags |= *text == 'w' ? O_WRONLY : *text == '+' ? O_RDWR : *text == 'a' ? O_APPEND : *text == 'c' ? O_CREAT :
 			 *text == 'x' ? O_EXCL : *text == 't' ? O_TRUNC : *text == 'd' ? O_DIRECT :
-			 *text == 'p' ? O_PATH : *text == 'l' ? O_NOFOLLOW : 0;
+			 *text == 'p' ? O_PATH : *text == 'l' ? O_NOFOLLOW : *text == 's' ? O_SYNC : 0;
 	return flags;
 }
 
@@ -191,6 +191,10 @@ static void command(int argc, char **argv)
 		said(ftruncate(fds[id], a));
 	} else if (!strcmp(name, "fsync")) {
 		said(fsync(fds[id]));
+	} else if (!strcmp(name, "fchmod") && argc == 3) {
+		said(fchmod(fds[id], strtol(argv[2], NULL, 8)));
+	} else if (!strcmp(name, "end")) {
+		said(lseek(fds[id], 0, SEEK_END));
 	} else if (!strcmp(name, "size")) {
 		said(fstat(fds[id], &st) ? -1 : st.st_size);
 	} else if (!strcmp(name, "nlink")) {

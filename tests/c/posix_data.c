@@ -483,6 +483,69 @@ static void direct_large(void)
 	CHECK(tap_zero(from + LEN - FIRST, FIRST));
 }
 
+/* What the disk can reach (statx: dio_mem_align) may begin anywhere in a page, so that its parts in pages are no whole sectors. */
+static void direct_any_memory(void)
+{
+	enum { LEN = 16 * BLOCK, LARGE = (5 << 20) + 3 * BLOCK };
+	int fd = OK(open("f", O_CREAT | O_RDWR | O_DIRECT, 0644)), cached = OK(open("f", O_RDONLY));
+	char *memory = aligned(LARGE + 2 * BLOCK), *buf;
+	aio_context_t context = 0;
+	struct io_event event;
+	struct statx sx;
+
+	OK(statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &sx));
+	buf = memory + sx.stx_dio_mem_align;
+	OK(syscall(SYS_io_setup, 1, &context));
+	for (int is_asynchronous = 0; is_asynchronous < 2; is_asynchronous++) {
+		struct iovec parts[] = { { buf, 4096 }, { buf + 3 * BLOCK, LEN - 4096 } };
+		struct iocb write = { .aio_lio_opcode = IOCB_CMD_PWRITE, .aio_fildes = fd, .aio_buf = (uintptr_t)buf, .aio_nbytes = LEN };
+		struct iocb read = write, *list = &write;
+
+		tap_pattern(memory, LEN + 2 * BLOCK, 31 + is_asynchronous, 0);
+		if (is_asynchronous) {
+			OK(syscall(SYS_io_submit, context, 1, &list));
+			CHECK_EQ(syscall(SYS_io_getevents, context, 1, 1, &event, NULL), 1);
+			CHECK_EQ(event.res, LEN);
+		} else {
+			CHECK_EQ(pwrite(fd, buf, LEN, 0), LEN);
+		}
+		HOLDS(cached, 0, LEN, 31 + is_asynchronous, buf - memory);
+		memset(memory, 0, LEN + 2 * BLOCK);
+		if (is_asynchronous) {
+			read.aio_lio_opcode = IOCB_CMD_PREAD;
+			list = &read;
+			OK(syscall(SYS_io_submit, context, 1, &list));
+			CHECK_EQ(syscall(SYS_io_getevents, context, 1, 1, &event, NULL), 1);
+			CHECK_EQ(event.res, LEN);
+		} else {
+			CHECK_EQ(pread(fd, buf, LEN, 0), LEN);
+		}
+		CHECK_EQ(tap_differs(buf, LEN, 31 + is_asynchronous, buf - memory), -1);
+		CHECK(tap_zero(memory, buf - memory) && tap_zero(buf + LEN, BLOCK));
+		/* Over the end: what is not there is not touched. */
+		CHECK_EQ(pread(fd, buf, LEN, LEN - BLOCK), BLOCK);
+		CHECK_EQ(tap_differs(buf + BLOCK, LEN - BLOCK, 31 + is_asynchronous, buf - memory + BLOCK), -1);
+		tap_pattern(memory, LEN + 2 * BLOCK, 41, 0);
+		CHECK_EQ(pwritev(fd, parts, 2, LEN), LEN);
+		HOLDS(cached, LEN, 4096, 41, buf - memory);
+		HOLDS(cached, LEN + 4096, LEN - 4096, 41, buf - memory + 3 * BLOCK);
+		OK(ftruncate(fd, LEN));
+	}
+	OK(syscall(SYS_io_destroy, context));
+	/* More than is done at a time. */
+	tap_pattern(buf, LARGE, 33, 0);
+	CHECK_EQ(pwrite(fd, buf, LARGE, BLOCK), LARGE);
+	memset(memory, 0, LARGE + 2 * BLOCK);
+	HOLDS(cached, BLOCK, LARGE, 33, 0);
+	CHECK_EQ(pread(fd, buf, LARGE, BLOCK), LARGE);
+	CHECK_EQ(tap_differs(buf, LARGE, 33, 0), -1);
+	CHECK(tap_zero(memory, buf - memory) && tap_zero(buf + LARGE, BLOCK));
+	/* A sector of it is still a sector. */
+	FAILS(pwrite(fd, buf, 100, 0), EINVAL);
+	FAILS(pread(fd, buf, BLOCK, 100), EINVAL);
+	FAILS(pread(fd, buf + 1, BLOCK, 0), EINVAL);
+}
+
 static void linux_aio(void)
 {
 	enum { DEPTH = 32 };
@@ -807,6 +870,7 @@ static const struct test tests[] = {
 	{ "fiemap lists extents and says which are shared", extents },
 	{ "O_DIRECT and cached I/O see one another", direct },
 	{ "O_DIRECT refuses what is not aligned", direct_alignment },
+	{ "O_DIRECT takes memory wherever it begins, by the disk's alignment", direct_any_memory },
 	{ "O_DIRECT of eleven MiB, in one piece and in three, arrives whole", direct_large },
 	{ "thirty-two asynchronous requests are served", linux_aio },
 	{ "io_uring with O_DIRECT reads what it wrote", uring_direct },

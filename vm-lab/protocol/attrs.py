@@ -85,6 +85,22 @@ def _flags(stage, n1, n2):
     stage.same(again(), "ok", "opening it when it is not immutable any more")
     path.process.stdin.close()
 
+    # By descriptor alone, where the kernel looks at flags before it asks anybody: what was taken away refuses nothing, what is there refuses.
+    keeper.ok(f"open 2 {PLACE}/still +")
+    for flag, refused in (("+i", True), ("-i", False)):
+        n2.run(f"chattr {flag} {PLACE}/still")
+        if refused:
+            n1.run(f"stat {PLACE}/still")
+            for _ in range(2):
+                keeper.fails("fchmod 2 600", "errno EPERM")
+                keeper.fails(f"unlink {PLACE}/still", "errno EPERM")
+                keeper.fails(f"link 2 {PLACE}/linked", "errno EPERM")
+                keeper.fails(f"open 3 {PLACE}/still w", "errno EPERM")
+                n2.run(f"stat {PLACE}/still")  # still there after the volume was elsewhere
+        else:
+            keeper.ok("fchmod 2 640")
+    stage.same(n2.run(f"stat -c %a {PLACE}/still").out, "640\n", "mode after fchmod")
+
     keeper.ok(f"chdir {PLACE}/folder")
     n2.run(f"chattr +i {PLACE}/folder")
     keeper.fails("mkdir sub", "errno EPERM")

@@ -274,8 +274,41 @@ def _write_errors(stage, node):
         heal()
         keeper.fails("fsync 1", "errno EIO")
         keeper.ok("fsync 1")
+    _each_descriptor(stage, keeper, fail, heal, detach)
     keeper.close()
     stage.umount(node)
     done = node.run(f"xfs_repair -n {device} 2>&1", check=False, timeout=120)
     stage.check(done.rc == 0, f"xfs_repair -n: {done.out[-1000:]}")
     node.run(f"{PROGRAMS}/dm remove bad")
+
+
+def _each_descriptor(stage, keeper, fail, heal, detach):
+    """An error is told once to each descriptor that was open when it happened, whoever heard of it before, and to none that came later."""
+    for gone in (False, True):
+        keeper.ok("write 1 0 1000000 6")
+        keeper.ok("fsync 1")
+        keeper.ok(f"open 2 {PLACE}/open +")  # does nothing before the error, so that nothing is open below
+        keeper.ok(f"open 3 {PLACE}/open +")
+        keeper.ok("check 3 0 1000 6")
+        fail("open")
+        keeper.ok("write 1 0 1000000 5")
+        keeper.fails("fsync 1", "errno EIO")
+        keeper.ok(f"open 4 {PLACE}/open +")
+        if gone:
+            detach()
+        heal()
+        keeper.fails("fsync 2", "errno EIO")
+        keeper.fails("fsync 3", "errno EIO")
+        for descriptor in (1, 2, 3, 4):
+            keeper.ok(f"fsync {descriptor}")
+        for descriptor in (2, 3, 4):
+            keeper.ok(f"close {descriptor}")
+    # So are writes that are to be on disk when they return.
+    keeper.ok(f"open 2 {PLACE}/open +s")
+    fail("open")
+    keeper.ok("write 1 0 1000000 5")
+    keeper.fails("fsync 1", "errno EIO")
+    heal()
+    keeper.fails("write 2 0 1000 5", "errno EIO")
+    keeper.ok("write 2 0 1000 5")
+    keeper.ok("close 2")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""User memory and pages of maps between two nodes: a program whose memory nobody brings keeps nobody else from the volume; what was stored into a
+"""User memory and pages of maps between two nodes: a program whose memory nobody brings keeps nobody else from the volume, and what it writes or
+reads is one piece all the same; what was stored into a
 file without a name is read by who still has it open; what a device reads into a map is part of the file for the next owner, for a write beside it,
 and reported lost when the device takes too long; advice reaches the cache that has the pages; a confined program may use what its profile allows."""
 
@@ -9,7 +10,7 @@ import zlib
 from lablib.protocol import PLACE, PROGRAMS
 
 LIMIT = 240
-MARKERS = ["SELFTEST: held memory ok", "SELFTEST: nameless stores ok", "SELFTEST: pinned pages ok", "SELFTEST: advice ok", "SELFTEST: confined ok"]
+MARKERS = ["SELFTEST: held memory ok", "SELFTEST: whole requests ok", "SELFTEST: nameless stores ok", "SELFTEST: pinned pages ok", "SELFTEST: advice ok", "SELFTEST: confined ok"]
 EXPECTED = []
 PAGE = 4096
 HOWS = ("write", "append", "direct-write", "read", "direct-read", "aio-read", "version")
@@ -32,6 +33,8 @@ def run(stage):
     stage.mount(n2)
     _held(stage, n1, n2)
     stage.marker("SELFTEST: held memory ok")
+    _whole(stage, n1, n2)
+    stage.marker("SELFTEST: whole requests ok")
     _nameless(stage, n1, n2)
     stage.marker("SELFTEST: nameless stores ok")
     _pinned(stage, n1, n2)
@@ -81,6 +84,56 @@ def _held(stage, n1, n2):
     stage.same(b.ok("size 2"), str(8 * PAGE), "the length of a file that both appended to")
     b.ok(f"check 2 0 {6 * PAGE} 7")
     a.close()
+    b.close()
+
+
+def _whole(stage, n1, n2):
+    """While node1 waits for memory in the midst of a request, node2 sees nothing of it, and does nothing in the midst of it."""
+    b = stage.keeper(n2)
+    b.ok(f"chdir {PLACE}")
+
+    def wait(name, how, offset, size):
+        program = stage.start(n1, f"{PROGRAMS}/held {PLACE}/{name} {how} {offset} {size}")
+        stage.same(program.line(60), "held", f"{how} of {size} bytes")
+        return program
+
+    def go(program, expected, what):
+        _tell(program)
+        stage.same(program.line(60), f"done {expected}", what)
+        stage.same(program.finish(30).rc, 0, what)
+
+    # Appended, with the other node's before and not within.
+    for how, size in (("append", 2 * PAGE), ("append", 3 << 20), ("direct-append", 6 << 20)):
+        name = f"whole-{how}-{size}"
+        b.ok(f"open 1 {name} +ca")
+        b.ok(f"append 1 {PAGE} 1 0")
+        program = wait(name, how, 2 * PAGE, size)
+        b.ok(f"append 1 {PAGE} 1 {PAGE}", limit=PATIENCE)
+        go(program, size, f"{how} of {size} bytes")
+        b.ok(f"append 1 {PAGE} 1 {2 * PAGE + size}")
+        stage.same(b.ok("size 1"), str(3 * PAGE + size), f"length after {how} of {size} bytes")
+        for at, length, seed in [(0, 2 * PAGE, 1), (2 * PAGE + size, PAGE, 1)] + [
+                (2 * PAGE + part, min(size - part, 1 << 20), 7) for part in range(0, size, 1 << 20)]:
+            b.ok(f"check 1 {at} {length} {seed}")
+        b.ok("close 1")
+        b.ok(f"unlink {name}")
+    # Written in the midst of a file: all of it is there, or nothing.
+    for size in (2 * PAGE, 1 << 20):
+        b.ok("open 1 whole-write +c")
+        b.ok(f"write 1 0 {size} 1")
+        program = wait("whole-write", "write", 0, size)
+        b.ok(f"check 1 0 {size} 1", limit=PATIENCE)
+        go(program, size, f"a write of {size} bytes")
+        b.ok(f"check 1 0 {size} 7")
+        b.ok("close 1")
+    # Read: what was there before, or what came since.
+    for size in (2 * PAGE, 1 << 20):
+        b.ok("open 1 whole-read +c")
+        b.ok(f"write 1 0 {size} 7")
+        program = wait("whole-read", "read", 0, size)
+        b.ok(f"write 1 0 {size} 8", limit=PATIENCE)
+        go(program, f"{size} other", f"a read of {size} bytes")
+        b.ok("close 1")
     b.close()
 
 
