@@ -13,6 +13,7 @@
 #ifndef _MXFS_COMPAT_H
 #define _MXFS_COMPAT_H
 
+#include <linux/blkdev.h>
 #include <linux/dcache.h>
 #include <linux/fs.h>
 #include <linux/fileattr.h>
@@ -22,6 +23,7 @@
 #include <linux/mm.h>
 #include <linux/mount.h>
 #include <linux/namei.h>
+#include <linux/uio.h>
 
 /* Gone with the deferred completions it asked for. */
 #ifndef IOCB_DIO_CALLER_COMP
@@ -45,6 +47,19 @@
 #else
 #define MXFS_UNDELEGATED(call, ...) call(__VA_ARGS__)
 #endif
+
+/*
+ * Would XFS take this memory for O_DIRECT? Newer kernels look at the length of the whole instead of each piece's, and what is
+ * pinned is taken as the user's would be.
+ */
+static inline bool mxfs_iter_fits(struct block_device *bdev, const struct iov_iter *iter)
+{
+#ifdef MXFS_HAVE_ITER_IS_ALIGNED
+	return iov_iter_is_aligned(iter, bdev_dma_alignment(bdev), bdev_logical_block_size(bdev) - 1);
+#else
+	return true;
+#endif
+}
 
 static inline bool mxfs_is_new_inode(struct inode *inode)
 {

@@ -46,6 +46,7 @@ struct mxfs_open {
  * @let_go:	it was removed, has no lower inode any more and waits in removed.list; set once, under i_lock
  * @orphan:	its extra link in .mxfs/orphans, or NULL; set while detaching, under bind.lock
  * @told_entry:	opens.told while it is in this node's list of what it holds
+ * @lower_wb_err: of the lower inode's wb_err, what was carried up; under bind.lock (mxfs_carry_error())
  * @wb:		the lower file that the page cache of maps reads and writes through
  *
  * What stat(2) looks at comes first, so that it is in one cache line with the end of @vfs_inode (Linux 6.12,
@@ -68,6 +69,7 @@ struct mxfs_inode {
 	u32 fh[MXFS_FH_WORDS];
 	u8 fh_type;
 	u8 fh_words;
+	errseq_t lower_wb_err;
 	struct mxfs_open wb;
 };
 

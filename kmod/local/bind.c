@@ -26,6 +26,13 @@ struct dentry *mxfs_take_lower(struct mxfs_inode *mi)
 	mi->lower = NULL;
 	list_del_init(&mi->lower_entry);
 	mxfs_distrust(&mi->vfs_inode);
+	/*
+	 * The VFS refuses by this flag before it asks us, and another node may have taken it away. What it lets pass without it is
+	 * refused below, by the flag as it is then, and in mxfs_permission(). Not so S_APPEND: nobody asks again before a map is
+	 * made, or O_APPEND taken off a descriptor.
+	 */
+	if (unlikely(IS_IMMUTABLE(&mi->vfs_inode)))
+		inode_set_flags(&mi->vfs_inode, 0, S_IMMUTABLE);
 	return lower;
 }
 
@@ -45,12 +52,42 @@ void mxfs_set_lower(struct inode *inode, struct dentry *lower)
 	spin_lock(&sbi->bind.lock);
 	if (!mi->lower) {
 		list_add_tail(&mi->lower_entry, &sbi->bind.inodes);
+		/* As for an open file on XFS: of what happened before, only what nobody has heard of (mxfs_carry_error()). */
+		mi->lower_wb_err = errseq_sample(&d_inode(lower)->i_mapping->wb_err);
 		/* Pairs with smp_load_acquire() in mxfs_lower(). */
 		smp_store_release(&mi->lower, lower);
 		lower = NULL;
 	}
 	spin_unlock(&sbi->bind.lock);
 	dput(lower);
+}
+
+/* Under bind.lock. */
+void mxfs_carry_error_locked(struct inode *inode, struct inode *lower)
+{
+	filemap_set_wb_err(inode->i_mapping,
+			   errseq_check_and_advance(&lower->i_mapping->wb_err, &MXFS_I(inode)->lower_wb_err));
+}
+
+/**
+ * mxfs_carry_error - what XFS could not write of a file is for each descriptor above to tell, once
+ * @inode: the file
+ * @lower: its lower inode
+ *
+ * XFS remembers for each open file what it has told. Those below do not last, and are opened late: one may be younger than
+ * an error which the descriptor above, that was open when it happened, has not told yet. So errors are carried to the
+ * upper inode, and the kernel's way of telling then serves for the descriptors above. Nothing else becomes of them
+ * there: a read does not fail.
+ */
+void mxfs_carry_error(struct inode *inode, struct inode *lower)
+{
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
+
+	if (likely(!errseq_check(&lower->i_mapping->wb_err, READ_ONCE(MXFS_I(inode)->lower_wb_err))))
+		return;
+	spin_lock(&sbi->bind.lock);
+	mxfs_carry_error_locked(inode, lower);
+	spin_unlock(&sbi->bind.lock);
 }
 
 /**

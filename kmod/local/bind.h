@@ -28,6 +28,8 @@ struct dentry *mxfs_find_lower(struct inode *inode);
 void mxfs_set_lower(struct inode *inode, struct dentry *lower) __mxfs_hot;
 struct dentry *mxfs_take_lower(struct mxfs_inode *mi) __mxfs_hot;
 int mxfs_remember(struct inode *inode, struct dentry *lower);
+void mxfs_carry_error(struct inode *inode, struct inode *lower);
+void mxfs_carry_error_locked(struct inode *inode, struct inode *lower);
 int mxfs_copy_lower_attr(struct inode *inode);
 struct file *mxfs_open_lower(struct mxfs_open *open, struct vfsmount *mnt, int flags);
 struct file *mxfs_find_lower_file(struct file *file);

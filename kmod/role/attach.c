@@ -171,11 +171,7 @@ static int mxfs_sync_last(struct mxfs_sb *sbi, struct vfsmount *mnt)
 	return err;
 }
 
-/*
- * An error of write-back must not go with the lower file: the next fsync above reports it, for the files that have not heard
- * of it yet. @all: one that concerns every file.
- */
-static void mxfs_drop_lower_files(struct mxfs_sb *sbi, int all)
+static void mxfs_drop_lower_files(struct mxfs_sb *sbi)
 {
 	struct mxfs_open *open;
 	struct file *lower;
@@ -185,8 +181,6 @@ static void mxfs_drop_lower_files(struct mxfs_sb *sbi, int all)
 		open = list_first_entry(&sbi->bind.files, struct mxfs_open, lower_entry);
 		list_del_init(&open->lower_entry);
 		lower = open->lower;
-		mapping_set_error(open->inode->i_mapping,
-				  errseq_check(&lower->f_mapping->wb_err, lower->f_wb_err) ?: all);
 		/* Last: whoever sees NULL may free it (mxfs_close_lower()). */
 		smp_store_release(&open->lower, NULL);
 		spin_unlock(&sbi->bind.lock);
@@ -235,23 +229,16 @@ static bool mxfs_is_nameless(struct mxfs_sb *sbi, struct dentry *lower)
 	       READ_ONCE(sbi->state) != MXFS_STATE_DEAD;
 }
 
-/*
- * As fsync(2) of a file that is opened now would tell it on XFS: what nobody has heard of yet. It was opened, written and closed, and
- * XFS's inode is about to be forgotten.
- */
-static int mxfs_unheard_error(struct inode *lower)
-{
-	errseq_t *wb_err = &lower->i_mapping->wb_err;
-
-	return errseq_check(wb_err, errseq_sample(wb_err));
-}
-
 static struct mxfs_inode *mxfs_first_lower(struct mxfs_sb *sbi)
 {
 	return list_first_entry_or_null(&sbi->bind.inodes, struct mxfs_inode, lower_entry) ?:
 	       list_first_entry_or_null(&sbi->bind.distrusting, struct mxfs_inode, lower_entry);
 }
 
+/*
+ * An error of write-back must not go with the lower inode: the next fsync above tells it, also of a file that is opened then, where nobody has heard of it
+ * yet. @all: one that concerns every file.
+ */
 static void mxfs_drop_lower_inodes(struct mxfs_sb *sbi, int all)
 {
 	struct mxfs_inode *mi;
@@ -260,7 +247,8 @@ static void mxfs_drop_lower_inodes(struct mxfs_sb *sbi, int all)
 	spin_lock(&sbi->bind.lock);
 	while ((mi = mxfs_first_lower(sbi))) {
 		lower = mxfs_take_lower(mi);
-		mapping_set_error(mi->vfs_inode.i_mapping, mxfs_unheard_error(d_inode(lower)) ?: all);
+		mxfs_carry_error_locked(&mi->vfs_inode, d_inode(lower));
+		filemap_set_wb_err(mi->vfs_inode.i_mapping, all);
 		mxfs_remember(&mi->vfs_inode, lower);
 		if (!mxfs_is_nameless(sbi, lower) || mxfs_keep_nameless(sbi, mi, lower))
 			mxfs_opens_note(sbi, mi);
@@ -300,7 +288,7 @@ static int mxfs_detach_gates(struct mxfs_sb *sbi)
 	 */
 	wait_event(sbi->bind.drained, !atomic_read(&sbi->bind.draining));
 	all = mxfs_sync_last(sbi, mnt);
-	mxfs_drop_lower_files(sbi, all);
+	mxfs_drop_lower_files(sbi);
 	mxfs_orphan_return(sbi);
 	mxfs_drop_lower_inodes(sbi, all);
 	/* Evictions and releases that took something off the lists before us. */

@@ -14,6 +14,12 @@
  * runs with page faults disabled, as in fs/gfs2/file.c, and what was not in memory is faulted in between, outside; then
  * all is as for a new request: another node may have had the volume, the lower file may be another. For O_DIRECT, XFS
  * would pin the memory with the inode locked; it is pinned before, and XFS gets the pages.
+ *
+ * So a request is one piece for everybody, as on XFS, where the inode is locked from its beginning to its end, only as long as
+ * all of its memory is there when the gate is entered. What is appended has its memory pinned first, because what another
+ * node appends in between cannot be undone; pinned memory cannot be reclaimed, so that is bounded (mxfs_pin_room()). For any
+ * other write the memory is brought in first, which it may leave again before it is used; then the rest is a second piece. A read that
+ * found its memory missing begins anew when that is there.
  */
 #include <linux/aio.h>
 #include <linux/backing-dev.h>
@@ -33,7 +39,9 @@
 #include "pages/cache.h"
 #include "vfs/vfs.h"
 
-#define MXFS_FAULT_IN_MAX SZ_1M /* user memory to fault in at a time */
+#define MXFS_FAULT_IN_MAX SZ_1M /* user memory to fault in at a time, once a request is in pieces */
+#define MXFS_WHOLE_MAX SZ_64M /* of a request that is to be one piece */
+#define MXFS_WHOLE_READS 2 /* how often a read begins anew for that */
 
 #define MXFS_ATIME_DAY (24 * 60 * 60) /* seconds after which relatime updates in any case */
 #define MXFS_ATIME_FRESH 60 /* seconds for which mxfs_accessed() does not ask */
@@ -44,15 +52,24 @@
 
 #define MXFS_PIN_PAGES 1024 /* user memory to pin at a time */
 #define MXFS_PIN_FEW 8 /* pieces for which nothing is allocated */
+#define MXFS_PIN_COPIED 256 /* pages of our own to use instead at a time */
 
 static struct kmem_cache *mxfs_aio_cachep;
 
-/* User memory that a request reads or writes, pinned; pages that lie behind each other are one piece. */
+/* Of all requests that pin more than MXFS_PIN_PAGES. */
+static atomic_long_t mxfs_pinned = ATOMIC_LONG_INIT(0);
+
+/*
+ * The memory of a request: the user's, pinned, or a copy in pages of our own; pages that lie behind each other are one
+ * piece.
+ */
 struct mxfs_pin {
 	struct iov_iter iter; /* of @bytes */
 	size_t bytes;
 	unsigned int pieces;
+	unsigned int charged; /* in mxfs_pinned */
 	bool dirty; /* the disk writes to it */
+	bool copied;
 	struct bio_vec *vec;
 	struct bio_vec few[MXFS_PIN_FEW];
 };
@@ -188,11 +205,16 @@ static void mxfs_unpin(struct mxfs_pin *pin)
 {
 	const struct bio_vec *bv;
 
-	for (bv = pin->vec; bv < pin->vec + pin->pieces; bv++)
-		unpin_user_page_range_dirty_lock(bv->bv_page,
-						 PFN_UP(bv->bv_offset + bv->bv_len), pin->dirty);
+	for (bv = pin->vec; bv < pin->vec + pin->pieces; bv++) {
+		if (pin->copied)
+			__free_page(bv->bv_page);
+		else
+			unpin_user_page_range_dirty_lock(bv->bv_page, PFN_UP(bv->bv_offset + bv->bv_len), pin->dirty);
+	}
 	if (pin->vec != pin->few)
 		kvfree(pin->vec);
+	if (unlikely(pin->charged))
+		atomic_long_sub(pin->charged, &mxfs_pinned);
 }
 
 static void mxfs_pin_page(struct mxfs_pin *pin, struct page *page, size_t offset, size_t len)
@@ -209,23 +231,82 @@ static void mxfs_pin_page(struct mxfs_pin *pin, struct page *page, size_t offset
 }
 
 /*
- * Pins what the iterator has, or its beginning, and advances it by that. Where it is not all of it (there is more than
- * MXFS_PIN_PAGES, or memory ends in between), it is whole sectors.
+ * How many pages a request may hold at a time. What is appended is to be one piece (@whole), so it may have more than others: 64 MiB, or
+ * a 64th of the memory of a small machine, and all such requests together an eighth of it. It is the caller's own memory, but
+ * nothing can reclaim it meanwhile, and it may be the cache of a file larger than all memory. What gets no more goes on in
+ * pieces: to wait here for others would be to wait for memory that never comes.
+ */
+static unsigned int mxfs_pin_room(struct mxfs_pin *pin, const struct iov_iter *iter, bool whole)
+{
+	int room = iov_iter_npages(iter, MXFS_PIN_PAGES), most;
+
+	if (likely(!whole || room < MXFS_PIN_PAGES))
+		return room;
+	most = min_t(unsigned long, MXFS_WHOLE_MAX >> PAGE_SHIFT, totalram_pages() / 64);
+	if (most <= room)
+		return room;
+	most = iov_iter_npages(iter, most + 1); /* memory that begins in the midst of a page */
+	if (atomic_long_add_return(most, &mxfs_pinned) > totalram_pages() / 8) {
+		atomic_long_sub(most, &mxfs_pinned);
+		return room;
+	}
+	pin->charged = most;
+	return most;
+}
+
+static int mxfs_pin_begin(struct mxfs_pin *pin, unsigned int room)
+{
+	pin->vec = pin->few;
+	if (room > MXFS_PIN_FEW)
+		pin->vec = kvmalloc_array(room, sizeof(*pin->vec), GFP_KERNEL);
+	if (pin->vec)
+		return 0;
+	if (pin->charged)
+		atomic_long_sub(pin->charged, &mxfs_pinned);
+	return -ENOMEM;
+}
+
+/*
+ * The memory is all that could be had. What follows it goes to the disk by itself, so O_DIRECT ends with a whole sector then. @err: when
+ * there is none
+ */
+static int mxfs_pin_end(const struct kiocb *iocb, struct mxfs_pin *pin, struct iov_iter *from, bool write, int err)
+{
+	size_t odd;
+
+	if (iov_iter_count(from) && (iocb->ki_flags & IOCB_DIRECT)) {
+		odd = pin->bytes % mxfs_file_sb(iocb->ki_filp)->geo.sectsize;
+		iov_iter_revert(from, odd);
+		pin->bytes -= odd;
+	}
+	if (!pin->bytes) {
+		mxfs_unpin(pin);
+		return err;
+	}
+	iov_iter_bvec(&pin->iter, write ? ITER_SOURCE : ITER_DEST, pin->vec, pin->pieces,
+		      pin->bytes);
+	return 0;
+}
+
+/*
+ * Pins what the iterator has, or its beginning, and advances it by that; it is not all where there is more than may be
+ * held, or memory ends in between.
  *
  * Return: 0, or -EFAULT, -ENOMEM, -EINTR and the iterator is where it was.
  */
-static int mxfs_pin(struct mxfs_sb *sbi, struct mxfs_pin *pin, struct iov_iter *from, bool write)
+static int mxfs_pin(const struct kiocb *iocb, struct mxfs_pin *pin, struct iov_iter *from, bool write)
 {
-	unsigned int room = iov_iter_npages(from, MXFS_PIN_PAGES), i;
 	struct page *batch[16], **pages = batch;
-	size_t offset, len, odd;
+	unsigned int room, i;
+	size_t offset, len;
 	ssize_t got = 0, left;
+	int err;
 
-	*pin = (struct mxfs_pin){ .dirty = !write, .vec = pin->few };
-	if (room > MXFS_PIN_FEW)
-		pin->vec = kvmalloc_array(room, sizeof(*pin->vec), GFP_KERNEL);
-	if (!pin->vec)
-		return -ENOMEM;
+	*pin = (struct mxfs_pin){ .dirty = !write };
+	room = mxfs_pin_room(pin, from, write && (iocb->ki_flags & IOCB_APPEND));
+	err = mxfs_pin_begin(pin, room);
+	if (err)
+		return err;
 	while (room && iov_iter_count(from)) {
 		got = iov_iter_extract_pages(from, &pages, iov_iter_count(from),
 					     min_t(unsigned int, room, ARRAY_SIZE(batch)), 0,
@@ -238,18 +319,68 @@ static int mxfs_pin(struct mxfs_sb *sbi, struct mxfs_pin *pin, struct iov_iter *
 		}
 		room -= i;
 	}
-	if (iov_iter_count(from)) {
-		odd = pin->bytes % sbi->geo.sectsize;
-		iov_iter_revert(from, odd);
-		pin->bytes -= odd;
+	return mxfs_pin_end(iocb, pin, from, write, got < 0 ? got : -EFAULT);
+}
+
+/* As mxfs_pin(), with pages of our own: what a write writes is copied to them now, and what a read reads by mxfs_pin_copy_out(). */
+static int mxfs_pin_copy(const struct kiocb *iocb, struct mxfs_pin *pin, struct iov_iter *from, bool write)
+{
+	unsigned int room;
+	struct page *page;
+	size_t len, got;
+	int err;
+
+	*pin = (struct mxfs_pin){ .copied = true };
+	room = MXFS_PIN_COPIED;
+	if (write && (iocb->ki_flags & IOCB_APPEND))
+		room = mxfs_pin_room(pin, from, true);
+	room = min_t(size_t, room, DIV_ROUND_UP(iov_iter_count(from), PAGE_SIZE));
+	err = mxfs_pin_begin(pin, room);
+	if (err)
+		return err;
+	err = -EFAULT;
+	while (pin->pieces < room && iov_iter_count(from)) {
+		page = alloc_page(GFP_KERNEL_ACCOUNT);
+		if (!page) {
+			err = -ENOMEM;
+			break;
+		}
+		len = min_t(size_t, iov_iter_count(from), PAGE_SIZE);
+		got = len;
+		if (write)
+			got = copy_page_from_iter(page, 0, len, from);
+		else
+			iov_iter_advance(from, len);
+		bvec_set_page(&pin->vec[pin->pieces++], page, got, 0);
+		pin->bytes += got;
+		if (got < len)
+			break;
 	}
-	if (!pin->bytes) {
-		mxfs_unpin(pin);
-		return got < 0 ? got : -EFAULT;
+	return mxfs_pin_end(iocb, pin, from, write, err);
+}
+
+/* @bytes were read. Outside the gate. Return: how many of them the caller has; the iterator is behind them. */
+static size_t mxfs_pin_copy_out(const struct mxfs_pin *pin, struct iov_iter *to, size_t bytes)
+{
+	const struct bio_vec *bv;
+	size_t done = 0, len;
+
+	for (bv = pin->vec; done < bytes; bv++) {
+		len = min_t(size_t, bytes - done, bv->bv_len);
+		if (copy_page_to_iter(bv->bv_page, 0, len, to) != len)
+			break;
+		done += len;
 	}
-	iov_iter_bvec(&pin->iter, write ? ITER_SOURCE : ITER_DEST, pin->vec, pin->pieces,
-		      pin->bytes);
-	return 0;
+	return done;
+}
+
+/*
+ * The disk takes memory that begins anywhere by its alignment, and XFS looks at that for each piece, which has to be whole sectors
+ * (fs/iomap/direct-io.c). Where a piece is the user's, its parts in pages need not be.
+ */
+static bool mxfs_pin_fits(const struct mxfs_sb *sbi, const struct iov_iter *iter)
+{
+	return mxfs_iter_fits(file_bdev(sbi->pin), iter);
 }
 
 /*
@@ -290,18 +421,45 @@ static bool mxfs_pin_is_dirty(const struct mxfs_pin *pin)
 }
 
 /*
+ * The memory of a request, from the iterator. Return: 0; -errno; 1 when it takes a copy and none is wanted (@may_copy), and the
+ * iterator is where it was.
+ */
+static int mxfs_pin_some(struct kiocb *iocb, struct mxfs_pin *pin, struct iov_iter *iter, bool write, bool may_copy)
+{
+	const struct mxfs_sb *sbi = mxfs_file_sb(iocb->ki_filp);
+	int err = mxfs_pin(iocb, pin, iter, write);
+
+	if (!(iocb->ki_flags & IOCB_DIRECT)) /* some memory can be copied and not be pinned, such as a device's */
+		return unlikely(err == -EFAULT) ? mxfs_pin_copy(iocb, pin, iter, write) : err;
+	if (err || likely(mxfs_pin_fits(sbi, &pin->iter)))
+		return err;
+	iov_iter_revert(iter, pin->bytes);
+	/* What XFS would refuse it has to refuse. */
+	if (!mxfs_pin_fits(sbi, iter)) {
+		iov_iter_advance(iter, pin->bytes);
+		return 0;
+	}
+	pin->dirty = false;
+	mxfs_unpin(pin);
+	return may_copy ? mxfs_pin_copy(iocb, pin, iter, write) : 1;
+}
+
+/*
  * Begins an operation with user memory pinned, which is taken from the iterator. Never waits for ownership with pins: they
  * may be of a map of this volume, and a detach waits for those.
  *
- * Return: 0, and mxfs_leave() and mxfs_unpin() have to follow; or -errno, -EAGAIN where @nowait allows no more.
+ * Return: 0, and mxfs_leave() and mxfs_unpin() have to follow; 1 as mxfs_pin_some(); or -errno, -EAGAIN where IOCB_NOWAIT allows no
+ * more.
  */
-static int mxfs_pin_and_enter(struct mxfs_sb *sbi, struct mxfs_pin *pin, struct iov_iter *iter, bool write, bool nowait)
+static int mxfs_pin_and_enter(struct kiocb *iocb, struct mxfs_pin *pin, struct iov_iter *iter, bool write, bool may_copy)
 {
+	struct mxfs_sb *sbi = mxfs_file_sb(iocb->ki_filp);
+	bool nowait = iocb->ki_flags & IOCB_NOWAIT;
 	int err;
 
 	for (;;) {
 		iter->nofault = nowait;
-		err = mxfs_pin(sbi, pin, iter, write);
+		err = mxfs_pin_some(iocb, pin, iter, write, may_copy && !nowait);
 		iter->nofault = false;
 		if (err)
 			return nowait ? -EAGAIN : err;
@@ -349,6 +507,17 @@ static void mxfs_aio_end(struct mxfs_aio *aio)
 	upper->ki_complete(upper, res);
 }
 
+/*
+ * A write that was to be on the disk when it returns tells an error of write-back that its descriptor has not told yet, as fsync would. The lower
+ * file may be younger than the error (mxfs_carry_error()). Return: what the write returns.
+ */
+static ssize_t mxfs_heard(struct kiocb *iocb, ssize_t ret)
+{
+	int err = file_check_and_advance_wb_err(iocb->ki_filp);
+
+	return err && ret > 0 ? err : ret;
+}
+
 static void mxfs_aio_workfn(struct work_struct *work)
 {
 	struct mxfs_aio *aio = container_of(work, struct mxfs_aio, work);
@@ -361,6 +530,10 @@ static void mxfs_aio_workfn(struct work_struct *work)
 			mxfs_cache_changed(inode, aio->lower.ki_filp, aio->lower.ki_pos - aio->res,
 					   aio->lower.ki_pos - 1);
 		mxfs_copy_written(inode, file_inode(aio->lower.ki_filp));
+		if (iocb_is_dsync(aio->upper)) {
+			mxfs_carry_error(inode, file_inode(aio->lower.ki_filp));
+			aio->res = mxfs_heard(aio->upper, aio->res);
+		}
 	}
 	mxfs_aio_end(aio);
 }
@@ -472,6 +645,9 @@ static ssize_t mxfs_write_once(struct kiocb *iocb, struct iov_iter *iter, struct
 	if (unlikely(mapping->nrpages) && ret > 0)
 		mxfs_cache_changed(inode, lower, iocb->ki_pos - ret, iocb->ki_pos - 1);
 	mxfs_copy_written(inode, file_inode(lower));
+	/* What was heard of below while this was brought to the disk (generic_write_sync()) is not only this descriptor's to hear. */
+	if (unlikely(iocb_is_dsync(iocb)))
+		mxfs_carry_error(inode, file_inode(lower));
 	filemap_invalidate_unlock(mapping);
 	return ret;
 }
@@ -520,9 +696,10 @@ static ssize_t mxfs_direct_async(struct kiocb *iocb, struct iov_iter *iter, bool
 	aio->upper = iocb;
 	aio->pin.vec = NULL;
 	if (user_backed_iter(iter)) {
-		ret = mxfs_pin_and_enter(sbi, &aio->pin, iter, write, nowait);
+		ret = mxfs_pin_and_enter(iocb, &aio->pin, iter, write, false);
 		if (ret) {
 			kmem_cache_free(mxfs_aio_cachep, aio);
+			*at_once = ret > 0;
 			return ret;
 		}
 		if (iov_iter_count(iter)) {
@@ -548,13 +725,55 @@ out:
 	return ret;
 }
 
+/* A part of a request whose memory is pinned first. Return: bytes; @more: all of the memory was used, and there may be more. */
+static ssize_t mxfs_rw_pinned_once(struct kiocb *iocb, struct iov_iter *iter, bool write, bool *more)
+{
+	struct mxfs_sb *sbi = mxfs_file_sb(iocb->ki_filp);
+	struct mxfs_pin pin;
+	ssize_t ret, got;
+
+	ret = mxfs_pin_and_enter(iocb, &pin, iter, write, true);
+	if (ret)
+		return ret;
+	ret = mxfs_direct_once(iocb, &pin.iter, write, NULL);
+	mxfs_leave(sbi);
+	*more = ret == pin.bytes;
+	if (unlikely(pin.copied && !write)) {
+		iov_iter_revert(iter, pin.bytes);
+		got = ret > 0 ? mxfs_pin_copy_out(&pin, iter, ret) : ret;
+		if (got < ret) {
+			iocb->ki_pos -= ret - got;
+			ret = got ? got : -EFAULT;
+			*more = false;
+		}
+	} else if (!*more) {
+		iov_iter_revert(iter, pin.bytes - max_t(ssize_t, ret, 0));
+	}
+	mxfs_unpin(&pin);
+	return ret;
+}
+
+/* A request whose memory is pinned first: O_DIRECT, and what is appended. */
+static ssize_t mxfs_rw_pinned(struct kiocb *iocb, struct iov_iter *iter, bool write)
+{
+	ssize_t total = 0, ret;
+	bool more = false;
+
+	do {
+		ret = mxfs_rw_pinned_once(iocb, iter, write, &more);
+		if (ret <= 0)
+			break;
+		total += ret;
+	} while (more && iov_iter_count(iter) && !fatal_signal_pending(current));
+	return total ?: ret;
+}
+
 /* O_DIRECT. What the kernel itself asks for has its pages already. */
 static noinline ssize_t mxfs_direct(struct kiocb *iocb, struct iov_iter *iter, bool write)
 {
 	struct mxfs_sb *sbi = MXFS_ISB(file_inode(iocb->ki_filp));
 	bool at_once = false, nowait = iocb->ki_flags & IOCB_NOWAIT;
-	ssize_t total = 0, ret;
-	struct mxfs_pin pin;
+	ssize_t ret;
 
 	if (!is_sync_kiocb(iocb)) {
 		ret = mxfs_direct_async(iocb, iter, write, &at_once);
@@ -563,29 +782,14 @@ static noinline ssize_t mxfs_direct(struct kiocb *iocb, struct iov_iter *iter, b
 		if (nowait)
 			return -EAGAIN;
 	}
-	if (!user_backed_iter(iter)) {
-		ret = mxfs_enter_or(sbi, nowait);
-		if (ret)
-			return ret;
-		ret = mxfs_direct_once(iocb, iter, write, NULL);
-		mxfs_leave(sbi);
+	if (user_backed_iter(iter))
+		return mxfs_rw_pinned(iocb, iter, write);
+	ret = mxfs_enter_or(sbi, nowait);
+	if (ret)
 		return ret;
-	}
-	do {
-		ret = mxfs_pin_and_enter(sbi, &pin, iter, write, nowait);
-		if (ret)
-			break;
-		ret = mxfs_direct_once(iocb, &pin.iter, write, NULL);
-		mxfs_leave(sbi);
-		mxfs_unpin(&pin);
-		if (ret > 0)
-			total += ret;
-		if (ret != pin.bytes) {
-			iov_iter_revert(iter, pin.bytes - max_t(ssize_t, ret, 0));
-			break;
-		}
-	} while (iov_iter_count(iter) && !fatal_signal_pending(current));
-	return total ?: ret;
+	ret = mxfs_direct_once(iocb, iter, write, NULL);
+	mxfs_leave(sbi);
+	return ret;
 }
 
 /* One attempt inside the gate. @again: not the first one; @end: the file ends here */
@@ -625,6 +829,7 @@ out:
 static noinline ssize_t mxfs_read_on(struct kiocb *iocb, struct iov_iter *to, ssize_t total)
 {
 	bool again = false, end = false;
+	int whole = MXFS_WHOLE_READS;
 	size_t chunk;
 	ssize_t ret;
 
@@ -640,10 +845,17 @@ static noinline ssize_t mxfs_read_on(struct kiocb *iocb, struct iov_iter *to, ss
 			ret = -EINTR;
 			break;
 		}
-		chunk = min_t(size_t, iov_iter_count(to), MXFS_FAULT_IN_MAX);
+		chunk = min_t(size_t, iov_iter_count(to), whole ? MXFS_WHOLE_MAX : MXFS_FAULT_IN_MAX);
 		if (fault_in_iov_iter_writeable(to, chunk) == chunk) {
 			ret = -EFAULT;
 			break;
+		}
+		/* Somebody may have written meanwhile, here or on another node: all of it, or nothing. */
+		if (whole) {
+			whole--;
+			iov_iter_revert(to, total);
+			iocb->ki_pos -= total;
+			total = 0;
 		}
 	}
 	return total ?: ret;
@@ -811,6 +1023,7 @@ static ssize_t mxfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	struct file *file = iocb->ki_filp;
 	struct inode *inode = file_inode(file);
 	struct mxfs_sb *sbi = mxfs_file_sb(file);
+	bool is_pinned;
 	ssize_t ret;
 
 	if (!iov_iter_count(from))
@@ -818,14 +1031,17 @@ static ssize_t mxfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	/* Locks, and the pages of maps, would have to be waited for. */
 	if (iocb->ki_flags & IOCB_NOWAIT)
 		return -EAGAIN;
-	/* What is appended stays together, also where another node appends when this one leaves the gate for a fault. */
-	if (iocb->ki_flags & IOCB_APPEND && user_backed_iter(from))
-		fault_in_iov_iter_readable(from, min_t(size_t, iov_iter_count(from), MXFS_FAULT_IN_MAX));
+	is_pinned = (iocb->ki_flags & (IOCB_APPEND | IOCB_DIRECT)) && user_backed_iter(from);
+	/* Written in one piece, if nothing takes it away again. */
+	if (!is_pinned)
+		fault_in_iov_iter_readable(from, min_t(size_t, iov_iter_count(from), MXFS_WHOLE_MAX));
 	/* Whoever has it may wait for ownership. */
 	if (down_write_killable(&inode->i_rwsem))
 		return -EINTR;
 	if (iocb->ki_flags & IOCB_DIRECT) {
 		ret = mxfs_direct(iocb, from, true);
+	} else if (is_pinned) {
+		ret = mxfs_rw_pinned(iocb, from, true);
 	} else {
 		/* Most often all of the source is in memory. */
 		ret = mxfs_write_entered(sbi, iocb, from);
@@ -836,6 +1052,8 @@ static ssize_t mxfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	if (ret > 0)
 		this_cpu_add(sbi->cpu->bytes_written, ret);
 	inode_unlock(inode);
+	if (unlikely(iocb_is_dsync(iocb)) && ret != -EIOCBQUEUED)
+		ret = mxfs_heard(iocb, ret);
 	return ret;
 }
 
@@ -873,7 +1091,7 @@ int mxfs_fsync(struct file *file, loff_t start, loff_t end, int datasync)
 	struct inode *inode = file_inode(file);
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	struct file *lower;
-	int err;
+	int err, lost;
 
 	/*
 	 * On a node that does not own the volume there is nothing to do: detaching unmounted XFS,
@@ -892,8 +1110,12 @@ int mxfs_fsync(struct file *file, loff_t start, loff_t end, int datasync)
 		err = err ?: PTR_ERR(lower);
 	else
 		err = vfs_fsync_range(lower, start, end, datasync) ?: err;
+	if (!IS_ERR(lower))
+		mxfs_carry_error(inode, file_inode(lower));
 	mxfs_leave(sbi);
-	return err;
+	/* The lower file may be younger than an error that this descriptor has not told yet. */
+	lost = file_check_and_advance_wb_err(file);
+	return err ?: lost;
 }
 
 /* Under i_rwsem. @end: of the whole, which the size will be behind. */

@@ -136,7 +136,13 @@ struct inode *mxfs_iget(struct super_block *sb, struct mxfs_found *found, bool c
 	return inode;
 }
 
-static noinline int mxfs_enter_refresh(struct inode *inode)
+/* The VFS looks at the flag before it asks, when it may have been what another node has changed since. */
+static bool mxfs_is_refused(const struct inode *inode, int mask)
+{
+	return (mask & MAY_WRITE) && unlikely(IS_IMMUTABLE(inode));
+}
+
+static noinline int mxfs_enter_refresh(struct inode *inode, int mask)
 {
 	struct mxfs_op op;
 	int err;
@@ -145,6 +151,9 @@ static noinline int mxfs_enter_refresh(struct inode *inode)
 	if (err)
 		return err;
 	err = op.ops->refresh(inode);
+	/* Inside: a detach takes the flag away (mxfs_take_lower()). */
+	if (!err && mxfs_is_refused(inode, mask))
+		err = -EPERM;
 	mxfs_end(&op);
 	return err;
 }
@@ -152,20 +161,24 @@ static noinline int mxfs_enter_refresh(struct inode *inode)
 int mxfs_permission(struct mnt_idmap *idmap, struct inode *inode, int mask)
 {
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	u64 seq = READ_ONCE(sbi->attach_seq);
+	bool known, refused;
 	int err;
 
-	if (unlikely(!mxfs_may_run(sbi) || !mxfs_attr_is_fresh(inode))) {
+	known = mxfs_may_run(sbi) && mxfs_attr_is_fresh(inode);
+	refused = mxfs_is_refused(inode, mask);
+	smp_rmb(); /* the flag of before this attach, or of after it, decides nothing */
+	if (unlikely(!known || !mxfs_may_run(sbi) || READ_ONCE(sbi->attach_seq) != seq)) {
 		if (mask & MAY_NOT_BLOCK)
 			return -ECHILD;
-		err = mxfs_enter_refresh(inode);
+		err = mxfs_enter_refresh(inode, mask);
 		if (err)
 			return err;
+	} else if (unlikely(refused)) {
+		return -EPERM;
 	}
 	if (S_ISDIR(inode->i_mode))
 		mxfs_trust_permission(inode);
-	/* The VFS looked before it asked, when this may have been what another node has changed since. */
-	if ((mask & MAY_WRITE) && unlikely(IS_IMMUTABLE(inode)))
-		return -EPERM;
 	return generic_permission(idmap, inode, mask);
 }
 
