@@ -8,6 +8,7 @@
 #include <linux/backing-dev.h>
 #include <linux/exportfs.h>
 #include <linux/file.h>
+#include <linux/pagemap.h>
 #include <linux/slab.h>
 #include "local/bind.h"
 
@@ -252,11 +253,19 @@ void mxfs_touch_mapped(const struct file *file)
 		touch_atime(&path);
 }
 
-/* What a program has announced of its way to read, to a lower file that was just opened (mxfs_fadvise()). */
+/*
+ * To a lower file that was just opened: what a program has announced of its way to read (mxfs_fadvise()), and that it writes no further
+ * than its numbers reach. What is open already is opened again whatever has become of its size.
+ */
 static void mxfs_advise_again(const struct file *file, struct file *lower)
 {
 	fmode_t mode = READ_ONCE(file->f_mode) & (FMODE_RANDOM | FMODE_NOREUSE);
 
+	if (unlikely(!(file->f_flags & O_LARGEFILE))) {
+		spin_lock(&lower->f_lock);
+		lower->f_flags &= ~O_LARGEFILE;
+		spin_unlock(&lower->f_lock);
+	}
 	if (mode) {
 		spin_lock(&lower->f_lock);
 		lower->f_mode |= mode;
@@ -274,8 +283,9 @@ struct file *mxfs_find_lower_file(struct file *file)
 
 	if (!open)
 		return ERR_PTR(-ENOMEM);
+	/* Whether it appends may change, and is said by each request. */
 	flags = file->f_flags &
-		~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_TMPFILE | O_DIRECT | FASYNC);
+		~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_TMPFILE | O_DIRECT | O_APPEND | FASYNC);
 	if (S_ISDIR(file_inode(file)->i_mode))
 		flags |= O_DIRECTORY;
 	/* The lower mount has relatime; the upper mount may say noatime. Of files mxfs_accessed() takes care. */

@@ -527,5 +527,5 @@ const struct file_operations mxfs_dir_fops = {
 	.llseek = mxfs_llseek,
 	.fsync = mxfs_fsync,
 	.unlocked_ioctl = mxfs_ioctl,
-	.compat_ioctl = compat_ptr_ioctl,
+	.compat_ioctl = mxfs_compat_ioctl,
 };

@@ -23,6 +23,7 @@
  */
 #include <linux/aio.h>
 #include <linux/backing-dev.h>
+#include <linux/compat.h>
 #include <linux/falloc.h>
 #include <linux/file.h>
 #include <linux/fadvise.h>
@@ -108,6 +109,12 @@ int mxfs_open(struct inode *inode, struct file *file)
 	if (err)
 		return err;
 	err = mxfs_call(&op, open, inode);
+	/* generic_file_open(), by the size as it is now: a program whose numbers are too small for it */
+	if (!err && unlikely(!(file->f_flags & O_LARGEFILE)) && S_ISREG(inode->i_mode)) {
+		err = op.ops->refresh(inode);
+		if (!err && i_size_read(inode) > MAX_NON_LFS)
+			err = -EOVERFLOW;
+	}
 	mxfs_end(&op);
 	if (err)
 		return err;
@@ -380,7 +387,7 @@ static size_t mxfs_pin_copy_out(const struct mxfs_pin *pin, struct iov_iter *to,
  */
 static bool mxfs_pin_fits(const struct mxfs_sb *sbi, const struct iov_iter *iter)
 {
-	return mxfs_iter_fits(file_bdev(sbi->pin), iter);
+	return mxfs_iter_fits(file_bdev(sbi->device.pin), iter);
 }
 
 /*
@@ -547,6 +554,11 @@ static void mxfs_aio_complete(struct kiocb *iocb, long res)
 	if (!(iocb->ki_flags & IOCB_WRITE) && (!aio->pin.vec || mxfs_pin_is_dirty(&aio->pin))) {
 		aio->pin.dirty = false;
 		mxfs_aio_end(aio);
+		return;
+	}
+	/* XFS ends writes in a worker of its own (s_dio_done_wq), which this may use as long as it has nothing to wait for. */
+	if ((iocb->ki_flags & IOCB_WRITE) && in_task() && !file_inode(aio->upper->ki_filp)->i_mapping->nrpages) {
+		mxfs_aio_workfn(&aio->work);
 		return;
 	}
 	INIT_WORK(&aio->work, mxfs_aio_workfn);
@@ -1414,6 +1426,16 @@ long mxfs_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	return ret == -ENOIOCTLCMD ? -ENOTTY : ret;
 }
 
+#ifdef CONFIG_COMPAT
+long mxfs_compat_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	/* The number says the size of what is copied, which is the same. */
+	if (cmd == FS_IOC32_GETVERSION)
+		cmd = FS_IOC_GETVERSION;
+	return mxfs_ioctl(file, cmd, (unsigned long)compat_ptr(arg));
+}
+#endif
+
 /*
  * What is to be read ahead, or not to be kept, is the lower file's cache; that of maps is small beside it. Patterns that a
  * program announces are kept above, because the lower file does not last, and told to each.
@@ -1455,6 +1477,6 @@ const struct file_operations mxfs_file_fops = {
 	.copy_file_range = mxfs_copy_file_range,
 	.remap_file_range = mxfs_remap_file_range,
 	.unlocked_ioctl = mxfs_ioctl,
-	.compat_ioctl = compat_ptr_ioctl,
+	.compat_ioctl = mxfs_compat_ioctl,
 	.fadvise = mxfs_fadvise,
 };

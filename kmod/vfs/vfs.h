@@ -41,6 +41,11 @@ int mxfs_release(struct inode *inode, struct file *file) __mxfs_hot;
 loff_t mxfs_llseek(struct file *file, loff_t offset, int whence);
 int mxfs_fsync(struct file *file, loff_t start, loff_t end, int datasync);
 long mxfs_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+#ifdef CONFIG_COMPAT
+long mxfs_compat_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+#else
+#define mxfs_compat_ioctl NULL
+#endif
 int mxfs_file_cache_create(void);
 void mxfs_file_cache_destroy(void);
 

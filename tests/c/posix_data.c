@@ -272,6 +272,13 @@ static void copy_ranges(void)
 	from = to = 0;
 	FAILS(copy_file_range(in, &from, OK(open("out", O_RDONLY)), &to, 10, 0), EBADF);
 	FAILS(copy_file_range(in, &from, OK(open("out", O_RDWR | O_APPEND)), &to, 10, 0), EBADF);
+	/* To a descriptor that appended, and does not any more. */
+	other = OK(open("out", O_RDWR | O_APPEND));
+	CHECK_EQ(write(other, "x", 1), 1);
+	from = to = 0;
+	FAILS(copy_file_range(in, &from, other, &to, 10, 0), EBADF);
+	OK(fcntl(other, F_SETFL, 0));
+	CHECK_EQ(copy_file_range(in, &from, other, &to, 10, 0), 10);
 	/* To another file system. */
 	other = OK(memfd_create("other", 0));
 	from = to = 0;
@@ -854,6 +861,52 @@ static void full_volume(void)
 	OK(fsync(fd));
 }
 
+#ifdef __x86_64__
+static long call32(long number, long a, long b, long c, long d, long e)
+{
+	long result;
+
+	asm volatile("int $0x80" : "=a"(result) : "a"(number), "b"(a), "c"(b), "d"(c), "S"(d), "D"(e)
+		     : "memory", "r8", "r9", "r10", "r11");
+	return (int)result;
+}
+
+/* A program of 32 bits is not given what its numbers are too small for, unless it says that it has larger ones (O_LARGEFILE). */
+static void small_numbers(void)
+{
+	enum { IOCTL = 54, GETPID = 20, OPEN = 5, PWRITE64 = 181, LARGE = 0100000, GETVERSION = 0x80047601 };
+	char *low = OK(mmap(NULL, BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0));
+	int fd = OK(open("f", O_CREAT | O_RDWR, 0644)), small, large, status;
+	long version = 0;
+	pid_t pid = OK(fork());
+
+	if (!pid)
+		_exit(call32(GETPID, 0, 0, 0, 0, 0) != getpid());
+	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status))
+		return; /* this kernel has no such programs */
+	strcpy(low, "f");
+	OK(ftruncate(fd, 3ll << 30));
+	CHECK_EQ(call32(OPEN, (long)low, O_RDWR, 0, 0, 0), -EOVERFLOW);
+	large = call32(OPEN, (long)low, O_RDWR | LARGE, 0, 0, 0);
+	CHECK(large >= 0);
+	OK(ftruncate(fd, 100));
+	small = call32(OPEN, (long)low, O_RDWR, 0, 0, 0);
+	CHECK(small >= 0);
+	CHECK_EQ(call32(PWRITE64, small, (long)low, 10, 0x7ffffffd, 0), 2);
+	CHECK_EQ(call32(PWRITE64, small, (long)low, 10, 0x7fffffff, 0), -EFBIG);
+	CHECK_EQ(call32(PWRITE64, large, (long)low, 10, 0x7fffffff, 0), 10);
+	/* What is open stays in use when the file becomes larger. */
+	CHECK_EQ(call32(PWRITE64, small, (long)low, 10, 0, 0), 10);
+	OK(ioctl(fd, FS_IOC_GETVERSION, &version));
+	CHECK_EQ(call32(IOCTL, small, GETVERSION, (long)low, 0, 0), 0);
+	CHECK_EQ(*(int *)low, (int)version);
+}
+#else
+static void small_numbers(void)
+{
+}
+#endif
+
 static const struct test tests[] = {
 	{ "read and write meet at every offset, and descriptors share positions", read_write },
 	{ "a hole reads as zeros and takes no space", holes },
@@ -881,6 +934,7 @@ static const struct test tests[] = {
 	{ "sendfile to a file and to a socket keeps every byte", sendfiles },
 	{ "what truncate cut off reads as zeros afterwards", truncate_sizes },
 	{ "a nameless file keeps its content when it is linked", nameless_content },
+	{ "a program of 32 bits is kept within its numbers", small_numbers },
 	{ "a full volume says ENOSPC, keeps what it took, and recovers", full_volume },
 };
 
