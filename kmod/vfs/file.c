@@ -434,8 +434,12 @@ static bool mxfs_pin_is_dirty(const struct mxfs_pin *pin)
 static int mxfs_pin_some(struct kiocb *iocb, struct mxfs_pin *pin, struct iov_iter *iter, bool write, bool may_copy)
 {
 	const struct mxfs_sb *sbi = mxfs_file_sb(iocb->ki_filp);
-	int err = mxfs_pin(iocb, pin, iter, write);
+	int err;
 
+	/* Little is copied sooner than it is pinned, above all from many places. */
+	if (!(iocb->ki_flags & IOCB_DIRECT) && iov_iter_count(iter) <= PAGE_SIZE)
+		return mxfs_pin_copy(iocb, pin, iter, write);
+	err = mxfs_pin(iocb, pin, iter, write);
 	if (!(iocb->ki_flags & IOCB_DIRECT)) /* some memory can be copied and not be pinned, such as a device's */
 		return unlikely(err == -EFAULT) ? mxfs_pin_copy(iocb, pin, iter, write) : err;
 	if (err || likely(mxfs_pin_fits(sbi, &pin->iter)))
