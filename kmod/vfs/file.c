@@ -662,7 +662,7 @@ static ssize_t mxfs_write_once(struct kiocb *iocb, struct iov_iter *iter, struct
 		mxfs_cache_changed(inode, lower, iocb->ki_pos - ret, iocb->ki_pos - 1);
 	mxfs_copy_written(inode, file_inode(lower));
 	/* What was heard of below while this was brought to the disk (generic_write_sync()) is not only this descriptor's to hear. */
-	if (unlikely(iocb_is_dsync(iocb)))
+	if (ret != -EIOCBQUEUED && unlikely(iocb_is_dsync(iocb)))
 		mxfs_carry_error(inode, file_inode(lower));
 	filemap_invalidate_unlock(mapping);
 	return ret;
@@ -1068,7 +1068,7 @@ static ssize_t mxfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	if (ret > 0)
 		this_cpu_add(sbi->cpu->bytes_written, ret);
 	inode_unlock(inode);
-	if (unlikely(iocb_is_dsync(iocb)) && ret != -EIOCBQUEUED)
+	if (ret != -EIOCBQUEUED && unlikely(iocb_is_dsync(iocb)))
 		ret = mxfs_heard(iocb, ret);
 	return ret;
 }
