@@ -11,7 +11,7 @@
  *	write ID OFFSET LEN SEED	append ID LEN SEED OFFSET	(OFFSET in the pattern)
  *	check ID OFFSET LEN SEED	zeros ID OFFSET LEN
  *	truncate ID LEN			fsync ID			fchmod ID MODE (octal)
- *	size ID				nlink ID			lock ID				end ID (lseek)
+ *	size ID				nlink ID			lock ID
  *	map ID LEN			unmap ID			msync ID
  *	store ID OFFSET LEN SEED	load ID OFFSET LEN SEED		touch ID OFFSET (says whether SIGBUS came)
  *	link ID PATH			(of a file without a name)
@@ -193,8 +193,6 @@ static void command(int argc, char **argv)
 		said(fsync(fds[id]));
 	} else if (!strcmp(name, "fchmod") && argc == 3) {
 		said(fchmod(fds[id], strtol(argv[2], NULL, 8)));
-	} else if (!strcmp(name, "end")) {
-		said(lseek(fds[id], 0, SEEK_END));
 	} else if (!strcmp(name, "size")) {
 		said(fstat(fds[id], &st) ? -1 : st.st_size);
 	} else if (!strcmp(name, "nlink")) {
