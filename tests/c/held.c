@@ -86,6 +86,8 @@ int main(int argc, char **argv)
 	uffd = OK(syscall(SYS_userfaultfd, O_CLOEXEC));
 	OK(ioctl(uffd, UFFDIO_API, &api));
 	buf = OK(mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	/* Or the page would come with its neighbours. */
+	OK(madvise(buf, len, MADV_NOHUGEPAGE));
 	tap_pattern(buf, at, 7, offset);
 	if (len > at + PAGE)
 		tap_pattern(buf + at + PAGE, len - at - PAGE, 7, offset + at + PAGE);
