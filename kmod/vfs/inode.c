@@ -222,8 +222,9 @@ static int mxfs_resize_begin(struct inode *inode, loff_t size)
 }
 
 /*
- * What the VFS decided before it called, it may have decided by old attributes. The size here is that of the file: whoever changes it
- * has i_rwsem, as the caller has.
+ * What the VFS decided before it called, it may have decided by old attributes. The size here is that of the file: whoever changes it has
+ * i_rwsem, as the caller has. But for O_DIRECT that was queued and made the file longer a moment ago: when it ends, it
+ * has pages take what it wrote (mxfs_aio_workfn()).
  */
 static int mxfs_setattr_inside(struct mxfs_op *op, struct inode *inode, const struct iattr *iattr)
 {
