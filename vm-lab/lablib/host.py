@@ -25,7 +25,7 @@ PACKAGES = {
     "network": ["vde2", "iproute2"],
     "access": ["openssh-client"],
     "builds": ["maven", "gcc", "libc6-dev", "linux-libc-dev", "patchelf",
-               "gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "linux-libc-dev-arm64-cross"],
+               "spin", "gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "linux-libc-dev-arm64-cross"],
 }
 
 

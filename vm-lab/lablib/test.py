@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable
 
-from . import build, demo, host, image, jdk, progress, requirements
+from . import build, demo, host, image, jdk, model as spin, progress, requirements
 from .errors import CheckFailed, LabError
 
 _screen = threading.Lock()
@@ -77,7 +77,7 @@ def run(parts: list[str], seed: int | None = None) -> int:
     beside = [threading.Thread(target=go, args=(name,), name=name, daemon=True) for name in ("java",) if name in suites]
     for thread in beside:
         thread.start()
-    for name in ("docs", "c"):
+    for name in ("docs", "c", "model"):
         if name in suites:
             go(name)
     for thread in beside:
@@ -146,6 +146,14 @@ def _surefire(folder: Path) -> tuple[dict, str]:
 
 def _tail(text: str, lines: int) -> str:
     return "\n".join(text.strip().splitlines()[-lines:])
+
+
+# ---- the protocol on paper
+
+def model(suite: Suite, _seed) -> None:
+    """Spin over daemon/src/spin: every case to its end, and every planted mistake found."""
+    for case in spin.CASES:
+        suite.check(case.what, lambda case=case: progress.say(f"{case.what}: {spin.check(case)}"))
 
 
 # ---- C, documents
@@ -247,4 +255,4 @@ def the_demo(suite: Suite, seed) -> None:
     suite.check("two machines share one volume", lambda: demo.run(demo.Settings(seed or demo.new_seed())))
 
 
-PARTS: dict[str, Callable] = {"java": java, "docs": docs, "c": c, "protocol": protocol, "demo": the_demo}
+PARTS: dict[str, Callable] = {"java": java, "docs": docs, "c": c, "model": model, "protocol": protocol, "demo": the_demo}

@@ -5,6 +5,7 @@ import java.util.Collection;
 import java.util.HashSet;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.function.ToIntFunction;
 import org.mxfs.daemon.core.ReservationKey;
 
 /**
@@ -43,6 +44,15 @@ record DeadLives(int nodeId, Set<ReservationKey> keys, boolean twin) {
   /** Whether a key that is found on our own path may be overwritten. */
   boolean mayOverwrite(ReservationKey key) {
     return !twin && key.nodeId() == nodeId;
+  }
+
+  /** See {@link TenureRules#digest}. */
+  long digest(ToIntFunction<ReservationKey> code) {
+    long bits = twin ? 1 : 0;
+    for (ReservationKey dead : keys) {
+      bits |= 2L << code.applyAsInt(dead);
+    }
+    return bits;
   }
 
   @Override

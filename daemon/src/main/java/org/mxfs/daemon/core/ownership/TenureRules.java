@@ -2,6 +2,7 @@
 package org.mxfs.daemon.core.ownership;
 
 import java.util.Collection;
+import java.util.function.ToIntFunction;
 import org.jspecify.annotations.Nullable;
 import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayCommand;
@@ -35,11 +36,22 @@ final class TenureRules implements Cloneable {
   }
 
   /** The machine wanted what the rules forbid: a mistake in this program. */
-  static final class BrokenRule extends IllegalStateException {
+  static final class BrokenRule extends RuntimeException {
     private static final long serialVersionUID = 1;
 
-    BrokenRule(String message) {
-      super(message);
+    private final String pattern;
+    private final transient Object[] values;
+
+    /** Without a trace: exploring breaks rules by the million, and the text says which one. */
+    BrokenRule(String pattern, Object[] values) {
+      super(null, null, false, false);
+      this.pattern = pattern;
+      this.values = values;
+    }
+
+    @Override
+    public String getMessage() {
+      return Outbox.fill(pattern, values);
     }
   }
 
@@ -106,10 +118,6 @@ final class TenureRules implements Cloneable {
 
   Hold hold() {
     return hold;
-  }
-
-  boolean isXfsHere() {
-    return xfsHere;
   }
 
   Permit.@Nullable Granted granted() {
@@ -360,6 +368,22 @@ final class TenureRules implements Cloneable {
     require(granted == null || request != 0, "a permit to PREEMPT without an open request");
   }
 
+  /** All that decides what may come, without the counters; {@code code} has 4 bits for a key. */
+  long digest(ToIntFunction<ReservationKey> code) {
+    long bits = lives.digest(code);
+    bits = bits << 4 | code.applyAsInt(key);
+    bits = bits << 4 | code.applyAsInt(next);
+    bits = bits << 4 | (granted == null ? 0 : code.applyAsInt(granted.victim()));
+    bits = bits << 4 | request;
+    bits = bits << 1 | (hold == Hold.PROVEN ? 1 : 0);
+    bits = bits << 1 | (hold == Hold.GRANTED ? 1 : 0);
+    bits = bits << 1 | (xfsHere ? 1 : 0);
+    bits = bits << 1 | (departing ? 1 : 0);
+    bits = bits << 1 | (inherited ? 1 : 0);
+    bits = bits << 1 | (solo ? 1 : 0);
+    return bits << 1 | (isOurs() ? 1 : 0);
+  }
+
   @Override
   public String toString() {
     return Outbox.fill(
@@ -379,7 +403,7 @@ final class TenureRules implements Cloneable {
 
   private static void require(boolean so, String otherwise, Object... values) {
     if (!so) {
-      throw new BrokenRule(Outbox.fill(otherwise, values));
+      throw new BrokenRule(otherwise, values);
     }
   }
 }

@@ -2,19 +2,22 @@
 package org.mxfs.daemon.core.ownership;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.Deque;
-import java.util.HashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Map;
-import java.util.Set;
-import java.util.TreeSet;
+import java.util.Objects;
 import java.util.function.Consumer;
+import java.util.function.ToIntFunction;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.mxfs.daemon.core.ArrayCommand;
 import org.mxfs.daemon.core.ReservationKey;
 
@@ -25,16 +28,35 @@ import org.mxfs.daemon.core.ReservationKey;
  * daemon has died; their answers come at any time after that, or never; a grant, once given, is
  * there for ever. Bounded are only the numbers: requests and fresh keys a node, daemons and
  * machines that die.
+ *
+ * <p>A state is kept whole ({@link StateSet}), as the least of those that differ only in how the
+ * nodes are numbered. It leaves out the counters of the rules: all that they decide is whether an
+ * answer is evidence, which is in it.
  */
 class TenureRulesTest {
+  /** {@code -Dmxfs.rules.states=N}: so many states of each, at most. */
+  private static final int STATES_MAX = Integer.getInteger("mxfs.rules.states", 400_000);
+
+  private static final int MODEL_KEYS = 4;
+
   private record Limits(int nodes, int requests, int keys, int daemonDeaths, int powerLosses) {}
 
-  /** A grant that was sent, and may be received again and again. */
-  private record Grant(ReservationKey from, int to, long request) {}
+  /** What the exploration must notice. */
+  enum Planted {
+    NOTHING,
+    /** XFS is said to be gone when it is not. */
+    DETACHED_TOO_EARLY,
+    /** A new daemon goes on with the key of the dead one, as if nothing had been granted by it. */
+    NEW_DAEMON_TRUSTS_THE_OLD_KEY,
+    /** A machine that lost power takes the key again that it had. */
+    A_KEY_LIVES_TWICE
+  }
 
   /** A command: not there yet, or executed with its answer on the way. */
-  private record Flight(ArrayCommand command, long askedAt, boolean executed, String answer) {}
+  private record Flight(
+      ArrayCommand command, long askedAt, boolean executed, List<ReservationKey> shown) {}
 
+  /** Changed only by the deed that has copied it. */
   private static final class Node {
     TenureRules rules;
     @Nullable Flight flight;
@@ -63,115 +85,143 @@ class TenureRulesTest {
       keys = other.keys;
     }
 
-    String state() {
+    /** 52 and 51 bits. */
+    void encode(ToIntFunction<ReservationKey> code, int[] slotOf, long[] into, int at) {
       Flight f = flight;
-      return rules
-          + " "
-          + (f == null ? "-" : f.command + "" + f.executed + f.answer + rules.isEvidence(f.askedAt))
-          + orphan
-          + granteeKey
-          + xfs
-          + requests
-          + keys;
-    }
-  }
-
-  private static final class World {
-    final List<Node> nodes = new ArrayList<>();
-    final ReservationKey[] registered;
-    int holder = -1;
-    final Set<String> grants = new TreeSet<>();
-    final Map<String, Grant> grantOf = new HashMap<>();
-    int daemonDeaths;
-    int powerLosses;
-    @Nullable World from;
-    String deed = "start";
-
-    World(int count) {
-      registered = new ReservationKey[count];
-      java.util.Arrays.fill(registered, ReservationKey.NONE);
-      for (int i = 0; i < count; i++) {
-        nodes.add(new Node(i));
+      long bits = rules.digest(code);
+      bits = bits << 4 | code.applyAsInt(granteeKey);
+      bits = bits << 1 | (xfs ? 1 : 0);
+      bits = bits << 3 | requests;
+      into[at] = bits << 3 | keys;
+      long way = command(orphan, code);
+      if (f != null) {
+        way = way << 12 | command(f.command(), code);
+        way = way << 1 | (f.executed() ? 1 : 0);
+        way = way << 1 | (rules.isEvidence(f.askedAt()) ? 1 : 0);
+        long shown = 0;
+        for (int i = 0; i < f.shown().size(); i++) {
+          // Of READ KEYS each by its path; of READ RESERVATION the one.
+          int slot = f.shown().size() == 1 ? 0 : slotOf[i];
+          shown |= (long) code.applyAsInt(f.shown().get(i)) << (4 * slot);
+        }
+        way = way << 12 | shown;
       }
+      into[at + 1] = way;
     }
 
-    World(World other) {
-      other.nodes.forEach(n -> nodes.add(new Node(n)));
-      registered = other.registered.clone();
-      holder = other.holder;
-      grants.addAll(other.grants);
-      grantOf.putAll(other.grantOf);
-      daemonDeaths = other.daemonDeaths;
-      powerLosses = other.powerLosses;
-      from = other;
-    }
-
-    String state() {
-      StringBuilder text = new StringBuilder();
-      nodes.forEach(n -> text.append(n.state()).append('\n'));
-      return text.append(List.of(registered))
-          .append(holder)
-          .append(grants)
-          .append(daemonDeaths)
-          .append(powerLosses)
-          .toString();
-    }
-
-    /** The array: atomic. */
-    String execute(int nexus, ArrayCommand command) {
+    private static long command(
+        @Nullable ArrayCommand command, ToIntFunction<ReservationKey> code) {
       return switch (command) {
-        case ArrayCommand.ReadKeys _ -> {
-          StringBuilder keys = new StringBuilder();
-          for (ReservationKey key : registered) {
-            keys.append(key).append(',');
-          }
-          yield keys.toString();
-        }
-        case ArrayCommand.ReadReservation _ ->
-            (holder < 0 ? ReservationKey.NONE : registered[holder]).toString();
-        case ArrayCommand.Register r -> {
-          if (!registered[nexus].equals(r.old())) {
-            yield "conflict";
-          }
-          registered[nexus] = r.key();
-          yield "done";
-        }
-        case ArrayCommand.Unregister u -> {
-          if (!registered[nexus].equals(u.key())) {
-            yield "conflict";
-          }
-          registered[nexus] = ReservationKey.NONE;
-          holder = holder == nexus ? -1 : holder;
-          yield "done";
-        }
-        case ArrayCommand.Reserve r -> {
-          if (!registered[nexus].equals(r.key()) || (holder >= 0 && holder != nexus)) {
-            yield "conflict";
-          }
-          holder = nexus;
-          yield "done";
-        }
-        case ArrayCommand.Preempt p -> {
-          if (!registered[nexus].equals(p.key()) || !List.of(registered).contains(p.victim())) {
-            yield "conflict";
-          }
-          boolean takes = holder >= 0 && registered[holder].equals(p.victim());
-          for (int i = 0; i < registered.length; i++) {
-            if (i != nexus && registered[i].equals(p.victim())) {
-              registered[i] = ReservationKey.NONE;
-            }
-          }
-          holder = takes ? nexus : holder;
-          yield "done";
-        }
+        case null -> 0;
+        case ArrayCommand.ReadKeys _ -> 1;
+        case ArrayCommand.ReadReservation _ -> 2;
+        case ArrayCommand.Register r ->
+            3 | code.applyAsInt(r.old()) << 4 | code.applyAsInt(r.key()) << 8;
+        case ArrayCommand.Unregister u -> 4 | code.applyAsInt(u.key()) << 4;
+        case ArrayCommand.Reserve r -> 5 | code.applyAsInt(r.key()) << 4;
+        case ArrayCommand.Preempt p ->
+            6 | code.applyAsInt(p.key()) << 4 | code.applyAsInt(p.victim()) << 8;
         default -> throw new IllegalArgumentException(command.toString());
       };
     }
 
+    @Override
+    public String toString() {
+      Flight f = flight;
+      return rules
+          + (f == null ? "" : " under way " + f + " evidence=" + rules.isEvidence(f.askedAt()))
+          + (orphan == null ? "" : " orphan " + orphan)
+          + (xfs ? " XFS" : "");
+    }
+  }
+
+  private static final class World {
+    final Node[] nodes;
+    ReservationKey[] registered;
+    int holder = -1;
+
+    /** A bit for each (granter's key, grantee, request). */
+    long grants;
+
+    int daemonDeaths;
+    int powerLosses;
+
+    /** In the set of states. */
+    int number;
+
+    String deed = "start";
+    Object what = "";
+
+    World(int count) {
+      nodes = new Node[count];
+      registered = new ReservationKey[count];
+      Arrays.fill(registered, ReservationKey.NONE);
+      for (int i = 0; i < count; i++) {
+        nodes[i] = new Node(i);
+      }
+    }
+
+    /** A copy to change node {@code acting} of, and the array. */
+    World(World other, int acting) {
+      nodes = other.nodes.clone();
+      nodes[acting] = new Node(nodes[acting]);
+      registered = other.registered;
+      holder = other.holder;
+      grants = other.grants;
+      daemonDeaths = other.daemonDeaths;
+      powerLosses = other.powerLosses;
+    }
+
+    private void register(int nexus, ReservationKey key) {
+      registered = registered.clone();
+      registered[nexus] = key;
+    }
+
+    /** The array: atomic. What it shows, for a question. */
+    List<ReservationKey> execute(int nexus, ArrayCommand command) {
+      switch (command) {
+        case ArrayCommand.ReadKeys _ -> {
+          return List.of(registered);
+        }
+        case ArrayCommand.ReadReservation _ -> {
+          return List.of(holder < 0 ? ReservationKey.NONE : registered[holder]);
+        }
+        case ArrayCommand.Register r -> {
+          if (registered[nexus].equals(r.old())) {
+            register(nexus, r.key());
+          }
+        }
+        case ArrayCommand.Unregister u -> {
+          if (registered[nexus].equals(u.key())) {
+            register(nexus, ReservationKey.NONE);
+            holder = holder == nexus ? -1 : holder;
+          }
+        }
+        case ArrayCommand.Reserve r -> {
+          if (registered[nexus].equals(r.key()) && holder < 0) {
+            holder = nexus;
+          }
+        }
+        case ArrayCommand.Preempt p -> {
+          if (registered[nexus].equals(p.key())) {
+            boolean takes = holder >= 0 && registered[holder].equals(p.victim());
+            for (int i = 0; i < registered.length; i++) {
+              if (i != nexus && registered[i].equals(p.victim())) {
+                register(i, ReservationKey.NONE);
+              }
+            }
+            holder = takes ? nexus : holder;
+          }
+        }
+        default -> throw new IllegalArgumentException(command.toString());
+      }
+      return List.of();
+    }
+
     @Nullable String violation() {
       int attached = 0;
-      for (int i = 0; i < nodes.size(); i++) {
-        if (nodes.get(i).xfs) {
+      for (int i = 0; i < nodes.length; i++) {
+        if (nodes[i].xfs) {
           attached++;
           if (holder != i) {
             return "XFS is attached on " + i + ", which does not hold the reservation";
@@ -180,205 +230,307 @@ class TenureRulesTest {
       }
       return attached > 1 ? "XFS is attached on two nodes" : null;
     }
+  }
 
-    String story() {
-      Deque<String> lines = new ArrayDeque<>();
-      for (World w = this; w != null; w = w.from) {
-        lines.addFirst(w.deed);
+  /** Of the one exploration that an instance runs. */
+  private Limits limits = new Limits(0, 0, 0, 0, 0);
+
+  private Planted planted = Planted.NOTHING;
+  private StateSet seen = new StateSet(0);
+  private final Deque<World> open = new ArrayDeque<>();
+  private final List<int[]> numberings = new ArrayList<>();
+  private long[] scratch = new long[0];
+  private int attaches;
+  private long deeds;
+
+  /** Where the successors of a state go: into {@link #open}, or to who looks for one of them. */
+  private Consumer<World> found = _ -> {};
+
+  // ---- states ----
+
+  private int words() {
+    return 2 * limits.nodes() + 2;
+  }
+
+  private void encode(World world, int[] slotOf, long[] into) {
+    int nodes = limits.nodes();
+    ToIntFunction<ReservationKey> code =
+        key -> key.isNone() ? 0 : slotOf[key.nodeId() - 1] * MODEL_KEYS + (int) key.incarnation();
+    long array = world.daemonDeaths;
+    array = array << 2 | world.powerLosses;
+    array = array << 2 | (world.holder < 0 ? 3 : slotOf[world.holder]);
+    long registered = 0;
+    for (int i = 0; i < nodes; i++) {
+      world.nodes[i].encode(code, slotOf, into, 2 * slotOf[i]);
+      registered |= (long) code.applyAsInt(world.registered[i]) << (4 * slotOf[i]);
+    }
+    into[2 * nodes] = array << 12 | registered;
+    long grants = 0;
+    for (long left = world.grants; left != 0; left &= left - 1) {
+      int bit = Long.numberOfTrailingZeros(left);
+      ReservationKey from = granter(bit);
+      grants |= 1L << grantBit(code.applyAsInt(from), slotOf[grantee(bit)], request(bit));
+    }
+    into[2 * nodes + 1] = grants;
+  }
+
+  private int grantBit(int code, int to, int request) {
+    return (code * limits.nodes() + to) * limits.requests() + request - 1;
+  }
+
+  private ReservationKey granter(int bit) {
+    int code = bit / (limits.nodes() * limits.requests());
+    return ReservationKey.of(code / MODEL_KEYS + 1, code % MODEL_KEYS);
+  }
+
+  private int grantee(int bit) {
+    return bit / limits.requests() % limits.nodes();
+  }
+
+  private int request(int bit) {
+    return bit % limits.requests() + 1;
+  }
+
+  /** The least of all numberings of the nodes. */
+  private long[] canonical(World world) {
+    long[] least = new long[words()];
+    encode(world, numberings.getFirst(), least);
+    for (int[] slotOf : numberings.subList(1, numberings.size())) {
+      encode(world, slotOf, scratch);
+      if (Arrays.compare(scratch, least) < 0) {
+        System.arraycopy(scratch, 0, least, 0, least.length);
       }
-      return String.join("\n", lines) + "\n" + state();
+    }
+    return least;
+  }
+
+  private void number(int[] slotOf, int from) {
+    if (from == slotOf.length) {
+      numberings.add(slotOf.clone());
+      return;
+    }
+    for (int i = from; i < slotOf.length; i++) {
+      int[] next = slotOf.clone();
+      next[from] = slotOf[i];
+      next[i] = slotOf[from];
+      number(next, from + 1);
     }
   }
 
-  /** Of the one test that an instance runs. */
-  private Limits limits = new Limits(0, 0, 0, 0, 0);
-
-  private final Map<String, Boolean> seen = new HashMap<>();
-  private final Deque<World> open = new ArrayDeque<>();
-  private int attaches;
+  // ---- deeds ----
 
   /** Tries a deed; what the rules refuse has not happened. */
-  private void attempt(World world, String deed, Consumer<World> what) {
-    World next = new World(world);
-    next.deed = deed;
+  private void attempt(World world, int node, String deed, Object what, Consumer<World> how) {
+    World next = new World(world, node);
+    next.deed = "node " + node + ": " + deed;
+    next.what = what;
+    deeds++;
     try {
-      what.accept(next);
+      how.accept(next);
     } catch (TenureRules.BrokenRule refused) {
       return;
     }
-    for (Node node : next.nodes) {
-      node.rules.invariants();
-    }
-    if (seen.putIfAbsent(next.state(), true) != null) {
+    next.nodes[node].rules.invariants();
+    found.accept(next);
+  }
+
+  private void take(World next, int parent) {
+    next.number = seen.add(canonical(next), parent);
+    if (next.number < 0) {
       return;
     }
     String violation = next.violation();
     if (violation != null) {
-      throw new AssertionError(violation + "\n" + next.story());
+      throw new AssertionError(violation + "\n" + story(next));
     }
     open.add(next);
   }
 
-  private static void issue(Node node, ArrayCommand command) {
-    node.flight = new Flight(command, node.rules.ask(), false, "");
+  private void issue(World world, int i, ArrayCommand command) {
+    Node node = world.nodes[i];
+    node.flight = new Flight(command, node.rules.ask(), false, List.of());
   }
 
   private void deeds(World world, int i) {
-    String who = "node " + i + ": ";
-    Node now = world.nodes.get(i);
-    if (now.orphan != null) {
+    Node now = world.nodes[i];
+    ArrayCommand orphan = now.orphan;
+    if (orphan != null) {
       attempt(
           world,
-          who + "what its dead daemon had under way arrives: " + now.orphan,
+          i,
+          "what its dead daemon had under way arrives:",
+          orphan,
           w -> {
-            Node n = w.nodes.get(i);
-            w.execute(i, java.util.Objects.requireNonNull(n.orphan));
-            n.orphan = null;
+            w.execute(i, orphan);
+            w.nodes[i].orphan = null;
           });
     }
     Flight flight = now.flight;
     if (flight != null && !flight.executed()) {
+      ArrayCommand command = flight.command();
       attempt(
           world,
-          who + "executed: " + flight.command(),
+          i,
+          "executed:",
+          command,
           w ->
-              w.nodes.get(i).flight =
-                  new Flight(
-                      flight.command(), flight.askedAt(), true, w.execute(i, flight.command())));
-      attempt(world, who + "never arrives: " + flight.command(), w -> w.nodes.get(i).flight = null);
+              w.nodes[i].flight =
+                  new Flight(command, flight.askedAt(), true, w.execute(i, command)));
+      attempt(world, i, "never arrives:", command, w -> w.nodes[i].flight = null);
     } else if (flight != null) {
       attempt(
           world,
-          who + "answered: " + flight.command() + " " + flight.answer(),
+          i,
+          "answered:",
+          flight,
           w -> {
-            Node n = w.nodes.get(i);
-            n.flight = null;
-            answered(n, flight);
+            w.nodes[i].flight = null;
+            answered(w.nodes[i], flight);
           });
     } else {
-      commands(world, i, who);
+      commands(world, i);
     }
     attempt(
         world,
-        who + "attaches",
+        i,
+        "attaches",
+        "",
         w -> {
-          w.nodes.get(i).rules.attach();
-          w.nodes.get(i).xfs = true;
+          w.nodes[i].rules.attach();
+          w.nodes[i].xfs = true;
           attaches++;
         });
     if (now.xfs) {
       attempt(
           world,
-          who + "detaches",
+          i,
+          "detaches",
+          "",
           w -> {
-            w.nodes.get(i).xfs = false;
-            w.nodes.get(i).rules.xfs(false);
+            w.nodes[i].xfs = planted == Planted.DETACHED_TOO_EARLY;
+            w.nodes[i].rules.xfs(false);
           });
     }
     if (now.requests < limits.requests()) {
-      attempt(
-          world,
-          who + "opens a request",
-          w -> w.nodes.get(i).rules.open(++w.nodes.get(i).requests));
+      attempt(world, i, "opens a request", "", w -> w.nodes[i].rules.open(++w.nodes[i].requests));
     }
-    attempt(world, who + "closes its request", w -> w.nodes.get(i).rules.close());
-    for (int j = 0; j < limits.nodes(); j++) {
-      Node other = world.nodes.get(j);
-      int to = j;
-      for (int r = 1; j != i && r <= other.requests; r++) {
-        long request = r;
-        attempt(
-            world,
-            who + "grants to " + j + " for " + r,
-            w -> {
-              Node n = w.nodes.get(i);
-              n.rules.grant();
-              n.granteeKey = w.nodes.get(to).rules.key();
-              Grant grant = new Grant(n.rules.key(), to, request);
-              w.grants.add(grant.toString());
-              w.grantOf.put(grant.toString(), grant);
-            });
+    attempt(world, i, "closes its request", "", w -> w.nodes[i].rules.close());
+    for (int to = 0; to < limits.nodes(); to++) {
+      for (int r = 1; to != i && r <= world.nodes[to].requests; r++) {
+        grant(world, i, to, r);
       }
     }
-    for (String name : world.grants) {
-      Grant grant = java.util.Objects.requireNonNull(world.grantOf.get(name));
-      if (grant.to() == i) {
+    for (long left = world.grants; left != 0; left &= left - 1) {
+      int bit = Long.numberOfTrailingZeros(left);
+      if (grantee(bit) == i) {
         attempt(
             world,
-            who + "receives " + grant,
-            w ->
-                w.nodes
-                    .get(i)
-                    .rules
-                    .accept(grant.from(), grant.request(), w.nodes.get(i).rules.epoch() + 1));
+            i,
+            "receives the grant of",
+            granter(bit),
+            w -> {
+              TenureRules rules = w.nodes[i].rules;
+              rules.accept(granter(bit), request(bit), rules.epoch() + 1);
+            });
       }
     }
     if (now.keys < limits.keys()) {
       attempt(
           world,
-          who + "is to have a new key",
+          i,
+          "is to have a new key",
+          "",
           w -> {
-            Node n = w.nodes.get(i);
+            Node n = w.nodes[i];
             if (n.rules.hold() != TenureRules.Hold.GRANTED || !n.rules.next().isNone()) {
-              throw new TenureRules.BrokenRule("no reason to");
+              throw new TenureRules.BrokenRule("no reason to", new Object[0]);
             }
             n.rules.replaceKey(ReservationKey.of(i + 1, ++n.keys));
           });
     }
-    deaths(world, i, who);
+    deaths(world, i);
   }
 
-  private void commands(World world, int i, String who) {
-    TenureRules rules = world.nodes.get(i).rules;
+  private void grant(World world, int i, int to, int request) {
+    attempt(
+        world,
+        i,
+        "grants to",
+        to,
+        w -> {
+          Node n = w.nodes[i];
+          n.rules.grant();
+          n.granteeKey = w.nodes[to].rules.key();
+          ReservationKey key = n.rules.key();
+          int code = (key.nodeId() - 1) * MODEL_KEYS + (int) key.incarnation();
+          w.grants |= 1L << grantBit(code, to, request);
+        });
+  }
+
+  private void commands(World world, int i) {
+    TenureRules rules = world.nodes[i].rules;
     // A reading that arrives late is the same as one that was asked for late, so it is executed at
     // once; when its answer comes is open. Those whose answer could change nothing are left out.
     boolean replacing = !rules.next().isNone();
     if (replacing || rules.isOurs()) {
-      read(world, i, who, new ArrayCommand.ReadKeys());
+      read(world, i, new ArrayCommand.ReadKeys());
     }
     if (replacing || (rules.hold() != TenureRules.Hold.PROVEN && !rules.isOurs())) {
-      read(world, i, who, new ArrayCommand.ReadReservation());
+      read(world, i, new ArrayCommand.ReadReservation());
     }
-    ReservationKey wanted = rules.next().isNone() ? rules.key() : rules.next();
-    Set<ReservationKey> olds = new java.util.LinkedHashSet<>();
-    olds.add(ReservationKey.NONE);
-    for (int k = 1; k <= limits.keys(); k++) {
-      olds.add(ReservationKey.of(i + 1, k));
-    }
-    for (ReservationKey old : olds) {
-      if (!old.equals(wanted) && (old.isNone() || old.equals(world.registered[i]))) {
+    ReservationKey wanted = replacing ? rules.next() : rules.key();
+    for (ReservationKey old :
+        new LinkedHashSet<>(List.of(ReservationKey.NONE, world.registered[i]))) {
+      if (!old.equals(wanted)) {
         attempt(
             world,
-            who + "REGISTER " + old + " to " + wanted,
-            w -> issue(w.nodes.get(i), w.nodes.get(i).rules.register(old, wanted, false)));
+            i,
+            "REGISTER from",
+            old,
+            w -> issue(w, i, w.nodes[i].rules.register(old, wanted, false)));
       }
     }
-    attempt(world, who + "RESERVE", w -> issue(w.nodes.get(i), w.nodes.get(i).rules.reserve()));
+    attempt(world, i, "RESERVE", "", w -> issue(w, i, w.nodes[i].rules.reserve()));
     attempt(
         world,
-        who + "unregisters",
-        w -> issue(w.nodes.get(i), w.nodes.get(i).rules.unregister(rules.key(), false)));
+        i,
+        "unregisters",
+        "",
+        w -> issue(w, i, w.nodes[i].rules.unregister(rules.key(), false)));
     for (ReservationKey victim : world.registered) {
-      if (!victim.isNone()) {
+      if (!victim.isNone() && !victim.equals(rules.key())) {
         // Permits that are made up, too: only the rules' own and those for the dead may hold.
-        for (Permit permit :
-            List.of(
-                new Permit.Granted(victim, 1, rules.epoch() + 1), new Permit.DeadLife(victim))) {
-          attempt(
-              world,
-              who + "PREEMPT with " + permit,
-              w -> issue(w.nodes.get(i), w.nodes.get(i).rules.preempt(permit)));
-        }
+        preempt(world, i, new Permit.Granted(victim, 1, rules.epoch() + 1));
+        preempt(world, i, new Permit.DeadLife(victim));
       }
     }
   }
 
-  private void read(World world, int i, String who, ArrayCommand command) {
+  private void preempt(World world, int i, Permit permit) {
     attempt(
         world,
-        who + "asks " + command,
+        i,
+        "PREEMPT with",
+        permit,
         w -> {
-          Node n = w.nodes.get(i);
+          TenureRules theirs = w.nodes[i].rules;
+          Permit.Granted ours = theirs.granted();
+          boolean same =
+              permit instanceof Permit.Granted
+                  && ours != null
+                  && ours.victim().equals(permit.victim());
+          issue(w, i, theirs.preempt(same ? Objects.requireNonNull(ours) : permit));
+        });
+  }
+
+  private void read(World world, int i, ArrayCommand command) {
+    attempt(
+        world,
+        i,
+        "asks",
+        command,
+        w -> {
+          Node n = w.nodes[i];
           n.flight = new Flight(command, n.rules.ask(), true, w.execute(i, command));
         });
   }
@@ -386,72 +538,82 @@ class TenureRulesTest {
   /** What the machine makes of an answer: see Claim, Handover, Joining. */
   private void answered(Node node, Flight flight) {
     TenureRules rules = node.rules;
-    if (!rules.isEvidence(flight.askedAt())) {
+    long askedAt = flight.askedAt();
+    if (!rules.isEvidence(askedAt)) {
       return;
     }
     if (flight.command() instanceof ArrayCommand.ReadReservation) {
-      String holder = flight.answer();
+      ReservationKey holder = flight.shown().getFirst();
       if (rules.hold() == TenureRules.Hold.GRANTED && rules.next().isNone()) {
-        if (!holder.equals(rules.key().toString())) {
-          rules.lost(flight.askedAt());
-          if (!holder.equals(node.granteeKey.toString())) {
+        if (!holder.equals(rules.key())) {
+          rules.lost(askedAt);
+          if (!holder.equals(node.granteeKey)) {
             if (node.keys >= limits.keys()) {
-              throw new TenureRules.BrokenRule("beyond the limits");
+              throw new TenureRules.BrokenRule("beyond the limits", new Object[0]);
             }
             rules.replaceKey(ReservationKey.of(rules.key().nodeId(), ++node.keys));
             rules.keyIsReplaced();
           }
         }
       } else if (!rules.next().isNone()) {
-        if (!holder.equals(rules.key().toString())) {
+        if (!holder.equals(rules.key())) {
           rules.keyIsReplaced();
         }
-      } else if (holder.equals(rules.key().toString())) {
+      } else if (holder.equals(rules.key())) {
         if (node.xfs && rules.hold() == TenureRules.Hold.NO) {
-          rules.resumeTenure(flight.askedAt());
+          rules.resumeTenure(askedAt);
         } else {
-          rules.sawOurs(flight.askedAt());
+          rules.sawOurs(askedAt);
         }
       }
     } else if (flight.command() instanceof ArrayCommand.ReadKeys) {
-      List<String> keys = List.of(flight.answer().split(","));
       if (!rules.next().isNone()) {
-        if (Collections.frequency(keys, rules.next().toString()) == 1) {
+        if (Collections.frequency(flight.shown(), rules.next()) == 1) {
           rules.keyIsReplaced();
         }
-      } else if (Collections.frequency(keys, rules.key().toString()) == 1 && rules.isOurs()) {
-        rules.beginTenure(flight.askedAt(), rules.epoch() + 1);
+      } else if (Collections.frequency(flight.shown(), rules.key()) == 1 && rules.isOurs()) {
+        rules.beginTenure(askedAt, rules.epoch() + 1);
       }
     }
   }
 
-  private void deaths(World world, int i, String who) {
+  private void deaths(World world, int i) {
     if (world.daemonDeaths < limits.daemonDeaths()) {
       attempt(
           world,
-          who + "gets a new daemon",
+          i,
+          "gets a new daemon",
+          "",
           w -> {
             w.daemonDeaths++;
-            Node n = w.nodes.get(i);
+            Node n = w.nodes[i];
             abandon(n);
             ReservationKey key = n.rules.key();
             n.rules = new TenureRules(i + 1);
-            n.rules.resume(key, 1, n.xfs);
+            if (planted == Planted.NEW_DAEMON_TRUSTS_THE_OLD_KEY) {
+              n.rules.choose(key);
+              n.rules.xfs(n.xfs);
+            } else {
+              n.rules.resume(key, 1, n.xfs);
+            }
             n.granteeKey = ReservationKey.NONE;
           });
     }
-    if (world.powerLosses < limits.powerLosses() && world.nodes.get(i).keys < limits.keys()) {
+    if (world.powerLosses < limits.powerLosses() && world.nodes[i].keys < limits.keys()) {
       attempt(
           world,
-          who + "loses power and mounts again",
+          i,
+          "loses power and mounts again",
+          "",
           w -> {
             w.powerLosses++;
-            Node n = w.nodes.get(i);
+            Node n = w.nodes[i];
             abandon(n);
             n.xfs = false;
             n.rules = new TenureRules(i + 1);
             n.rules.foundRegistered(List.of(w.registered));
-            n.rules.choose(ReservationKey.of(i + 1, ++n.keys));
+            n.keys += planted == Planted.A_KEY_LIVES_TWICE ? 0 : 1;
+            n.rules.choose(ReservationKey.of(i + 1, n.keys));
             n.granteeKey = ReservationKey.NONE;
           });
     }
@@ -468,55 +630,110 @@ class TenureRulesTest {
     node.flight = null;
   }
 
-  private int explore(int statesMax) {
+  // ---- the exploration ----
+
+  private World start() {
     World start = new World(limits.nodes());
     for (int i = 0; i < limits.nodes(); i++) {
       // The first registration has nothing to be explored.
-      Node node = start.nodes.get(i);
-      start.execute(i, node.rules.register(ReservationKey.NONE, node.rules.key(), false));
+      TenureRules rules = start.nodes[i].rules;
+      start.execute(i, rules.register(ReservationKey.NONE, rules.key(), false));
     }
-    seen.put(start.state(), true);
-    open.add(start);
-    while (!open.isEmpty()) {
+    return start;
+  }
+
+  /** Returns whether that was all there is. */
+  private boolean explore(Limits bounds, int statesMax) {
+    limits = bounds;
+    assertThat(bounds.nodes() * bounds.requests() * 4 * bounds.nodes()).isLessThanOrEqualTo(64);
+    assertThat(bounds.keys()).isLessThan(MODEL_KEYS);
+    seen = new StateSet(words());
+    scratch = new long[words()];
+    int[] slotOf = new int[bounds.nodes()];
+    Arrays.setAll(slotOf, i -> i);
+    number(slotOf, 0);
+    take(start(), -1);
+    long begun = System.nanoTime();
+    while (!open.isEmpty() && seen.size() < statesMax) {
       World world = open.remove();
-      for (int i = 0; i < limits.nodes(); i++) {
+      found = next -> take(next, world.number);
+      for (int i = 0; i < bounds.nodes(); i++) {
         deeds(world, i);
-      }
-      if (seen.size() > statesMax) {
-        break;
       }
     }
     System.out.printf(
-        "%s: %d states, %d attaches, %s%n",
-        limits, seen.size(), attaches, open.isEmpty() ? "all there are" : "not all");
-    return seen.size();
+        "%s: %d states (%d numberings each), %s; %d deeds tried, %d attaches, %d ms%n",
+        bounds,
+        seen.size(),
+        numberings.size(),
+        open.isEmpty() ? "complete" : "not complete, " + open.size() + " open",
+        deeds,
+        attaches,
+        (System.nanoTime() - begun) / 1_000_000);
+    return open.isEmpty();
   }
 
-  private void explored(Limits bounds) {
-    limits = bounds;
-    explore(STATES_MAX);
-    assertThat(attaches).as("attaches among all that was tried").isPositive();
+  /** How it came to that: the deeds are found again, from the numbers of the states. */
+  private String story(World last) {
+    Deque<Integer> way = new ArrayDeque<>();
+    for (int number = last.number; number > 0; number = seen.parent(number)) {
+      way.addFirst(number);
+    }
+    StringBuilder text = new StringBuilder();
+    World at = start();
+    for (int number : way) {
+      List<World> next = new ArrayList<>();
+      found =
+          world -> {
+            if (next.isEmpty() && seen.is(number, canonical(world))) {
+              next.add(world);
+            }
+          };
+      for (int i = 0; i < limits.nodes(); i++) {
+        deeds(at, i);
+      }
+      at = next.getFirst();
+      text.append(at.deed).append(' ').append(at.what).append('\n');
+    }
+    for (Node node : at.nodes) {
+      text.append(node).append('\n');
+    }
+    return text.toString();
   }
 
   @Test
-  void twoNodes() {
-    explored(new Limits(2, 1, 2, 0, 0));
+  void twoNodesInEveryWayThereIs() {
+    assertThat(explore(new Limits(2, 1, 2, 0, 0), Integer.MAX_VALUE)).as("complete").isTrue();
+    assertThat(attaches).isPositive();
   }
 
   @Test
   void twoNodesAndADaemonThatDies() {
-    explored(new Limits(2, 1, 2, 1, 0));
+    explore(new Limits(2, 1, 2, 1, 0), STATES_MAX);
+    assertThat(attaches).isPositive();
   }
 
   @Test
   void twoNodesAndAMachineThatDies() {
-    explored(new Limits(2, 1, 2, 0, 1));
+    explore(new Limits(2, 1, 2, 0, 1), STATES_MAX);
+    assertThat(attaches).isPositive();
   }
 
   @Test
   void threeNodes() {
-    explored(new Limits(3, 1, 1, 0, 0));
+    explore(new Limits(3, 1, 1, 0, 0), STATES_MAX);
+    assertThat(attaches).isPositive();
   }
 
-  private static final int STATES_MAX = Integer.getInteger("mxfs.rules.states", 60_000);
+  @ParameterizedTest
+  @EnumSource(mode = EnumSource.Mode.EXCLUDE, names = "NOTHING")
+  void whatIsWrongIsFound(Planted mistake) {
+    planted = mistake;
+    int deaths = mistake == Planted.NEW_DAEMON_TRUSTS_THE_OLD_KEY ? 1 : 0;
+    int losses = mistake == Planted.A_KEY_LIVES_TWICE ? 1 : 0;
+    Limits small = new Limits(2, 1, deaths + losses + 1, deaths, losses);
+    assertThatThrownBy(() -> explore(small, 1_000_000))
+        .isInstanceOf(AssertionError.class)
+        .hasMessageContaining("XFS is attached on");
+  }
 }
