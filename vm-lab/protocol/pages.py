@@ -103,7 +103,7 @@ def _whole(stage, n1, n2):
         stage.same(program.finish(30).rc, 0, what)
 
     # Appended, with the other node's before and not within.
-    for how, size in (("append", 2 * PAGE), ("append", 3 << 20)):
+    for how, size in (("append", 2 * PAGE), ("append", 3 << 20), ("direct-append", 6 << 20)):
         name = f"whole-{how}-{size}"
         b.ok(f"open 1 {name} +ca")
         b.ok(f"append 1 {PAGE} 1 0")
@@ -117,6 +117,23 @@ def _whole(stage, n1, n2):
             b.ok(f"check 1 {at} {length} {seed}")
         b.ok("close 1")
         b.ok(f"unlink {name}")
+    # Written in the midst of a file: all of it is there, or nothing.
+    for size in (2 * PAGE, 1 << 20):
+        b.ok("open 1 whole-write +c")
+        b.ok(f"write 1 0 {size} 1")
+        program = wait("whole-write", "write", 0, size)
+        b.ok(f"check 1 0 {size} 1", limit=PATIENCE)
+        go(program, size, f"a write of {size} bytes")
+        b.ok(f"check 1 0 {size} 7")
+        b.ok("close 1")
+    # Read: what was there before, or what came since.
+    for size in (2 * PAGE, 1 << 20):
+        b.ok("open 1 whole-read +c")
+        b.ok(f"write 1 0 {size} 7")
+        program = wait("whole-read", "read", 0, size)
+        b.ok(f"write 1 0 {size} 8", limit=PATIENCE)
+        go(program, f"{size} other", f"a read of {size} bytes")
+        b.ok("close 1")
     b.close()
 
 
