@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.mxfs.daemon.core;
 
-/** The FNV-1a hash (Fowler, Noll, Vo), which makes node ids out of node UUIDs. */
+/**
+ * The FNV-1a hash (Fowler, Noll, Vo): makes node ids out of node UUIDs, and finds the master of a
+ * lock.
+ */
 public final class Fnv1a {
   private static final int BASIS_32 = 0x811c9dc5;
   private static final int PRIME_32 = 0x01000193;
+  private static final long BASIS_64 = 0xcbf29ce484222325L;
+  private static final long PRIME_64 = 0x00000100000001b3L;
 
   private Fnv1a() {}
 
@@ -13,6 +18,15 @@ public final class Fnv1a {
     int hash = BASIS_32;
     for (byte b : bytes) {
       hash = (hash ^ (b & 0xff)) * PRIME_32;
+    }
+    return hash;
+  }
+
+  /** FNV-1a with 64 bits over all of {@code bytes}. */
+  public static long hash64(byte[] bytes) {
+    long hash = BASIS_64;
+    for (byte b : bytes) {
+      hash = (hash ^ (b & 0xff)) * PRIME_64;
     }
     return hash;
   }

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.core.lock;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import org.junit.jupiter.api.Test;
+
+/**
+ * Runs {@link LockSimulation} over many seeds. {@code -Dmxfs.lock.seeds=N} sets how many, {@code
+ * -Dmxfs.lock.seed=S} replays one and {@code -Dmxfs.lock.lines=N} shows more of its end.
+ */
+class LockSimulationTest {
+  private static final int SEEDS = Integer.getInteger("mxfs.lock.seeds", 250);
+  private static final long REPLAY = Long.getLong("mxfs.lock.seed", -1);
+
+  @Test
+  void neverTwoLocksThatExcludeEachOtherAndEveryRequestEnds() {
+    if (REPLAY >= 0) {
+      System.out.println(LockSimulation.run(REPLAY));
+      return;
+    }
+    long first = System.currentTimeMillis() << 16;
+    long grants = 0;
+    long deadlocks = 0;
+    long deaths = 0;
+    long reclaims = 0;
+    for (long seed = 0; seed < SEEDS; seed++) {
+      LockSimulation.Outcome outcome =
+          LockSimulation.run(seed < SEEDS * 2 / 3 ? seed : first + seed);
+      grants += outcome.grants();
+      deadlocks += outcome.deadlocks();
+      deaths += outcome.deaths();
+      reclaims += outcome.reclaims();
+    }
+    assertThat(grants).isGreaterThan(SEEDS * 20L);
+    assertThat(deadlocks).isGreaterThan(SEEDS / 10);
+    assertThat(deaths).isGreaterThan(SEEDS / 10);
+    assertThat(reclaims).isGreaterThan(SEEDS / 10);
+  }
+
+  @Test
+  void aSeedReplaysTheSameRun() {
+    assertThat(LockSimulation.run(42)).isEqualTo(LockSimulation.run(42));
+  }
+}

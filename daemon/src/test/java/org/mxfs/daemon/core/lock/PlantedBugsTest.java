@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.core.lock;
+
+import static java.util.stream.Collectors.joining;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.Method;
+import java.net.URL;
+import java.net.URLClassLoader;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Objects;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+import javax.tools.DiagnosticCollector;
+import javax.tools.JavaCompiler;
+import javax.tools.JavaFileObject;
+import javax.tools.StandardJavaFileManager;
+import javax.tools.ToolProvider;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/**
+ * Plants one bug at a time into the sources, and sees that the checks find it: a line is changed,
+ * the class is compiled, and the models and the simulation run over it in a class loader of their
+ * own. So nothing in the code itself knows of this.
+ */
+class PlantedBugsTest {
+  private static final Path SOURCES = Path.of("src/main/java/org/mxfs/daemon/core/lock");
+  private static final String PACKAGE = "org.mxfs.daemon.core.lock.";
+
+  /** What looks for the bug. */
+  enum Check {
+    TABLE(TableModel.class, 400),
+    RANGES(RangeModel.class, 1_000),
+    SIMULATION(LockSimulation.class, 400);
+
+    final Class<?> type;
+    final long seeds;
+
+    Check(Class<?> type, long seeds) {
+      this.type = type;
+      this.seeds = seeds;
+    }
+  }
+
+  enum Bug {
+    NEW_LOCKS_GO_BEFORE_CONVERSIONS(
+        Check.TABLE, "Resource", "if (!converting.isEmpty()) {", "if (waiting.isEmpty()) {"),
+    LAST_COME_FIRST_SERVED(
+        Check.TABLE,
+        "Resource",
+        "waiting.isEmpty() ? null : waiting.getFirst()",
+        "waiting.isEmpty() ? null : waiting.getLast()"),
+    TWO_WRITERS(
+        Check.SIMULATION,
+        "Resource",
+        "other.mode != null && !other.mode.isCompatible(mode)) {",
+        "other.mode != null && mode != Mode.PW && !other.mode.isCompatible(mode)) {"),
+    GRANT_BEFORE_RECORD(
+        Check.SIMULATION,
+        "LockTable",
+        "batch.write(lock.slot, entry(lock, mode), new GrantBatch.Grant(lock, lock.sequence));",
+        "batch.write(lock.slot, entry(lock, mode), null); tell(lock, mode);"),
+    NO_CALL_BACK_FOR_WHO_WAS_TOLD_LATE(
+        Check.TABLE,
+        "LockTable",
+        "tell(lock, lock.mode);\n        callBack(lock.resource);",
+        "tell(lock, lock.mode);"),
+    CALLED_BACK_ONCE_AND_NEVER_AGAIN(
+        Check.TABLE,
+        "LockTable",
+        "int called = holder.called & wanted;",
+        "int called = holder.called;"),
+    THE_VIEW_IS_FORGOTTEN(
+        Check.SIMULATION,
+        "Links",
+        "|| !envelope.view().equals(id())",
+        "|| envelope.view() == null"),
+    TAKEN_TWICE(
+        Check.SIMULATION,
+        "Links",
+        "envelope.sequence() != link.received + 1",
+        "envelope.sequence() > link.received + 1"),
+    LOST_WITH_THE_CONNECTION(
+        Check.SIMULATION,
+        "Links",
+        "for (Envelope kept : link.kept) {",
+        "for (Envelope kept : new ArrayDeque<Envelope>()) {"),
+    GRACE_FORGETS_SUSPECTS(
+        Check.SIMULATION,
+        "LockTable",
+        "|| !suspects.isEmpty()) {",
+        "|| suspects.size() > 1_000) {"),
+    GRACE_WAITS_FOR_NOBODY(
+        Check.SIMULATION,
+        "LockTable",
+        "|| !toRestate.isEmpty() ||",
+        "|| toRestate.size() > 1_000 ||"),
+    LOCKS_OF_THE_DEAD_GO_BEFORE_THEIR_RECORDS(
+        Check.SIMULATION,
+        "LockTable",
+        "if (batch.doneThrough() < entry.getValue()) {",
+        "if (batch.doneThrough() < 0) {"),
+    A_DEAD_WRITERS_VALUE_IS_VALID(
+        Check.TABLE,
+        "LockTable",
+        "lock.resource.value = lock.resource.value.invalidated();",
+        "lock.resource.value = lock.resource.value;"),
+    VALUES_ARE_NOT_STATED_AGAIN(
+        Check.SIMULATION,
+        "ValueBlock",
+        "a.version > b.version ? a : b",
+        "a.version < b.version ? a : b"),
+    NO_SEARCH_FOR_CIRCLES(Check.SIMULATION, "LockTable", "due.add(lock);", ""),
+    VICTIM_WITHOUT_A_LOOK_AT_ITS_HOME(
+        Check.SIMULATION,
+        "Holdings",
+        "boolean itselfOnly = hop.toBeGrantedOnly() || holding.owner == 0;",
+        "boolean itselfOnly = false;"),
+    WAITS_ARE_NOT_STATED_AGAIN(
+        Check.SIMULATION,
+        "Holdings",
+        "holding.value,\n              pending));",
+        "holding.value,\n              null));"),
+    A_CANCELLED_WAIT_BLOCKS_THE_QUEUE(
+        Check.TABLE, "LockTable", "withdraw(lock);\n    settle(lock.resource);", "withdraw(lock);"),
+    A_GRANT_OF_THE_VIEW_BEFORE_COUNTS(
+        Check.SIMULATION, "LockTable", "locks.get(lock.id) == lock && lock", "lock"),
+    RANGES_NEXT_TO_EACH_OTHER_STAY_APART(
+        Check.RANGES, "RangeLocks", "|| range.end() == lock.start() - 1", ""),
+    FAIRNESS_MAKES_A_CIRCLE(
+        Check.RANGES,
+        "RangeLocks",
+        "&& !reaches(before, wanted.owner())) {",
+        "&& !before.lock().owner().equals(wanted.owner())) {"),
+    OFD_LOCKS_GET_EDEADLK(
+        Check.RANGES,
+        "RangeLocks",
+        "if (wanted.owner().kind() != RangeOwner.Kind.POSIX) {",
+        "if (wanted.owner().kind() == RangeOwner.Kind.FLOCK) {"),
+    SHARED_LOCKS_EXCLUDE_NOBODY(
+        Check.RANGES,
+        "RangeLock",
+        "(exclusive || other.exclusive)",
+        "(exclusive && other.exclusive)"),
+    A_CIRCLE_OF_PROCESSES_STAYS(
+        Check.RANGES,
+        "RangeLocks",
+        "if (waits.containsKey(wait.ticket()) && isInCircle(file, wait.lock())) {",
+        "if (wait.ticket() < 0) {");
+
+    final Check check;
+    final String file;
+    final String right;
+    final String wrong;
+
+    Bug(Check check, String file, String right, String wrong) {
+      this.check = check;
+      this.file = file;
+      this.right = right;
+      this.wrong = wrong;
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource
+  void eachIsFound(Bug bug, @TempDir Path folder) throws Exception {
+    compile(bug, folder);
+    try (Planted loader = new Planted(folder, bug.check.type)) {
+      Class<?> check = loader.loadClass(bug.check.type.getName());
+      assertThat(find(check, bug.check.seeds)).as("what finds " + bug).isNotNull();
+    }
+  }
+
+  private static @Nullable Throwable find(Class<?> check, long seeds) throws Exception {
+    Method find = check.getDeclaredMethod("find", long.class);
+    find.setAccessible(true);
+    try {
+      find.invoke(null, seeds);
+      return null;
+    } catch (InvocationTargetException found) {
+      assertThat(found.getCause()).isInstanceOf(AssertionError.class);
+      return found.getCause();
+    }
+  }
+
+  private static void compile(Bug bug, Path folder) throws IOException {
+    Path file = SOURCES.resolve(bug.file + ".java");
+    String source = Files.readString(file);
+    Pattern right =
+        Pattern.compile(
+            Stream.of(bug.right.split("\\s+")).map(Pattern::quote).collect(joining("\\s+")));
+    assertThat(right.matcher(source).results().count())
+        .as("the line to be changed stands once in " + file)
+        .isEqualTo(1);
+    Path changed = Files.createDirectories(folder.resolve("source")).resolve(bug.file + ".java");
+    Files.writeString(
+        changed, right.matcher(source).replaceFirst(Matcher.quoteReplacement(bug.wrong)));
+    JavaCompiler compiler = Objects.requireNonNull(ToolProvider.getSystemJavaCompiler());
+    DiagnosticCollector<JavaFileObject> problems = new DiagnosticCollector<>();
+    try (StandardJavaFileManager files = compiler.getStandardFileManager(problems, null, null)) {
+      List<String> options =
+          List.of(
+              "-proc:none",
+              "-nowarn",
+              "-d",
+              folder.toString(),
+              "-cp",
+              System.getProperty("java.class.path"));
+      boolean done =
+          compiler
+              .getTask(null, files, problems, options, null, files.getJavaFileObjects(changed))
+              .call();
+      assertThat(done).as("compiles: " + problems.getDiagnostics()).isTrue();
+    }
+  }
+
+  /**
+   * The package of the locks, with the changed class, apart from the one that is loaded already.
+   */
+  private static final class Planted extends URLClassLoader {
+    Planted(Path folder, Class<?> check) throws IOException {
+      super(
+          new URL[] {
+            folder.toUri().toURL(),
+            LockManager.class.getProtectionDomain().getCodeSource().getLocation(),
+            check.getProtectionDomain().getCodeSource().getLocation()
+          },
+          check.getClassLoader());
+    }
+
+    @Override
+    protected Class<?> loadClass(String name, boolean resolve) throws ClassNotFoundException {
+      if (!name.startsWith(PACKAGE)) {
+        return super.loadClass(name, resolve);
+      }
+      synchronized (getClassLoadingLock(name)) {
+        Class<?> loaded = findLoadedClass(name);
+        return loaded == null ? findClass(name) : loaded;
+      }
+    }
+  }
+}
