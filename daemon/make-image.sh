@@ -33,7 +33,7 @@ jar_of() {
 }
 
 modules=
-for module in bindings netlink scsi daemon daemon/ctl; do
+for module in bindings netlink scsi blockio daemon daemon/ctl; do
 	jar=$(jar_of "$module")
 	modules=$modules${modules:+:}$jar
 done

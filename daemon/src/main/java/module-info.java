@@ -5,6 +5,7 @@ module org.mxfs.daemon {
   requires static org.jspecify;
   requires org.jctools.core;
   requires org.mxfs.bindings;
+  requires org.mxfs.blockio;
   requires org.mxfs.netlink;
   requires org.mxfs.scsi;
   requires org.slf4j;

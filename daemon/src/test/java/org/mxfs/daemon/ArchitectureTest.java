@@ -45,6 +45,8 @@ class ArchitectureTest {
             "org.mxfs.daemon.peer..",
             "org.mxfs.daemon.discovery..",
             "org.mxfs.daemon.log..",
+            "org.mxfs.daemon.statestore..",
+            "org.mxfs.blockio..",
             "org.mxfs.daemon.main..")
         .orShould()
         .dependOnClassesThat()
@@ -58,14 +60,14 @@ class ArchitectureTest {
 
   @Test
   void theEdgesDoNotKnowEachOther() {
-    for (String edge : new String[] {"kernel", "array", "peer", "discovery", "log"}) {
+    for (String edge : new String[] {"kernel", "array", "peer", "discovery", "log", "statestore"}) {
       noClasses()
           .that()
           .resideInAPackage("org.mxfs.daemon." + edge + "..")
           .should()
           .dependOnClassesThat()
           .resideInAnyPackage(
-              Stream.of("kernel", "array", "peer", "discovery", "log", "main")
+              Stream.of("kernel", "array", "peer", "discovery", "log", "statestore", "main")
                   .filter(other -> !other.equals(edge))
                   .map(other -> "org.mxfs.daemon." + other + "..")
                   .toArray(String[]::new))

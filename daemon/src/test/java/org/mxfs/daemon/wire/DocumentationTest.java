@@ -8,22 +8,34 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
+import org.mxfs.daemon.statestore.JournalLayout;
 
 /** The tables in docs/daemon.md are those that the code uses. */
 class DocumentationTest {
   private static final Path PAGE = Path.of("../docs/daemon.md");
-  private static final String BEGIN = "<!-- wire tables: begin -->\n";
-  private static final String END = "<!-- wire tables: end -->";
 
   @Test
   void thePageShowsTheLayoutsOfTheCode() throws IOException {
-    String tables =
+    check(
+        "wire tables",
         AnnouncementLayout.LAYOUT.markdown()
             + "\n"
-            + FrameLayout.ALL.stream().map(Layout::markdown).collect(Collectors.joining("\n"));
+            + FrameLayout.ALL.stream().map(Layout::markdown).collect(Collectors.joining("\n")));
+  }
+
+  @Test
+  void thePageShowsTheLayoutsOfTheJournal() throws IOException {
+    check(
+        "journal tables",
+        JournalLayout.ALL.stream().map(Layout::markdown).collect(Collectors.joining("\n")));
+  }
+
+  private static void check(String name, String tables) throws IOException {
+    String begin = "<!-- " + name + ": begin -->\n";
     String page = Files.readString(PAGE);
-    int begin = page.indexOf(BEGIN) + BEGIN.length();
-    assertThat(page.substring(begin, page.indexOf(END)))
+    assertThat(page).contains(begin);
+    int from = page.indexOf(begin) + begin.length();
+    assertThat(page.substring(from, page.indexOf("<!-- " + name + ": end -->")))
         .as("between the marks in %s; it must be:%n%s", PAGE, tables)
         .isEqualTo(tables);
   }
