@@ -520,13 +520,16 @@ static void mxfs_aio_end(struct mxfs_aio *aio)
 
 /*
  * A write that was to be on the disk when it returns tells an error of write-back that its descriptor has not told yet, as fsync would. The lower
- * file may be younger than the error (mxfs_carry_error()). Return: what the write returns.
+ * file may be younger than the error (mxfs_carry_error()). One that failed for another reason did not get so far, and tells nothing of it:
+ * that remains for who asks next. Return: what the write returns.
  */
 static ssize_t mxfs_heard(struct kiocb *iocb, ssize_t ret)
 {
-	int err = file_check_and_advance_wb_err(iocb->ki_filp);
+	struct file *file = iocb->ki_filp;
 
-	return err && ret > 0 ? err : ret;
+	if (ret <= 0 && filemap_check_wb_err(file->f_mapping, READ_ONCE(file->f_wb_err)) != ret)
+		return ret;
+	return file_check_and_advance_wb_err(file) ?: ret;
 }
 
 static void mxfs_aio_workfn(struct work_struct *work)

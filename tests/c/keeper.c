@@ -9,6 +9,7 @@
  *	reopen ID OTHER FLAGS		what OTHER holds, through /proc
  *	tmpfile ID DIR			close ID
  *	write ID OFFSET LEN SEED	append ID LEN SEED OFFSET	(OFFSET in the pattern)
+ *	wild ID OFFSET LEN		(a write from memory that is not there)
  *	check ID OFFSET LEN SEED	zeros ID OFFSET LEN
  *	truncate ID LEN			fsync ID			fchmod ID MODE (octal)
  *	size ID				nlink ID			lock ID
@@ -176,6 +177,8 @@ static void command(int argc, char **argv)
 	} else if (!strcmp(name, "append") && argc == 5 && a <= ROOM) {
 		tap_pattern(buf, a, b, seed);
 		said(write(fds[id], buf, a));
+	} else if (!strcmp(name, "wild") && argc == 4) {
+		said(pwrite(fds[id], (void *)4096, b, a));
 	} else if ((!strcmp(name, "check") || !strcmp(name, "zeros")) && argc >= 4 && b <= ROOM) {
 		memset(buf, 0xa5, b);
 		n = pread(fds[id], buf, b, a);

@@ -310,6 +310,8 @@ def _each_descriptor(stage, keeper, fail, heal, detach):
     keeper.ok("write 1 0 1000000 5")
     keeper.fails("fsync 1", "errno EIO")
     heal()
+    # One that fails before anything is to be on disk leaves it to the next.
+    keeper.fails("wild 2 0 1000", "errno EFAULT")
     keeper.fails("write 2 0 1000 5", "errno EIO")
     keeper.ok("write 2 0 1000 5")
     keeper.ok("close 2")
