@@ -54,6 +54,8 @@
 #define MXFS_PIN_PAGES 1024 /* user memory to pin at a time */
 #define MXFS_PIN_FEW 8 /* pieces for which nothing is allocated */
 #define MXFS_PIN_COPIED 256 /* pages of our own to use instead at a time */
+#define MXFS_PIN_JIFFIES HZ /* in which all of it has to be there; far less than a detach waits for pins (pages/cache.c) */
+#define MXFS_PIN_TRIES 4 /* before it is copied instead */
 
 static struct kmem_cache *mxfs_aio_cachep;
 
@@ -297,12 +299,15 @@ static int mxfs_pin_end(const struct kiocb *iocb, struct mxfs_pin *pin, struct i
 
 /*
  * Pins what the iterator has, or its beginning, and advances it by that; it is not all where there is more than may be
- * held, or memory ends in between.
+ * held, or memory ends in between. A detach waits for pins of maps, of this volume or of another one, though not for long, and takes
+ * what is pinned then for lost: so no more is pinned once it has closed the gate here, nor is slow memory waited for with many pins.
  *
- * Return: 0, or -EFAULT, -ENOMEM, -EINTR and the iterator is where it was.
+ * Return: 0, or -EFAULT, -ENOMEM, -EINTR, -EAGAIN for that, and the iterator is where it was.
  */
 static int mxfs_pin(const struct kiocb *iocb, struct mxfs_pin *pin, struct iov_iter *from, bool write)
 {
+	const struct mxfs_gate *gate = &mxfs_file_sb(iocb->ki_filp)->op_gate;
+	unsigned long end = jiffies + MXFS_PIN_JIFFIES;
 	struct page *batch[16], **pages = batch;
 	unsigned int room, i;
 	size_t offset, len;
@@ -315,6 +320,12 @@ static int mxfs_pin(const struct kiocb *iocb, struct mxfs_pin *pin, struct iov_i
 	if (err)
 		return err;
 	while (room && iov_iter_count(from)) {
+		if (unlikely(!READ_ONCE(gate->open) || time_after(jiffies, end))) {
+			iov_iter_revert(from, pin->bytes);
+			pin->dirty = false;
+			mxfs_unpin(pin);
+			return -EAGAIN;
+		}
 		got = iov_iter_extract_pages(from, &pages, iov_iter_count(from),
 					     min_t(unsigned int, room, ARRAY_SIZE(batch)), 0,
 					     &offset);
@@ -428,36 +439,41 @@ static bool mxfs_pin_is_dirty(const struct mxfs_pin *pin)
 }
 
 /*
- * The memory of a request, from the iterator. Return: 0; -errno; 1 when it takes a copy and none is wanted (@may_copy), and the
- * iterator is where it was.
+ * The memory of a request, from the iterator. @copy: it was pinned in vain, again and again. Return: 0; -errno; 1 when it takes a copy and none is
+ * wanted (@may_copy), and the iterator is where it was.
  */
-static int mxfs_pin_some(struct kiocb *iocb, struct mxfs_pin *pin, struct iov_iter *iter, bool write, bool may_copy)
+static int mxfs_pin_some(struct kiocb *iocb, struct mxfs_pin *pin, struct iov_iter *iter, bool write, bool may_copy, bool copy)
 {
 	const struct mxfs_sb *sbi = mxfs_file_sb(iocb->ki_filp);
+	bool direct = iocb->ki_flags & IOCB_DIRECT;
 	int err;
 
 	/* Little is copied sooner than it is pinned, above all from many places. */
-	if (!(iocb->ki_flags & IOCB_DIRECT) && iov_iter_count(iter) <= PAGE_SIZE)
+	if (!direct && (copy || iov_iter_count(iter) <= PAGE_SIZE))
 		return mxfs_pin_copy(iocb, pin, iter, write);
+	/* What XFS would refuse it has to refuse. */
+	if (unlikely(copy) && mxfs_pin_fits(sbi, iter))
+		goto copied;
 	err = mxfs_pin(iocb, pin, iter, write);
-	if (!(iocb->ki_flags & IOCB_DIRECT)) /* some memory can be copied and not be pinned, such as a device's */
+	if (!direct) /* some memory can be copied and not be pinned, such as a device's */
 		return unlikely(err == -EFAULT) ? mxfs_pin_copy(iocb, pin, iter, write) : err;
 	if (err || likely(mxfs_pin_fits(sbi, &pin->iter)))
 		return err;
 	iov_iter_revert(iter, pin->bytes);
-	/* What XFS would refuse it has to refuse. */
 	if (!mxfs_pin_fits(sbi, iter)) {
 		iov_iter_advance(iter, pin->bytes);
 		return 0;
 	}
 	pin->dirty = false;
 	mxfs_unpin(pin);
+copied:
 	return may_copy ? mxfs_pin_copy(iocb, pin, iter, write) : 1;
 }
 
 /*
  * Begins an operation with user memory pinned, which is taken from the iterator. Never waits for ownership with pins: they
- * may be of a map of this volume, and a detach waits for those.
+ * may be of a map of this volume, and a detach waits for those. Such a map has to be read again after each change of owner, which may take
+ * longer than a turn, so in the end the memory is copied: a copy may be kept for as long as that takes.
  *
  * Return: 0, and mxfs_leave() and mxfs_unpin() have to follow; 1 as mxfs_pin_some(); or -errno, -EAGAIN where IOCB_NOWAIT allows no
  * more.
@@ -466,24 +482,27 @@ static int mxfs_pin_and_enter(struct kiocb *iocb, struct mxfs_pin *pin, struct i
 {
 	struct mxfs_sb *sbi = mxfs_file_sb(iocb->ki_filp);
 	bool nowait = iocb->ki_flags & IOCB_NOWAIT;
-	int err;
+	int tries, err;
 
-	for (;;) {
+	for (tries = 0;; tries++) {
 		iter->nofault = nowait;
-		err = mxfs_pin_some(iocb, pin, iter, write, may_copy && !nowait);
+		err = mxfs_pin_some(iocb, pin, iter, write, may_copy && !nowait, tries >= MXFS_PIN_TRIES);
 		iter->nofault = false;
-		if (err)
+		if (!err) {
+			/* Outside as well: a page may be locked by who never answers. */
+			if (pin->dirty)
+				mxfs_pin_dirty(pin);
+			if (likely(mxfs_try_enter(sbi)))
+				return 0;
+			err = pin->copied ? mxfs_enter(sbi) : -EAGAIN;
+			if (!err)
+				return 0;
+			iov_iter_revert(iter, pin->bytes);
+			pin->dirty = false;
+			mxfs_unpin(pin);
+		}
+		if (nowait || err != -EAGAIN)
 			return nowait ? -EAGAIN : err;
-		/* Outside as well: a page may be locked by who never answers. */
-		if (pin->dirty)
-			mxfs_pin_dirty(pin);
-		if (likely(mxfs_try_enter(sbi)))
-			return 0;
-		iov_iter_revert(iter, pin->bytes);
-		pin->dirty = false;
-		mxfs_unpin(pin);
-		if (nowait)
-			return -EAGAIN;
 		err = mxfs_enter(sbi);
 		if (err)
 			return err;

@@ -10,6 +10,7 @@
  *	tmpfile ID DIR			close ID
  *	write ID OFFSET LEN SEED	append ID LEN SEED OFFSET	(OFFSET in the pattern)
  *	wild ID OFFSET LEN		(a write from memory that is not there)
+ *	spill ID OTHER LEN		(a write from the map of OTHER)
  *	check ID OFFSET LEN SEED	zeros ID OFFSET LEN
  *	truncate ID LEN			fsync ID			fchmod ID MODE (octal)
  *	size ID				nlink ID			lock ID
@@ -179,6 +180,8 @@ static void command(int argc, char **argv)
 		said(write(fds[id], buf, a));
 	} else if (!strcmp(name, "wild") && argc == 4) {
 		said(pwrite(fds[id], (void *)4096, b, a));
+	} else if (!strcmp(name, "spill") && argc == 4 && a >= 0 && a < IDS) {
+		said(write(fds[id], maps[a], b));
 	} else if ((!strcmp(name, "check") || !strcmp(name, "zeros")) && argc >= 4 && b <= ROOM) {
 		memset(buf, 0xa5, b);
 		n = pread(fds[id], buf, b, a);

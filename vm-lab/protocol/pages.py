@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """User memory and pages of maps between two nodes: a program whose memory nobody brings keeps nobody else from the volume, and what it writes or
-reads is one piece all the same; what was stored into a
+reads is one piece all the same, also from a map that comes slowly; what was stored into a
 file without a name is read by who still has it open; what a device reads into a map is part of the file for the next owner, for a write beside it,
 and reported lost when the device takes too long; advice reaches the cache that has the pages; a confined program may use what its profile allows."""
 
 import base64
+import select
 import zlib
 
-from lablib.protocol import PLACE, PROGRAMS
+from lablib.protocol import DEVICE, PLACE, PROGRAMS
 
 LIMIT = 240
-MARKERS = ["SELFTEST: held memory ok", "SELFTEST: whole requests ok", "SELFTEST: nameless stores ok", "SELFTEST: pinned pages ok", "SELFTEST: advice ok", "SELFTEST: confined ok"]
+MARKERS = ["SELFTEST: held memory ok", "SELFTEST: whole requests ok", "SELFTEST: nameless stores ok", "SELFTEST: pinned pages ok", "SELFTEST: slow source ok",
+           "SELFTEST: advice ok", "SELFTEST: confined ok"]
 EXPECTED = []
 PAGE = 4096
 HOWS = ("write", "append", "direct-write", "read", "direct-read", "aio-read", "version")
@@ -39,6 +41,8 @@ def run(stage):
     stage.marker("SELFTEST: nameless stores ok")
     _pinned(stage, n1, n2)
     stage.marker("SELFTEST: pinned pages ok")
+    _slow_source(stage, n1, n2)
+    stage.marker("SELFTEST: slow source ok")
     _advice(stage, n1)
     stage.marker("SELFTEST: advice ok")
     _confined(stage, n1, n2)
@@ -204,6 +208,51 @@ def _pinned(stage, n1, n2):
         n1.run(f"rm {PLACE}/pinned")
     finally:
         n1.run(f"{PROGRAMS}/dm resume slow; {PROGRAMS}/dm remove slow; losetup -d {loop}; rm -f /run/slow-device", check=False)
+
+
+def _slow_source(stage, n1, n2):
+    """
+    Appended from a map of the same volume, which comes from a slow disk and has to come again after each change of owner: the other node has the
+    volume meanwhile, nothing is reported lost, and what is appended is one piece.
+    """
+    size, turns = 12 << 20, 4
+    group = "/run/slow-group"
+    n1.run(f"mkdir {group} && mount -t cgroup2 none {group} && echo +io >{group}/cgroup.subtree_control && mkdir {group}/slow")
+    try:
+        a = stage.keeper(n1, f"sh -c 'echo $$ >{group}/slow/cgroup.procs && exec {PROGRAMS}/keeper'")
+        a.ok(f"chdir {PLACE}")
+        a.ok("open 1 source +c")
+        for at in range(0, size, 1 << 20):
+            a.ok(f"write 1 {at} {1 << 20} 7")
+        a.ok("open 2 target +ca")
+        a.ok(f"map 1 {size}")
+        b = stage.keeper(n2)
+        b.ok(f"chdir {PLACE}")
+        b.ok("open 2 target +a")
+        mark = stage.mark(n1)
+        n1.run(f"echo $(cat /sys/class/block/{DEVICE.removeprefix('/dev/')}/dev) rbps={1 << 20} >{group}/slow/io.max")
+        a.process.stdin.write(f"spill 2 1 {size}\n".encode())
+        a.process.stdin.flush()
+        at = None
+        for turn in range(turns):
+            stage.until(lambda: stage.status(n1)["state"] == "attached" or select.select([a.process.stdout], [], [], 0)[0], 20,
+                        "the volume to be taken back")
+            had = int(b.ok("size 2", limit=PATIENCE))
+            if at is None and had != turn * PAGE:
+                at = turn * PAGE
+            stage.same(had, turn * PAGE + (0 if at is None else size), "the length of the file, in the midst of it")
+            b.ok(f"append 2 {PAGE} 1 0", limit=PATIENCE)
+        stage.same(a.line(60), f"ok {size}", "the append from the map")
+        n1.run(f"echo $(cat /sys/class/block/{DEVICE.removeprefix('/dev/')}/dev) rbps=max >{group}/slow/io.max")
+        a.ok("fsync 1")
+        stage.check("is lost" not in stage.kernel_log(n1, mark), "nothing is reported lost")
+        stage.same(b.ok("size 2"), str(turns * PAGE + size), "the length of the file")
+        at = turns * PAGE if at is None else at
+        n2.run(f"cd {PLACE} && tail -c +{at + 1} target | head -c {size} | cmp - source && rm target source")
+        a.close()
+        b.close()
+    finally:
+        n1.run(f"rmdir {group}/slow; umount {group} && rmdir {group}", check=False)
 
 
 def _advice(stage, node):
