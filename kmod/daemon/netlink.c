@@ -5,6 +5,7 @@
 #include <linux/netlink.h>
 #include <net/genetlink.h>
 #include "daemon/daemon.h"
+#include "options.h"
 #include "role/attach.h"
 #include "role/lease.h"
 
@@ -103,6 +104,15 @@ static struct mxfs_sb *mxfs_of(struct genl_info *info)
 	return sbi;
 }
 
+/* Which must be the same on all nodes: the daemons compare them. Those for quotas are the volume's own. */
+static int mxfs_put_xfs_options(struct sk_buff *skb, struct mxfs_sb *sbi)
+{
+	char text[MXFS_MESSAGE_MAX];
+
+	mxfs_xfs_options_text(&sbi->opts, text, sizeof(text));
+	return *text ? nla_put_string(skb, MXFS_A_XFS_OPTIONS, text) : 0;
+}
+
 static int mxfs_put_mount(struct sk_buff *skb, struct mxfs_sb *sbi)
 {
 	u32 flags = 0;
@@ -136,7 +146,7 @@ static int mxfs_put_mount(struct sk_buff *skb, struct mxfs_sb *sbi)
 	    (sbi->opts.multicast && nla_put_string(skb, MXFS_A_MULTICAST, sbi->opts.multicast)) ||
 	    (sbi->opts.broadcast && nla_put_string(skb, MXFS_A_BROADCAST, sbi->opts.broadcast)))
 		return -EMSGSIZE;
-	return 0;
+	return mxfs_put_xfs_options(skb, sbi);
 }
 
 static int mxfs_put_stats(struct sk_buff *skb, struct mxfs_sb *sbi)

@@ -47,6 +47,7 @@ def run(stage):
     stage.umount(node)
     _flags(stage, node)
     _quotas(stage)
+    _one_set(stage)
     stage.marker("SELFTEST: mount options ok")
 
 
@@ -110,3 +111,20 @@ def _quotas(stage):
         stage.check("quota" not in line.replace("noquota", ""), f"{node.name}: quotas are off, but shown: {line}")
         stage.umount(node)
     stage.repair()
+
+
+def _one_set(stage):
+    """All nodes need the same options of XFS: who comes with others is refused, with both sets and the name of who was first."""
+    n1, n2 = stage.nodes[:2]
+    stage.mount(n1, "discard,logbsize=64k")
+    for options, said in (("discard", "discard here"), ("", "none here"), ("logbsize=64k,nodiscard", "logbsize=65536 here"), ("ro", "none here")):
+        tried = stage.try_mount(n2, *filter(None, [options]))
+        stage.check(not tried.mounted, f"mounted with '{options}' beside a node with discard,logbsize=64k")
+        stage.matches(rf"{n1.name}.*discard,logbsize=65536 there, {said}", tried.said, f"mount with '{options}'")
+        stage.same(stage.leftovers(n2), [], f"after the mount with '{options}' that was refused")
+    # The same in other words, and what concerns one node alone.
+    stage.mount(n2, "nouuid,logbsize=65536,inode64,discard")
+    n2.run(f"echo two >{PLACE}/two && test \"$(cat {PLACE}/two)\" = two")
+    n1.run(f"test \"$(cat {PLACE}/two)\" = two")
+    stage.umount(n2)
+    stage.umount(n1)

@@ -100,6 +100,7 @@ enum mxfs_attr {
 	MXFS_A_STATS,		/* struct mxfs_stats */
 	MXFS_A_CLUSTERED,	/* u32: in READY: 1: the device has reservations, 0: this node alone */
 	MXFS_A_LEASE_END,	/* u64: nanoseconds of CLOCK_BOOTTIME; at most a minute away */
+	MXFS_A_XFS_OPTIONS,	/* string of at most MXFS_MESSAGE_MAX: XFS's own options, as given; absent when none was */
 
 	__MXFS_A_MAX,
 	MXFS_A_MAX = __MXFS_A_MAX - 1

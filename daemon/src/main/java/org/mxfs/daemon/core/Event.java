@@ -39,8 +39,14 @@ public sealed interface Event {
   /** Discovery: another machine uses this node's id; the text says which. */
   record Collision(String text) implements Event {}
 
-  /** A connection to this node is up, or its key has changed. */
-  record PeerUp(ReservationKey key, long epoch) implements Event {}
+  /**
+   * A connection to this node is up, or its key has changed.
+   *
+   * @param xfsOptions of its mount, in one form
+   * @param mounted whether mount(2) had returned there when it was connected
+   */
+  record PeerUp(ReservationKey key, long epoch, String host, String xfsOptions, boolean mounted)
+      implements Event {}
 
   record PeerDown(int nodeId) implements Event {}
 

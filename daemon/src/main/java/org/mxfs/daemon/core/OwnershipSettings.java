@@ -11,6 +11,7 @@ package org.mxfs.daemon.core;
  *     node used
  * @param volume volume UUID, for messages
  * @param device device name, for messages
+ * @param xfsOptions of this mount, in one form: all nodes need the same
  */
 public record OwnershipSettings(
     int nodeId,
@@ -19,7 +20,8 @@ public record OwnershipSettings(
     long leaseMillis,
     long quantumMillis,
     String volume,
-    String device) {
+    String device,
+    String xfsOptions) {
   /**
    * How long a mount listens before it believes that no other machine runs under this node's id, or
    * shares a device that has no reservations. Others answer a newcomer at once, so this is many

@@ -119,7 +119,8 @@ final class Daemon {
                 hello.leaseMillis(),
                 hello.quantumMillis(),
                 volume,
-                hello.device()));
+                hello.device(),
+                hello.xfsOptions()));
 
     ScsiArray commands;
     try {
@@ -216,6 +217,9 @@ final class Daemon {
       case Action.Detach detach -> link.detach(detach.epoch(), detach.quantumMillis());
       case Action.Ready ready -> {
         link.ready(ready.role(), ready.clustered());
+        if (peers != null) {
+          peers.mounted();
+        }
         LOG.debug("READY told after ms={}", sinceStart());
         Thread.ofPlatform()
             .daemon()
@@ -314,7 +318,8 @@ final class Daemon {
     String host = hostName();
     InetAddress bind = hello.iface() == null ? null : addressOf(hello.iface());
     Peers connections =
-        new Peers(hello.uuid(), host, nobody, bind, hello.port(), mailbox::fromPeer);
+        new Peers(
+            hello.uuid(), host, hello.xfsOptions(), nobody, bind, hello.port(), mailbox::fromPeer);
     peers = connections;
     connections.start();
     String group = hello.multicast();

@@ -136,8 +136,8 @@ final class Training {
     ReservationKey high = ReservationKey.of(2, 2);
     BlockingQueue<Object> heard = new LinkedBlockingQueue<>();
     InetAddress loopback = InetAddress.getLoopbackAddress();
-    try (Peers one = new Peers(volume, "one", low, loopback, 0, new Collector(heard));
-        Peers two = new Peers(volume, "two", high, loopback, 0, new Collector(heard))) {
+    try (Peers one = new Peers(volume, "one", "", low, loopback, 0, new Collector(heard));
+        Peers two = new Peers(volume, "two", "", high, loopback, 0, new Collector(heard))) {
       one.start();
       two.start();
       two.heard(low, new InetSocketAddress(loopback, one.port()), "one");
@@ -202,9 +202,9 @@ final class Training {
     Mailbox mailbox = new Mailbox();
     BootClock clock = new BootClock();
     Ownership machine =
-        new Ownership(new OwnershipSettings(1, 1, 1, 20_000, 100, "training", "training"));
+        new Ownership(new OwnershipSettings(1, 1, 1, 20_000, 100, "training", "training", ""));
     ReservationKey peer = ReservationKey.of(2, 2);
-    mailbox.fromPeer(1, new Event.PeerUp(peer, 0), () -> {});
+    mailbox.fromPeer(1, new Event.PeerUp(peer, 0, "peer", "", true), () -> {});
     mailbox.fromPeer(1, new Event.Received(peer, 0, new PeerMessage.OwnRequest(1)), () -> {});
     mailbox.fromPeer(1, new Event.PeerDown(2), () -> {});
     mailbox.fromArray(new Event.UnitAttention("training"));

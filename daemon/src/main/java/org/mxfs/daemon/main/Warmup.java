@@ -28,7 +28,7 @@ final class Warmup {
   static void run() throws IOException {
     KernelLink.rehearse();
     Ownership machine =
-        new Ownership(new OwnershipSettings(NODE, 1, 1, 20_000, 100, "warm-up", "warm-up"));
+        new Ownership(new OwnershipSettings(NODE, 1, 1, 20_000, 100, "warm-up", "warm-up", ""));
     ReservationKey other = ReservationKey.of(OTHER, 7);
     List<Action> actions = machine.step(new Event.Start(Predecessor.NOBODY), 0);
     ReservationKey key = ReservationKey.NONE;
@@ -76,7 +76,7 @@ final class Warmup {
       }
       if (next instanceof Event.Tick) {
         if (machine.key().isNone() || !taken) {
-          next = new Event.PeerUp(other, 8);
+          next = new Event.PeerUp(other, 8, "peer", "", true);
         } else {
           gone = true;
           next = new Event.UnitAttention("registrations preempted");

@@ -110,7 +110,7 @@ final class Connection {
     String why = "closed";
     try {
       // Not by the writer, which a stranger does not get; so short a frame fits any socket buffer.
-      out.write(frame(new Frame.Body.Hello(peers.host)));
+      out.write(frame(peers.hello()));
       Frame hello = read(openedAt + TimeUnit.MILLISECONDS.toNanos(HANDSHAKE_MILLIS));
       if (!(hello.body() instanceof Frame.Body.Hello greeting)) {
         throw new MalformedException("the first frame is not HELLO");
@@ -127,9 +127,9 @@ final class Connection {
       }
       peer = hello.key().nodeId();
       writer.start();
-      tell(new Event.PeerUp(hello.key(), hello.epoch()));
+      tell(up(hello.key(), hello.epoch(), greeting));
       LOG.info("connected to node {} ({}) at {}", hello.key().nodeName(), greeting.host(), this);
-      serve(hello.key());
+      serve(hello.key(), greeting);
     } catch (MalformedException e) {
       peers.countMalformed();
       why = "refused: " + e.getMessage();
@@ -154,7 +154,12 @@ final class Connection {
     return why;
   }
 
-  private void serve(ReservationKey first) throws IOException, MalformedException {
+  private static Event up(ReservationKey key, long epoch, Frame.Body.Hello greeting) {
+    return new Event.PeerUp(key, epoch, greeting.host(), greeting.options(), greeting.mounted());
+  }
+
+  private void serve(ReservationKey first, Frame.Body.Hello greeting)
+      throws IOException, MalformedException {
     ReservationKey known = first;
     while (true) {
       keepPace();
@@ -165,7 +170,7 @@ final class Connection {
       }
       if (!frame.key().equals(known)) {
         known = frame.key();
-        tell(new Event.PeerUp(known, frame.epoch()));
+        tell(up(known, frame.epoch(), greeting));
       }
       switch (frame.body()) {
         case Frame.Body.Ownership ownership ->

@@ -18,7 +18,7 @@ import org.mxfs.daemon.wire.MalformedException;
 record Frame(ReservationKey key, long epoch, Body body) {
   /** What a frame says. */
   sealed interface Body {
-    record Hello(String host) implements Body {}
+    record Hello(String host, String options, boolean mounted) implements Body {}
 
     record Ping() implements Body {}
 
@@ -28,14 +28,16 @@ record Frame(ReservationKey key, long epoch, Body body) {
   static byte[] encode(UUID volumeUuid, ReservationKey key, long epoch, Body body) {
     int type;
     Layout layout;
+    byte[] options = new byte[0];
     byte[] text = new byte[0];
     int rest = 0;
     switch (body) {
       case Body.Hello hello -> {
         type = FrameLayout.HELLO;
         layout = FrameLayout.HELLO_LAYOUT;
+        options = text(hello.options());
         text = text(hello.host());
-        rest = text.length;
+        rest = options.length + text.length;
       }
       case Body.Ping _ -> {
         type = FrameLayout.PING;
@@ -91,9 +93,12 @@ record Frame(ReservationKey key, long epoch, Body body) {
     if (body instanceof Body.Ownership ownership) {
       putMessage(buffer, at, ownership.message());
     }
-    if (text.length > 0) {
-      buffer.put(at + layout.size(), text);
+    if (body instanceof Body.Hello hello) {
+      FrameLayout.HELLO_MOUNTED.put(buffer, at, hello.mounted() ? 1 : 0);
+      FrameLayout.HELLO_OPTIONS.put(buffer, at, options.length);
     }
+    buffer.put(at + layout.size(), options);
+    buffer.put(at + layout.size() + options.length, text);
     return bytes;
   }
 
@@ -159,10 +164,7 @@ record Frame(ReservationKey key, long epoch, Body body) {
     int payload = length - at;
     Body body =
         switch (type) {
-          case FrameLayout.HELLO -> {
-            expect(type, payload, FrameLayout.HELLO_LAYOUT, FrameLayout.TEXT_MAX);
-            yield new Body.Hello(text(bytes, at, payload));
-          }
+          case FrameLayout.HELLO -> hello(bytes, buffer, at, payload);
           case FrameLayout.PING -> {
             expect(type, payload, FrameLayout.PING_LAYOUT, 0);
             yield new Body.Ping();
@@ -201,6 +203,21 @@ record Frame(ReservationKey key, long epoch, Body body) {
           default -> throw new MalformedException("frame of unknown type " + type);
         };
     return new Frame(key, epoch, body);
+  }
+
+  private static Body hello(byte[] bytes, ByteBuffer buffer, int at, int payload)
+      throws MalformedException {
+    expect(FrameLayout.HELLO, payload, FrameLayout.HELLO_LAYOUT, 2 * FrameLayout.TEXT_MAX);
+    int options = (int) FrameLayout.HELLO_OPTIONS.get(buffer, at);
+    int host = payload - FrameLayout.HELLO_LAYOUT.size() - options;
+    if (options > FrameLayout.TEXT_MAX || host < 0 || host > FrameLayout.TEXT_MAX) {
+      throw new MalformedException("HELLO with " + options + " bytes of options in " + payload);
+    }
+    int from = at + FrameLayout.HELLO_TEXT.offset();
+    return new Body.Hello(
+        text(bytes, from + options, host),
+        text(bytes, from, options),
+        FrameLayout.HELLO_MOUNTED.get(buffer, at) != 0);
   }
 
   private static Body message(PeerMessage message) {

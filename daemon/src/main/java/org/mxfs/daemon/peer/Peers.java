@@ -87,6 +87,7 @@ public final class Peers implements Closeable {
 
   final UUID volumeUuid;
   final String host;
+  final String xfsOptions;
   final Listener listener;
   private final int nodeId;
   private final ServerSocket server;
@@ -109,6 +110,7 @@ public final class Peers implements Closeable {
   private long generations;
   private boolean closed;
   private volatile Self self;
+  private volatile boolean mounted;
 
   /**
    * Listens on {@code port}, or on the next free one.
@@ -118,6 +120,7 @@ public final class Peers implements Closeable {
   public Peers(
       UUID volumeUuid,
       String host,
+      String xfsOptions,
       ReservationKey key,
       @Nullable InetAddress bind,
       int port,
@@ -125,6 +128,7 @@ public final class Peers implements Closeable {
       throws IOException {
     this.volumeUuid = volumeUuid;
     this.host = host;
+    this.xfsOptions = xfsOptions;
     this.nodeId = key.nodeId();
     this.self = new Self(key, 0);
     this.listener = listener;
@@ -174,6 +178,15 @@ public final class Peers implements Closeable {
         each.send(new Frame.Body.Ping());
       }
     }
+  }
+
+  /** From now on who connects is told that mount(2) has returned here. */
+  public void mounted() {
+    mounted = true;
+  }
+
+  Frame.Body.Hello hello() {
+    return new Frame.Body.Hello(host, xfsOptions, mounted);
   }
 
   Self self() {

@@ -7,7 +7,7 @@ import org.mxfs.daemon.wire.Layout.Kind;
 /** What goes over a TCP connection between two daemons: a header, and what the type says. */
 public final class FrameLayout {
   public static final int MAGIC = 0x5053_584d; // "MXSP"
-  public static final int VERSION = 1;
+  public static final int VERSION = 2;
 
   /** Bytes of a frame, header included. */
   public static final int SIZE_MAX = 4096;
@@ -30,7 +30,7 @@ public final class FrameLayout {
   public static final Layout.Field LENGTH =
       HEADER.add(Kind.U32, "length", "bytes of the whole frame, at most 4096");
   public static final Layout.Field MAGIC_FIELD = HEADER.add(Kind.U32, "magic", "the bytes `MXSP`");
-  public static final Layout.Field VERSION_FIELD = HEADER.add(Kind.U16, "version", "1");
+  public static final Layout.Field VERSION_FIELD = HEADER.add(Kind.U16, "version", "2");
   public static final Layout.Field TYPE = HEADER.add(Kind.U16, "type", "see below");
   public static final Layout.Field VOLUME_UUID = HEADER.add(Kind.UUID, "volume UUID", "");
   public static final Layout.Field KEY =
@@ -40,8 +40,16 @@ public final class FrameLayout {
 
   public static final Layout HELLO_LAYOUT =
       new Layout("1 HELLO: first on a connection, from both ends");
-  public static final Layout.Field HELLO_HOST =
-      HELLO_LAYOUT.add(Kind.REST, "host name", "UTF-8, to the end of the frame, at most 512 bytes");
+  public static final Layout.Field HELLO_MOUNTED =
+      HELLO_LAYOUT.add(Kind.U16, "mounted", "1: mount(2) has returned on the sender, 0: not yet");
+  public static final Layout.Field HELLO_OPTIONS =
+      HELLO_LAYOUT.add(Kind.U16, "options", "bytes of XFS's mount options, at most 512");
+  public static final Layout.Field HELLO_TEXT =
+      HELLO_LAYOUT.add(
+          Kind.REST,
+          "text",
+          "UTF-8: XFS's mount options, in one form; then the host name, to the end of the frame,"
+              + " at most 512 bytes");
 
   public static final Layout PING_LAYOUT =
       new Layout("2 PING: every second, and when the key has changed; no payload");

@@ -80,7 +80,7 @@ class FloodTest {
         Mailbox own = new Mailbox();
         BootClock clock = new BootClock();
         Ownership machine =
-            new Ownership(new OwnershipSettings(1, 1, 1, 20_000, 100, "flooded", "flooded"));
+            new Ownership(new OwnershipSettings(1, 1, 1, 20_000, 100, "flooded", "flooded", ""));
         Loop loop =
             new Loop(
                 machine,
@@ -133,6 +133,7 @@ class FloodTest {
             new Peers(
                 VOLUME,
                 "one",
+                "",
                 ReservationKey.of(1, 1),
                 LOOPBACK,
                 0,
@@ -144,7 +145,13 @@ class FloodTest {
                 });
         Peers other =
             new Peers(
-                VOLUME, "nine", ReservationKey.of(9, 1), LOOPBACK, 0, (_, _, done) -> done.run())) {
+                VOLUME,
+                "nine",
+                "",
+                ReservationKey.of(9, 1),
+                LOOPBACK,
+                0,
+                (_, _, done) -> done.run())) {
       peers.start();
       other.start();
       CountDownLatch begun = new CountDownLatch(2);

@@ -13,7 +13,7 @@ import org.mxfs.daemon.core.ReservationKey;
 
 @Timeout(60)
 class MailboxTest {
-  private static final Event PEER = new Event.PeerUp(ReservationKey.of(1, 1), 0);
+  private static final Event PEER = new Event.PeerUp(ReservationKey.of(1, 1), 0, "peer", "", true);
   private static final Event HEARD = new Event.Heard(ReservationKey.of(1, 1), "one");
   private static final Event KERNEL = new Event.Want();
   private static final Event ARRAY = new Event.UnitAttention("one");

@@ -25,8 +25,9 @@ class FrameTest {
       most.add(new Waiter(ReservationKey.of(i + 1, i), 1L << i));
     }
     List<Frame.Body> bodies = new ArrayList<>();
-    bodies.add(new Frame.Body.Hello("a-host"));
-    bodies.add(new Frame.Body.Hello(""));
+    bodies.add(new Frame.Body.Hello("a-host", "", false));
+    bodies.add(new Frame.Body.Hello("", "", false));
+    bodies.add(new Frame.Body.Hello("host", "discard,logbsize=65536", true));
     bodies.add(new Frame.Body.Ping());
     for (PeerMessage message :
         List.of(
@@ -70,9 +71,10 @@ class FrameTest {
 
   @Test
   void textFromTheNetworkStaysOneLine() throws MalformedException {
-    byte[] bytes = Frame.encode(VOLUME, KEY, 1, new Frame.Body.Hello("evil\nhost\u001b[31m"));
+    byte[] bytes =
+        Frame.encode(VOLUME, KEY, 1, new Frame.Body.Hello("evil\nhost\u001b[31m", "", false));
     assertThat(Frame.decode(bytes, bytes.length, VOLUME).body())
-        .isEqualTo(new Frame.Body.Hello("evil?host?[31m"));
+        .isEqualTo(new Frame.Body.Hello("evil?host?[31m", "", false));
   }
 
   @Test

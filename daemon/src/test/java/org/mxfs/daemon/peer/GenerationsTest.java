@@ -11,7 +11,7 @@ import org.mxfs.daemon.core.ReservationKey;
 
 class GenerationsTest {
   private static final ReservationKey KEY = ReservationKey.of(7, 1);
-  private static final Event UP = new Event.PeerUp(KEY, 0);
+  private static final Event UP = new Event.PeerUp(KEY, 0, "peer", "", true);
   private static final Event DOWN = new Event.PeerDown(7);
   private static final Event MESSAGE = new Event.Received(KEY, 0, new PeerMessage.Leave());
 
@@ -57,7 +57,7 @@ class GenerationsTest {
     assertThat(generations.admit(1, UP)).isTrue();
     for (int i = 0; i < 100_000; i++) {
       int node = 1_000 + i;
-      generations.admit(2 + i, new Event.PeerUp(ReservationKey.of(node, 1), 0));
+      generations.admit(2 + i, new Event.PeerUp(ReservationKey.of(node, 1), 0, "peer", "", true));
       generations.admit(2 + i, new Event.PeerDown(node));
     }
     assertThat(generations.admit(1, MESSAGE)).isTrue();

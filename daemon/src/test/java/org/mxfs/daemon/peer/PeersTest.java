@@ -46,6 +46,7 @@ class PeersTest {
           new Peers(
               VOLUME,
               "host" + id,
+              "options" + id,
               key,
               LOOPBACK,
               port,
@@ -177,7 +178,7 @@ class PeersTest {
         Socket socket = new Socket(LOOPBACK, one.peers.port())) {
       socket
           .getOutputStream()
-          .write(Frame.encode(VOLUME, one.key, 0, new Frame.Body.Hello("twin")));
+          .write(Frame.encode(VOLUME, one.key, 0, new Frame.Body.Hello("twin", "", false)));
       drain(socket);
       assertThat(one.seen).isEmpty();
     }
@@ -201,7 +202,8 @@ class PeersTest {
   }
 
   private static byte[] hello(int id) {
-    return Frame.encode(VOLUME, ReservationKey.of(id, 1), 0, new Frame.Body.Hello("somebody"));
+    return Frame.encode(
+        VOLUME, ReservationKey.of(id, 1), 0, new Frame.Body.Hello("somebody", "", false));
   }
 
   /** One byte more on each now and then, so that none of them is silent. */

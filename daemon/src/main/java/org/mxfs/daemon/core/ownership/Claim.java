@@ -6,6 +6,7 @@ import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.ArrayCommand;
 import org.mxfs.daemon.core.Errno;
+import org.mxfs.daemon.core.Event;
 import org.mxfs.daemon.core.OwnershipSettings;
 import org.mxfs.daemon.core.PeerMessage;
 import org.mxfs.daemon.core.ReservationKey;
@@ -126,9 +127,37 @@ final class Claim {
 
   // ---- what peers say ----
 
-  void onPeerUp(ReservationKey peer) {
-    if (peer.nodeId() == view.holder().nodeId()) {
+  void onPeerUp(Event.PeerUp peer) {
+    if (peer.key().nodeId() == view.holder().nodeId()) {
       requestDue = out.now();
+    }
+    if (peer.mounted()) {
+      compareOptions(peer);
+    }
+  }
+
+  /**
+   * Whoever owns the volume mounts XFS with the options of its own mount, so all nodes need the
+   * same: a mount that comes with others than a node that has the volume mounted fails.
+   */
+  private void compareOptions(Event.PeerUp peer) {
+    OwnershipSettings settings = situation.settings();
+    if (peer.xfsOptions().equals(settings.xfsOptions()) || situation.isResuming()) {
+      return;
+    }
+    String text =
+        Outbox.fill(
+            "node {} ({}) has volume {} mounted with other options of XFS: {} there, {} here; all"
+                + " nodes need the same",
+            peer.key().nodeName(),
+            peer.host(),
+            settings.volume(),
+            peer.xfsOptions().isEmpty() ? "none" : peer.xfsOptions(),
+            settings.xfsOptions().isEmpty() ? "none" : settings.xfsOptions());
+    if (situation.isReady()) {
+      out.note(Action.Level.WARN, "{}; both were mounting when nobody owned the volume", text);
+    } else if (!situation.isLeaving()) {
+      departure.fail(Errno.EINVAL, text);
     }
   }
 
@@ -334,8 +363,13 @@ final class Claim {
 
   private void lookForHolder() {
     ReservationKey holder = view.holder();
-    if (neighbours.isConnected(holder)) {
-      situation.becomeReady(Role.MEMBER, true);
+    Event.PeerUp owner = neighbours.peer(holder.nodeId());
+    if (owner != null && owner.key().equals(holder)) {
+      // It may not have been mounted yet when it was connected: then it was faster than we are.
+      compareOptions(owner);
+      if (situation.phase() instanceof Phase.Member) {
+        situation.becomeReady(Role.MEMBER, true);
+      }
       return;
     }
     long deadline = situation.startedAt() + OwnershipSettings.PEER_WAIT_MILLIS;

@@ -6,17 +6,23 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
+import org.mxfs.daemon.core.Event;
 import org.mxfs.daemon.core.ReservationKey;
 
 /** The other nodes of the volume: who is connected, and who was merely heard. */
 final class Neighbours {
-  private final Map<Integer, ReservationKey> connected = new TreeMap<>();
+  private final Map<Integer, Event.PeerUp> connected = new TreeMap<>();
   private static final int HEARD_MAX = 256;
 
   private final Map<Integer, String> heard = new TreeMap<>();
 
-  void up(ReservationKey key) {
-    connected.put(key.nodeId(), key);
+  void up(Event.PeerUp peer) {
+    connected.put(peer.key().nodeId(), peer);
+  }
+
+  /** As it said when it was connected. */
+  Event.@Nullable PeerUp peer(int nodeId) {
+    return connected.get(nodeId);
   }
 
   void down(int nodeId) {
@@ -29,7 +35,8 @@ final class Neighbours {
 
   /** Whether it is connected as this very incarnation. */
   boolean isConnected(ReservationKey key) {
-    return key.equals(connected.get(key.nodeId()));
+    Event.PeerUp peer = connected.get(key.nodeId());
+    return peer != null && peer.key().equals(key);
   }
 
   /** Returns whether it is news. */

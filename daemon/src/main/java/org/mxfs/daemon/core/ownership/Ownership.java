@@ -196,8 +196,8 @@ public final class Ownership {
       }
       case Event.Collision collision -> joining.onCollision(collision.text());
       case Event.PeerUp up -> {
-        neighbours.up(up.key());
-        claim.onPeerUp(up.key());
+        neighbours.up(up);
+        claim.onPeerUp(up);
       }
       case Event.PeerDown down -> {
         neighbours.down(down.nodeId());

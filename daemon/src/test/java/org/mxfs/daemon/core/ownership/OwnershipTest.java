@@ -38,7 +38,12 @@ class OwnershipTest {
   private long now;
 
   private static Ownership machine() {
-    return new Ownership(new OwnershipSettings(NODE, 1_000, 1, 20_000, 100, "volume", DEVICE));
+    return machine("");
+  }
+
+  private static Ownership machine(String xfsOptions) {
+    return new Ownership(
+        new OwnershipSettings(NODE, 1_000, 1, 20_000, 100, "volume", DEVICE, xfsOptions));
   }
 
   /** Gives an event, and executes every array command it leads to. */
@@ -104,7 +109,7 @@ class OwnershipTest {
   private void startAsMember() {
     peerOwns();
     give(new Event.Start(Predecessor.NOBODY));
-    give(new Event.PeerUp(PEER, 5));
+    give(new Event.PeerUp(PEER, 5, "peer", "", true));
     assertThat(actions(Action.Ready.class)).containsExactly(new Action.Ready(Role.MEMBER, true));
   }
 
@@ -326,7 +331,7 @@ class OwnershipTest {
   void consentIsGivenOnlyAfterTheDetach() {
     startAsOwner();
     array.execute(PEER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, PEER, false));
-    give(new Event.PeerUp(PEER, 1));
+    give(new Event.PeerUp(PEER, 1, "peer", "", true));
     done.clear();
     give(new Event.Received(PEER, 1, new PeerMessage.OwnRequest(77)));
     assertThat(actions(Action.Detach.class)).hasSize(1);
@@ -349,7 +354,7 @@ class OwnershipTest {
   @Test
   void aDetachThatFailsKeepsTheVolumeAndTellsWhy() {
     startAsOwner();
-    give(new Event.PeerUp(PEER, 1));
+    give(new Event.PeerUp(PEER, 1, "peer", "", true));
     give(new Event.Received(PEER, 1, new PeerMessage.OwnRequest(77)));
     give(new Event.Detached(1, 16, 0, "a reflinked file is mapped"));
     assertThat(sent())
@@ -363,7 +368,7 @@ class OwnershipTest {
   @Test
   void aGrantNobodyTakesIsWithdrawnByANewKey() {
     startAsOwner();
-    give(new Event.PeerUp(PEER, 1));
+    give(new Event.PeerUp(PEER, 1, "peer", "", true));
     give(new Event.Received(PEER, 1, new PeerMessage.OwnRequest(77)));
     give(new Event.Detached(1, 0, 0, ""));
     give(new Event.Want());
@@ -434,7 +439,7 @@ class OwnershipTest {
   void aLeavingOwnerLetsTheFirstWaiterTakeOver() {
     startAsOwner();
     array.execute(PEER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, PEER, false));
-    give(new Event.PeerUp(PEER, 1));
+    give(new Event.PeerUp(PEER, 1, "peer", "", true));
     give(new Event.Received(PEER, 1, new PeerMessage.OwnRequest(3)));
     give(new Event.Leave());
     assertThat(sent()).last().isInstanceOf(PeerMessage.OwnGrant.class);
@@ -513,7 +518,7 @@ class OwnershipTest {
   private void grantTo(ReservationKey peer) {
     startAsOwner();
     array.execute(PEER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, peer, false));
-    give(new Event.PeerUp(peer, 1));
+    give(new Event.PeerUp(peer, 1, "peer", "", true));
     give(new Event.Received(peer, 1, new PeerMessage.OwnRequest(77)));
     give(new Event.Detached(machine.epoch(), 0, 0, ""));
     give(new Event.Want());
@@ -565,7 +570,7 @@ class OwnershipTest {
   @Test
   void epochsHeardOnTheNetworkRaiseNothing() {
     startAsMember();
-    give(new Event.PeerUp(PEER, Long.MAX_VALUE));
+    give(new Event.PeerUp(PEER, Long.MAX_VALUE, "peer", "", true));
     give(new Event.Received(PEER, Long.MAX_VALUE, new PeerMessage.OwnTaken(Long.MAX_VALUE)));
     give(new Event.Want());
     assertThat(machine.epoch()).isLessThan(100);
@@ -805,7 +810,7 @@ class OwnershipTest {
   @Test
   void anAttachThatFailedIsBelievedOnlyWhenTheKernelSaysThatXfsIsNotThere() {
     startAsOwner();
-    give(new Event.PeerUp(PEER, 1));
+    give(new Event.PeerUp(PEER, 1, "peer", "", true));
     give(new Event.Received(PEER, 1, new PeerMessage.OwnRequest(77)));
     give(new Event.Detached(machine.epoch(), 0, 0, ""));
     ReservationKey granted = machine.key();
@@ -824,7 +829,7 @@ class OwnershipTest {
   @Test
   void whatTheKernelSaidBeforeACommandIsNotItsEnd() {
     startAsOwner();
-    give(new Event.PeerUp(PEER, 1));
+    give(new Event.PeerUp(PEER, 1, "peer", "", true));
     give(new Event.Received(PEER, 1, new PeerMessage.OwnRequest(77)));
     assertThat(actions(Action.Detach.class)).hasSize(1);
     give(new Event.PeerDown(PEER.nodeId()));
@@ -836,7 +841,7 @@ class OwnershipTest {
     assertThat(actions(Action.Attach.class)).hasSize(2);
     done.clear();
     give(detached); // on its way since before the attach
-    give(new Event.PeerUp(PEER, 1));
+    give(new Event.PeerUp(PEER, 1, "peer", "", true));
     give(new Event.Received(PEER, 1, new PeerMessage.OwnRequest(78)));
     assertThat(sent()).as("a grant while XFS is being attached").isEmpty();
     give(new Event.Attached(machine.epoch(), 0, 0, ""));
@@ -846,7 +851,7 @@ class OwnershipTest {
   @Test
   void whatTheKernelSaidBeforeTheEndOfACommandIsOldAfterIt() {
     startAsOwner();
-    give(new Event.PeerUp(PEER, 1));
+    give(new Event.PeerUp(PEER, 1, "peer", "", true));
     give(new Event.Received(PEER, 1, new PeerMessage.OwnRequest(77)));
     pass(OwnershipSettings.KERNEL_MILLIS + 10);
     Event.Status detaching = status(KernelState.DETACHING, machine.epoch(), false);
@@ -871,6 +876,60 @@ class OwnershipTest {
                         Action.Fenced.class,
                         f -> assertThat(f.message()).contains("mistake in mxfsd")));
     assertThat(machine.isGone()).isTrue();
+  }
+
+  // ---- one set of XFS's options ----
+
+  /** Of a machine with {@code ours}, whose peer owns the volume: how its mount ends. */
+  private List<Action> joins(String ours, Event.PeerUp peer) {
+    Ownership other = machine(ours);
+    List<Action> all = drive(other, Predecessor.NOBODY);
+    List<Action> last = other.step(peer, ++now);
+    while (true) {
+      all.addAll(last);
+      List<Action.Array> commands = actions(Action.Array.class, last);
+      if (commands.isEmpty()) {
+        return all;
+      }
+      last = other.step(answered(last, array.execute(NEXUS, commands.getFirst().command())), ++now);
+    }
+  }
+
+  @Test
+  void aMountWithOtherXfsOptionsThanThoseOfTheOwnerIsRefusedByName() {
+    peerOwns();
+    for (boolean mounted : new boolean[] {true, false}) {
+      Event.PeerUp peer = new Event.PeerUp(PEER, 5, "peer", "discard,logbsize=65536", mounted);
+      List<Action> all = joins("allocsize=65536", peer);
+      assertThat(actions(Action.Ready.class, all)).isEmpty();
+      assertThat(actions(Action.Fail.class, all))
+          .singleElement()
+          .satisfies(
+              fail -> {
+                assertThat(fail.errno()).isEqualTo(Errno.EINVAL);
+                assertThat(fail.message())
+                    .contains("00000010 (peer)")
+                    .contains("discard,logbsize=65536 there, allocsize=65536 here");
+                assertThat(fail.message().length()).isLessThan(512);
+              });
+      assertThat(array.isRegistered(NEXUS)).as("registration of a failed mount").isFalse();
+    }
+    List<Action> all = joins("discard", new Event.PeerUp(PEER, 5, "peer", "discard", true));
+    assertThat(actions(Action.Fail.class, all)).isEmpty();
+    assertThat(actions(Action.Ready.class, all)).hasSize(1);
+  }
+
+  @Test
+  void aNodeThatIsMountedStaysWhateverOptionsAnotherComesWith() {
+    startAsOwner();
+    done.clear();
+    give(new Event.PeerUp(PEER, 5, "peer", "discard", false));
+    assertThat(done.stream().filter(a -> !(a instanceof Action.Array))).isEmpty();
+    // Members alone, and nobody owned the volume when it was mounted here: said, and gone on.
+    give(new Event.PeerUp(PEER, 5, "peer", "discard", true));
+    assertThat(actions(Action.Note.class))
+        .anyMatch(n -> n.level() == Action.Level.WARN && n.text().contains("discard there"));
+    assertThat(machine.isGone()).isFalse();
   }
 
   // ---- one command at a time, the most urgent first ----
@@ -899,7 +958,7 @@ class OwnershipTest {
   void aGrantDoesNotWaitForTheArrayWhereAFormerQuestionIsUnderWay() {
     startAsOwner();
     array.execute(PEER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, PEER, false));
-    give(new Event.PeerUp(PEER, 1));
+    give(new Event.PeerUp(PEER, 1, "peer", "", true));
     give(new Event.Received(PEER, 1, new PeerMessage.OwnRequest(77)));
     done.clear();
     now = Math.max(now, 30_000);

@@ -551,7 +551,8 @@ final class Simulation {
       long seconds = lastIncarnation;
       daemon =
           new Ownership(
-              new OwnershipSettings(nodeId, seconds, (now << 10) | 1, 20_000, 100, "volume", name));
+              new OwnershipSettings(
+                  nodeId, seconds, (now << 10) | 1, 20_000, 100, "volume", name, ""));
       step(new Event.Start(predecessor));
       lookAtAll();
     }
@@ -676,7 +677,7 @@ final class Simulation {
         }
       } else {
         step(new Event.Heard(other.shownKey(), other.name));
-        step(new Event.PeerUp(other.shownKey(), peer.epoch()));
+        step(new Event.PeerUp(other.shownKey(), peer.epoch(), "peer", "", true));
       }
     }
 
