@@ -115,10 +115,10 @@ def _quotas(stage):
 
 def _one_set(stage):
     """All nodes need the same options of XFS: who comes with others is refused, with both sets and the name of who was first."""
-    n1, n2 = stage.nodes[:2]
+    n1, n2 = stage.n1, stage.n2
     stage.mount(n1, "discard,logbsize=64k")
     for options, said in (("discard", "discard here"), ("", "none here"), ("logbsize=64k,nodiscard", "logbsize=65536 here"), ("ro", "none here")):
-        tried = stage.try_mount(n2, *filter(None, [options]))
+        tried = stage.try_mount(n2, *filter(None, options.split(",")))
         stage.check(not tried.mounted, f"mounted with '{options}' beside a node with discard,logbsize=64k")
         stage.matches(rf"{n1.name}.*discard,logbsize=65536 there, {said}", tried.said, f"mount with '{options}'")
         stage.same(stage.leftovers(n2), [], f"after the mount with '{options}' that was refused")
