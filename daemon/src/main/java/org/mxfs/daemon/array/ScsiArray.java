@@ -169,7 +169,15 @@ public final class ScsiArray implements Closeable {
       report(first.unitAttentions());
       report(List.of(check.sense()));
       report(device.testUnitReady().unitAttentions());
-      return done(device.register(old, key, options));
+      ScsiResult<Done> second = device.register(old, key, options);
+      if (second instanceof ScsiResult.CheckCondition<Done> again
+          && again.sense().isUnitAttention()) {
+        // Not a conflict, which says that the old key is not there.
+        report(second.unitAttentions());
+        report(List.of(again.sense()));
+        return unclear(second);
+      }
+      return done(second);
     }
     return done(first);
   }

@@ -43,12 +43,15 @@ public sealed interface Event {
    * A connection to this node is up, or its key has changed.
    *
    * @param xfsOptions of its mount, in one form
-   * @param mounted whether mount(2) had returned there when it was connected
+   * @param mounted whether mount(2) has returned there
    */
   record PeerUp(ReservationKey key, long epoch, String host, String xfsOptions, boolean mounted)
       implements Event {}
 
   record PeerDown(int nodeId) implements Event {}
+
+  /** A node that says so has another version of mxfs and cannot be connected; the text says how. */
+  record OtherVersion(int nodeId, String text) implements Event {}
 
   record Received(ReservationKey from, long epoch, PeerMessage message) implements Event {}
 }

@@ -23,7 +23,11 @@ final class XfsOptions {
           "largeio", "nolargeio",
           "ikeep", "noikeep",
           "inode32", "inode64",
+          "grpid", "nogrpid",
           "noattr2", "attr2");
+
+  private static final Map<String, String> SYNONYMS =
+      Map.of("bsdgroups", "grpid", "sysvgroups", "nogrpid", "dax", "dax=always");
 
   private static final Set<String> OF_THE_NODE = Set.of("nouuid");
 
@@ -31,7 +35,8 @@ final class XfsOptions {
 
   static String normalised(String given) {
     Map<String, @Nullable String> last = new LinkedHashMap<>();
-    for (String option : given.split(",")) {
+    for (String said : given.split(",")) {
+      String option = SYNONYMS.getOrDefault(said, said);
       int equals = option.indexOf('=');
       String name = equals < 0 ? option : option.substring(0, equals);
       if (name.isEmpty() || OF_THE_NODE.contains(name)) {
@@ -47,6 +52,7 @@ final class XfsOptions {
         last.put(name, equals < 0 ? null : bytes(option.substring(equals + 1)));
       }
     }
+    last.remove("dax", "inode"); // XFS's default
     StringBuilder text = new StringBuilder();
     new TreeMap<>(last)
         .forEach(

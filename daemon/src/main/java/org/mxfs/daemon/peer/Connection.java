@@ -158,9 +158,10 @@ final class Connection {
     return new Event.PeerUp(key, epoch, greeting.host(), greeting.options(), greeting.mounted());
   }
 
-  private void serve(ReservationKey first, Frame.Body.Hello greeting)
+  private void serve(ReservationKey first, Frame.Body.Hello said)
       throws IOException, MalformedException {
     ReservationKey known = first;
+    Frame.Body.Hello greeting = said;
     while (true) {
       keepPace();
       Frame frame = read(System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(SILENCE_MILLIS));
@@ -175,7 +176,11 @@ final class Connection {
       switch (frame.body()) {
         case Frame.Body.Ownership ownership ->
             tell(new Event.Received(frame.key(), frame.epoch(), ownership.message()));
-        case Frame.Body.Ping _, Frame.Body.Hello _ -> {}
+        case Frame.Body.Hello again -> {
+          greeting = again;
+          tell(up(known, frame.epoch(), greeting));
+        }
+        case Frame.Body.Ping _ -> {}
       }
     }
   }
@@ -203,6 +208,10 @@ final class Connection {
     int length = Frame.checkedLength(header);
     byte[] bytes = Arrays.copyOf(header, length);
     readFully(bytes, header.length, deadline);
+    Event.OtherVersion other = Frame.otherVersion(bytes, peers.volumeUuid);
+    if (other != null) {
+      peers.listener.peer(0, other, () -> {}); // of no connection: this one ends here
+    }
     try {
       return Frame.decode(bytes, length, peers.volumeUuid);
     } catch (RuntimeException e) {

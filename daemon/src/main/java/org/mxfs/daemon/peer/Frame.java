@@ -7,6 +7,8 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.UUID;
+import org.jspecify.annotations.Nullable;
+import org.mxfs.daemon.core.Event;
 import org.mxfs.daemon.core.PeerMessage;
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.core.Waiter;
@@ -140,6 +142,27 @@ record Frame(ReservationKey key, long epoch, Body body) {
       throw new MalformedException("frame of " + length + " bytes");
     }
     return (int) length;
+  }
+
+  /**
+   * Who sent a frame of another version, and which; null where it is none, or not of this volume.
+   * What stands before the payload is the same in all versions.
+   */
+  static Event.@Nullable OtherVersion otherVersion(byte[] bytes, UUID volumeUuid) {
+    ByteBuffer buffer = Layout.wrap(bytes, 0, FrameLayout.HEADER.size());
+    long version = FrameLayout.VERSION_FIELD.get(buffer, 0);
+    int nodeId = new ReservationKey(FrameLayout.KEY.get(buffer, 0)).nodeId();
+    if (version == FrameLayout.VERSION
+        || nodeId == 0
+        || !FrameLayout.VOLUME_UUID.getUuid(buffer, 0).equals(volumeUuid)) {
+      return null;
+    }
+    return new Event.OtherVersion(
+        nodeId,
+        "speaks version "
+            + version
+            + " of the protocol between nodes, this node version "
+            + FrameLayout.VERSION);
   }
 
   static Frame decode(byte[] bytes, int length, UUID volumeUuid) throws MalformedException {

@@ -180,9 +180,12 @@ public final class Peers implements Closeable {
     }
   }
 
-  /** From now on who connects is told that mount(2) has returned here. */
+  /** mount(2) has returned here: told to who is connected, and to who connects. */
   public void mounted() {
     mounted = true;
+    for (Connection each : current()) {
+      each.send(hello());
+    }
   }
 
   Frame.Body.Hello hello() {

@@ -121,6 +121,21 @@ class ScsiArrayTest {
     assertThat(attentions).hasSize(1);
   }
 
+  /** A conflict would say that the old key is gone; who withdraws a grant goes on from there. */
+  @Test
+  void registeringThatMeetsUnitAttentionsOnlyDoesNotSayThatTheOldKeyIsGone() {
+    for (ArrayCommand command :
+        List.of(
+            new ArrayCommand.Register(KEY, VICTIM, false),
+            new ArrayCommand.Unregister(KEY, false))) {
+      device.answers.add(check(6, 0x2a, 0x05)); // to REGISTER: not executed
+      device.answers.add(good(new byte[0])); // to TEST UNIT READY
+      device.answers.add(check(6, 0x2a, 0x03)); // to REGISTER again: not executed either
+      assertThat(array.perform(command)).isInstanceOf(ArrayAnswer.Unclear.class);
+    }
+    assertThat(attentions).hasSize(4);
+  }
+
   @Test
   void registeringNamesTheKeyThatItReplacesAndNeverIgnoresOne() {
     device.answers.add(status(0x18));

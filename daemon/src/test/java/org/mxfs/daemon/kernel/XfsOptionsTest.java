@@ -21,6 +21,13 @@ class XfsOptionsTest {
         "allocsize=1m,allocsize=64K    | allocsize=65536",
         "nouuid,swalloc                | swalloc",
         "sunit=8,swidth=8              | sunit=8,swidth=8",
+        "nogrpid                       | ''",
+        "grpid,nogrpid                 | ''",
+        "nogrpid,grpid                 | grpid",
+        "bsdgroups                     | grpid",
+        "grpid,sysvgroups              | ''",
+        "dax                           | dax=always",
+        "dax=always,dax=inode          | ''",
         "allocsize=99999999999k,x=k    | allocsize=99999999999k,x=k",
       })
   void whatMeansTheSameLooksTheSame(String given, String form) {

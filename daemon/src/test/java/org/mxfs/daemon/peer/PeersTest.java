@@ -21,6 +21,7 @@ import org.junit.jupiter.api.Timeout;
 import org.mxfs.daemon.core.Event;
 import org.mxfs.daemon.core.PeerMessage;
 import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.wire.FrameLayout;
 
 @Timeout(60)
 class PeersTest {
@@ -31,6 +32,8 @@ class PeersTest {
     record Up(ReservationKey key) implements Seen {}
 
     record Down(int nodeId) implements Seen {}
+
+    record Other(int nodeId, String text) implements Seen {}
 
     record Message(ReservationKey from, long epoch, PeerMessage message) implements Seen {}
   }
@@ -55,6 +58,8 @@ class PeersTest {
                     switch (event) {
                       case Event.PeerUp up -> new Seen.Up(up.key());
                       case Event.PeerDown down -> new Seen.Down(down.nodeId());
+                      case Event.OtherVersion other ->
+                          new Seen.Other(other.nodeId(), other.text());
                       case Event.Received r -> new Seen.Message(r.from(), r.epoch(), r.message());
                       default -> throw new AssertionError(event);
                     });
@@ -160,6 +165,48 @@ class PeersTest {
       assertThat(node.peers.counters().malformed()).isEqualTo(5);
       other.hears(node);
       assertThat(node.next()).isEqualTo(new Seen.Up(other.key));
+    }
+  }
+
+  @Test
+  void aNodeOfAnotherVersionIsTurnedAwayAndToldOf() throws Exception {
+    try (Node node = new Node(1, 0);
+        Socket socket = new Socket(LOOPBACK, node.peers.port())) {
+      byte[] old = hello(7);
+      old[FrameLayout.VERSION_FIELD.offset()] = 1;
+      socket.getOutputStream().write(old);
+      drain(socket);
+      assertThat(node.next())
+          .isEqualTo(
+              new Seen.Other(
+                  7, "speaks version 1 of the protocol between nodes, this node version 2"));
+      assertThat(node.peers.counters().malformed()).isEqualTo(1);
+    }
+  }
+
+  @Test
+  void whoIsMountedTellsThoseThatAreConnected() throws Exception {
+    BlockingQueue<Boolean> said = new LinkedBlockingQueue<>();
+    try (Node low = new Node(1, 0);
+        Peers high =
+            new Peers(
+                VOLUME,
+                "high",
+                "",
+                ReservationKey.of(2, 1),
+                LOOPBACK,
+                0,
+                (_, event, done) -> {
+                  if (event instanceof Event.PeerUp up) {
+                    said.add(up.mounted());
+                  }
+                  done.run();
+                })) {
+      high.start();
+      high.heard(low.key, new InetSocketAddress(LOOPBACK, low.peers.port()), "a-host");
+      assertThat(said.poll(30, TimeUnit.SECONDS)).isFalse();
+      low.peers.mounted();
+      assertThat(said.poll(30, TimeUnit.SECONDS)).isTrue();
     }
   }
 

@@ -380,6 +380,14 @@ final class Claim {
     String device = situation.settings().device();
     String host = neighbours.hostOf(holder.nodeId());
     String who = Outbox.fill("node {} (key {})", holder.nodeName(), holder);
+    String other = neighbours.otherVersionOf(holder.nodeId());
+    if (other != null) {
+      departure.fail(
+          Errno.EHOSTUNREACH,
+          Outbox.fill(
+              "{} owns the volume and {}: all nodes need the same version of mxfs", who, other));
+      return;
+    }
     departure.fail(
         Errno.EHOSTUNREACH,
         Outbox.fill(

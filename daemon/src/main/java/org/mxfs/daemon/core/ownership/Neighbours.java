@@ -16,7 +16,11 @@ final class Neighbours {
 
   private final Map<Integer, String> heard = new TreeMap<>();
 
+  /** Why it cannot be connected, whatever it wants. */
+  private final Map<Integer, String> otherVersions = new TreeMap<>();
+
   void up(Event.PeerUp peer) {
+    otherVersions.remove(peer.key().nodeId());
     connected.put(peer.key().nodeId(), peer);
   }
 
@@ -45,6 +49,18 @@ final class Neighbours {
       return false; // anybody can invent nodes
     }
     return heard.put(key.nodeId(), host) == null;
+  }
+
+  /** Returns whether it is news. */
+  boolean otherVersion(int nodeId, String text) {
+    if (otherVersions.size() >= HEARD_MAX && !otherVersions.containsKey(nodeId)) {
+      return false;
+    }
+    return !text.equals(otherVersions.put(nodeId, text));
+  }
+
+  @Nullable String otherVersionOf(int nodeId) {
+    return otherVersions.get(nodeId);
   }
 
   /** It says that it leaves; whether it is connected its connection tells. */

@@ -199,6 +199,15 @@ public final class Ownership {
         neighbours.up(up);
         claim.onPeerUp(up);
       }
+      case Event.OtherVersion other -> {
+        if (neighbours.otherVersion(other.nodeId(), other.text())) {
+          out.note(
+              Action.Level.WARN,
+              "node {} {}: all nodes need the same version of mxfs",
+              ReservationKey.nodeName(other.nodeId()),
+              other.text());
+        }
+      }
       case Event.PeerDown down -> {
         neighbours.down(down.nodeId());
         handover.onPeerDown(down.nodeId());

@@ -151,6 +151,35 @@ class OwnershipTest {
   }
 
   @Test
+  void aHolderOfAnotherVersionOfMxfsIsNamedAsThatAndNotToBeShutOut() {
+    peerOwns();
+    give(new Event.Start(Predecessor.NOBODY));
+    give(new Event.OtherVersion(PEER.nodeId(), "speaks version 1, this node 2"));
+    pass(OwnershipSettings.PEER_WAIT_MILLIS + 10);
+    assertThat(actions(Action.Fail.class))
+        .singleElement()
+        .satisfies(
+            fail -> {
+              assertThat(fail.errno()).isEqualTo(Errno.EHOSTUNREACH);
+              assertThat(fail.message())
+                  .contains("00000010", "speaks version 1, this node 2", "same version of mxfs")
+                  .doesNotContain("sg_persist", "firewall");
+            });
+  }
+
+  @Test
+  void aMemberWhoseOwnerComesBackWithAnotherVersionSaysSo() {
+    startAsMember();
+    give(new Event.PeerDown(PEER.nodeId()));
+    give(new Event.OtherVersion(PEER.nodeId(), "speaks version 1, this node 2"));
+    give(new Event.OtherVersion(PEER.nodeId(), "speaks version 1, this node 2"));
+    assertThat(actions(Action.Note.class))
+        .filteredOn(n -> n.text().contains("speaks version 1, this node 2"))
+        .as("said once")
+        .hasSize(1);
+  }
+
+  @Test
   void aHolderThatLeavesWhileItIsLookedForMakesUsTheOwner() {
     peerOwns();
     give(new Event.Start(Predecessor.NOBODY));
