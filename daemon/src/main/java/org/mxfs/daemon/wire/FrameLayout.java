@@ -39,7 +39,7 @@ public final class FrameLayout {
       HEADER.add(Kind.U64, "epoch", "the highest one the sender knows");
 
   public static final Layout HELLO_LAYOUT =
-      new Layout("1 HELLO: first on a connection, from both ends; again once mount(2) has returned");
+      new Layout("1 HELLO: first on a connection, from both ends; again when mounted");
   public static final Layout.Field HELLO_MOUNTED =
       HELLO_LAYOUT.add(Kind.U16, "mounted", "1: mount(2) has returned on the sender, 0: not yet");
   public static final Layout.Field HELLO_OPTIONS =
