@@ -58,8 +58,7 @@ class PeersTest {
                     switch (event) {
                       case Event.PeerUp up -> new Seen.Up(up.key());
                       case Event.PeerDown down -> new Seen.Down(down.nodeId());
-                      case Event.OtherVersion other ->
-                          new Seen.Other(other.nodeId(), other.text());
+                      case Event.OtherVersion other -> new Seen.Other(other.nodeId(), other.text());
                       case Event.Received r -> new Seen.Message(r.from(), r.epoch(), r.message());
                       default -> throw new AssertionError(event);
                     });
