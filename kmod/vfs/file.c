@@ -526,9 +526,12 @@ static void mxfs_aio_free(struct mxfs_aio *aio)
 static void mxfs_aio_end(struct mxfs_aio *aio)
 {
 	struct kiocb *upper = aio->upper;
-	struct mxfs_sb *sbi = MXFS_ISB(file_inode(upper->ki_filp));
+	struct inode *inode = file_inode(upper->ki_filp);
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	long res = aio->res;
 
+	if (aio->lower.ki_flags & IOCB_WRITE)
+		inode_dio_end(inode);
 	upper->ki_pos = aio->lower.ki_pos;
 	WRITE_ONCE(sbi->last_op, jiffies);
 	/* Before the pages are let go of: one that was cleaned meanwhile may be locked by who never answers. */
@@ -592,18 +595,24 @@ static void mxfs_aio_complete(struct kiocb *iocb, long res)
 }
 
 /*
- * The lower file must stay open until it is done: detaching waits for sbi->bind.draining. Return: as write_iter(), and
- * with -EIOCBQUEUED the request is not ours any more.
+ * The lower file must stay open until it is done: detaching waits for sbi->bind.draining. Who sets the size waits for writes, of
+ * which none begins while he has i_rwsem (mxfs_setattr_inside()). Return: as write_iter(), and with -EIOCBQUEUED the request is
+ * not ours any more.
  */
 static ssize_t mxfs_aio_submit(struct mxfs_aio *aio, struct iov_iter *iter, bool write)
 {
-	struct mxfs_sb *sbi = MXFS_ISB(file_inode(aio->upper->ki_filp));
+	struct inode *inode = file_inode(aio->upper->ki_filp);
+	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	ssize_t ret;
 
 	mxfs_drain_get(sbi);
+	if (write)
+		inode_dio_begin(inode);
 	ret = mxfs_call_lower(&aio->lower, iter, write);
 	if (ret != -EIOCBQUEUED) {
 		aio->upper->ki_pos = aio->lower.ki_pos;
+		if (write)
+			inode_dio_end(inode);
 		mxfs_drain_put(sbi);
 	}
 	return ret;

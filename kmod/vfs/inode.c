@@ -223,8 +223,8 @@ static int mxfs_resize_begin(struct inode *inode, loff_t size)
 
 /*
  * What the VFS decided before it called, it may have decided by old attributes. The size here is that of the file: whoever changes it has
- * i_rwsem, as the caller has. But for O_DIRECT that was queued and made the file longer a moment ago: when it ends, it
- * has pages take what it wrote (mxfs_aio_workfn()).
+ * i_rwsem, as the caller has, or is O_DIRECT that was queued, which is waited for. Until such a write has ended here it may be
+ * longer below, and what it wrote may be in a page already: mxfs_cache_grow() would take that for what lies behind the end.
  */
 static int mxfs_setattr_inside(struct mxfs_op *op, struct inode *inode, const struct iattr *iattr)
 {
@@ -239,6 +239,7 @@ static int mxfs_setattr_inside(struct mxfs_op *op, struct inode *inode, const st
 	if (resize && IS_APPEND(inode))
 		return -EPERM;
 	if (resize) {
+		inode_dio_wait(inode);
 		/*
 		 * Pages of maps from the smaller size on are stale either way; faults wait until
 		 * the size is what it will be.
