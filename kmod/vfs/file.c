@@ -715,6 +715,9 @@ static ssize_t mxfs_direct_once(struct kiocb *iocb, struct iov_iter *iter, bool 
 	if (aio) {
 		mxfs_clone_iocb(&aio->lower, iocb, lower);
 		aio->lower.ki_complete = mxfs_aio_complete;
+		/* For mxfs_aio_complete(); not every caller in the kernel says so (drivers/block/loop.c). */
+		if (write)
+			aio->lower.ki_flags |= IOCB_WRITE;
 	}
 	if (write)
 		return mxfs_write_once(iocb, iter, lower, aio);
