@@ -8,8 +8,10 @@
 #include <linux/fiemap.h>
 #include <linux/aio_abi.h>
 #include <linux/capability.h>
+#include <linux/loop.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/statvfs.h>
@@ -889,6 +891,36 @@ static void grows_over_stores(void)
 	}
 }
 
+/* The kernel itself writes, by O_DIRECT: a loop device (drivers/block/loop.c: lo_rw_aio()). */
+static void written_by_loop(void)
+{
+	struct loop_config config = { .block_size = PAGE, .info.lo_flags = LO_FLAGS_DIRECT_IO | LO_FLAGS_AUTOCLEAR };
+	int fd = MAKE_FILE("f", 64 * PAGE, 1), control = open("/dev/loop-control", O_RDWR | O_CLOEXEC), device;
+	char *m = map(fd, 64 * PAGE, MAP_SHARED), *buf = aligned(4 * PAGE), name[32];
+	struct loop_info64 info;
+
+	if (control < 0 && (errno == ENOENT || errno == EACCES || errno == EPERM))
+		return; /* no loop devices, or not root */
+	OK(control);
+	MAP_HOLDS(m, 64 * PAGE, 1, 0);
+	snprintf(name, sizeof(name), "/dev/loop%d", OK(ioctl(control, LOOP_CTL_GET_FREE)));
+	device = OK(open(name, O_RDWR | O_DIRECT | O_CLOEXEC));
+	config.fd = fd;
+	OK(ioctl(device, LOOP_CONFIGURE, &config));
+	OK(ioctl(device, LOOP_GET_STATUS64, &info));
+	CHECK(info.lo_flags & LO_FLAGS_DIRECT_IO);
+	tap_pattern(buf, 4 * PAGE, 2, 0);
+	CHECK_EQ(pwrite(device, buf, 4 * PAGE, 8 * PAGE), 4 * PAGE);
+	MAP_HOLDS(m + 8 * PAGE, 4 * PAGE, 2, 0);
+	MAP_HOLDS(m, 8 * PAGE, 1, 0);
+	MAP_HOLDS(m + 12 * PAGE, 52 * PAGE, 1, 12 * PAGE);
+	/* And the other way round. */
+	tap_pattern(m + 20 * PAGE, PAGE, 3, 0);
+	CHECK_EQ(pread(device, buf, PAGE, 20 * PAGE), PAGE);
+	CHECK_EQ(tap_differs(buf, PAGE, 3, 0), -1);
+	OK(close(device));
+}
+
 static const struct test tests[] = {
 	{ "a map shows the file, and zeros after its end", map_reads_file },
 	{ "what is stored through a map is read", store_is_read },
@@ -922,6 +954,7 @@ static const struct test tests[] = {
 	{ "writing back moves no time, takes no privilege and minds no flag", written_back_later },
 	{ "a store leaves set-user-ID and capabilities, as a write does not", stores_and_privileges },
 	{ "what was stored past the end is zeros when the file grows", grows_over_stores },
+	{ "what a loop device writes by O_DIRECT shows in a map", written_by_loop },
 };
 
 TAP_MAIN(tests)
