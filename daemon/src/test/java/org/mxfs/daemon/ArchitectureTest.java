@@ -40,6 +40,7 @@ class ArchitectureTest {
             "org.mxfs.bindings..",
             "org.mxfs.netlink..",
             "org.mxfs.scsi..",
+            "org.mxfs.daemon.disk..",
             "org.mxfs.daemon.kernel..",
             "org.mxfs.daemon.array..",
             "org.mxfs.daemon.peer..",
@@ -60,14 +61,15 @@ class ArchitectureTest {
 
   @Test
   void theEdgesDoNotKnowEachOther() {
-    for (String edge : new String[] {"kernel", "array", "peer", "discovery", "log", "statestore"}) {
+    for (String edge :
+        new String[] {"kernel", "array", "disk", "peer", "discovery", "log", "statestore"}) {
       noClasses()
           .that()
           .resideInAPackage("org.mxfs.daemon." + edge + "..")
           .should()
           .dependOnClassesThat()
           .resideInAnyPackage(
-              Stream.of("kernel", "array", "peer", "discovery", "log", "statestore", "main")
+              Stream.of("kernel", "array", "disk", "peer", "discovery", "log", "statestore", "main")
                   .filter(other -> !other.equals(edge))
                   .map(other -> "org.mxfs.daemon." + other + "..")
                   .toArray(String[]::new))

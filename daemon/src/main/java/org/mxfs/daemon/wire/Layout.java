@@ -33,11 +33,15 @@ public final class Layout {
     private final int offset;
     private final String meaning;
 
-    private Field(String name, Kind kind, int offset, String meaning) {
+    /** Bytes; 0: as its kind says. */
+    private final int bytes;
+
+    private Field(String name, Kind kind, int offset, String meaning, int bytes) {
       this.name = name;
       this.kind = kind;
       this.offset = offset;
       this.meaning = meaning;
+      this.bytes = bytes;
     }
 
     public int offset() {
@@ -84,9 +88,17 @@ public final class Layout {
 
   /** Adds a field at the end. */
   public Field add(Kind kind, String name, String meaning) {
-    Field field = new Field(name, kind, size, meaning);
+    Field field = new Field(name, kind, size, meaning, 0);
     fields.add(field);
     size += kind.size;
+    return field;
+  }
+
+  /** Adds so many bytes that are no number. */
+  public Field pad(String name, int bytes, String meaning) {
+    Field field = new Field(name, Kind.REST, size, meaning, bytes);
+    fields.add(field);
+    size += bytes;
     return field;
   }
 
@@ -112,7 +124,10 @@ public final class Layout {
       text.append("| ")
           .append(field.offset)
           .append(" | ")
-          .append(field.kind == Kind.REST ? "…" : String.valueOf(field.kind.size))
+          .append(
+              field.bytes != 0
+                  ? String.valueOf(field.bytes)
+                  : field.kind == Kind.REST ? "…" : String.valueOf(field.kind.size))
           .append(" | ")
           .append(field.name)
           .append(" | ")

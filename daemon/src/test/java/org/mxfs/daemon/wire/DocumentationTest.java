@@ -30,6 +30,11 @@ class DocumentationTest {
         JournalLayout.ALL.stream().map(Layout::markdown).collect(Collectors.joining("\n")));
   }
 
+  @Test
+  void thePageShowsTheLayoutOfTheLockState() throws IOException {
+    check("lock state tables", SlotLayout.LAYOUT.markdown());
+  }
+
   private static void check(String name, String tables) throws IOException {
     String begin = "<!-- " + name + ": begin -->\n";
     String page = Files.readString(PAGE);

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.core;
+
+import org.mxfs.daemon.core.membership.Beat;
+
+/**
+ * Something to be done with the lock state on disk ({@code .mxfs/lockstate}). At most one is under
+ * way; each is answered by one {@link DiskAnswer}.
+ */
+public sealed interface DiskCommand {
+  /** All heartbeat slots, past every cache. */
+  record ReadBeats() implements DiskCommand {}
+
+  /** Durable when it is answered. */
+  record WriteBeat(int slot, Beat beat) implements DiskCommand {}
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.wire;
+
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.util.UUID;
+import java.util.zip.CRC32C;
+import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.membership.Beat;
+import org.mxfs.daemon.core.membership.Slot;
+import org.mxfs.daemon.wire.Layout.Kind;
+
+/**
+ * A heartbeat record of {@code .mxfs/lockstate}: a slot holds one, and takes a logical block of the
+ * device where that is larger.
+ */
+public final class SlotLayout {
+  /** Heartbeat slots of a volume; they are the beginning of the file. */
+  public static final int HEARTBEATS = 64;
+
+  /** Bytes of a record. */
+  public static final int SIZE = 512;
+
+  public static final int HOST_MAX = 64;
+
+  private static final int MXLS = 0x534c584d;
+  private static final int CURRENT = 1;
+  private static final int HEARTBEAT = 1;
+
+  private static final int FREE = 0;
+  private static final int RESERVED = 1;
+  private static final int ALIVE = 2;
+
+  public static final Layout LAYOUT = new Layout("Heartbeat slot (disk)");
+  public static final Layout.Field MAGIC = LAYOUT.add(Kind.U32, "magic", "the bytes `MXLS`");
+  public static final Layout.Field VERSION = LAYOUT.add(Kind.U16, "version", "1");
+  public static final Layout.Field KIND = LAYOUT.add(Kind.U16, "kind", "1: heartbeat, 2: lock");
+  public static final Layout.Field INDEX = LAYOUT.add(Kind.U32, "index", "in the file, from 0");
+  public static final Layout.Field SLOT_BYTES =
+      LAYOUT.add(Kind.U32, "slot bytes", "from one slot to the next");
+  public static final Layout.Field VOLUME = LAYOUT.add(Kind.UUID, "volume UUID", "");
+  public static final Layout.Field KEY =
+      LAYOUT.add(Kind.U64, "key", "who has the slot: node id and incarnation; 0: nobody");
+  public static final Layout.Field EPOCH =
+      LAYOUT.add(Kind.U64, "epoch", "the highest one the writer knew");
+  public static final Layout.Field SEQUENCE =
+      LAYOUT.add(Kind.U64, "sequence", "larger with every write of the slot");
+  public static final Layout.Field STATE =
+      LAYOUT.add(
+          Kind.U32, "state", "0: free; 1: given to the key by the owner; 2: written by the node");
+  public static final Layout.Field RESERVED_FIELD = LAYOUT.add(Kind.U32, "reserved", "0");
+  public static final Layout.Field LEASE =
+      LAYOUT.add(Kind.U32, "lease ms", "how long after a beat the node may start operations");
+  public static final Layout.Field HOST_LENGTH = LAYOUT.add(Kind.U32, "host length", "at most 64");
+  public static final Layout.Field HOST = LAYOUT.pad("host name", HOST_MAX, "UTF-8, then zeros");
+  public static final Layout.Field REST = LAYOUT.pad("reserved", SIZE - 4 - LAYOUT.size(), "zeros");
+  public static final Layout.Field CRC =
+      LAYOUT.add(Kind.U32, "CRC-32C", "of all before it (Castagnoli, as iSCSI and XFS have it)");
+
+  private SlotLayout() {}
+
+  private static int crc(ByteBuffer buffer, int base) {
+    CRC32C crc = new CRC32C();
+    crc.update(buffer.slice(base, CRC.offset()));
+    return (int) crc.getValue();
+  }
+
+  /** Writes a heartbeat record at {@code base}. */
+  public static void put(
+      ByteBuffer buffer, int base, UUID volume, int index, int slotBytes, Beat beat) {
+    byte[] host = beat.host().getBytes(StandardCharsets.UTF_8);
+    int length = Math.min(host.length, HOST_MAX);
+    for (int i = 0; i < SIZE; i++) {
+      buffer.put(base + i, (byte) 0);
+    }
+    MAGIC.put(buffer, base, MXLS);
+    VERSION.put(buffer, base, CURRENT);
+    KIND.put(buffer, base, HEARTBEAT);
+    INDEX.put(buffer, base, index);
+    SLOT_BYTES.put(buffer, base, slotBytes);
+    VOLUME.putUuid(buffer, base, volume);
+    KEY.put(buffer, base, beat.key().value());
+    EPOCH.put(buffer, base, beat.epoch());
+    SEQUENCE.put(buffer, base, beat.sequence());
+    STATE.put(buffer, base, beat.state() == Beat.State.ALIVE ? ALIVE : RESERVED);
+    LEASE.put(buffer, base, beat.leaseMillis());
+    HOST_LENGTH.put(buffer, base, length);
+    buffer.put(base + HOST.offset(), host, 0, length);
+    CRC.put(buffer, base, crc(buffer, base));
+  }
+
+  /** What the heartbeat slot at {@code base} is. */
+  public static Slot get(ByteBuffer buffer, int base, UUID volume, int index, int slotBytes) {
+    if (MAGIC.get(buffer, base) != MXLS) {
+      return new Slot.Damaged("no record: other data is there");
+    }
+    if (CRC.get(buffer, base) != Integer.toUnsignedLong(crc(buffer, base))) {
+      return new Slot.Damaged("wrong checksum: torn or corrupt");
+    }
+    if (VERSION.get(buffer, base) != CURRENT) {
+      return new Slot.Damaged("version " + VERSION.get(buffer, base));
+    }
+    if (!VOLUME.getUuid(buffer, base).equals(volume)) {
+      return new Slot.Damaged("of volume " + VOLUME.getUuid(buffer, base));
+    }
+    if (INDEX.get(buffer, base) != index
+        || SLOT_BYTES.get(buffer, base) != slotBytes
+        || KIND.get(buffer, base) != HEARTBEAT) {
+      return new Slot.Damaged("of another place: index " + INDEX.get(buffer, base));
+    }
+    long state = STATE.get(buffer, base);
+    ReservationKey key = new ReservationKey(KEY.get(buffer, base));
+    if (state == FREE && key.isNone()) {
+      return new Slot.Free();
+    }
+    long length = HOST_LENGTH.get(buffer, base);
+    if (key.nodeId() == 0 || (state != RESERVED && state != ALIVE) || length > HOST_MAX) {
+      return new Slot.Damaged("state " + state + " of key " + key);
+    }
+    byte[] host = new byte[(int) length];
+    buffer.get(base + HOST.offset(), host);
+    return new Slot.Taken(
+        new Beat(
+            key,
+            EPOCH.get(buffer, base),
+            SEQUENCE.get(buffer, base),
+            state == ALIVE ? Beat.State.ALIVE : Beat.State.RESERVED,
+            LEASE.get(buffer, base),
+            new String(host, StandardCharsets.UTF_8)));
+  }
+}
