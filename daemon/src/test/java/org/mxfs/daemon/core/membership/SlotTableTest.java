@@ -80,6 +80,25 @@ final class SlotTableTest {
     assertThat(table.freeSlot(A, false, SlotTable.REST_MILLIS)).isEqualTo(-1);
   }
 
+  /** A hand-over takes its registration away for a moment, and it is then that one looks. */
+  @Test
+  void aSlotThatMovesIsNotAtRest() {
+    SlotTable table = new SlotTable();
+    Slot[] all = new Slot[64];
+    for (int n = 0; n <= 70; n++) {
+      for (int i = 0; i < 64; i++) {
+        all[i] = beat(ReservationKey.of(100 + i, 1), 1, 1 + n);
+      }
+      table.read(slots(all));
+      List<ReservationKey> registered = new ArrayList<>();
+      for (int i = 1; i < 64; i++) {
+        registered.add(ReservationKey.of(100 + i, 1));
+      }
+      table.sawRegistered(registered, n * 1_000L);
+    }
+    assertThat(table.freeSlot(A, false, 70_000)).isEqualTo(-1);
+  }
+
   @Test
   void aTableOfAnotherSizeBeginsWithNothingAtRest() {
     SlotTable table = new SlotTable();
