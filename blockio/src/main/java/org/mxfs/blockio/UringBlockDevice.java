@@ -904,6 +904,7 @@ final class UringBlockDevice extends AbstractBlockDevice {
       // Someone sits in the kernel with the lock: the number may be one off, the verdict is not.
       return report.set(false, Math.max(1, inFlight), false, false);
     }
+    boolean locked = true;
     try {
       if (closed) {
         return report.set(inFlight == 0, inFlight, false, false);
@@ -913,7 +914,10 @@ final class UringBlockDevice extends AbstractBlockDevice {
       plugged = 0;
       submitLocked();
       wakeReaperLocked();
-      awaitDrainedLocked(end);
+      locked = awaitDrainedLocked(end);
+      if (!locked) {
+        return report.set(false, Math.max(1, inFlight), false, false);
+      }
       if (inFlight > 0 || broken != null || state.get(depth) != FREE) {
         return report.set(inFlight == 0, inFlight, false, false);
       }
@@ -922,7 +926,9 @@ final class UringBlockDevice extends AbstractBlockDevice {
       wakeReaperLocked(); // which sends it: this thread enters the kernel for nothing it could hang
       // in
     } finally {
-      lock.unlock();
+      if (locked) {
+        lock.unlock();
+      }
     }
     boolean flushed = waitForFlush(end) == 0;
     return report.set(true, 0, true, flushed);
@@ -975,8 +981,13 @@ final class UringBlockDevice extends AbstractBlockDevice {
     return locked;
   }
 
-  /** Waits without a condition's queue node: nothing is allocated. */
-  private void awaitDrainedLocked(long end) {
+  /**
+   * Waits without a queue node of a condition or of the lock: nothing is allocated.
+   *
+   * @return whether the lock is held again; it is not where somebody sat in the kernel with it
+   *     until {@code end}
+   */
+  private boolean awaitDrainedLocked(long end) {
     boolean interrupted = false;
     long left = end - System.nanoTime();
     while (inFlight > lost && left > 0) {
@@ -986,11 +997,11 @@ final class UringBlockDevice extends AbstractBlockDevice {
         freezer = Thread.currentThread();
       }
       lock.unlock();
-      try {
-        LockSupport.parkNanos(this, woken ? left : Math.min(left, LOCK_PAUSE_NANOS));
-        interrupted |= Thread.interrupted();
-      } finally {
-        lock.lock();
+      LockSupport.parkNanos(this, woken ? left : Math.min(left, LOCK_PAUSE_NANOS));
+      interrupted |= Thread.interrupted();
+      if (!tryLock(end)) {
+        restoreInterrupt(interrupted);
+        return false;
       }
       left = end - System.nanoTime();
     }
@@ -998,6 +1009,7 @@ final class UringBlockDevice extends AbstractBlockDevice {
       freezer = null;
     }
     restoreInterrupt(interrupted);
+    return true;
   }
 
   @Override
