@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A device-mapper device that can be made to hang or to fail:
- * dm linear NAME DEVICE | fail NAME DEVICE FIRST COUNT | heal NAME DEVICE | suspend NAME | resume NAME | remove NAME.
+ * dm linear NAME DEVICE | fail NAME DEVICE FIRST COUNT | heal NAME DEVICE | suspend NAME | stop NAME |
+ * resume NAME | remove NAME.
  * "linear" maps the whole of DEVICE and prints the new device's path. A suspended device takes requests and ends none until it is
  * resumed, and nothing can cancel them: a disk that hangs (linux/dm-ioctl.h). "fail" makes COUNT sectors from FIRST on answer every
- * request with an I/O error, "heal" maps them again. For lab nodes only.
+ * request with an I/O error, "heal" maps them again. "suspend" freezes the file system on it first, "stop" does not. For lab nodes only.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -136,14 +137,14 @@ int main(int argc, char **argv)
 		return map(argv[2], argv[3], first, first + strtoull(argv[5], NULL, 10));
 	}
 	if (argc == 3) {
-		int suspend = !strcmp(argv[1], "suspend");
+		int suspend = !strcmp(argv[1], "suspend"), stop = !strcmp(argv[1], "stop");
 
-		prepare(&c, argv[2], suspend ? DM_SUSPEND_FLAG : 0);
-		if (suspend || !strcmp(argv[1], "resume"))
+		prepare(&c, argv[2], suspend ? DM_SUSPEND_FLAG : stop ? DM_SUSPEND_FLAG | DM_SKIP_LOCKFS_FLAG | DM_NOFLUSH_FLAG : 0);
+		if (suspend || stop || !strcmp(argv[1], "resume"))
 			return ask(DM_DEV_SUSPEND, &c, argv[1]);
 		if (!strcmp(argv[1], "remove"))
 			return ask(DM_DEV_REMOVE, &c, "remove");
 	}
-	fprintf(stderr, "usage: dm linear NAME DEVICE | fail NAME DEVICE FIRST COUNT | heal NAME DEVICE | suspend NAME | resume NAME | remove NAME\n");
+	fprintf(stderr, "usage: dm linear NAME DEVICE | fail NAME DEVICE FIRST COUNT | heal NAME DEVICE | suspend NAME | stop NAME | resume NAME | remove NAME\n");
 	return 2;
 }

@@ -19,7 +19,7 @@
  *	link ID PATH			(of a file without a name)
  *	chdir PATH	cwd		mkdir PATH	unlink PATH	rmdir PATH	rename A B	exists PATH	count PATH
  *	mkfifo PATH	symlink PATH	handle ID PATH			byhandle ID FLAGS (in the working directory)
- *	stuck PATH			reads a directory into memory that never comes; ends with the keeper
+ *	stuck PATH PAGES		reads a directory into memory that never comes, but for so many pages; ends with the keeper
  */
 #include "tap.h"
 #include <linux/userfaultfd.h>
@@ -116,17 +116,18 @@ static void *read_stuck(void *page)
 	return (void *)syscall(SYS_getdents64, stuck_dir, page, 1 << 16);
 }
 
-/* A page that userfaultfd(2) keeps away: whoever copies to it waits. Says so when somebody waits. */
-static void stuck(const char *path)
+/* Pages that userfaultfd(2) keeps away: whoever copies to them waits. Says so when somebody waits. */
+static void stuck(const char *path, int there)
 {
 	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC), dir = open(path, O_RDONLY | O_DIRECTORY);
 	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register range = { .range.len = 1 << 16, .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffdio_register range = { .range.len = (1 << 16) - there * 4096, .mode = UFFDIO_REGISTER_MODE_MISSING };
 	void *page = mmap(NULL, 1 << 16, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct uffd_msg msg;
 	pthread_t thread;
 
-	range.range.start = (uintptr_t)page;
+	memset(page, 0, there * 4096);
+	range.range.start = (uintptr_t)page + there * 4096;
 	if (uffd < 0 || dir < 0 || ioctl(uffd, UFFDIO_API, &api) || ioctl(uffd, UFFDIO_REGISTER, &range)) {
 		said(-1);
 		return;
@@ -166,8 +167,8 @@ static void command(int argc, char **argv)
 		said(mkfifo(argv[1], 0600));
 	} else if (!strcmp(name, "symlink") && argc == 2) {
 		said(symlink("nowhere", argv[1]));
-	} else if (!strcmp(name, "stuck") && argc == 2) {
-		stuck(argv[1]);
+	} else if (!strcmp(name, "stuck") && argc == 3) {
+		stuck(argv[1], a);
 	} else if (!strcmp(name, "tmpfile") && argc == 3) {
 		said(fds[id] = open(argv[2], O_TMPFILE | O_RDWR, 0644));
 	} else if (!strcmp(name, "close")) {

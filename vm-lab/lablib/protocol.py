@@ -39,14 +39,15 @@ READY_MS = 30_000  # MXFS_DEFAULT_READY_MS
 LONGEST_READY_MS = 600_000  # the option's range
 KMEMLEAK = "/sys/kernel/debug/kmemleak"
 SLOWNESS = "/run/lab-slowness"  # tests/c/tap.h looks there
+DAEMON = "/usr/sbin/mxfsd"
 PROGRAMS = "/run/t"  # where the programs of tests/c are on a node
 # The daemon: what the kernel starts is a script that becomes the JVM. Anchored, or a shell that looks for it would find itself.
 FIND_DAEMON = "pgrep -f '^(/bin/sh )?(/usr/sbin/mxfsd|/usr/lib/mxfs/bin/java)'"
 
 # The order of a whole run: what needs least comes first, so that the first failure says most.
 ORDER = ("module", "netlink", "blockio", "options", "validate", "badsb", "daemon-bad", "no-reservations", "scsi", "scsi-lio",
-         "scsi-iscsi", "scsi-check", "in-use", "device", "cycles", "posix", "ro", "two-node", "names", "attrs", "maps", "pages", "stress",
-         "fairness", "daemon-killed", "blocked", "fenced", "life")
+         "scsi-iscsi", "scsi-check", "in-use", "device", "mount-helper", "quotas", "cycles", "posix", "ro", "two-node", "names", "full",
+         "own-folder", "nfs", "attrs", "maps", "pages", "stress", "fairness", "daemon-killed", "blocked", "fenced", "life", "daemon-ends", "write-errors")
 
 
 def names() -> list[str]:
@@ -295,6 +296,14 @@ class Stage:
                 raise TimedOut(f"not within {limit:.0f} s: {what}")
             time.sleep(0.1)
 
+    def ends(self, node: Node, command: str, limit: float, what: str) -> Result:
+        """A command that ends by itself within so many seconds; what it said."""
+        began = time.monotonic()
+        done = node.run(f"timeout -s KILL {limit * self.slowness:g} {command} || exit $?", check=False, timeout=limit + 30)
+        self.check(done.rc not in (124, 137), f"{what}: not over after {limit} s")
+        self.note(f"{what}: {time.monotonic() - began:.1f} s, status {done.rc}")
+        return done
+
     # ---- what a script leaves
 
     def leftovers(self, node: Node) -> list[str]:
@@ -438,7 +447,7 @@ class Stage:
                 **where) -> Tried:
         """A mount is refused: with this errno, a message for the mounter, one line in the kernel log, and nothing left."""
         what = what or f"mount with {','.join(options) or 'no options'}"
-        mark = self.mark(node)
+        mark = self.mark(node) if log is not None else ""
         tried = self.try_mount(node, *options, **where)
         if tried.mounted:
             node.run(f"umount {where.get('place', PLACE)}", check=False)
@@ -461,9 +470,29 @@ class Stage:
                 return node
         return None
 
+    def take(self, node: Node) -> None:
+        """This node is the owner now."""
+        node.run(f"touch {PLACE}/turn")
+
+    def nameless(self, node: Node) -> list[str]:
+        """The names in .mxfs/orphans. Nobody sees them through a mount."""
+        return node.run("cat /sys/kernel/debug/mxfs/*/orphans").out.split()
+
     def daemon_pid(self, node: Node) -> int | None:
         out = node.run(FIND_DAEMON, check=False, timeout=20).out.split()
         return int(out[0]) if out else None
+
+    @contextlib.contextmanager
+    def solo(self, node: Node):
+        """tests/c/mxfsd_solo is this node's daemon, for one node alone; a function that gives it options, for the next mount."""
+        def options(text: str) -> None:
+            node.run(f"printf '#!/bin/sh\\nexec {PROGRAMS}/mxfsd_solo {text} \"$@\"\\n' >{DAEMON}; chmod 755 {DAEMON}")
+
+        node.run(f"mv {DAEMON} {DAEMON}.kept")
+        try:
+            yield options
+        finally:
+            node.run(f"mv -f {DAEMON}.kept {DAEMON}; umount {PLACE}", check=False)
 
     # ---- the kernel log
 

@@ -53,6 +53,9 @@ def _lists(stage, n1, n2):
     n2.run(f"setfacl -x u:user1 {PLACE}/acl/d")
     n1.run(f"stat {PLACE}/acl/d")
     stage.check(n1.run(inside, check=False).rc, "a user reads in a folder whose list does not name him any more")
+    # The same list by XFS's own name for it.
+    n1.run(f"{look} && setfattr -x trusted.SGI_ACL_FILE {PLACE}/acl/f")
+    stage.check(n1.run(look, check=False).rc, "a user reads whom a list named that was removed by its other name")
     keeper.close()
 
 
@@ -113,6 +116,11 @@ def _flags(stage, n1, n2):
 def _modes(stage, n1, n2):
     """What a truncate takes away may have been given on the other node."""
     n1.run(f"cd {PLACE} && head -c 1000 /dev/zero >tool && chmod 755 tool && chown user1 tool")
+    # Attributes of a sticky folder are its owner's, as it is now.
+    n1.run(f"mkdir -m 777 {PLACE}/sticky && su user1 -s /bin/sh -c 'setfattr -n user.a -v 1 {PLACE}/sticky'")
+    n2.run(f"chmod +t {PLACE}/sticky")
+    done = n1.run(f"su user1 -s /bin/sh -c 'setfattr -n user.b -v 1 {PLACE}/sticky'", check=False)
+    stage.check(done.rc and "not permitted" in done.err, f"an attribute of a folder that the other node made sticky: status {done.rc}: {done.err}")
     keeper = _as_user(stage, n1)
     keeper.ok(f"open 1 {PLACE}/tool +")
     n2.run(f"chmod 6755 {PLACE}/tool && setcap cap_net_raw+ep {PLACE}/tool")
