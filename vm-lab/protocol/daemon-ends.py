@@ -64,7 +64,7 @@ def _stale_lease(stage, node, daemon):
     stage.mount(node)
     node.run(f"kill -USR2 {_solo(node)}")
     stage.until(lambda: stage.status(node)["lease_ms"] == "0", 20, "a lease that was over when it arrived to be over")
-    done = node.run(f"timeout -s KILL 2 cat {PLACE}/u/0 || exit $?", check=False, timeout=40)
+    done = node.run(f"timeout -s KILL 2 cat {PLACE}/u/m0 || exit $?", check=False, timeout=40)
     stage.check(done.rc in (124, 137), f"a read past the lease was answered: status {done.rc}")
     stage.ends(node, f"umount {PLACE}", 20, "umount past the lease")
 
