@@ -8,7 +8,7 @@
 #include "enter.h"
 #include "tell.h"
 
-#define MXFS_EXIT_JIFFIES (10 * HZ) /* for a fault of a process that exits */
+#define MXFS_EXIT_JIFFIES (10L * HZ) /* for faults of a process that exits */
 
 int mxfs_gates_init(struct mxfs_sb *sbi)
 {
@@ -77,14 +77,24 @@ static bool mxfs_may_fault_now(struct mxfs_sb *sbi)
 }
 
 /*
+ * Who is exiting can be killed no more, and comes here for what it leaves in maps, such as a robust mutex that it held (exit_mm_release()), by
+ * several faults. All of them together wait no longer than so long past the end of the lease; where another node has the volume, each.
+ */
+static long mxfs_exit_limit(struct mxfs_sb *sbi)
+{
+	long over = jiffies - READ_ONCE(sbi->lease_end);
+
+	return over < 0 ? MXFS_EXIT_JIFFIES : max(MXFS_EXIT_JIFFIES - over, 0L);
+}
+
+/*
  * Until faults are served, or never will be. They are before and after operations are, and who waits inside a fault may
- * have what a detach waits for. Who is exiting can be killed no more, and comes here for a robust mutex that it held (exit_mm()):
- * not without bound.
+ * have what a detach waits for.
  */
 int mxfs_wait_fault(struct mxfs_sb *sbi)
 {
 	return mxfs_wait_until(sbi, mxfs_may_fault_now,
-			       current->flags & PF_EXITING ? MXFS_EXIT_JIFFIES : MAX_SCHEDULE_TIMEOUT);
+			       unlikely(current->flags & PF_EXITING) ? mxfs_exit_limit(sbi) : MAX_SCHEDULE_TIMEOUT);
 }
 
 /**

@@ -60,6 +60,26 @@ def _unanswered(keeper, command):
     return False
 
 
+def _writers(stage, node):
+    """Two programs that have one file open for writing, each with its number."""
+    writers = []
+    for _ in range(2):
+        writer = stage.keeper(node)
+        writer.ok(f"open 1 {PLACE}/d/both +c")
+        writers.append((writer, node.run("pgrep -n -x keeper").out.strip()))
+    return writers
+
+
+def _killed(stage, node, writers):
+    """Who waits for a lock, and who has that waits for the daemon, can be killed all the same."""
+    for (writer, pid), where in zip(writers, ("mxfs_enter", "rwsem")):
+        writer.process.stdin.write(b"write 1 0 100 9\n")
+        writer.process.stdin.flush()
+        stage.until(lambda: where in node.run(f"cat /proc/{pid}/stack").out, 10, f"a write to wait in {where}")
+    node.run(f"kill -KILL {pid}")
+    stage.until(lambda: node.run(f"test -e /proc/{pid}", check=False).rc, 10, "a killed write to end")
+
+
 def _stopped(stage, node):
     """SIGSTOP and the lease over: what would start waits, killable, names and permissions too; sync and umount end by themselves."""
     stage.mount(node, "lease_ms=3000")
@@ -75,6 +95,7 @@ def _stopped(stage, node):
     reader.ok("load 1 0 5000 8")
     holder = stage.start(node, f"{PROGRAMS}/robust {PLACE}/d/mutex")
     stage.same(holder.line(30), "held", "a mutex in a map")
+    writers = _writers(stage, node)
     pid = stage.daemon_pid(node)
     node.run(f"kill -STOP {pid}")
     stage.until(lambda: stage.status(node)["lease_ms"] == "0", 30, "the lease to be over")
@@ -85,6 +106,7 @@ def _stopped(stage, node):
     stage.same(int(stage.status(node)["waiters"]), waiting + 1, "who waits: the load, too")
     # A process that exits cannot be killed: it waits for a mutex in a map that it held, but not as long as it takes.
     holder.process.stdin.close()
+    _killed(stage, node, writers)
     # What was stored goes below, and is written from there; nothing new starts by that.
     stage.ends(node, "sync", 20, "sync of everything while the daemon is stopped")
     keeper.process.stdin.write(b"fsync 1\n")
