@@ -72,10 +72,10 @@ def _writers(stage, node):
 
 def _killed(stage, node, writers):
     """Who waits for a lock, and who has that waits for the daemon, can be killed all the same."""
-    for (writer, pid), where in zip(writers, ("mxfs_enter", "rwsem")):
+    for (writer, pid), where in zip(writers, ("mxfs_wait_until", "mxfs_write_iter")):  # the function that waits; of locks there is no line
         writer.process.stdin.write(b"write 1 0 100 9\n")
         writer.process.stdin.flush()
-        stage.until(lambda: where in node.run(f"cat /proc/{pid}/stack").out, 10, f"a write to wait in {where}")
+        stage.until(lambda: f" {where}+" in node.run(f"head -n 1 /proc/{pid}/stack").out, 10, f"a write to wait in {where}")
     node.run(f"kill -KILL {pid}")
     stage.until(lambda: node.run(f"test -e /proc/{pid}", check=False).rc, 10, "a killed write to end")
 
