@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable
 
-from . import build, demo, host, image, jdk, model as spin, progress, requirements
+from . import build, demo, host, image, jdk, model as spin, progress, requirements, scan_check
 from .errors import CheckFailed, LabError
 
 _screen = threading.Lock()
@@ -231,6 +231,7 @@ def _rooms(folder: Path = build.MODULE_FOLDER) -> None:
 CHECKS: dict[str, tuple[str, Callable[[], object]]] = {
     "requirements": ("requirements: every id, every named test exists", _requirements),
     "licences": ("licence line in every file", _licences),
+    "scan": ("console scan: every complaint is told, a known report is not", scan_check.check),
     "rooms": ("kernel module, a room includes only rooms below it", _rooms),
     "kmod": ("kernel module, W=1 -Werror", build.module),
     "sparse": ("kernel module, sparse", lambda: build.module(sparse=True)),
@@ -239,7 +240,7 @@ CHECKS: dict[str, tuple[str, Callable[[], object]]] = {
     "c-tests": ("C test programs, -Wall -Wextra -Werror", build.c_tests),
     "c-demo": ("C program of the demo, -Wall -Wextra -Werror", lambda: build.c_tests(demo.SOURCES)),
 }
-DOCUMENT_CHECKS = ("requirements", "licences")
+DOCUMENT_CHECKS = ("requirements", "licences", "scan")
 
 
 # ---- machines
