@@ -390,9 +390,12 @@ int mxfs_local_tmpfile(struct inode *dir, umode_t mode, unsigned int flags, stru
 
 	if (IS_ERR(path.dentry))
 		return PTR_ERR(path.dentry);
-	/* O_EXCL ("never to be linked") is kept above; below it must be linkable. */
+	/*
+	 * O_EXCL ("never to be linked") is kept above; below it must be linkable. Opened as all lower files are (mxfs_open_lower()): a program
+	 * that AppArmor confines would be refused a file that no path leads to. Whose the file is, XFS takes from the task.
+	 */
 	file = kernel_tmpfile_open(&nop_mnt_idmap, &path, mode,
-				   (flags & ~(O_EXCL | O_CREAT | O_TRUNC)) | O_LARGEFILE, current_cred());
+				   (flags & ~(O_EXCL | O_CREAT | O_TRUNC)) | O_LARGEFILE, MXFS_ISB(dir)->cred);
 	if (IS_ERR(file))
 		return PTR_ERR(file);
 	mxfs_found_is(found, dget(file->f_path.dentry));

@@ -49,7 +49,9 @@
 
 #define MXFS_LABEL_BYTES 13 /* XFSLABEL_MAX + 1 (fs/xfs/libxfs/xfs_fs.h) */
 #define MXFS_COPY_PIECE SZ_32M /* what is done in one stay inside the gate */
-#define MXFS_TRIM_PIECE SZ_1G
+#define MXFS_TRIM_LEAST SZ_1M /* of the disk at a time, at first */
+#define MXFS_TRIM_MOST SZ_128M
+#define MXFS_TRIM_JIFFIES (HZ / 20) /* that a piece may take */
 
 #define MXFS_PIN_PAGES 1024 /* user memory to pin at a time */
 #define MXFS_PIN_FEW 8 /* pieces for which nothing is allocated */
@@ -1412,30 +1414,39 @@ static long mxfs_trim_piece(struct file *file, struct fstrim_range __user *urang
 }
 
 /*
- * FITRIM takes as long as the disk needs to forget all that is free; a change of owner need not wait for that. The first
+ * FITRIM takes as long as the disk needs to forget all that is free; a change of owner need not wait for that. How much of a disk that
+ * is in some time, only trying tells: a piece may have one free extent, or hundreds of thousands. The first
  * piece finds out what is wrong with the request.
  */
 static long mxfs_trim(struct file *file, struct fstrim_range __user *urange)
 {
 	struct mxfs_sb *sbi = MXFS_ISB(file_inode(file));
-	u64 size = sbi->geo.blocks * sbi->geo.blocksize, piece, end, done = 0;
+	u64 size = sbi->geo.blocks * sbi->geo.blocksize, least, piece, end, done = 0;
+	unsigned long began, took;
 	struct fstrim_range all, range;
 	long err = 0;
 
 	if (copy_from_user(&all, urange, sizeof(all)))
 		return -EFAULT;
 	/* A piece shorter than a block would be refused, and one that is little longer than @minlen would find little. */
-	piece = max_t(u64, MXFS_TRIM_PIECE, all.minlen < size ? all.minlen * 16 : size);
+	least = max_t(u64, MXFS_TRIM_LEAST, all.minlen < size ? all.minlen * 16 : size);
+	piece = least;
 	end = all.len > size || all.start > size - all.len ? size : all.start + all.len;
 	range = all;
 	do {
 		range.len = end > range.start && end - range.start >= 2 * piece ? piece :
 			    range.start == all.start ? all.len : end - range.start;
+		began = jiffies;
 		err = mxfs_trim_piece(file, urange, &range);
+		took = jiffies - began;
 		if (err || copy_from_user(&all.len, &urange->len, sizeof(all.len)))
 			return err ?: -EFAULT;
 		done += all.len;
 		range.start += range.len;
+		if (took > MXFS_TRIM_JIFFIES)
+			piece = max(piece / 2, least);
+		else if (took < MXFS_TRIM_JIFFIES / 4)
+			piece = max(min_t(u64, piece * 2, MXFS_TRIM_MOST), least);
 	} while (range.start < end && range.start > all.start);
 	all.len = done;
 	return copy_to_user(urange, &all, sizeof(all)) ? -EFAULT : 0;
