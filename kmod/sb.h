@@ -155,6 +155,7 @@ struct mxfs_pages {
 	struct list_head inodes; /* that have been mapped; under bind.lock */
 	struct vfsmount *quiet; /* XFS mounted read-only (mxfs_cache_attach()); valid as sbi->lower is */
 	struct workqueue_struct *wq; /* writes them back */
+	unsigned long pins_late; /* jiffies when a detach last waited for a device in vain; 0: never */
 };
 
 /* vfs/inode.c: inodes of removed files, without their lower ones, until they are freed (mxfs_drop_inode()) */

@@ -42,7 +42,10 @@
 
 #define MXFS_PUSH_TRIES 50 /* for a page that memory is short for, about 20 ms apart */
 #define MXFS_PINS_MAX (5 * HZ) /* a detach waits so long for I/O from and to pages of maps */
+#define MXFS_PINS_AGAIN (60 * HZ) /* but for as long after one that has waited in vain */
+#define MXFS_PINS_SHORT (HZ / 2) /* only so long */
 #define MXFS_PINS_LOOK (HZ / 100) /* and looks so often */
+#define MXFS_PINS_STILL (HZ / 25) /* for the first time without new ones */
 
 /**
  * mxfs_cache_attach - prepare for pages, once XFS is mounted
@@ -570,15 +573,48 @@ static int mxfs_unmap_one(struct inode *inode)
 	return 0;
 }
 
+/* Faults that had been let in map their page with it locked. One that is not up to date is looked at anew when it is (mxfs_fault()). */
+static int mxfs_unmap_late_one(struct inode *inode)
+{
+	struct address_space *mapping = inode->i_mapping;
+	struct folio_batch batch;
+	struct folio *folio;
+	pgoff_t start = 0;
+	bool late = false;
+	unsigned int i;
+
+	folio_batch_init(&batch);
+	while (filemap_get_folios(mapping, &start, ULONG_MAX, &batch)) {
+		for (i = 0; i < folio_batch_count(&batch); i++) {
+			folio = batch.folios[i];
+			if (!folio_test_locked(folio) || !folio_test_uptodate(folio))
+				continue;
+			folio_lock(folio);
+			folio_unlock(folio);
+			late = true;
+		}
+		folio_batch_release(&batch);
+		cond_resched();
+	}
+	if (late)
+		unmap_mapping_range(mapping, 0, 0, 0);
+	return 0;
+}
+
 /**
  * mxfs_cache_unmap_all - nothing is read or stored through a map without a fault
- * @sbi: the mount, not held (mxfs_hold())
+ * @sbi: the mount, not held (mxfs_hold()), where faults are not served any more (mxfs_may_fault())
  *
- * Pages stay: they are what the file holds for as long as XFS is attached.
+ * Pages stay: they are what the file holds for as long as XFS is attached. The gates stay open, so faults that were let in before are
+ * still under way. They look again when they have their page locked, and map it with the lock held; mxfs_map_pages() is over after
+ * a grace period.
  */
 void mxfs_cache_unmap_all(struct mxfs_sb *sbi)
 {
+	/* Also the barrier between what mxfs_may_fault() looks at and the locks of folios. */
+	synchronize_rcu_expedited();
 	mxfs_each_cached(sbi, mxfs_unmap_one);
+	mxfs_each_cached(sbi, mxfs_unmap_late_one);
 }
 
 static int mxfs_flush_one(struct inode *inode)
@@ -596,8 +632,8 @@ static int mxfs_warn_pinned_one(struct inode *inode)
 	if (!mxfs_is_pinned_one(inode))
 		return 0;
 	mxfs_warn(MXFS_ISB(inode),
-		  "inode %lu: a device still reads or writes pages of its maps after %u s, and another node waits for the volume: what it writes from now on is lost; fsync and msync report EIO",
-		  inode->i_ino, MXFS_PINS_MAX / HZ);
+		  "inode %lu: a device still reads or writes pages of its maps, and another node waits for the volume: what it writes from now on is lost; fsync and msync report EIO",
+		  inode->i_ino);
 	mapping_set_error(inode->i_mapping, -EIO);
 	return 0;
 }
@@ -615,10 +651,10 @@ static int mxfs_drop_one(struct inode *inode)
 	return err;
 }
 
-/* Requests that a detach waits for come to their end, or their time is over. */
-static bool mxfs_pins_gone(struct mxfs_sb *sbi, unsigned long end)
+/* Requests that a detach waits for come to their end, for as long as @limit. */
+static bool mxfs_pins_gone(struct mxfs_sb *sbi, unsigned long limit)
 {
-	unsigned long look = min(end, jiffies + HZ / 5);
+	unsigned long look = jiffies + limit;
 
 	while (mxfs_each_cached(sbi, mxfs_is_pinned_one)) {
 		if (time_after(jiffies, look))
@@ -635,14 +671,19 @@ static bool mxfs_pins_gone(struct mxfs_sb *sbi, unsigned long end)
  * Closes the fault gate. A device that reads into a map (O_DIRECT of another file system) writes to its pages
  * at any time, mapped or not, until they are unpinned. It is waited for, because what it writes belongs to the file, and
  * the next owner reads the file without it. Who pins several pages may have some and fault for the next, so meanwhile
- * faults are served. Not for ever: whoever makes a device hang would keep the volume from every other node. What then
- * is lost is told in the log and by fsync.
+ * faults are served, in between: where requests follow each other without a pause, there is a moment without one only while
+ * none can begin, as long as the device needs. Not for ever: whoever makes a device hang would keep the volume from every other node. What then
+ * is lost is told in the log and by fsync. Its pages are dropped, so the next change of owner does not wait for the same request; and
+ * who begins such requests again and again costs a change of owner little more.
+ * (Pins that last, FOLL_LONGTERM, do not come into question: what could write to pages of a file is refused, see mm/gup.c,
+ * writable_file_mapping_allowed().)
  *
  * Return: 0, or what writing back failed with.
  */
 int mxfs_cache_quiesce(struct mxfs_sb *sbi)
 {
-	unsigned long end = jiffies + MXFS_PINS_MAX;
+	bool again = sbi->pages.pins_late && time_before(jiffies, sbi->pages.pins_late + MXFS_PINS_AGAIN);
+	unsigned long end = jiffies + (again ? MXFS_PINS_SHORT : MXFS_PINS_MAX), still = MXFS_PINS_STILL;
 	int err = 0;
 
 	for (;;) {
@@ -655,13 +696,17 @@ int mxfs_cache_quiesce(struct mxfs_sb *sbi)
 		err = mxfs_each_cached(sbi, mxfs_flush_one) ?: err;
 		if (likely(!mxfs_each_cached(sbi, mxfs_is_pinned_one)) || READ_ONCE(sbi->state) == MXFS_STATE_DEAD)
 			break;
+		if (mxfs_pins_gone(sbi, still))
+			break;
+		still *= 2;
 		if (time_after(jiffies, end)) {
 			mxfs_each_cached(sbi, mxfs_warn_pinned_one);
+			sbi->pages.pins_late = jiffies ?: 1;
 			break;
 		}
 		mxfs_gate_open(&sbi->fault_gate);
 		wake_up_all(&sbi->wait);
-		mxfs_pins_gone(sbi, end);
+		mxfs_pins_gone(sbi, min(end - jiffies, HZ / 5UL));
 	}
 	/* What was unpinned since is dirty. */
 	return mxfs_each_cached(sbi, mxfs_flush_one) ?: err;
@@ -748,6 +793,12 @@ static vm_fault_t mxfs_fault(struct vm_fault *vmf)
 		mxfs_touch_mapped(file);
 		ret = filemap_fault(vmf);
 	}
+	/* Reading may have taken long: what was unmapped meanwhile is not to be mapped again (mxfs_cache_unmap_all()). */
+	if ((ret & VM_FAULT_LOCKED) && unlikely(!mxfs_may_fault(sbi))) {
+		mxfs_put_locked(vmf->page);
+		vmf->page = NULL;
+		ret = VM_FAULT_NOPAGE;
+	}
 	mxfs_fault_leave(sbi);
 	return ret;
 }
@@ -792,7 +843,7 @@ static vm_fault_t mxfs_page_mkwrite(struct vm_fault *vmf)
 		goto out_invalidate;
 	}
 	folio_lock(folio);
-	if (!mxfs_is_current(inode, folio)) {
+	if (!mxfs_is_current(inode, folio) || !mxfs_may_fault(sbi)) {
 		folio_unlock(folio);
 		ret = VM_FAULT_NOPAGE;
 		goto out_invalidate;
