@@ -59,13 +59,13 @@ static int mxfs_wait_until(struct mxfs_sb *sbi, bool (*may)(struct mxfs_sb *sbi)
 			return -ETIMEDOUT;
 		if (READ_ONCE(sbi->state) == MXFS_STATE_DETACHED)
 			mxfs_send_want(sbi);
-		left = wait_event_killable_timeout(
+		left = mxfs_wait_timeout(
 			sbi->wait,
 			may(sbi) || READ_ONCE(sbi->state) == MXFS_STATE_DEAD ||
 				READ_ONCE(sbi->change.fails) != fails ||
 				(READ_ONCE(sbi->state) == MXFS_STATE_DETACHED &&
 				 !READ_ONCE(sbi->daemon.last_want)),
-			min_t(long, HZ, limit));
+			MXFS_WAIT_KILLABLE, min_t(long, HZ, limit));
 		if (left < 0)
 			return -EINTR;
 	}
@@ -128,6 +128,12 @@ int mxfs_enter_slow(struct mxfs_sb *sbi)
 	return mxfs_enter_within(sbi, MAX_SCHEDULE_TIMEOUT);
 }
 
+/* Detaching has made everything durable, and waits for the device only, which may be long in coming (mxfs_reclaim()). */
+static bool mxfs_is_unmounted(struct mxfs_sb *sbi)
+{
+	return READ_ONCE(sbi->state) == MXFS_STATE_DETACHING && READ_ONCE(sbi->change.reclaiming);
+}
+
 /**
  * mxfs_enter_attached - begin an operation only where the volume is attached anyway
  * @sbi: the mount
@@ -153,15 +159,15 @@ int mxfs_enter_attached(struct mxfs_sb *sbi)
 		default:
 			break;
 		}
-		if (READ_ONCE(sbi->change.held))
+		if (READ_ONCE(sbi->change.held) || mxfs_is_unmounted(sbi))
 			return -ENOTCONN;
 		/* detaching, frozen, or past the lease: not decided yet */
-		err = wait_event_killable_timeout(
+		err = mxfs_wait_timeout(
 			sbi->wait,
-			mxfs_may_run(sbi) || READ_ONCE(sbi->change.held) ||
+			mxfs_may_run(sbi) || READ_ONCE(sbi->change.held) || mxfs_is_unmounted(sbi) ||
 				READ_ONCE(sbi->state) == MXFS_STATE_DEAD ||
 				READ_ONCE(sbi->state) == MXFS_STATE_DETACHED,
-			HZ);
+			MXFS_WAIT_KILLABLE, HZ);
 		if (err < 0)
 			return -EINTR;
 	}
@@ -192,11 +198,15 @@ int mxfs_enter_sync(struct mxfs_sb *sbi)
 		case MXFS_STATE_ATTACHED: /* a moment ago */
 			continue;
 		case MXFS_STATE_DETACHING:
-			break;
+			if (!mxfs_is_unmounted(sbi))
+				break;
+			fallthrough;
 		default:
 			return -ENOTCONN;
 		}
-		if (wait_event_killable(sbi->wait, READ_ONCE(sbi->state) != MXFS_STATE_DETACHING))
+		if (wait_event_state(sbi->wait,
+				     READ_ONCE(sbi->state) != MXFS_STATE_DETACHING || mxfs_is_unmounted(sbi),
+				     MXFS_WAIT_KILLABLE))
 			return -EINTR;
 	}
 }

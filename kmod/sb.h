@@ -61,6 +61,24 @@
 /* Functions that every look-up, creation, removal or stat passes: side by side, they share few pages. */
 #define __mxfs_hot __section(".text.hot")
 
+/*
+ * Waits for the daemon and for other nodes. A machine that goes to sleep does not wait for them: who waits is frozen where he is. Mostly
+ * that is with a lock of the VFS held (hence _UNSAFE), as on NFS; who waits for that lock refuses the sleep.
+ */
+#define MXFS_WAIT_KILLABLE (TASK_KILLABLE | TASK_FREEZABLE_UNSAFE)
+#define MXFS_WAIT_BOUNDED (TASK_UNINTERRUPTIBLE | TASK_FREEZABLE_UNSAFE)
+
+/* As wait_event_killable_timeout(), in a state of the caller's choice. */
+#define mxfs_wait_timeout(wq, condition, state, timeout)                                        \
+	({                                                                                      \
+		long __ret = (timeout), __limit = __ret; /* ___wait_event() has a __ret, too */ \
+		might_sleep();                                                                  \
+		if (!___wait_cond_timeout(condition))                                           \
+			__ret = ___wait_event(wq, ___wait_cond_timeout(condition), state, 0,    \
+					      __limit, __ret = schedule_timeout(__ret));        \
+		__ret;                                                                          \
+	})
+
 /* Log lines name the device; the mount's own errors also reach mount(8) through the fs_context. */
 #define mxfs_info(sbi, fmt, ...) pr_info("mxfs (%s): " fmt "\n", (sbi)->source, ##__VA_ARGS__)
 #define mxfs_warn(sbi, fmt, ...) pr_warn("mxfs (%s): " fmt "\n", (sbi)->source, ##__VA_ARGS__)
@@ -137,6 +155,7 @@ struct mxfs_device {
 	struct file *claim; /* exclusive hold while detached */
 	u16 quotas; /* those of the volume when it was last attached here, as in sb_qflags */
 	bool quotas_said; /* what was given to mount(8) has been said to XFS */
+	bool stays; /* XFS was unmounted, and the device cannot be had yet: somebody has frozen it */
 	struct vfsmount *node; /* where XFS finds the device by a name */
 };
 
@@ -235,11 +254,17 @@ struct mxfs_change {
 	enum mxfs_cmd_kind doing; /* taken from the queue, not answered yet */
 	struct kthread_work reattach_work;
 	bool reattaching; /* under state_lock */
+	bool reattach_asked; /* by a remount that waits; under state_lock */
 	int reattach_err;
 	u64 epoch; /* of @cmd */
 	u32 quantum_ms;
 	unsigned long attached_at; /* jiffies */
 	struct kthread_work dead_work;
+	struct work_struct shutdown_work;
+	bool disowned; /* FENCED or FAIL: the daemon itself has given the mount up */
+	bool reclaiming; /* @worker waits for the device (mxfs_reclaim()) */
+	bool freeze_told; /* that a DETACH waits for whoever froze XFS */
+	bool lower_down; /* XFS had shut itself down when it was last unmounted */
 	u64 fails; /* attaches that XFS refused */
 	bool begun; /* it has been attached for writing */
 	errseq_t wb_err; /* of XFS's s_wb_err, what was carried up; under bind.lock */

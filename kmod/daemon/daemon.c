@@ -86,7 +86,7 @@ static bool mxfs_daemon_kill(struct mxfs_sb *sbi)
 	while (mxfs_daemon_alive(sbi)) {
 		if (time_after(jiffies, end))
 			return false;
-		wait_event_timeout(sbi->wait, !mxfs_daemon_alive(sbi), MXFS_LOOK_JIFFIES);
+		mxfs_wait_timeout(sbi->wait, !mxfs_daemon_alive(sbi), MXFS_WAIT_BOUNDED, MXFS_LOOK_JIFFIES);
 	}
 	put_pid(sbi->daemon.pid);
 	sbi->daemon.pid = NULL;
@@ -196,9 +196,9 @@ static int mxfs_daemon_wait_ready(struct mxfs_sb *sbi)
 	long left;
 
 	for (;;) {
-		left = wait_event_killable_timeout(
+		left = mxfs_wait_timeout(
 			sbi->wait, READ_ONCE(sbi->daemon.ready) || READ_ONCE(sbi->daemon.fail_err),
-			MXFS_LOOK_JIFFIES);
+			MXFS_WAIT_KILLABLE, MXFS_LOOK_JIFFIES);
 		if (left < 0)
 			return -EINTR;
 		if (READ_ONCE(sbi->daemon.fail_err))
@@ -343,14 +343,14 @@ static void mxfs_daemon_leave(struct mxfs_sb *sbi)
 
 	while (!READ_ONCE(sbi->daemon.left) && READ_ONCE(sbi->daemon.portid) && !time_after(jiffies, end)) {
 		mxfs_send_leave(sbi);
-		wait_event_timeout(sbi->wait, READ_ONCE(sbi->daemon.left) || !READ_ONCE(sbi->daemon.portid), HZ);
+		mxfs_wait_timeout(sbi->wait, READ_ONCE(sbi->daemon.left) || !READ_ONCE(sbi->daemon.portid), MXFS_WAIT_BOUNDED, HZ);
 	}
 	if (!sbi->daemon.left && !READ_ONCE(sbi->daemon.fail_err) && sbi->key)
 		mxfs_warn(sbi, "the daemon did not leave the cluster%s; its key %016llx stays registered",
 			  READ_ONCE(sbi->daemon.portid) ? " in time" : ", it died", sbi->key);
 	/* It exits by itself after LEFT. */
 	if (sbi->daemon.left)
-		wait_event_timeout(sbi->wait, !READ_ONCE(sbi->daemon.portid), 2 * HZ);
+		mxfs_wait_timeout(sbi->wait, !READ_ONCE(sbi->daemon.portid), MXFS_WAIT_BOUNDED, 2 * HZ);
 }
 
 /**

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * mxfs: generic netlink, the module's side of the contract in include/uapi/linux/mxfs.h.
+ *
+ * All commands of all families of the machine run under one mutex (net/netlink/genetlink.c: genl_mutex), so none here waits for a disk, a
+ * daemon or an operation: what takes time is begun, and done by the mount's thread or by work. Of our own locks, none that is taken
+ * here is held anywhere across such a wait.
  */
 #include <linux/netlink.h>
 #include <net/genetlink.h>
@@ -344,8 +348,10 @@ static int mxfs_do_fail(struct sk_buff *skb, struct genl_info *info)
 	mxfs_take_message(info, sbi->daemon.fail_msg);
 	WRITE_ONCE(sbi->daemon.fail_err, err && err <= MAX_ERRNO ? -err : -EIO);
 	wake_up_all(&sbi->wait);
-	if (READ_ONCE(sbi->sb->s_root) && READ_ONCE(sbi->daemon.ready))
-		mxfs_shutdown(sbi, sbi->daemon.fail_msg);
+	if (READ_ONCE(sbi->sb->s_root) && READ_ONCE(sbi->daemon.ready)) {
+		WRITE_ONCE(sbi->change.disowned, true);
+		mxfs_shutdown_soon(sbi, sbi->daemon.fail_msg);
+	}
 	mxfs_sb_put(sbi);
 	return 0;
 }
@@ -358,7 +364,8 @@ static int mxfs_do_fenced(struct sk_buff *skb, struct genl_info *info)
 		return PTR_ERR(sbi);
 	mxfs_take_message(info, sbi->daemon.fail_msg);
 	WRITE_ONCE(sbi->daemon.fail_err, -EIO);
-	mxfs_shutdown(sbi, sbi->daemon.fail_msg);
+	WRITE_ONCE(sbi->change.disowned, true);
+	mxfs_shutdown_soon(sbi, sbi->daemon.fail_msg);
 	mxfs_sb_put(sbi);
 	return 0;
 }

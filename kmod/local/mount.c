@@ -109,6 +109,7 @@ int mxfs_claim(struct mxfs_sb *sbi)
 	claim = bdev_file_open_by_dev(sbi->dev, BLK_OPEN_READ, sbi, NULL);
 	if (IS_ERR(claim))
 		return PTR_ERR(claim);
+	sbi->device.stays = false;
 	sbi->device.claim = claim;
 	return 0;
 }
@@ -121,28 +122,48 @@ void mxfs_unclaim(struct mxfs_sb *sbi)
 }
 
 /**
- * mxfs_reclaim - have the device exclusively again, after a mount of XFS that failed
+ * mxfs_claim_within - as mxfs_claim(), for a while
  * @sbi: the mount
+ * @limit: jiffies
+ *
+ * Return: 0, or what it failed with last.
+ */
+int mxfs_claim_within(struct mxfs_sb *sbi, long limit)
+{
+	unsigned long end = jiffies + limit;
+	int err;
+
+	while ((err = mxfs_claim(sbi)) == -EBUSY && time_before(jiffies, end))
+		msleep(MXFS_RECLAIM_MS);
+	return err;
+}
+
+/**
+ * mxfs_reclaim - have the device exclusively again, after XFS was unmounted, or could not be mounted
+ * @sbi: the mount
+ * @why: it may be somebody else's now, for the kernel log
  *
  * For the moment between our letting go and XFS's taking hold, another program can be quicker: it
- * may be writing to the device now. As long as it has the device, this node must not say that the
+ * may be writing to the device now. And an XFS that somebody has frozen stays until he ends that. As long as
+ * that lasts, this node must not say that the
  * volume can go to another one; so the caller waits here, and says nothing to the daemon. Umount
- * ends it, and takes this node's registration from the array with it.
+ * ends it.
  *
  * Return: whether we have it.
  */
-bool mxfs_reclaim(struct mxfs_sb *sbi)
+bool mxfs_reclaim(struct mxfs_sb *sbi, const char *why)
 {
 	if (!mxfs_claim(sbi))
 		return true;
-	mxfs_err(sbi,
-		 "another program has taken the device on this node; the volume stays here until that program lets it go");
-	while (mxfs_claim(sbi)) {
-		/* A remount waits for us with s_umount, without which no umount begins. */
-		if (READ_ONCE(sbi->change.held) || READ_ONCE(sbi->change.reattaching))
-			return false;
+	mxfs_err(sbi, "%s; the volume stays here as long as that lasts", why);
+	WRITE_ONCE(sbi->change.reclaiming, true);
+	/* A remount is not kept waiting: it has s_umount, without which no umount begins. */
+	wake_up_all(&sbi->wait);
+	while (mxfs_claim(sbi) && !READ_ONCE(sbi->change.held))
 		msleep(MXFS_RECLAIM_MS);
-	}
+	WRITE_ONCE(sbi->change.reclaiming, false);
+	if (!sbi->device.claim)
+		return false;
 	mxfs_info(sbi, "the device is free again on this node");
 	return true;
 }
@@ -384,6 +405,9 @@ struct vfsmount *mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc, struct m
 	sb->s_blocksize = mnt->mnt_sb->s_blocksize;
 	sb->s_blocksize_bits = mnt->mnt_sb->s_blocksize_bits;
 	sb->s_stack_depth = mnt->mnt_sb->s_stack_depth + 1;
+	/* A kernel whose XFS has no access control lists: then it is the VFS that obeys the umask. */
+	if (!(mnt->mnt_sb->s_flags & SB_POSIXACL))
+		sb->s_flags &= ~SB_POSIXACL;
 	err = vfs_statfs(&(struct path){ .mnt = mnt, .dentry = mnt->mnt_root }, &sbi->statfs);
 	if (err)
 		goto out;

@@ -12,7 +12,8 @@ int mxfs_device_open(struct mxfs_sb *sbi, const char *name, struct fs_context *f
 int mxfs_device_writable(struct mxfs_sb *sbi, struct fs_context *fc);
 void mxfs_device_close(struct mxfs_sb *sbi);
 int mxfs_claim(struct mxfs_sb *sbi);
-bool mxfs_reclaim(struct mxfs_sb *sbi);
+int mxfs_claim_within(struct mxfs_sb *sbi, long limit);
+bool mxfs_reclaim(struct mxfs_sb *sbi, const char *why);
 void mxfs_unclaim(struct mxfs_sb *sbi);
 struct vfsmount *mxfs_lower_mount(struct mxfs_sb *sbi, bool probe);
 struct vfsmount *mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc, struct mxfs_found *root);

@@ -484,10 +484,10 @@ static int mxfs_enter_to_look(struct mxfs_sb *sbi)
 			return -ESHUTDOWN;
 		if (READ_ONCE(sbi->state) == MXFS_STATE_DETACHED)
 			mxfs_send_want(sbi);
-		left = wait_event_killable_timeout(sbi->wait,
-						   mxfs_may_run(sbi) || READ_ONCE(sbi->change.held) ||
-							   READ_ONCE(sbi->state) == MXFS_STATE_DEAD,
-						   left);
+		left = mxfs_wait_timeout(sbi->wait,
+					 mxfs_may_run(sbi) || READ_ONCE(sbi->change.held) ||
+						 READ_ONCE(sbi->state) == MXFS_STATE_DEAD,
+					 MXFS_WAIT_KILLABLE, left);
 		if (left <= 0)
 			return left ? -EINTR : -ETIMEDOUT;
 	}
@@ -627,14 +627,14 @@ void mxfs_reap_all(struct mxfs_sb *sbi)
 {
 	if (!list_empty(&sbi->orphans.reap) || !llist_empty(&sbi->orphans.reap_new) || sbi->opens.told_count) {
 		/* A detach in progress ends first. */
-		wait_event_timeout(sbi->wait,
-				   mxfs_may_run(sbi) || READ_ONCE(sbi->state) == MXFS_STATE_DETACHED ||
-					   mxfs_reap_hopeless(sbi),
-				   MXFS_REAP_WAIT);
+		mxfs_wait_timeout(sbi->wait,
+				  mxfs_may_run(sbi) || READ_ONCE(sbi->state) == MXFS_STATE_DETACHED ||
+					  mxfs_reap_hopeless(sbi),
+				  MXFS_WAIT_BOUNDED, MXFS_REAP_WAIT);
 		if (READ_ONCE(sbi->state) == MXFS_STATE_DETACHED) {
 			mxfs_send_want(sbi);
-			wait_event_timeout(sbi->wait, mxfs_may_run(sbi) || mxfs_reap_hopeless(sbi),
-					   MXFS_REAP_WAIT);
+			mxfs_wait_timeout(sbi->wait, mxfs_may_run(sbi) || mxfs_reap_hopeless(sbi),
+					  MXFS_WAIT_BOUNDED, MXFS_REAP_WAIT);
 		}
 	}
 	if (mxfs_try_enter(sbi)) {

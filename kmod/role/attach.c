@@ -23,6 +23,7 @@
 #include "tell.h"
 
 #define MXFS_IDLE_JIFFIES 2 /* no operation for so long: the owner is idle */
+#define MXFS_THAW_JIFFIES (HZ / 50) /* between two looks at an XFS that is frozen */
 
 static void mxfs_set_state(struct mxfs_sb *sbi, enum mxfs_state state)
 {
@@ -79,7 +80,7 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 		WRITE_ONCE(sbi->daemon.last_want, 0);
 		mutex_unlock(&sbi->state_lock);
 		wake_up_all(&sbi->wait);
-		if (!mxfs_reclaim(sbi))
+		if (!mxfs_reclaim(sbi, "another program has taken the device on this node"))
 			return;
 		mxfs_err(sbi, "owner of epoch %llu, but XFS cannot be mounted (%pe); its lines before this one say why", epoch,
 			 mnt);
@@ -260,9 +261,26 @@ static void mxfs_drop_lower_inodes(struct mxfs_sb *sbi, int all)
 	spin_unlock(&sbi->bind.lock);
 }
 
+/* XFS shuts itself down when it cannot go on (a log that cannot be written, metadata that makes no sense). It says so here. */
+static bool mxfs_lower_is_down(struct vfsmount *mnt)
+{
+	struct path path = { .mnt = mnt, .dentry = mnt->mnt_root };
+	struct kstat stat = {};
+
+	return d_inode(path.dentry)->i_op->getattr(&nop_mnt_idmap, &path, &stat, STATX_TYPE, AT_STATX_DONT_SYNC) == -EIO;
+}
+
+/* By whoever suspends the device (device-mapper does, for a snapshot). It then stays mounted until that is over. */
+static bool mxfs_lower_is_frozen(struct mxfs_sb *sbi)
+{
+	return READ_ONCE(sbi->lower->mnt_sb->s_writers.frozen) != SB_UNFROZEN;
+}
+
 /*
  * The gates, in order, each followed by what it was in the way of. On return nothing above holds
  * anything below, XFS is unmounted, and the device is ours exclusively.
+ *
+ * Return: 0; -EBUSY when umount has begun and the device is not ours yet; what claiming the device failed with.
  */
 static int mxfs_detach_gates(struct mxfs_sb *sbi)
 {
@@ -296,9 +314,58 @@ static int mxfs_detach_gates(struct mxfs_sb *sbi)
 	mxfs_opens_tell(sbi);
 
 	mxfs_cache_detach(sbi);
+	sbi->change.lower_down = mxfs_lower_is_down(mnt);
 	sbi->lower = NULL;
 	mxfs_kernel_unmount(mnt);
-	return mxfs_claim(sbi);
+	sbi->device.stays = true;
+	err = mxfs_claim(sbi);
+	if (err == -EBUSY)
+		return mxfs_reclaim(sbi, "XFS was unmounted, but the device is still busy (frozen or taken by another program) on this node") ?
+			       0 :
+			       -EBUSY;
+	return err;
+}
+
+/* A mount that is over lets go of XFS. Return: 0 when the device is ours: nothing here writes to it. */
+static int mxfs_let_go(struct mxfs_sb *sbi)
+{
+	if (sbi->lower)
+		return mxfs_detach_gates(sbi);
+	return mxfs_reclaim(sbi, "the device is still busy on this node") ? 0 : -EBUSY;
+}
+
+/* What was asked for is answered by the umount that has begun (mxfs_detach_final()). Under state_lock. */
+static void mxfs_leave_to_umount(struct mxfs_sb *sbi, enum mxfs_cmd_kind kind, u64 epoch)
+{
+	sbi->change.doing = MXFS_DO_NOTHING;
+	if (sbi->change.cmd != MXFS_DO_NOTHING)
+		return;
+	sbi->change.cmd = kind;
+	sbi->change.epoch = epoch;
+}
+
+/* The other nodes need not wait for a mount that is over: its XFS is let go of, and it is not attached again. */
+static void mxfs_detach_dead(struct mxfs_sb *sbi, u64 epoch)
+{
+	int err = mxfs_let_go(sbi);
+
+	if (err == -EBUSY) {
+		mutex_lock(&sbi->state_lock);
+		mxfs_leave_to_umount(sbi, MXFS_DO_DETACH, epoch);
+		mutex_unlock(&sbi->state_lock);
+		return;
+	}
+	mxfs_send_result(sbi, MXFS_EV_DETACHED, epoch, err, 0, err ? "the device cannot be had after XFS was unmounted" : NULL);
+}
+
+/*
+ * What XFS had accepted and not made durable is lost, as in a crash; but the programs are still there. They must not go on as if nothing
+ * had happened, so the mount ends, as XFS's does. The other nodes go on with what is on the disk. Under state_lock.
+ */
+static void mxfs_end_with_lower(struct mxfs_sb *sbi)
+{
+	mxfs_err(sbi, "XFS was shut down on this node (its own lines say why): operations get EIO; unmount it and mount it again");
+	mxfs_set_state(sbi, MXFS_STATE_DEAD);
 }
 
 static bool mxfs_idle(struct mxfs_sb *sbi)
@@ -311,6 +378,7 @@ static bool mxfs_idle(struct mxfs_sb *sbi)
 static void mxfs_detach(struct mxfs_sb *sbi, u64 epoch)
 {
 	ktime_t start = ktime_get();
+	bool again;
 	u64 nanos;
 	int err;
 
@@ -320,8 +388,16 @@ static void mxfs_detach(struct mxfs_sb *sbi, u64 epoch)
 		mxfs_sync_lower(sbi, sbi->lower);
 	}
 	mutex_lock(&sbi->state_lock);
-	if (sbi->state != MXFS_STATE_ATTACHED) {
-		err = sbi->state == MXFS_STATE_DETACHED ? 0 : -EIO;
+	if (sbi->state == MXFS_STATE_DEAD) {
+		mutex_unlock(&sbi->state_lock);
+		mxfs_detach_dead(sbi, epoch);
+		return;
+	}
+	/* Broken off by an umount that has begun (mxfs_leave_to_umount()). */
+	again = sbi->state == MXFS_STATE_DETACHING;
+	if (sbi->state != MXFS_STATE_ATTACHED && !again) {
+		/* Detached is what has the device: an attach that failed may have lost it, and an umount not have waited for it. */
+		err = sbi->state == MXFS_STATE_DETACHED ? mxfs_claim(sbi) : -EIO;
 		mutex_unlock(&sbi->state_lock);
 		mxfs_send_result(sbi, MXFS_EV_DETACHED, epoch, err, 0, "not attached");
 		return;
@@ -334,10 +410,15 @@ static void mxfs_detach(struct mxfs_sb *sbi, u64 epoch)
 	mxfs_set_state(sbi, MXFS_STATE_DETACHING);
 	mutex_unlock(&sbi->state_lock);
 
-	err = mxfs_detach_gates(sbi);
+	err = again ? mxfs_let_go(sbi) : mxfs_detach_gates(sbi);
 	nanos = ktime_to_ns(ktime_sub(ktime_get(), start));
 
 	mutex_lock(&sbi->state_lock);
+	if (err == -EBUSY) {
+		mxfs_leave_to_umount(sbi, MXFS_DO_DETACH, epoch);
+		mutex_unlock(&sbi->state_lock);
+		return;
+	}
 	if (err) {
 		/*
 		 * Never say "detached" while XFS may still be mounted: the volume stays with this
@@ -346,25 +427,26 @@ static void mxfs_detach(struct mxfs_sb *sbi, u64 epoch)
 		mutex_unlock(&sbi->state_lock);
 		mxfs_err(
 			sbi,
-			"XFS was unmounted, but the device is still busy (%pe): the volume cannot be given up",
+			"XFS was unmounted, but the device cannot be had (%pe): the volume cannot be given up",
 			ERR_PTR(err));
 		mxfs_send_result(sbi, MXFS_EV_DETACHED, epoch, err, nanos,
-				 "the device is still busy after the unmount");
-		mxfs_shutdown(sbi, "the device stayed busy after XFS was unmounted");
+				 "the device cannot be had after XFS was unmounted");
+		mxfs_shutdown(sbi, "the device could not be had after XFS was unmounted");
 		return;
 	}
 	spin_lock(&sbi->stats_lock);
 	sbi->stats.detaches++;
 	sbi->stats.last_detach_nanos = nanos;
 	spin_unlock(&sbi->stats_lock);
-	if (sbi->state == MXFS_STATE_DETACHING)
+	if (sbi->state == MXFS_STATE_DETACHING && sbi->change.lower_down)
+		mxfs_end_with_lower(sbi);
+	else if (sbi->state == MXFS_STATE_DETACHING)
 		mxfs_set_state(sbi, MXFS_STATE_DETACHED);
-	err = sbi->state == MXFS_STATE_DETACHED ? 0 : -EIO;
 	mutex_unlock(&sbi->state_lock);
 
 	mxfs_debug(sbi, "detached, epoch %llu, %llu us", epoch, nanos / 1000);
-	mxfs_send_result(sbi, MXFS_EV_DETACHED, epoch, err, nanos,
-			 err ? "the mount was shut down" : NULL);
+	/* Also where the mount was shut down meanwhile: XFS is gone, and the device is ours. */
+	mxfs_send_result(sbi, MXFS_EV_DETACHED, epoch, 0, nanos, NULL);
 }
 
 /**
@@ -408,7 +490,8 @@ int mxfs_command(struct mxfs_sb *sbi, enum mxfs_cmd_kind kind, u64 epoch, u32 qu
  * @sbi: the mount
  *
  * A command of its predecessor that is still to come counts as begun: a daemon that believed
- * "detached" could let another node have the volume while an attach is under way here.
+ * "detached" could let another node have the volume while an attach is under way here. A mount that the kernel has ended is
+ * its daemon's to unregister yet: that hears where XFS is, and any attach is refused.
  *
  * Return: the state.
  */
@@ -420,7 +503,11 @@ enum mxfs_state mxfs_told_state(struct mxfs_sb *sbi)
 	mutex_lock(&sbi->state_lock);
 	state = sbi->state;
 	kind = sbi->change.cmd == MXFS_DO_NOTHING ? sbi->change.doing : sbi->change.cmd;
-	if (sbi->change.reattaching && state != MXFS_STATE_DEAD)
+	if (state == MXFS_STATE_DEAD && !sbi->change.disowned)
+		state = kind == MXFS_DO_ATTACH	? MXFS_STATE_ATTACHING :
+			READ_ONCE(sbi->device.claim)	? MXFS_STATE_DETACHED :
+						  MXFS_STATE_DETACHING;
+	else if (sbi->change.reattaching && state != MXFS_STATE_DEAD)
 		state = MXFS_STATE_ATTACHING; /* an EV_ATTACHED comes */
 	else if (kind == MXFS_DO_ATTACH &&
 		 (state == MXFS_STATE_DETACHED || state == MXFS_STATE_STARTING))
@@ -455,6 +542,16 @@ void mxfs_cmd_workfn(struct kthread_work *work)
 		mutex_unlock(&sbi->state_lock);
 		return;
 	}
+	/* An XFS that is frozen stays mounted until it is not. Meanwhile this node reads. */
+	if (kind == MXFS_DO_DETACH && sbi->state == MXFS_STATE_ATTACHED && mxfs_lower_is_frozen(sbi)) {
+		if (!sbi->change.freeze_told)
+			mxfs_warn(sbi, "the device is frozen on this node: other nodes wait for the volume until that is over");
+		sbi->change.freeze_told = true;
+		kthread_queue_delayed_work(sbi->change.worker, &sbi->change.work, MXFS_THAW_JIFFIES);
+		mutex_unlock(&sbi->state_lock);
+		return;
+	}
+	sbi->change.freeze_told = false;
 	sbi->change.cmd = MXFS_DO_NOTHING;
 	sbi->change.doing = kind;
 	mutex_unlock(&sbi->state_lock);
@@ -471,62 +568,85 @@ void mxfs_cmd_workfn(struct kthread_work *work)
 	}
 }
 
+static void mxfs_reattach(struct mxfs_sb *sbi)
+{
+	int err;
+
+	err = mxfs_detach_gates(sbi);
+	mutex_lock(&sbi->state_lock);
+	if (!err && sbi->state == MXFS_STATE_DETACHING && sbi->change.lower_down)
+		mxfs_end_with_lower(sbi);
+	else if (!err && sbi->state == MXFS_STATE_DETACHING)
+		mxfs_set_state(sbi, MXFS_STATE_DETACHED);
+	mutex_unlock(&sbi->state_lock);
+	if (!err)
+		mxfs_attach(sbi, sbi->epoch);
+	else if (err != -EBUSY)
+		mxfs_shutdown(sbi, "the device could not be had after XFS was unmounted");
+}
+
 /*
  * XFS unmounted and mounted again, with what a remount has changed, while this node stays the owner.
- * The daemon, which takes part in no other way, hears once more that XFS is attached at its epoch.
+ * The daemon, which takes part in no other way, hears once more that XFS is attached at its epoch, or that it could not be.
  */
 void mxfs_reattach_workfn(struct kthread_work *work)
 {
 	struct mxfs_sb *sbi = container_of(work, struct mxfs_sb, change.reattach_work);
-	int err;
 
 	mutex_lock(&sbi->state_lock);
-	sbi->change.reattach_err = 0;
+	if (!sbi->change.reattach_asked) { /* the remount did not wait any longer */
+		mutex_unlock(&sbi->state_lock);
+		return;
+	}
 	if (sbi->state != MXFS_STATE_ATTACHED) { /* the next attach is as it should be */
-		mutex_unlock(&sbi->state_lock);
-		return;
-	}
-	if (!mxfs_may_run(sbi)) { /* past the lease, this node may not own the volume any more */
+		sbi->change.reattach_err = 0;
+	} else if (!mxfs_may_run(sbi) || mxfs_lower_is_frozen(sbi)) {
+		/* past the lease, this node may not own the volume any more */
 		sbi->change.reattach_err = -EBUSY;
+	} else {
+		sbi->change.reattaching = true;
+		mxfs_set_state(sbi, MXFS_STATE_DETACHING);
 		mutex_unlock(&sbi->state_lock);
-		return;
-	}
-	sbi->change.reattaching = true;
-	mxfs_set_state(sbi, MXFS_STATE_DETACHING);
-	mutex_unlock(&sbi->state_lock);
-
-	err = mxfs_detach_gates(sbi);
-	if (!err) {
+		mxfs_reattach(sbi);
 		mutex_lock(&sbi->state_lock);
-		if (sbi->state == MXFS_STATE_DETACHING)
-			mxfs_set_state(sbi, MXFS_STATE_DETACHED);
-		mutex_unlock(&sbi->state_lock);
-		mxfs_attach(sbi, sbi->epoch);
+		sbi->change.reattaching = false;
+		sbi->change.reattach_err = sbi->state == MXFS_STATE_ATTACHED ? 0 : -EIO;
 	}
-	mutex_lock(&sbi->state_lock);
-	sbi->change.reattaching = false;
-	if (sbi->state != MXFS_STATE_ATTACHED)
-		err = -EIO;
+	WRITE_ONCE(sbi->change.reattach_asked, false);
 	mutex_unlock(&sbi->state_lock);
-	if (err)
-		mxfs_shutdown(sbi, "XFS could not be mounted again after a remount");
+	wake_up_all(&sbi->wait);
 }
 
 /**
  * mxfs_make_writable - a mount that began read-only becomes one that writes
  * @sbi: the mount, under s_umount
  *
+ * Not waited for, because umount could not come then: another program that has the device (mxfs_reclaim()).
+ *
  * Return: 0, also where the volume is not attached: the next attach is one for writing; -EBUSY while
- * the daemon is not there or the lease is over; -EIO.
+ * the daemon is not there, the lease is over, or the device is frozen or another program's; -EIO; -EINTR.
  */
 int mxfs_make_writable(struct mxfs_sb *sbi)
 {
+	int err;
+
 	WRITE_ONCE(sbi->rdonly, false);
+	mutex_lock(&sbi->state_lock);
+	WRITE_ONCE(sbi->change.reattach_asked, true);
+	mutex_unlock(&sbi->state_lock);
 	kthread_queue_work(sbi->change.worker, &sbi->change.reattach_work);
-	kthread_flush_work(&sbi->change.reattach_work);
-	if (sbi->change.reattach_err)
+	err = wait_event_state(sbi->wait, !READ_ONCE(sbi->change.reattach_asked) || READ_ONCE(sbi->change.reclaiming), MXFS_WAIT_KILLABLE);
+	mutex_lock(&sbi->state_lock);
+	if (sbi->change.reattach_asked) {
+		WRITE_ONCE(sbi->change.reattach_asked, false);
+		err = err ? -EINTR : -EBUSY;
+	} else {
+		err = sbi->state == MXFS_STATE_DEAD ? -EIO : sbi->change.reattach_err;
+	}
+	mutex_unlock(&sbi->state_lock);
+	if (err)
 		WRITE_ONCE(sbi->rdonly, true);
-	return READ_ONCE(sbi->state) == MXFS_STATE_DEAD ? -EIO : sbi->change.reattach_err;
+	return err;
 }
 
 /* A dead mount lets go of XFS, which was shut down before, so that umount and rmmod work. */
@@ -557,6 +677,7 @@ void mxfs_hold(struct mxfs_sb *sbi)
 	wake_up_all(&sbi->wait);
 	if (!sbi->change.worker)
 		return;
+	flush_work(&sbi->change.shutdown_work);
 	kthread_cancel_delayed_work_sync(&sbi->change.work);
 	kthread_flush_worker(sbi->change.worker);
 	cancel_work_sync(&sbi->orphans.work);
@@ -601,28 +722,25 @@ void mxfs_distrust_all(struct mxfs_sb *sbi)
 	spin_unlock(&sbi->bind.lock);
 }
 
-/**
- * mxfs_shutdown - stop this mount for good
- * @sbi: the mount
- * @why: one line for the kernel log
- *
- * For a node that was fenced, or whose daemon cannot be had back. At once: XFS below is shut down
- * before this returns, because an idle owner would go on serving stale reads and accepting creates
- * until its log worker wrote (31 s were measured). Only umount is left after it. May be called from
- * any context that may sleep.
- */
-void mxfs_shutdown(struct mxfs_sb *sbi, const char *why)
+/* Return: whether it was not dead before. */
+static bool mxfs_declare_dead(struct mxfs_sb *sbi, const char *why)
+{
+	bool first;
+
+	mutex_lock(&sbi->state_lock);
+	first = sbi->state != MXFS_STATE_DEAD;
+	if (first) {
+		mxfs_err(sbi, "shutting down: %s; unmount it and mount it again", why);
+		mxfs_set_state(sbi, MXFS_STATE_DEAD);
+	}
+	mutex_unlock(&sbi->state_lock);
+	return first;
+}
+
+static void mxfs_shut_lower(struct mxfs_sb *sbi)
 {
 	struct vfsmount *mnt;
 
-	mutex_lock(&sbi->state_lock);
-	if (sbi->state == MXFS_STATE_DEAD) {
-		mutex_unlock(&sbi->state_lock);
-		return;
-	}
-	mxfs_err(sbi, "shutting down: %s; unmount it and mount it again", why);
-	mxfs_set_state(sbi, MXFS_STATE_DEAD);
-	mutex_unlock(&sbi->state_lock);
 	mxfs_distrust_all(sbi);
 
 	/* The innermost gate keeps ->lower from going away under us; it is closed last. */
@@ -638,6 +756,40 @@ void mxfs_shutdown(struct mxfs_sb *sbi, const char *why)
 	if (!sbi->change.held)
 		kthread_queue_work(sbi->change.worker, &sbi->change.dead_work);
 	mutex_unlock(&sbi->state_lock);
+}
+
+/**
+ * mxfs_shutdown - stop this mount for good
+ * @sbi: the mount
+ * @why: one line for the kernel log
+ *
+ * For a node that was fenced, or whose daemon cannot be had back. At once: XFS below is shut down
+ * before this returns, because an idle owner would go on serving stale reads and accepting creates
+ * until its log worker wrote (31 s were measured). Only umount is left after it. Waits for the disk: XFS forces its log.
+ */
+void mxfs_shutdown(struct mxfs_sb *sbi, const char *why)
+{
+	if (mxfs_declare_dead(sbi, why))
+		mxfs_shut_lower(sbi);
+}
+
+/**
+ * mxfs_shutdown_soon - as mxfs_shutdown(), for who must not wait for a disk
+ * @sbi: the mount, with a reference
+ * @why: one line for the kernel log
+ *
+ * Nothing starts any more when this returns. The rest has a work of its own, not the mount's thread: that may be in a detach which
+ * waits for the same disk.
+ */
+void mxfs_shutdown_soon(struct mxfs_sb *sbi, const char *why)
+{
+	if (mxfs_declare_dead(sbi, why))
+		queue_work(mxfs_wq, &sbi->change.shutdown_work);
+}
+
+void mxfs_shutdown_workfn(struct work_struct *work)
+{
+	mxfs_shut_lower(container_of(work, struct mxfs_sb, change.shutdown_work));
 }
 
 /**
@@ -662,8 +814,11 @@ void mxfs_detach_final(struct mxfs_sb *sbi)
 
 	if (sbi->lower)
 		err = mxfs_detach_gates(sbi);
+	if (sbi->device.stays)
+		err = mxfs_claim_within(sbi, MXFS_LEAVE_JIFFIES);
 	if (err)
-		mxfs_err(sbi, "the device is still busy after the unmount of XFS (%pe)", ERR_PTR(err));
+		mxfs_err(sbi, "the device is still busy after the unmount of XFS (%pe): this node does not leave the cluster, and has to be fenced",
+			 ERR_PTR(err));
 
 	mutex_lock(&sbi->state_lock);
 	if (sbi->state == MXFS_STATE_DETACHING)

@@ -4,15 +4,16 @@
  *
  * The daemon says until when, by a clock that counts while the machine sleeps (CLOCK_BOOTTIME), because a duration would be
  * lengthened by every pause between its look at the clock and our receipt. Operations look at jiffies, which cost
- * one load, and which stand still while the machine sleeps. So nothing may start from the moment the machine
- * begins to fall asleep until the rest is counted anew. (What a hypervisor does to a machine without its knowing, no clock of
+ * one load, and which stand still while the machine sleeps. So nothing may start from a moment before they do
+ * until the rest is counted anew (mxfs_lease_sleeper()). (What a hypervisor does to a machine without its knowing, no clock of
  * that machine shows: the array is what refuses its writes.)
  *
  * Names and permissions that the VFS knows are distrusted when nothing may start any more, and trusted again one by one once
  * something may: else it would go on answering them by itself. Pages of maps are unmapped, so that who reads or stores through
  * one comes to the fault gate.
  */
-#include <linux/suspend.h>
+#include <linux/freezer.h>
+#include <linux/kthread.h>
 #include <linux/timekeeping.h>
 #include "enter.h"
 #include "pages/cache.h"
@@ -26,6 +27,7 @@
 static LIST_HEAD(mxfs_leases);
 static DEFINE_MUTEX(mxfs_leases_lock); /* the list, and @mxfs_asleep against it */
 static bool mxfs_asleep;
+static struct task_struct *mxfs_lease_thread;
 
 /* Under lease.lock. */
 static void mxfs_lease_count(struct mxfs_sb *sbi)
@@ -111,30 +113,39 @@ static void mxfs_lease_sleep(bool asleep)
 	mutex_unlock(&mxfs_leases_lock);
 }
 
-/* Programs run before the first of these events is over, and before the last one comes (kernel/power/suspend.c). */
-static int mxfs_lease_power(struct notifier_block *nb, unsigned long event, void *data)
+/*
+ * Its only business is to be frozen: the machine freezes its programs first, then such threads of the kernel's, and the clock that jiffies
+ * count by stands still only after that (kernel/power/suspend.c, hibernate.c; drivers/xen/manage.c). So programs end what they have
+ * begun, and are frozen at its end. Were the lease over before, all would wait inside it, with locks held that others wait for, and the
+ * machine could not sleep. Programs may run again a moment before this thread does: they find the lease over, and wait for it.
+ */
+static int mxfs_lease_sleeper(void *unused)
 {
-	switch (event) {
-	case PM_SUSPEND_PREPARE:
-	case PM_HIBERNATION_PREPARE:
+	set_freezable();
+	for (;;) {
+		set_current_state(TASK_IDLE);
+		if (kthread_should_stop())
+			break;
+		if (!freezing(current))
+			schedule();
+		__set_current_state(TASK_RUNNING);
+		if (!freezing(current))
+			continue;
 		mxfs_lease_sleep(true);
-		break;
-	case PM_POST_SUSPEND:
-	case PM_POST_HIBERNATION:
+		try_to_freeze();
 		mxfs_lease_sleep(false);
-		break;
 	}
-	return NOTIFY_DONE;
+	__set_current_state(TASK_RUNNING);
+	return 0;
 }
-
-static struct notifier_block mxfs_lease_nb = { .notifier_call = mxfs_lease_power };
 
 int mxfs_lease_init(void)
 {
-	return register_pm_notifier(&mxfs_lease_nb);
+	mxfs_lease_thread = kthread_run(mxfs_lease_sleeper, NULL, "mxfs-sleep");
+	return PTR_ERR_OR_ZERO(mxfs_lease_thread);
 }
 
 void mxfs_lease_exit(void)
 {
-	unregister_pm_notifier(&mxfs_lease_nb);
+	kthread_stop(mxfs_lease_thread);
 }

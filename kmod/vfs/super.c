@@ -36,6 +36,7 @@ void mxfs_sb_put(struct mxfs_sb *sbi)
 	/* A message that came in at the last moment may have begun one. */
 	cancel_delayed_work_sync(&sbi->lease.work);
 	cancel_delayed_work_sync(&sbi->tell.work);
+	cancel_work_sync(&sbi->change.shutdown_work);
 	mxfs_device_close(sbi);
 	put_pid(sbi->daemon.pid);
 	if (sbi->change.worker)
@@ -86,6 +87,7 @@ static struct mxfs_sb *mxfs_sb_alloc(void)
 	sbi->orphans.seq = sbi->orphans.first;
 	INIT_WORK(&sbi->orphans.work, mxfs_reap_workfn);
 	INIT_WORK(&sbi->daemon.restart_work, mxfs_restart_workfn);
+	INIT_WORK(&sbi->change.shutdown_work, mxfs_shutdown_workfn);
 	kthread_init_work(&sbi->change.dead_work, mxfs_dead_workfn);
 	kthread_init_work(&sbi->change.reattach_work, mxfs_reattach_workfn);
 	kthread_init_delayed_work(&sbi->change.work, mxfs_cmd_workfn);

@@ -26,7 +26,8 @@
  *	DETACH{EPOCH, QUANTUM_MS} ->		another node waits
  *			   <-	EV_DETACHED{EPOCH, ERRNO, NANOS}
  *	FAIL{ERRNO, MESSAGE} ->			mount(2) fails; later: the mount shuts down
- *	FENCED{MESSAGE}	   ->			this incarnation was shut out: stop at once
+ *	FENCED{MESSAGE}	   ->			this incarnation was shut out: nothing starts any more when it is
+ *						answered; XFS is shut down behind that
  *			   <-	EV_LEAVE	umount, or a mount that failed: XFS is detached, leave the cluster
  *	LEFT{ERRNO}	   ->			left; the daemon exits
  */
@@ -126,7 +127,7 @@ enum mxfs_state {
 	MXFS_STATE_ATTACHING,
 	MXFS_STATE_ATTACHED,	/* this node owns the volume */
 	MXFS_STATE_DETACHING,
-	MXFS_STATE_DEAD,	/* fenced or shut down: only umount is left */
+	MXFS_STATE_DEAD,	/* fenced or failed, as the daemon said: only umount is left. A mount that the kernel ended says where XFS is */
 };
 
 /* Counters since the mount; times in nanoseconds. */
