@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A device-mapper device that can be made to hang or to fail:
- * dm linear NAME DEVICE | fail NAME DEVICE FIRST COUNT | heal NAME DEVICE | suspend NAME | stop NAME |
- * resume NAME | remove NAME.
+ * dm linear NAME DEVICE | slow NAME DEVICE MS | fail NAME DEVICE FIRST COUNT | heal NAME DEVICE | suspend NAME | stop NAME | resume NAME |
+ * remove NAME.
  * "linear" maps the whole of DEVICE and prints the new device's path. A suspended device takes requests and ends none until it is
  * resumed, and nothing can cancel them: a disk that hangs (linux/dm-ioctl.h). "fail" makes COUNT sectors from FIRST on answer every
- * request with an I/O error, "heal" maps them again. "suspend" freezes the file system on it first, "stop" does not. For lab nodes only.
+ * request with an I/O error, "heal" maps them again. "suspend" freezes the file system on it first, "stop" does not. "slow" ends each
+ * request MS later (modprobe dm-delay). For lab nodes only.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -100,12 +101,30 @@ static int map(const char *name, const char *device, unsigned long long bad, uns
 	return 0;
 }
 
-static int linear(const char *name, const char *device)
+/* All of DEVICE, and every request takes as long. */
+static int slow(const char *name, const char *device, const char *ms)
+{
+	struct command c;
+	unsigned long long sectors;
+
+	if (sectors_of(device, &sectors))
+		return 1;
+	prepare(&c, name, 0);
+	segment(&c, 0, sectors, device);
+	snprintf(c.segments[0].target.target_type, sizeof(c.segments[0].target.target_type), "delay");
+	snprintf(c.segments[0].arguments, sizeof(c.segments[0].arguments), "%s 0 %s", device, ms);
+	if (ask(DM_TABLE_LOAD, &c, "load"))
+		return 1;
+	prepare(&c, name, 0);
+	return ask(DM_DEV_SUSPEND, &c, "resume");
+}
+
+static int create(const char *name, const char *device, const char *ms)
 {
 	struct command c;
 
 	prepare(&c, name, 0);
-	if (ask(DM_DEV_CREATE, &c, "create") || map(name, device, 0, 0))
+	if (ask(DM_DEV_CREATE, &c, "create") || (ms ? slow(name, device, ms) : map(name, device, 0, 0)))
 		return 1;
 	prepare(&c, name, 0);
 	if (ask(DM_DEV_STATUS, &c, "status"))
@@ -128,7 +147,9 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	if (argc == 4 && !strcmp(argv[1], "linear"))
-		return linear(argv[2], argv[3]);
+		return create(argv[2], argv[3], NULL);
+	if (argc == 5 && !strcmp(argv[1], "slow"))
+		return create(argv[2], argv[3], argv[4]);
 	if (argc == 4 && !strcmp(argv[1], "heal"))
 		return map(argv[2], argv[3], 0, 0);
 	if (argc == 6 && !strcmp(argv[1], "fail")) {
@@ -145,6 +166,7 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[1], "remove"))
 			return ask(DM_DEV_REMOVE, &c, "remove");
 	}
-	fprintf(stderr, "usage: dm linear NAME DEVICE | fail NAME DEVICE FIRST COUNT | heal NAME DEVICE | suspend NAME | stop NAME | resume NAME | remove NAME\n");
+	fprintf(stderr, "usage: dm linear NAME DEVICE | slow NAME DEVICE MS | fail NAME DEVICE FIRST COUNT | heal NAME DEVICE | "
+		"suspend NAME | stop NAME | resume NAME | remove NAME\n");
 	return 2;
 }

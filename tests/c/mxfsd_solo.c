@@ -14,6 +14,10 @@
  *	--stale-lease		after SIGUSR2 it sends leases that are over by the time they arrive
  *	--full-socket		it reads nothing while XFS is attached, so that its socket has no room for the event
  *	--linger DEVICE		a second thread reads DEVICE, which may hang; SIGUSR2 makes the first close netlink and end
+ *	--fenced		SIGUSR2 makes it say FENCED, and ask for the state behind that
+ *
+ * What the kernel answers is appended to /run/mxfsd_solo.log, a line each: "attached ERRNO", "detached ERRNO", "answer ERRNO",
+ * "status STATE". With --ask alone it is no daemon: it asks generic netlink for a family, and ends when it has the answer.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -40,7 +44,7 @@ static int sock, family;
 static uint32_t mount_id, lease_ms = MXFS_DEFAULT_LEASE_MS;
 static uint64_t epoch;
 static volatile sig_atomic_t want_detach, want_end;
-static int die_attached, never_ready, second_thread, stale_lease, full_socket;
+static int die_attached, never_ready, second_thread, stale_lease, full_socket, fenced;
 static const char *linger;
 static unsigned char uuid[16];
 
@@ -89,6 +93,16 @@ static void tell(int cmd, int attr, const void *data, int len)
 	send_msg(&m);
 }
 
+static void note(const char *what, int value)
+{
+	FILE *log = fopen("/run/mxfsd_solo.log", "a");
+
+	if (!log)
+		return;
+	fprintf(log, "%s %d\n", what, value);
+	fclose(log);
+}
+
 static void *find(struct msg *m, int type)
 {
 	char *p = m->attrs, *end = (char *)m + m->n.nlmsg_len;
@@ -129,6 +143,18 @@ static void keep_lease(void)
 	tell(MXFS_CMD_LEASE, MXFS_A_LEASE_END, &end, 8);
 }
 
+static void say_fenced(void)
+{
+	static const char why[] = "fenced by a test";
+	struct msg m;
+
+	begin(&m, family, MXFS_CMD_FENCED, NLM_F_ACK);
+	put(&m, MXFS_A_MOUNT, &mount_id, 4);
+	put(&m, MXFS_A_MESSAGE, why, sizeof(why));
+	send_msg(&m);
+	tell(MXFS_CMD_STATUS, 0, NULL, 0);
+}
+
 /* Replies that are not read, until there is no room for one more. */
 static void fill_socket(void)
 {
@@ -137,6 +163,24 @@ static void fill_socket(void)
 	setsockopt(sock, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
 	for (i = 0; i < 64; i++)
 		tell(MXFS_CMD_STATUS, 0, NULL, 0);
+}
+
+/* Return: 0 when generic netlink has answered. */
+static int find_family(void)
+{
+	struct sockaddr_nl self = { .nl_family = AF_NETLINK };
+	struct msg m;
+
+	sock = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC);
+	if (sock < 0 || bind(sock, (void *)&self, sizeof(self)))
+		return 1;
+	begin(&m, GENL_ID_CTRL, CTRL_CMD_GETFAMILY, 0);
+	put(&m, CTRL_ATTR_FAMILY_NAME, MXFS_GENL_NAME, sizeof(MXFS_GENL_NAME));
+	send_msg(&m);
+	if (recv(sock, &m, sizeof(m), 0) <= 0 || !find(&m, CTRL_ATTR_FAMILY_ID))
+		return 1;
+	family = *(uint16_t *)find(&m, CTRL_ATTR_FAMILY_ID);
+	return 0;
 }
 
 static int serve(void);
@@ -179,6 +223,10 @@ int main(int argc, char **argv)
 			stale_lease = 1;
 		else if (!strcmp(argv[i], "--full-socket"))
 			full_socket = 1;
+		else if (!strcmp(argv[i], "--fenced"))
+			fenced = 1;
+		else if (!strcmp(argv[i], "--ask"))
+			return find_family();
 		else if (i + 1 < argc && !strcmp(argv[i], "--lease"))
 			lease_ms = atoi(argv[++i]);
 		else if (i + 1 < argc && !strcmp(argv[i], "--linger"))
@@ -209,19 +257,11 @@ int main(int argc, char **argv)
 
 static int serve(void)
 {
-	struct sockaddr_nl self = { .nl_family = AF_NETLINK };
 	int ready = 0, attached = 0;
 	struct msg m;
 
-	sock = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC);
-	if (sock < 0 || bind(sock, (void *)&self, sizeof(self)))
+	if (find_family())
 		return 1;
-	begin(&m, GENL_ID_CTRL, CTRL_CMD_GETFAMILY, 0);
-	put(&m, CTRL_ATTR_FAMILY_NAME, MXFS_GENL_NAME, sizeof(MXFS_GENL_NAME));
-	send_msg(&m);
-	if (recv(sock, &m, sizeof(m), 0) <= 0 || !find(&m, CTRL_ATTR_FAMILY_ID))
-		return 1;
-	family = *(uint16_t *)find(&m, CTRL_ATTR_FAMILY_ID);
 	begin(&m, family, MXFS_CMD_HELLO, 0);
 	put(&m, MXFS_A_UUID, uuid, 16);
 	send_msg(&m);
@@ -230,6 +270,10 @@ static int serve(void)
 		struct pollfd p = { .fd = sock, .events = POLLIN };
 		uint32_t role = MXFS_ROLE_OWNER, zero = 0, state;
 
+		if (want_end && fenced) {
+			want_end = 0;
+			say_fenced();
+		}
 		if (want_end && !stale_lease) {
 			/* The thread that lingers is not waited for, and only the kernel can know of it. */
 			close(sock);
@@ -249,7 +293,7 @@ static int serve(void)
 			return 1;
 		}
 		if (m.n.nlmsg_type == NLMSG_ERROR) {
-			fprintf(stderr, "refused: %d\n", *(int *)NLMSG_DATA(&m.n));
+			note("answer", -*(int *)NLMSG_DATA(&m.n));
 			continue;
 		}
 		switch (m.g.cmd) {
@@ -273,6 +317,7 @@ static int serve(void)
 			break;
 		case MXFS_EV_ATTACHED:
 			attached = !*(uint32_t *)find(&m, MXFS_A_ERRNO);
+			note("attached", *(uint32_t *)find(&m, MXFS_A_ERRNO));
 			if (die_attached)
 				_exit(3);
 			if (!ready && attached && !never_ready) {
@@ -287,7 +332,11 @@ static int serve(void)
 			}
 			break;
 		case MXFS_EV_DETACHED:
-			attached = 0;
+			attached = *(uint32_t *)find(&m, MXFS_A_ERRNO) != 0;
+			note("detached", *(uint32_t *)find(&m, MXFS_A_ERRNO));
+			break;
+		case MXFS_CMD_STATUS:
+			note("status", *(uint32_t *)find(&m, MXFS_A_STATE));
 			break;
 		case MXFS_EV_WANT:
 			epoch++;

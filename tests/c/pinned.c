@@ -4,11 +4,48 @@
  * begins a read of as many from DEVICE (O_DIRECT) into the map. DEVICE is one that hangs until it is resumed (tests/c/dm.c).
  * Prints "pinned" when the request is on its way (io_submit() returned: its pages are pinned), and on a line of standard input
  * waits for its end, prints "done RESULT" and, on another line, "fsync 0" or "fsync ENAME".
+ * pinned FILE DEVICE PAGES stream: as many short requests at a time, each followed by the next one, until a line comes.
  */
 #include "tap.h"
 #include <linux/aio_abi.h>
+#include <poll.h>
 
 enum { PAGE = 4096 };
+
+enum { REQUESTS = 8 };
+
+/* Each request has its part of the map. */
+static long long stream(int device, char *map, size_t len)
+{
+	struct pollfd in = { .fd = 0, .events = POLLIN };
+	struct iocb requests[REQUESTS] = { 0 }, *one;
+	aio_context_t context = 0;
+	struct io_event event;
+	long long done = 0;
+	size_t part = len / REQUESTS;
+
+	OK(syscall(SYS_io_setup, REQUESTS, &context));
+	for (int i = 0; i < REQUESTS; i++) {
+		one = &requests[i];
+		one->aio_lio_opcode = IOCB_CMD_PREAD;
+		one->aio_fildes = device;
+		one->aio_offset = i * part;
+		one->aio_buf = (uintptr_t)map + i * part;
+		one->aio_nbytes = part;
+		CHECK_EQ(syscall(SYS_io_submit, context, 1, &one), 1);
+	}
+	printf("pinned\n");
+	for (int flying = REQUESTS; flying; done++) {
+		CHECK_EQ(syscall(SYS_io_getevents, context, 1, 1, &event, NULL), 1);
+		CHECK_EQ(event.res, (long long)part);
+		one = (void *)(uintptr_t)event.obj;
+		if (poll(&in, 1, 0) > 0)
+			flying--;
+		else
+			CHECK_EQ(syscall(SYS_io_submit, context, 1, &one), 1);
+	}
+	return done;
+}
 
 int main(int argc, char **argv)
 {
@@ -21,7 +58,7 @@ int main(int argc, char **argv)
 
 	tap_pipe = 2;
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (argc != 4)
+	if (argc != 4 && argc != 5)
 		return 2;
 	len = atoi(argv[3]) * PAGE;
 	fd = OK(open(argv[1], O_RDWR));
@@ -29,6 +66,10 @@ int main(int argc, char **argv)
 	map = OK(mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
 	for (size_t at = 0; at < len; at += PAGE)
 		((volatile char *)map)[at] = 's';
+	if (argc == 5) {
+		printf("done %lld\n", stream(device, map, len));
+		goto end;
+	}
 	cb.aio_fildes = device;
 	cb.aio_buf = (uintptr_t)map;
 	cb.aio_nbytes = len;
@@ -39,6 +80,7 @@ int main(int argc, char **argv)
 		return 1;
 	CHECK_EQ(syscall(SYS_io_getevents, context, 1, 1, &event, NULL), 1);
 	printf("done %lld\n", (long long)event.res);
+end:
 	if (!fgets(line, sizeof(line), stdin))
 		return 1;
 	printf("fsync %s\n", fsync(fd) ? strerrorname_np(errno) : "0");
