@@ -580,7 +580,6 @@ static int mxfs_unmap_late_one(struct inode *inode)
 	struct folio_batch batch;
 	struct folio *folio;
 	pgoff_t start = 0;
-	bool late = false;
 	unsigned int i;
 
 	folio_batch_init(&batch);
@@ -591,14 +590,26 @@ static int mxfs_unmap_late_one(struct inode *inode)
 				continue;
 			folio_lock(folio);
 			folio_unlock(folio);
-			late = true;
 		}
 		folio_batch_release(&batch);
 		cond_resched();
 	}
-	if (late)
-		unmap_mapping_range(mapping, 0, 0, 0);
+	/* Also where none was locked: one that was locked a moment ago may have been mapped after the first time. */
+	unmap_mapping_range(mapping, 0, 0, 0);
 	return 0;
+}
+
+/**
+ * mxfs_cache_unmap - whoever reads or stores through a map from now on faults
+ * @sbi: as for mxfs_cache_unmap_all()
+ *
+ * Waits for no disk. Faults that were let in before may map their page yet.
+ */
+void mxfs_cache_unmap(struct mxfs_sb *sbi)
+{
+	/* Also the barrier between what mxfs_may_fault() looks at and the locks of folios. */
+	synchronize_rcu_expedited();
+	mxfs_each_cached(sbi, mxfs_unmap_one);
 }
 
 /**
@@ -611,9 +622,7 @@ static int mxfs_unmap_late_one(struct inode *inode)
  */
 void mxfs_cache_unmap_all(struct mxfs_sb *sbi)
 {
-	/* Also the barrier between what mxfs_may_fault() looks at and the locks of folios. */
-	synchronize_rcu_expedited();
-	mxfs_each_cached(sbi, mxfs_unmap_one);
+	mxfs_cache_unmap(sbi);
 	mxfs_each_cached(sbi, mxfs_unmap_late_one);
 }
 
@@ -651,13 +660,15 @@ static int mxfs_drop_one(struct inode *inode)
 	return err;
 }
 
-/* Requests that a detach waits for come to their end, for as long as @limit. */
-static bool mxfs_pins_gone(struct mxfs_sb *sbi, unsigned long limit)
+/* Requests that a detach waits for come to their end, for as long as @limit, and not past @end. */
+static bool mxfs_pins_gone(struct mxfs_sb *sbi, unsigned long limit, unsigned long end)
 {
 	unsigned long look = jiffies + limit;
 
+	if (time_after(look, end))
+		look = end;
 	while (mxfs_each_cached(sbi, mxfs_is_pinned_one)) {
-		if (time_after(jiffies, look))
+		if (time_after_eq(jiffies, look))
 			return false;
 		schedule_timeout_uninterruptible(MXFS_PINS_LOOK);
 	}
@@ -675,8 +686,8 @@ static bool mxfs_pins_gone(struct mxfs_sb *sbi, unsigned long limit)
  * none can begin, as long as the device needs. Not for ever: whoever makes a device hang would keep the volume from every other node. What then
  * is lost is told in the log and by fsync. Its pages are dropped, so the next change of owner does not wait for the same request; and
  * who begins such requests again and again costs a change of owner little more.
- * (Pins that last, FOLL_LONGTERM, do not come into question: what could write to pages of a file is refused, see mm/gup.c,
- * writable_file_mapping_allowed().)
+ * (Pins that last, FOLL_LONGTERM, and could write to pages of a file are refused, see mm/gup.c, writable_file_mapping_allowed(). Those that
+ * only read look the same here, and cost a change of owner the whole time, each once: their pages are dropped.)
  *
  * Return: 0, or what writing back failed with.
  */
@@ -696,17 +707,17 @@ int mxfs_cache_quiesce(struct mxfs_sb *sbi)
 		err = mxfs_each_cached(sbi, mxfs_flush_one) ?: err;
 		if (likely(!mxfs_each_cached(sbi, mxfs_is_pinned_one)) || READ_ONCE(sbi->state) == MXFS_STATE_DEAD)
 			break;
-		if (mxfs_pins_gone(sbi, still))
+		if (mxfs_pins_gone(sbi, still, end))
 			break;
 		still *= 2;
-		if (time_after(jiffies, end)) {
+		if (time_after_eq(jiffies, end)) {
 			mxfs_each_cached(sbi, mxfs_warn_pinned_one);
 			sbi->pages.pins_late = jiffies ?: 1;
 			break;
 		}
 		mxfs_gate_open(&sbi->fault_gate);
 		wake_up_all(&sbi->wait);
-		mxfs_pins_gone(sbi, min(end - jiffies, HZ / 5UL));
+		mxfs_pins_gone(sbi, HZ / 5, end);
 	}
 	/* What was unpinned since is dirty. */
 	return mxfs_each_cached(sbi, mxfs_flush_one) ?: err;
