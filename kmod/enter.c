@@ -128,7 +128,10 @@ int mxfs_enter_slow(struct mxfs_sb *sbi)
 	return mxfs_enter_within(sbi, MAX_SCHEDULE_TIMEOUT);
 }
 
-/* Detaching has made everything durable, and waits for the device only, which may be long in coming (mxfs_reclaim()). */
+/*
+ * Detaching has made everything durable, and waits for the device only, which may be long in coming (mxfs_reclaim()). Where XFS had shut
+ * itself down, the mount is dead by then (mxfs_end_with_lower()).
+ */
 static bool mxfs_is_unmounted(struct mxfs_sb *sbi)
 {
 	return READ_ONCE(sbi->state) == MXFS_STATE_DETACHING && READ_ONCE(sbi->change.reclaiming);

@@ -155,7 +155,7 @@ struct mxfs_device {
 	struct file *claim; /* exclusive hold while detached */
 	u16 quotas; /* those of the volume when it was last attached here, as in sb_qflags */
 	bool quotas_said; /* what was given to mount(8) has been said to XFS */
-	bool stays; /* XFS was unmounted, and the device cannot be had yet: somebody has frozen it */
+	bool stays; /* XFS was mounted, and the device not claimed since: it may still be there, frozen by somebody */
 	struct vfsmount *node; /* where XFS finds the device by a name */
 };
 
@@ -254,7 +254,8 @@ struct mxfs_change {
 	enum mxfs_cmd_kind doing; /* taken from the queue, not answered yet */
 	struct kthread_work reattach_work;
 	bool reattaching; /* under state_lock */
-	bool reattach_asked; /* by a remount that waits; under state_lock */
+	u64 reattach_asked; /* number of the request of a remount that waits; 0: none does; under state_lock */
+	u64 reattach_count;
 	int reattach_err;
 	u64 epoch; /* of @cmd */
 	u32 quantum_ms;
@@ -264,7 +265,6 @@ struct mxfs_change {
 	bool disowned; /* FENCED or FAIL: the daemon itself has given the mount up */
 	bool reclaiming; /* @worker waits for the device (mxfs_reclaim()) */
 	bool freeze_told; /* that a DETACH waits for whoever froze XFS */
-	bool lower_down; /* XFS had shut itself down when it was last unmounted */
 	u64 fails; /* attaches that XFS refused */
 	bool begun; /* it has been attached for writing */
 	errseq_t wb_err; /* of XFS's s_wb_err, what was carried up; under bind.lock */
@@ -309,7 +309,7 @@ struct mxfs_sb {
 	char *source; /* as given to mount(2): for people */
 	char name[BDEVNAME_SIZE]; /* the kernel's own for the device */
 	dev_t dev;
-	bool rdonly;
+	bool rdonly; /* changed by @change.worker only, under state_lock */
 	struct mxfs_opts opts;
 	struct mxfs_geometry geo;
 	const struct cred *cred; /* for what the module does on its own account */
@@ -350,6 +350,15 @@ struct mxfs_sb {
 static inline struct mxfs_sb *MXFS_SB(const struct super_block *sb)
 {
 	return sb->s_fs_info;
+}
+
+/*
+ * By whoever suspends the device (device-mapper does, for a snapshot). It then stays mounted until that is over, and who would change
+ * something waits as long. Inside a gate, or where the gates are closed.
+ */
+static inline bool mxfs_lower_is_frozen(struct mxfs_sb *sbi)
+{
+	return READ_ONCE(sbi->lower->mnt_sb->s_writers.frozen) != SB_UNFROZEN;
 }
 
 void mxfs_sb_put(struct mxfs_sb *sbi); /* vfs/super.c: where all rooms end */

@@ -557,6 +557,7 @@ void mxfs_send_result(struct mxfs_sb *sbi, u8 event, u64 epoch, int err, u64 nan
 	mutex_lock(&sbi->tell.lock);
 	mutex_lock(&sbi->state_lock);
 	WRITE_ONCE(sbi->change.doing, MXFS_DO_NOTHING);
+	sbi->change.reattaching = false;
 	spin_lock(&sbi->tell.result_lock);
 	sbi->tell.result = (struct mxfs_result){
 		.portid = READ_ONCE(sbi->daemon.portid),

@@ -149,23 +149,24 @@ int mxfs_claim_within(struct mxfs_sb *sbi, long limit)
  * volume can go to another one; so the caller waits here, and says nothing to the daemon. Umount
  * ends it.
  *
- * Return: whether we have it.
+ * Return: 0 when we have it; -EBUSY when umount has begun; what else it cannot be had for, which waiting does not change.
  */
-bool mxfs_reclaim(struct mxfs_sb *sbi, const char *why)
+int mxfs_reclaim(struct mxfs_sb *sbi, const char *why)
 {
-	if (!mxfs_claim(sbi))
-		return true;
+	int err = mxfs_claim(sbi);
+
+	if (err != -EBUSY)
+		return err;
 	mxfs_err(sbi, "%s; the volume stays here as long as that lasts", why);
 	WRITE_ONCE(sbi->change.reclaiming, true);
 	/* A remount is not kept waiting: it has s_umount, without which no umount begins. */
 	wake_up_all(&sbi->wait);
-	while (mxfs_claim(sbi) && !READ_ONCE(sbi->change.held))
+	while ((err = mxfs_claim(sbi)) == -EBUSY && !READ_ONCE(sbi->change.held))
 		msleep(MXFS_RECLAIM_MS);
 	WRITE_ONCE(sbi->change.reclaiming, false);
-	if (!sbi->device.claim)
-		return false;
-	mxfs_info(sbi, "the device is free again on this node");
-	return true;
+	if (!err)
+		mxfs_info(sbi, "the device is free again on this node");
+	return err;
 }
 
 /* In the thread: its working directory becomes the one with the node in it. */
@@ -274,6 +275,9 @@ static struct vfsmount *mxfs_mount_xfs(struct mxfs_sb *sbi, bool probe)
 	mxfs_unclaim(sbi);
 	mnt = mxfs_kernel_mount(fc);
 	put_fs_context(fc);
+	/* From now on XFS is there until the device was had exclusively: it may outlive its unmount, frozen by somebody. */
+	if (!IS_ERR(mnt) || PTR_ERR(mnt) == -EBUSY)
+		sbi->device.stays = true;
 	return mnt;
 }
 

@@ -13,7 +13,7 @@ int mxfs_device_writable(struct mxfs_sb *sbi, struct fs_context *fc);
 void mxfs_device_close(struct mxfs_sb *sbi);
 int mxfs_claim(struct mxfs_sb *sbi);
 int mxfs_claim_within(struct mxfs_sb *sbi, long limit);
-bool mxfs_reclaim(struct mxfs_sb *sbi, const char *why);
+int mxfs_reclaim(struct mxfs_sb *sbi, const char *why);
 void mxfs_unclaim(struct mxfs_sb *sbi);
 struct vfsmount *mxfs_lower_mount(struct mxfs_sb *sbi, bool probe);
 struct vfsmount *mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc, struct mxfs_found *root);

@@ -182,6 +182,9 @@ void mxfs_opens_tell(struct mxfs_sb *sbi)
 	room = mxfs_opens_prune(sbi);
 	if (!sbi->opens.told_changed)
 		return;
+	/* At umount nothing is open: what the list on disk has too much keeps files of others until this node mounts again. */
+	if (READ_ONCE(sbi->change.leaving) && mxfs_lower_is_frozen(sbi))
+		return;
 	size = sizeof(*header) + room * sizeof(struct mxfs_opens_entry);
 	header = kvzalloc(size, GFP_KERNEL);
 	if (!header) {

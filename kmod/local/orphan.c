@@ -602,6 +602,11 @@ void mxfs_reap_workfn(struct work_struct *work)
 	err = mxfs_enter_attached(sbi);
 	if (err)
 		return;
+	/* It would wait with a gate passed, and umount for it. The next attach tries again, or the next file that loses its last holder. */
+	if (mxfs_lower_is_frozen(sbi)) {
+		mxfs_leave(sbi);
+		return;
+	}
 	if (!sb_rdonly(sbi->sb)) {
 		if (!sbi->orphans.stale_reaped)
 			mxfs_reap_stale(sbi);
@@ -638,9 +643,12 @@ void mxfs_reap_all(struct mxfs_sb *sbi)
 		}
 	}
 	if (mxfs_try_enter(sbi)) {
-		mxfs_reap(sbi);
-		if (!sbi->rdonly)
-			mxfs_sweep(sbi);
+		/* Who has frozen XFS may never end that. */
+		if (!mxfs_lower_is_frozen(sbi)) {
+			mxfs_reap(sbi);
+			if (!sbi->rdonly)
+				mxfs_sweep(sbi);
+		}
 		mxfs_leave(sbi);
 	}
 }

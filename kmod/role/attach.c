@@ -45,8 +45,8 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 {
 	ktime_t start = ktime_get();
 	struct vfsmount *mnt;
+	int err = 0, claimed;
 	u64 nanos;
-	int err = 0;
 
 	mutex_lock(&sbi->state_lock);
 	if (sbi->state != MXFS_STATE_DETACHED && sbi->state != MXFS_STATE_STARTING) {
@@ -80,8 +80,11 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 		WRITE_ONCE(sbi->daemon.last_want, 0);
 		mutex_unlock(&sbi->state_lock);
 		wake_up_all(&sbi->wait);
-		if (!mxfs_reclaim(sbi, "another program has taken the device on this node"))
+		claimed = mxfs_reclaim(sbi, "another program has taken the device on this node");
+		if (claimed == -EBUSY)
 			return;
+		if (claimed)
+			mxfs_shutdown(sbi, "the device could not be had after XFS could not be mounted");
 		mxfs_err(sbi, "owner of epoch %llu, but XFS cannot be mounted (%pe); its lines before this one say why", epoch,
 			 mnt);
 		mxfs_send_result(sbi, MXFS_EV_ATTACHED, epoch, err, 0, "XFS cannot be mounted");
@@ -94,8 +97,8 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 		if (mnt->mnt_sb->s_op->shutdown)
 			mnt->mnt_sb->s_op->shutdown(mnt->mnt_sb);
 		mxfs_kernel_unmount(mnt);
-		mxfs_claim(sbi);
-		mxfs_send_result(sbi, MXFS_EV_ATTACHED, epoch, -EIO, 0, "the mount was shut down");
+		if (mxfs_reclaim(sbi, "the device is still busy after the shutdown") != -EBUSY)
+			mxfs_send_result(sbi, MXFS_EV_ATTACHED, epoch, -EIO, 0, "the mount was shut down");
 		return;
 	}
 	sbi->epoch = epoch;
@@ -103,7 +106,7 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 	sbi->last_op = jiffies;
 	/* Before any gate opens: a fault must not take sizes of the time before for those of this attach. */
 	WRITE_ONCE(sbi->attach_seq, sbi->attach_seq + 1);
-	sbi->change.begun |= !sbi->rdonly;
+	sbi->change.begun |= !sb_rdonly(mnt->mnt_sb);
 	mxfs_gate_open(&sbi->wb_gate);
 	mxfs_gate_open(&sbi->fault_gate);
 	mxfs_record_change(sbi);
@@ -270,10 +273,19 @@ static bool mxfs_lower_is_down(struct vfsmount *mnt)
 	return d_inode(path.dentry)->i_op->getattr(&nop_mnt_idmap, &path, &stat, STATX_TYPE, AT_STATX_DONT_SYNC) == -EIO;
 }
 
-/* By whoever suspends the device (device-mapper does, for a snapshot). It then stays mounted until that is over. */
-static bool mxfs_lower_is_frozen(struct mxfs_sb *sbi)
+/*
+ * What XFS had accepted and not made durable is lost, as in a crash; but the programs are still there. They must not go on as if nothing
+ * had happened, so the mount ends, as XFS's does. The other nodes go on with what is on the disk.
+ */
+static void mxfs_end_with_lower(struct mxfs_sb *sbi)
 {
-	return READ_ONCE(sbi->lower->mnt_sb->s_writers.frozen) != SB_UNFROZEN;
+	mutex_lock(&sbi->state_lock);
+	/* At umount there is nobody left. */
+	if (sbi->state == MXFS_STATE_DETACHING && !sbi->change.leaving) {
+		mxfs_err(sbi, "XFS was shut down on this node (its own lines say why): operations get EIO; unmount it and mount it again");
+		mxfs_set_state(sbi, MXFS_STATE_DEAD);
+	}
+	mutex_unlock(&sbi->state_lock);
 }
 
 /*
@@ -314,16 +326,12 @@ static int mxfs_detach_gates(struct mxfs_sb *sbi)
 	mxfs_opens_tell(sbi);
 
 	mxfs_cache_detach(sbi);
-	sbi->change.lower_down = mxfs_lower_is_down(mnt);
+	/* Before the device is waited for: an fsync that waits would be told that all is well. */
+	if (mxfs_lower_is_down(mnt))
+		mxfs_end_with_lower(sbi);
 	sbi->lower = NULL;
 	mxfs_kernel_unmount(mnt);
-	sbi->device.stays = true;
-	err = mxfs_claim(sbi);
-	if (err == -EBUSY)
-		return mxfs_reclaim(sbi, "XFS was unmounted, but the device is still busy (frozen or taken by another program) on this node") ?
-			       0 :
-			       -EBUSY;
-	return err;
+	return mxfs_reclaim(sbi, "XFS was unmounted, but the device is still busy (frozen or taken by another program) on this node");
 }
 
 /* A mount that is over lets go of XFS. Return: 0 when the device is ours: nothing here writes to it. */
@@ -331,7 +339,7 @@ static int mxfs_let_go(struct mxfs_sb *sbi)
 {
 	if (sbi->lower)
 		return mxfs_detach_gates(sbi);
-	return mxfs_reclaim(sbi, "the device is still busy on this node") ? 0 : -EBUSY;
+	return mxfs_reclaim(sbi, "the device is still busy on this node");
 }
 
 /* What was asked for is answered by the umount that has begun (mxfs_detach_final()). Under state_lock. */
@@ -358,16 +366,6 @@ static void mxfs_detach_dead(struct mxfs_sb *sbi, u64 epoch)
 	mxfs_send_result(sbi, MXFS_EV_DETACHED, epoch, err, 0, err ? "the device cannot be had after XFS was unmounted" : NULL);
 }
 
-/*
- * What XFS had accepted and not made durable is lost, as in a crash; but the programs are still there. They must not go on as if nothing
- * had happened, so the mount ends, as XFS's does. The other nodes go on with what is on the disk. Under state_lock.
- */
-static void mxfs_end_with_lower(struct mxfs_sb *sbi)
-{
-	mxfs_err(sbi, "XFS was shut down on this node (its own lines say why): operations get EIO; unmount it and mount it again");
-	mxfs_set_state(sbi, MXFS_STATE_DEAD);
-}
-
 static bool mxfs_idle(struct mxfs_sb *sbi)
 {
 	return !atomic_read(&sbi->waiters) &&
@@ -378,7 +376,7 @@ static bool mxfs_idle(struct mxfs_sb *sbi)
 static void mxfs_detach(struct mxfs_sb *sbi, u64 epoch)
 {
 	ktime_t start = ktime_get();
-	bool again;
+	bool again, detached;
 	u64 nanos;
 	int err;
 
@@ -396,9 +394,13 @@ static void mxfs_detach(struct mxfs_sb *sbi, u64 epoch)
 	/* Broken off by an umount that has begun (mxfs_leave_to_umount()). */
 	again = sbi->state == MXFS_STATE_DETACHING;
 	if (sbi->state != MXFS_STATE_ATTACHED && !again) {
-		/* Detached is what has the device: an attach that failed may have lost it, and an umount not have waited for it. */
-		err = sbi->state == MXFS_STATE_DETACHED ? mxfs_claim(sbi) : -EIO;
+		detached = sbi->state == MXFS_STATE_DETACHED;
 		mutex_unlock(&sbi->state_lock);
+		/*
+		 * Detached is what has the device: an attach that failed may have lost it, and an umount not have waited for it. To open a device
+		 * may take time, and netlink waits for state_lock.
+		 */
+		err = detached ? mxfs_claim(sbi) : -EIO;
 		mxfs_send_result(sbi, MXFS_EV_DETACHED, epoch, err, 0, "not attached");
 		return;
 	}
@@ -438,9 +440,7 @@ static void mxfs_detach(struct mxfs_sb *sbi, u64 epoch)
 	sbi->stats.detaches++;
 	sbi->stats.last_detach_nanos = nanos;
 	spin_unlock(&sbi->stats_lock);
-	if (sbi->state == MXFS_STATE_DETACHING && sbi->change.lower_down)
-		mxfs_end_with_lower(sbi);
-	else if (sbi->state == MXFS_STATE_DETACHING)
+	if (sbi->state == MXFS_STATE_DETACHING)
 		mxfs_set_state(sbi, MXFS_STATE_DETACHED);
 	mutex_unlock(&sbi->state_lock);
 
@@ -514,6 +514,8 @@ enum mxfs_state mxfs_told_state(struct mxfs_sb *sbi)
 		state = MXFS_STATE_ATTACHING;
 	else if (kind == MXFS_DO_DETACH && state == MXFS_STATE_ATTACHED)
 		state = MXFS_STATE_DETACHING;
+	else if (state == MXFS_STATE_DETACHED && !READ_ONCE(sbi->device.claim))
+		state = MXFS_STATE_DETACHING; /* umount has not waited for the device */
 	mutex_unlock(&sbi->state_lock);
 	return state;
 }
@@ -568,21 +570,40 @@ void mxfs_cmd_workfn(struct kthread_work *work)
 	}
 }
 
-static void mxfs_reattach(struct mxfs_sb *sbi)
+/* Return: 0 when XFS is mounted for writing. */
+static int mxfs_reattach(struct mxfs_sb *sbi, u64 request)
 {
+	bool late = false;
 	int err;
 
 	err = mxfs_detach_gates(sbi);
-	mutex_lock(&sbi->state_lock);
-	if (!err && sbi->state == MXFS_STATE_DETACHING && sbi->change.lower_down)
-		mxfs_end_with_lower(sbi);
-	else if (!err && sbi->state == MXFS_STATE_DETACHING)
-		mxfs_set_state(sbi, MXFS_STATE_DETACHED);
-	mutex_unlock(&sbi->state_lock);
-	if (!err)
-		mxfs_attach(sbi, sbi->epoch);
-	else if (err != -EBUSY)
+	if (err && err != -EBUSY)
 		mxfs_shutdown(sbi, "the device could not be had after XFS was unmounted");
+	if (err)
+		return err;
+
+	mutex_lock(&sbi->state_lock);
+	if (sbi->state == MXFS_STATE_DETACHING) {
+		mxfs_set_state(sbi, MXFS_STATE_DETACHED);
+		/* The device may have been long in coming. Past the lease, this node may not own the volume any more. */
+		late = mxfs_is_stuck(sbi);
+	}
+	/* Not before: what was mounted until now could not be written to. And not for a remount that does not wait any longer. */
+	if (!late && sbi->change.reattach_asked == request)
+		WRITE_ONCE(sbi->rdonly, false);
+	mutex_unlock(&sbi->state_lock);
+	if (late) {
+		mxfs_send_result(sbi, MXFS_EV_ATTACHED, sbi->epoch, -ESTALE, 0, "the lease ended while XFS was unmounted for a remount");
+		return -EBUSY;
+	}
+
+	mxfs_attach(sbi, sbi->epoch);
+	mutex_lock(&sbi->state_lock);
+	err = sbi->state != MXFS_STATE_ATTACHED ? -EIO : sb_rdonly(sbi->lower->mnt_sb) ? -EBUSY : 0;
+	if (err)
+		WRITE_ONCE(sbi->rdonly, true);
+	mutex_unlock(&sbi->state_lock);
+	return err;
 }
 
 /*
@@ -592,27 +613,36 @@ static void mxfs_reattach(struct mxfs_sb *sbi)
 void mxfs_reattach_workfn(struct kthread_work *work)
 {
 	struct mxfs_sb *sbi = container_of(work, struct mxfs_sb, change.reattach_work);
+	u64 request;
+	int err;
 
 	mutex_lock(&sbi->state_lock);
-	if (!sbi->change.reattach_asked) { /* the remount did not wait any longer */
+	request = sbi->change.reattach_asked;
+	if (!request) { /* the remount did not wait any longer */
 		mutex_unlock(&sbi->state_lock);
 		return;
 	}
-	if (sbi->state != MXFS_STATE_ATTACHED) { /* the next attach is as it should be */
-		sbi->change.reattach_err = 0;
+	if (sbi->state == MXFS_STATE_DEAD) {
+		err = -EIO;
+	} else if (sbi->state != MXFS_STATE_ATTACHED || !sb_rdonly(sbi->lower->mnt_sb)) {
+		/* The next attach is as it should be, or this one is, by a request that was not waited for. */
+		WRITE_ONCE(sbi->rdonly, false);
+		err = 0;
 	} else if (!mxfs_may_run(sbi) || mxfs_lower_is_frozen(sbi)) {
 		/* past the lease, this node may not own the volume any more */
-		sbi->change.reattach_err = -EBUSY;
+		err = -EBUSY;
 	} else {
 		sbi->change.reattaching = true;
 		mxfs_set_state(sbi, MXFS_STATE_DETACHING);
 		mutex_unlock(&sbi->state_lock);
-		mxfs_reattach(sbi);
+		err = mxfs_reattach(sbi, request);
 		mutex_lock(&sbi->state_lock);
 		sbi->change.reattaching = false;
-		sbi->change.reattach_err = sbi->state == MXFS_STATE_ATTACHED ? 0 : -EIO;
 	}
-	WRITE_ONCE(sbi->change.reattach_asked, false);
+	if (sbi->change.reattach_asked == request) {
+		sbi->change.reattach_err = err;
+		WRITE_ONCE(sbi->change.reattach_asked, 0);
+	}
 	mutex_unlock(&sbi->state_lock);
 	wake_up_all(&sbi->wait);
 }
@@ -628,24 +658,25 @@ void mxfs_reattach_workfn(struct kthread_work *work)
  */
 int mxfs_make_writable(struct mxfs_sb *sbi)
 {
+	u64 request;
 	int err;
 
-	WRITE_ONCE(sbi->rdonly, false);
 	mutex_lock(&sbi->state_lock);
-	WRITE_ONCE(sbi->change.reattach_asked, true);
+	/* What an earlier one has begun may still be under way: its end is not the answer to this one. */
+	request = ++sbi->change.reattach_count;
+	WRITE_ONCE(sbi->change.reattach_asked, request);
 	mutex_unlock(&sbi->state_lock);
 	kthread_queue_work(sbi->change.worker, &sbi->change.reattach_work);
-	err = wait_event_state(sbi->wait, !READ_ONCE(sbi->change.reattach_asked) || READ_ONCE(sbi->change.reclaiming), MXFS_WAIT_KILLABLE);
+	err = wait_event_state(sbi->wait, READ_ONCE(sbi->change.reattach_asked) != request || READ_ONCE(sbi->change.reclaiming),
+			       MXFS_WAIT_KILLABLE);
 	mutex_lock(&sbi->state_lock);
-	if (sbi->change.reattach_asked) {
-		WRITE_ONCE(sbi->change.reattach_asked, false);
+	if (sbi->change.reattach_asked == request) {
+		WRITE_ONCE(sbi->change.reattach_asked, 0);
 		err = err ? -EINTR : -EBUSY;
 	} else {
 		err = sbi->state == MXFS_STATE_DEAD ? -EIO : sbi->change.reattach_err;
 	}
 	mutex_unlock(&sbi->state_lock);
-	if (err)
-		WRITE_ONCE(sbi->rdonly, true);
 	return err;
 }
 
@@ -778,18 +809,28 @@ void mxfs_shutdown(struct mxfs_sb *sbi, const char *why)
  * @sbi: the mount, with a reference
  * @why: one line for the kernel log
  *
- * Nothing starts any more when this returns. The rest has a work of its own, not the mount's thread: that may be in a detach which
- * waits for the same disk.
+ * Nothing starts any more when this returns, and names and permissions that the VFS knows are no answer. The rest has a work of its
+ * own, not the mount's thread: that may be in a detach which waits for the same disk.
  */
 void mxfs_shutdown_soon(struct mxfs_sb *sbi, const char *why)
 {
-	if (mxfs_declare_dead(sbi, why))
-		queue_work(mxfs_wq, &sbi->change.shutdown_work);
+	if (!mxfs_declare_dead(sbi, why))
+		return;
+	mxfs_distrust_all(sbi);
+	queue_work(mxfs_wq, &sbi->change.shutdown_work);
 }
 
+/* Maps take references to inodes: umount waits for this work, and then there is nobody who could read (mxfs_hold()). */
 void mxfs_shutdown_workfn(struct work_struct *work)
 {
-	mxfs_shut_lower(container_of(work, struct mxfs_sb, change.shutdown_work));
+	struct mxfs_sb *sbi = container_of(work, struct mxfs_sb, change.shutdown_work);
+
+	/* First, because XFS may wait for the disk; the rest of it after that, because it may wait for pages to be read. */
+	if (!READ_ONCE(sbi->change.held))
+		mxfs_cache_unmap(sbi);
+	mxfs_shut_lower(sbi);
+	if (!READ_ONCE(sbi->change.held))
+		mxfs_cache_unmap_all(sbi);
 }
 
 /**
@@ -814,7 +855,8 @@ void mxfs_detach_final(struct mxfs_sb *sbi)
 
 	if (sbi->lower)
 		err = mxfs_detach_gates(sbi);
-	if (sbi->device.stays)
+	/* Where no daemon was started there is nobody who could leave, and a mount that fails need not wait. */
+	if (sbi->device.stays && sbi->daemon.pid)
 		err = mxfs_claim_within(sbi, MXFS_LEAVE_JIFFIES);
 	if (err)
 		mxfs_err(sbi, "the device is still busy after the unmount of XFS (%pe): this node does not leave the cluster, and has to be fenced",
