@@ -76,8 +76,8 @@ static void segment(struct command *c, unsigned long long first, unsigned long l
 		snprintf(one->arguments, sizeof(one->arguments), "%s %llu", device, first);
 }
 
-/* All of DEVICE, but for the sectors from @bad to @good. */
-static int map(const char *name, const char *device, unsigned long long bad, unsigned long long good)
+/* All of DEVICE, but for the sectors from @bad to @good. @flags: DM_SKIP_LOCKFS_FLAG freezes no file system for that. */
+static int map(const char *name, const char *device, unsigned long long bad, unsigned long long good, unsigned flags)
 {
 	struct command c;
 	unsigned long long sectors;
@@ -95,7 +95,7 @@ static int map(const char *name, const char *device, unsigned long long bad, uns
 	if (ask(DM_TABLE_LOAD, &c, "load"))
 		return 1;
 	/* Resuming swaps the tables; what is under way ends by the old one. */
-	prepare(&c, name, 0);
+	prepare(&c, name, flags);
 	if (ask(DM_DEV_SUSPEND, &c, "resume"))
 		return 1;
 	return 0;
@@ -124,7 +124,7 @@ static int create(const char *name, const char *device, const char *ms)
 	struct command c;
 
 	prepare(&c, name, 0);
-	if (ask(DM_DEV_CREATE, &c, "create") || (ms ? slow(name, device, ms) : map(name, device, 0, 0)))
+	if (ask(DM_DEV_CREATE, &c, "create") || (ms ? slow(name, device, ms) : map(name, device, 0, 0, 0)))
 		return 1;
 	prepare(&c, name, 0);
 	if (ask(DM_DEV_STATUS, &c, "status"))
@@ -151,11 +151,12 @@ int main(int argc, char **argv)
 	if (argc == 5 && !strcmp(argv[1], "slow"))
 		return create(argv[2], argv[3], argv[4]);
 	if (argc == 4 && !strcmp(argv[1], "heal"))
-		return map(argv[2], argv[3], 0, 0);
+		/* A file system that could not write cannot be frozen. */
+		return map(argv[2], argv[3], 0, 0, DM_SKIP_LOCKFS_FLAG);
 	if (argc == 6 && !strcmp(argv[1], "fail")) {
 		unsigned long long first = strtoull(argv[4], NULL, 10);
 
-		return map(argv[2], argv[3], first, first + strtoull(argv[5], NULL, 10));
+		return map(argv[2], argv[3], first, first + strtoull(argv[5], NULL, 10), 0);
 	}
 	if (argc == 3) {
 		int suspend = !strcmp(argv[1], "suspend"), stop = !strcmp(argv[1], "stop");
