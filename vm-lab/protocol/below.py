@@ -47,7 +47,7 @@ def run(stage):
 def _tidy(stage, node):
     """Whatever state a part that failed has left: the next one finds no mount, and no program that turns."""
     stage.close_programs()
-    node.run(f"touch {ENOUGH}; {DM} resume bad; for i in $(seq 200); do mountpoint -q {PLACE} || break; umount {PLACE}; sleep 0.1; done; "
+    node.run(f"touch {ENOUGH}; {DM} resume bad; for i in $(seq 200); do grep -q ' {PLACE} mxfs ' /proc/mounts || break; umount {PLACE}; sleep 0.1; done; "
              f"{DM} remove bad; losetup -D; rm -f /run/disk {LOG} {ENOUGH}", check=False, timeout=90)
 
 
