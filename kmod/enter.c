@@ -201,14 +201,16 @@ int mxfs_enter_sync(struct mxfs_sb *sbi)
 		case MXFS_STATE_ATTACHED: /* a moment ago */
 			continue;
 		case MXFS_STATE_DETACHING:
-			if (!mxfs_is_unmounted(sbi))
+			/* At umount no detach is under way any more; one that was broken off is gone on with after this. */
+			if (!mxfs_is_unmounted(sbi) && !READ_ONCE(sbi->change.held))
 				break;
 			fallthrough;
 		default:
 			return -ENOTCONN;
 		}
 		if (wait_event_state(sbi->wait,
-				     READ_ONCE(sbi->state) != MXFS_STATE_DETACHING || mxfs_is_unmounted(sbi),
+				     READ_ONCE(sbi->state) != MXFS_STATE_DETACHING || mxfs_is_unmounted(sbi) ||
+					     READ_ONCE(sbi->change.held),
 				     MXFS_WAIT_KILLABLE))
 			return -EINTR;
 	}

@@ -264,7 +264,8 @@ struct mxfs_change {
 	struct work_struct shutdown_work;
 	bool disowned; /* FENCED or FAIL: the daemon itself has given the mount up */
 	bool reclaiming; /* @worker waits for the device (mxfs_reclaim()) */
-	bool freeze_told; /* that a DETACH waits for whoever froze XFS */
+	bool freeze_told; /* that a DETACH, or an ATTACH, waits for whoever froze the device */
+	bool unsynced; /* a detach has changed something below after its last sync */
 	u64 fails; /* attaches that XFS refused */
 	bool begun; /* it has been attached for writing */
 	errseq_t wb_err; /* of XFS's s_wb_err, what was carried up; under bind.lock */

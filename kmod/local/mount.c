@@ -144,29 +144,30 @@ int mxfs_claim_within(struct mxfs_sb *sbi, long limit)
  * @why: it may be somebody else's now, for the kernel log
  *
  * For the moment between our letting go and XFS's taking hold, another program can be quicker: it
- * may be writing to the device now. And an XFS that somebody has frozen stays until he ends that. As long as
- * that lasts, this node must not say that the
+ * may be writing to the device now. And an XFS that somebody has frozen stays until he ends that. A path that is gone
+ * may come back, and memory may be had again. As long as that lasts, this node must not say that the
  * volume can go to another one; so the caller waits here, and says nothing to the daemon. Umount
  * ends it.
  *
- * Return: 0 when we have it; -EBUSY when umount has begun; what else it cannot be had for, which waiting does not change.
+ * Return: 0 when we have it; -EBUSY when umount has begun.
  */
 int mxfs_reclaim(struct mxfs_sb *sbi, const char *why)
 {
 	int err = mxfs_claim(sbi);
 
-	if (err != -EBUSY)
-		return err;
-	mxfs_err(sbi, "%s; the volume stays here as long as that lasts", why);
+	if (!err)
+		return 0;
+	mxfs_err(sbi, "%s (%pe); the volume stays here as long as that lasts", why, ERR_PTR(err));
 	WRITE_ONCE(sbi->change.reclaiming, true);
 	/* A remount is not kept waiting: it has s_umount, without which no umount begins. */
 	wake_up_all(&sbi->wait);
-	while ((err = mxfs_claim(sbi)) == -EBUSY && !READ_ONCE(sbi->change.held))
+	while ((err = mxfs_claim(sbi)) && !READ_ONCE(sbi->change.held))
 		msleep(MXFS_RECLAIM_MS);
 	WRITE_ONCE(sbi->change.reclaiming, false);
-	if (!err)
-		mxfs_info(sbi, "the device is free again on this node");
-	return err;
+	if (err)
+		return -EBUSY;
+	mxfs_info(sbi, "the device is free again on this node");
+	return 0;
 }
 
 /* In the thread: its working directory becomes the one with the node in it. */

@@ -196,6 +196,7 @@ void mxfs_opens_tell(struct mxfs_sb *sbi)
 		if (err == -ENOSPC && mxfs_reserve_free(sbi))
 			err = mxfs_opens_write(sbi, header, size);
 		revert_creds(old_cred);
+		sbi->change.unsynced = true;
 		if (!err)
 			sbi->opens.told_count = le32_to_cpu(header->count);
 	}

@@ -197,6 +197,7 @@ void mxfs_orphan_return(struct mxfs_sb *sbi)
 			mxfs_shared_name(&id, name);
 			err = mxfs_orphan_link_closed(sbi, lent->lower, name) ?: err;
 			WRITE_ONCE(sbi->orphans.sweep, true);
+			sbi->change.unsynced = true;
 		}
 		list_del(&lent->entry);
 		dput(lent->lower);

@@ -573,30 +573,29 @@ static int mxfs_unmap_one(struct inode *inode)
 	return 0;
 }
 
-/* Faults that had been let in map their page with it locked. One that is not up to date is looked at anew when it is (mxfs_fault()). */
+/*
+ * Faults that had been let in map their page with it locked. One that is not up to date is looked at anew when it is (mxfs_fault()).
+ *
+ * Return: 0; -EAGAIN when one of the pages may be mapped yet.
+ */
 static int mxfs_unmap_late_one(struct inode *inode)
 {
 	struct address_space *mapping = inode->i_mapping;
 	struct folio_batch batch;
-	struct folio *folio;
+	bool is_locked = false;
 	pgoff_t start = 0;
 	unsigned int i;
 
 	folio_batch_init(&batch);
-	while (filemap_get_folios(mapping, &start, ULONG_MAX, &batch)) {
-		for (i = 0; i < folio_batch_count(&batch); i++) {
-			folio = batch.folios[i];
-			if (!folio_test_locked(folio) || !folio_test_uptodate(folio))
-				continue;
-			folio_lock(folio);
-			folio_unlock(folio);
-		}
+	while (!is_locked && filemap_get_folios(mapping, &start, ULONG_MAX, &batch)) {
+		for (i = 0; i < folio_batch_count(&batch); i++)
+			is_locked |= folio_test_locked(batch.folios[i]) && folio_test_uptodate(batch.folios[i]);
 		folio_batch_release(&batch);
 		cond_resched();
 	}
-	/* Also where none was locked: one that was locked a moment ago may have been mapped after the first time. */
+	/* Also where none is locked: one that was a moment ago may have been mapped after the first time. */
 	unmap_mapping_range(mapping, 0, 0, 0);
-	return 0;
+	return is_locked ? -EAGAIN : 0;
 }
 
 /**
@@ -615,15 +614,21 @@ void mxfs_cache_unmap(struct mxfs_sb *sbi)
 /**
  * mxfs_cache_unmap_all - nothing is read or stored through a map without a fault
  * @sbi: the mount, not held (mxfs_hold()), where faults are not served any more (mxfs_may_fault())
+ * @is_over: whether somebody else sees to it; may be NULL
  *
  * Pages stay: they are what the file holds for as long as XFS is attached. The gates stay open, so faults that were let in before are
  * still under way. They look again when they have their page locked, and map it with the lock held; mxfs_map_pages() is over after
- * a grace period.
+ * a grace period. A page may stay locked for as long as a disk hangs; that keeps no other page mapped, and ends with umount, where nothing
+ * is mapped.
  */
-void mxfs_cache_unmap_all(struct mxfs_sb *sbi)
+void mxfs_cache_unmap_all(struct mxfs_sb *sbi, bool (*is_over)(struct mxfs_sb *sbi))
 {
 	mxfs_cache_unmap(sbi);
-	mxfs_each_cached(sbi, mxfs_unmap_late_one);
+	while (mxfs_each_cached(sbi, mxfs_unmap_late_one)) {
+		if (READ_ONCE(sbi->change.held) || (is_over && is_over(sbi)))
+			break;
+		schedule_timeout_uninterruptible(1);
+	}
 }
 
 static int mxfs_flush_one(struct inode *inode)

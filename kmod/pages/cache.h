@@ -26,7 +26,7 @@ void mxfs_cache_cut(struct inode *inode, loff_t size);
 void mxfs_cache_grow(struct inode *inode, loff_t size);
 int mxfs_cache_quiesce(struct mxfs_sb *sbi);
 void mxfs_cache_unmap(struct mxfs_sb *sbi);
-void mxfs_cache_unmap_all(struct mxfs_sb *sbi);
+void mxfs_cache_unmap_all(struct mxfs_sb *sbi, bool (*is_over)(struct mxfs_sb *sbi));
 int mxfs_cache_flush_all(struct mxfs_sb *sbi);
 int mxfs_cache_drop_all(struct mxfs_sb *sbi);
 bool mxfs_any_mapped(struct mxfs_sb *sbi);

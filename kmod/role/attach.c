@@ -45,7 +45,8 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 {
 	ktime_t start = ktime_get();
 	struct vfsmount *mnt;
-	int err = 0, claimed;
+	bool frozen;
+	int err = 0;
 	u64 nanos;
 
 	mutex_lock(&sbi->state_lock);
@@ -74,19 +75,22 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 	mutex_lock(&sbi->state_lock);
 	if (IS_ERR(mnt)) {
 		err = PTR_ERR(mnt);
+		/* Frozen by somebody (dmsetup suspend, a snapshot): programs wait for the end of it, as they do for the daemon's next attempt. */
+		frozen = err == -EBUSY && sbi->device.claim;
 		if (sbi->state == MXFS_STATE_ATTACHING)
 			mxfs_set_state(sbi, MXFS_STATE_DETACHED);
-		WRITE_ONCE(sbi->change.fails, sbi->change.fails + 1);
+		if (!frozen)
+			WRITE_ONCE(sbi->change.fails, sbi->change.fails + 1);
 		WRITE_ONCE(sbi->daemon.last_want, 0);
 		mutex_unlock(&sbi->state_lock);
 		wake_up_all(&sbi->wait);
-		claimed = mxfs_reclaim(sbi, "another program has taken the device on this node");
-		if (claimed == -EBUSY)
+		if (mxfs_reclaim(sbi, "XFS cannot be mounted, and the device cannot be had on this node: another program has taken it, or its path is gone"))
 			return;
-		if (claimed)
-			mxfs_shutdown(sbi, "the device could not be had after XFS could not be mounted");
-		mxfs_err(sbi, "owner of epoch %llu, but XFS cannot be mounted (%pe); its lines before this one say why", epoch,
-			 mnt);
+		if (!frozen)
+			mxfs_err(sbi, "owner of epoch %llu, but XFS cannot be mounted (%pe); its lines before this one say why", epoch, mnt);
+		else if (!sbi->change.freeze_told)
+			mxfs_warn(sbi, "the device is frozen on this node: XFS is mounted when that is over");
+		sbi->change.freeze_told = frozen;
 		mxfs_send_result(sbi, MXFS_EV_ATTACHED, epoch, err, 0, "XFS cannot be mounted");
 		return;
 	}
@@ -97,11 +101,12 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 		if (mnt->mnt_sb->s_op->shutdown)
 			mnt->mnt_sb->s_op->shutdown(mnt->mnt_sb);
 		mxfs_kernel_unmount(mnt);
-		if (mxfs_reclaim(sbi, "the device is still busy after the shutdown") != -EBUSY)
+		if (!mxfs_reclaim(sbi, "the device is still busy after the shutdown"))
 			mxfs_send_result(sbi, MXFS_EV_ATTACHED, epoch, -EIO, 0, "the mount was shut down");
 		return;
 	}
 	sbi->epoch = epoch;
+	sbi->change.freeze_told = false;
 	sbi->change.attached_at = jiffies;
 	sbi->last_op = jiffies;
 	/* Before any gate opens: a fault must not take sizes of the time before for those of this attach. */
@@ -221,6 +226,7 @@ static bool mxfs_keep_nameless(struct mxfs_sb *sbi, struct mxfs_inode *mi, struc
 	if (there) {
 		mi->orphan = orphan;
 		WRITE_ONCE(mi->kept, true);
+		sbi->change.unsynced = true;
 	} else {
 		mxfs_orphan_done(sbi, orphan);
 	}
@@ -292,7 +298,7 @@ static void mxfs_end_with_lower(struct mxfs_sb *sbi)
  * The gates, in order, each followed by what it was in the way of. On return nothing above holds
  * anything below, XFS is unmounted, and the device is ours exclusively.
  *
- * Return: 0; -EBUSY when umount has begun and the device is not ours yet; what claiming the device failed with.
+ * Return: 0; -EBUSY when umount has begun and the device is not ours yet.
  */
 static int mxfs_detach_gates(struct mxfs_sb *sbi)
 {
@@ -325,6 +331,11 @@ static int mxfs_detach_gates(struct mxfs_sb *sbi)
 	wait_event(sbi->bind.drained, !atomic_read(&sbi->bind.draining));
 	mxfs_opens_tell(sbi);
 
+	/* What this has changed below is durable before XFS is asked how it is: its unmount tells nobody what it could not write. */
+	if (sbi->change.unsynced)
+		mxfs_sync_last(sbi, mnt);
+	sbi->change.unsynced = false;
+
 	mxfs_cache_detach(sbi);
 	/* Before the device is waited for: an fsync that waits would be told that all is well. */
 	if (mxfs_lower_is_down(mnt))
@@ -355,15 +366,13 @@ static void mxfs_leave_to_umount(struct mxfs_sb *sbi, enum mxfs_cmd_kind kind, u
 /* The other nodes need not wait for a mount that is over: its XFS is let go of, and it is not attached again. */
 static void mxfs_detach_dead(struct mxfs_sb *sbi, u64 epoch)
 {
-	int err = mxfs_let_go(sbi);
-
-	if (err == -EBUSY) {
-		mutex_lock(&sbi->state_lock);
-		mxfs_leave_to_umount(sbi, MXFS_DO_DETACH, epoch);
-		mutex_unlock(&sbi->state_lock);
+	if (!mxfs_let_go(sbi)) {
+		mxfs_send_result(sbi, MXFS_EV_DETACHED, epoch, 0, 0, NULL);
 		return;
 	}
-	mxfs_send_result(sbi, MXFS_EV_DETACHED, epoch, err, 0, err ? "the device cannot be had after XFS was unmounted" : NULL);
+	mutex_lock(&sbi->state_lock);
+	mxfs_leave_to_umount(sbi, MXFS_DO_DETACH, epoch);
+	mutex_unlock(&sbi->state_lock);
 }
 
 static bool mxfs_idle(struct mxfs_sb *sbi)
@@ -416,24 +425,10 @@ static void mxfs_detach(struct mxfs_sb *sbi, u64 epoch)
 	nanos = ktime_to_ns(ktime_sub(ktime_get(), start));
 
 	mutex_lock(&sbi->state_lock);
-	if (err == -EBUSY) {
+	if (err) {
+		/* Never say "detached" while XFS may still be mounted: the volume stays with this node. */
 		mxfs_leave_to_umount(sbi, MXFS_DO_DETACH, epoch);
 		mutex_unlock(&sbi->state_lock);
-		return;
-	}
-	if (err) {
-		/*
-		 * Never say "detached" while XFS may still be mounted: the volume stays with this
-		 * node.
-		 */
-		mutex_unlock(&sbi->state_lock);
-		mxfs_err(
-			sbi,
-			"XFS was unmounted, but the device cannot be had (%pe): the volume cannot be given up",
-			ERR_PTR(err));
-		mxfs_send_result(sbi, MXFS_EV_DETACHED, epoch, err, nanos,
-				 "the device cannot be had after XFS was unmounted");
-		mxfs_shutdown(sbi, "the device could not be had after XFS was unmounted");
 		return;
 	}
 	spin_lock(&sbi->stats_lock);
@@ -577,8 +572,6 @@ static int mxfs_reattach(struct mxfs_sb *sbi, u64 request)
 	int err;
 
 	err = mxfs_detach_gates(sbi);
-	if (err && err != -EBUSY)
-		mxfs_shutdown(sbi, "the device could not be had after XFS was unmounted");
 	if (err)
 		return err;
 
@@ -830,7 +823,7 @@ void mxfs_shutdown_workfn(struct work_struct *work)
 		mxfs_cache_unmap(sbi);
 	mxfs_shut_lower(sbi);
 	if (!READ_ONCE(sbi->change.held))
-		mxfs_cache_unmap_all(sbi);
+		mxfs_cache_unmap_all(sbi, NULL);
 }
 
 /**
@@ -855,10 +848,10 @@ void mxfs_detach_final(struct mxfs_sb *sbi)
 
 	if (sbi->lower)
 		err = mxfs_detach_gates(sbi);
-	/* Where no daemon was started there is nobody who could leave, and a mount that fails need not wait. */
-	if (sbi->device.stays && sbi->daemon.pid)
-		err = mxfs_claim_within(sbi, MXFS_LEAVE_JIFFIES);
-	if (err)
+	/* Where no daemon was started a mount that fails need not wait. One that was, and has died, may be followed by another now. */
+	if (sbi->device.stays)
+		err = mxfs_claim_within(sbi, sbi->daemon.pid ? MXFS_LEAVE_JIFFIES : 0);
+	if (err && (sbi->daemon.pid || sbi->key))
 		mxfs_err(sbi, "the device is still busy after the unmount of XFS (%pe): this node does not leave the cluster, and has to be fenced",
 			 ERR_PTR(err));
 

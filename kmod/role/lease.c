@@ -70,6 +70,12 @@ void mxfs_lease_over(struct mxfs_sb *sbi)
 	mod_delayed_work(mxfs_wq, &sbi->lease.work, 0);
 }
 
+/* The lease was extended, or ended anew: the work comes once more at the end of that. */
+static bool mxfs_lease_is_counted(struct mxfs_sb *sbi)
+{
+	return delayed_work_pending(&sbi->lease.work) || !mxfs_is_stuck(sbi);
+}
+
 void mxfs_lease_workfn(struct work_struct *work)
 {
 	struct mxfs_sb *sbi = container_of(to_delayed_work(work), struct mxfs_sb, lease.work);
@@ -79,7 +85,7 @@ void mxfs_lease_workfn(struct work_struct *work)
 	mxfs_distrust_all(sbi);
 	/* It takes references to inodes: umount waits for this work, and then there is nobody who could read. */
 	if (!READ_ONCE(sbi->change.held))
-		mxfs_cache_unmap_all(sbi);
+		mxfs_cache_unmap_all(sbi, mxfs_lease_is_counted);
 	wake_up_all(&sbi->wait);
 }
 
@@ -115,7 +121,7 @@ static void mxfs_lease_sleep(bool asleep)
 
 /*
  * Its only business is to be frozen: the machine freezes its programs first, then such threads of the kernel's, and the clock that jiffies
- * count by stands still only after that (kernel/power/suspend.c, hibernate.c; drivers/xen/manage.c). So programs end what they have
+ * count by stands still only after that (kernel/power/suspend.c, hibernate.c; drivers/xen/manage.c; not in a jump of kexec to a kernel that comes back, which freezes programs alone). So programs end what they have
  * begun, and are frozen at its end. Were the lease over before, all would wait inside it, with locks held that others wait for, and the
  * machine could not sleep. Programs may run again a moment before this thread does: they find the lease over, and wait for it.
  */

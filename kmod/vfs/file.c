@@ -1428,7 +1428,11 @@ static long mxfs_trim(struct file *file, struct fstrim_range __user *urange)
 
 	if (copy_from_user(&all, urange, sizeof(all)))
 		return -EFAULT;
-	/* A piece shorter than a block would be refused, and one that is little longer than @minlen would find little. */
+	/*
+	 * A piece shorter than a block would be refused, and one that is little longer than @minlen would find little. XFS takes
+	 * what the disk can forget at a time for @minlen where that is more.
+	 */
+	all.minlen = max_t(u64, all.minlen, bdev_discard_granularity(file_bdev(sbi->device.pin)));
 	least = max_t(u64, MXFS_TRIM_LEAST, all.minlen < size ? all.minlen * 16 : size);
 	piece = least;
 	end = all.len > size || all.start > size - all.len ? size : all.start + all.len;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What others do to the XFS below: a path that hangs while the node is fenced stops nobody else's netlink; an XFS that the kernel shuts down is
-let go of, and the other node goes on; a device that is frozen, or taken by another program, is waited for, and past the lease nothing is mounted behind that; a
-trim leaves the volume to who waits."""
+let go of, and the other node goes on; a device that is frozen, taken by another program, or offline, is waited for, but not by umount, and past the lease nothing is
+mounted behind that; a trim leaves the volume to who waits."""
 
 import re
 import time
@@ -11,7 +11,7 @@ from lablib.protocol import DEVICE, PLACE, PROGRAMS
 
 LIMIT = 480
 MARKERS = ["SELFTEST: shut down below ok", "SELFTEST: fenced on a path that hangs ok", "SELFTEST: XFS shut down is let go of ok",
-           "SELFTEST: frozen device ok", "SELFTEST: late fault ok", "SELFTEST: device taken ok",
+           "SELFTEST: last changes ok", "SELFTEST: offline device ok", "SELFTEST: unmount without the device ok", "SELFTEST: frozen device ok", "SELFTEST: late fault ok", "SELFTEST: device taken ok",
            "SELFTEST: nothing mounted past the lease ok", "SELFTEST: trim ok"]
 # Disks that fail, and metadata that is broken, on purpose.
 EXPECTED = [r"I/O error, dev (dm-0|sda)", r"Buffer I/O error on dev", r"XFS \((dm-0|sda)\)", r"log I/O error", r"[Cc]orruption", r"Metadata CRC error"]
@@ -30,10 +30,11 @@ def run(stage):
     n1.run(f"mv {DAEMON} {DAEMON}.kept; modprobe dm-mod")
     failed = []
     try:
-        for marker, part in zip(MARKERS[1:], (_fenced, _shut_down, _frozen, _late_fault, _taken, _late_remount, _trim)):
+        for marker, part in zip(MARKERS[1:], (_fenced, _shut_down, _last_changes, _offline, _unmount_taken, _frozen, _late_fault, _taken, _late_remount,
+                                                _trim)):
             # A part that fails says nothing about the others.
             try:
-                part(stage, n1, n1.run(f"{DM} linear bad {DEVICE}").out.strip())
+                part(stage, n1, DEVICE if part is _offline else n1.run(f"{DM} linear bad {DEVICE}").out.strip())
                 stage.marker(marker)
             except LabError as error:
                 failed.append(f"{part.__name__}: {error}")
@@ -47,7 +48,7 @@ def run(stage):
 def _tidy(stage, node):
     """Whatever state a part that failed has left: the next one finds no mount, and no program that turns."""
     stage.close_programs()
-    node.run(f"touch {ENOUGH}; {DM} resume bad; for i in $(seq 200); do grep -q ' {PLACE} mxfs ' /proc/mounts || break; umount {PLACE}; sleep 0.1; done; "
+    node.run(f"echo running >/sys/block/{DEVICE[5:]}/device/state; touch {ENOUGH}; {DM} resume bad; for i in $(seq 200); do grep -q ' {PLACE} mxfs ' /proc/mounts || break; umount {PLACE}; sleep 0.1; done; "
              f"{DM} remove bad; losetup -D; rm -f /run/disk {LOG} {ENOUGH}", check=False, timeout=90)
 
 
@@ -216,6 +217,65 @@ def _shut_down(stage, node, device):
     stage.umount(node)
 
 
+def _last_changes(stage, node, device):
+    """What a detach itself changes (a name for a file that is held without one) cannot be written: the next owner would free the file, so this mount ends."""
+    _fresh(stage, node, device)
+    first, count = _log_of(node, device)
+    keeper = stage.keeper(node)
+    keeper.ok(f"open 1 {PLACE}/nameless +c")
+    keeper.ok("write 1 0 5000 7")
+    node.run(f"rm {PLACE}/nameless; sync -f {PLACE}")
+    keeper.ok("fsync 1")
+    node.run(f"{DM} fail bad {DEVICE} {first} {count}")  # freezes XFS for it, which leaves nothing to be written
+    mark = stage.mark(node)
+    _signal(node, "USR1")
+    stage.until(lambda: [line for line in _said(node) if line.startswith("detached")], 30, "an answer to DETACH")
+    stage.same(stage.status(node)["state"], "dead", "the mount")
+    stage.matches("XFS was shut down on this node", stage.kernel_log(node, mark), "the kernel log")
+    keeper.fails("fsync 1", "errno EIO")
+    keeper.close()
+    node.run(f"{DM} heal bad {DEVICE}")
+    _ends(stage, node, f"umount {PLACE}", 20, "umount")
+
+
+def _offline(stage, node, device):
+    """A device whose path is gone cannot be attached, nor claimed: programs hear it, and the mount goes on when it is back."""
+    _fresh(stage, node, device, "--lease 60000")
+    _signal(node, "USR1")
+    stage.until(lambda: _said(node)[-1:] == ["detached 0"], 20, "the volume to be given up")
+    mark = stage.mark(node)
+    node.run(f"echo offline >/sys/block/{device[5:]}/device/state")
+    _is_eio(stage, node, f"cat {PLACE}/d/f", "a read while the device is offline")
+    stage.until(lambda: "the device cannot be had" in stage.kernel_log(node, mark), 20, "word of it")
+    stage.same(stage.status(node)["state"], "detached", "the mount of a device that is offline")
+    node.run(f"echo running >/sys/block/{device[5:]}/device/state")
+    stage.until(lambda: "is free again" in stage.kernel_log(node, mark), 20, "the device to be back")
+    stage.same(node.run(f"cat {PLACE}/d/f", timeout=20).out, "text\n", "with the device back")
+    stage.umount(node)
+
+
+def _unmount_taken(stage, node, device, tries=20):
+    """Another program has the device after XFS was unmounted: umount ends, and says that this node is still in the cluster."""
+    _fresh(stage, node, device, "--lease 60000")
+    for _ in range(tries):
+        node.run(f"cat {PLACE}/d/f")
+        snatch = _snatch(stage, node, device)
+        mark = stage.mark(node)
+        _signal(node, "USR1")
+        stage.until(lambda: stage.status(node)["state"] == "detached" or "still busy" in stage.kernel_log(node, mark), 20, "XFS to be unmounted")
+        if stage.status(node)["state"] == "detaching":
+            break
+        _let_go(snatch)
+    else:
+        raise LabError(f"no program was quick enough in {tries} turns")
+    stage.same(snatch.line(20), "taken", "snatch")
+    done = _ends(stage, node, f"umount {PLACE}", 40, "umount while another program has the device")
+    stage.same(done.rc, 0, "umount")
+    stage.matches("does not leave the cluster", stage.kernel_log(node, mark), "the kernel log")
+    stage.check(_let_go(snatch), "the other program had it until now")
+    stage.same(stage.leftovers(node), [], "after it")
+
+
 def _frozen(stage, node, device):
     """The device is suspended from outside, which freezes XFS: what is asked to be given up is given up when that is over."""
     _fresh(stage, node, device, "--lease 60000")
@@ -232,9 +292,19 @@ def _frozen(stage, node, device):
     node.run(f"{DM} suspend bad")
     done = _ends(stage, node, f"umount {PLACE}", 40, "umount while the device is frozen")
     stage.same(done.rc, 0, "umount")
+    stage.matches("does not leave the cluster", stage.kernel_log(node, mark), "the kernel log")
     node.run(f"{DM} resume bad")
     stage.mount(node, device=device)
     stage.same(node.run(f"cat {PLACE}/d/f").out, "text\n", "mounted again")
+    # Frozen while the volume is elsewhere: who wants it waits until that is over.
+    _signal(node, "USR1")
+    stage.until(lambda: _said(node)[-1:] == ["detached 0"], 20, "the volume to be given up")
+    mark = stage.mark(node)
+    node.run(f"{DM} suspend bad")
+    reader = stage.start(node, f"cat {PLACE}/d/f")
+    stage.until(lambda: "XFS is mounted when that is over" in stage.kernel_log(node, mark), 20, "word of a device that is frozen")
+    node.run(f"{DM} resume bad")
+    stage.same(reader.finish(20).out, "text\n", "a read that waited for a frozen device")
     stage.umount(node)
 
 
