@@ -118,6 +118,7 @@ final class LockTable {
         slots.leave(lock.slot, entry(lock, lock.mode));
       }
     }
+    slots.await(next.nodes());
     resources = new LinkedHashMap<>();
     locks = new LinkedHashMap<>();
     aged.clear();
@@ -202,7 +203,9 @@ final class LockTable {
   }
 
   void restated(ReservationKey from) {
-    toRestate.remove(from);
+    if (toRestate.remove(from)) {
+      slots.heard(from);
+    }
   }
 
   boolean isGrace() {

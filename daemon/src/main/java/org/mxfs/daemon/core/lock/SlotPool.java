@@ -3,6 +3,7 @@ package org.mxfs.daemon.core.lock;
 
 import java.util.ArrayList;
 import java.util.BitSet;
+import java.util.Collection;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -14,7 +15,9 @@ import org.mxfs.daemon.core.ReservationKey;
  * The disk lock slots that this node writes as a master.
  *
  * <p>Under a new view the slots of the view before are left as they are until grace has ended: a
- * lock that comes back as it was keeps its slot and its record; the others are taken last.
+ * lock that comes back as it was keeps its slot and its record; the others are taken last, and not
+ * before their node has said what it holds: it may hear of a grant of the view before until then,
+ * and holds the lock by that record.
  */
 final class SlotPool {
   /** What a slot says. */
@@ -23,7 +26,13 @@ final class SlotPool {
   private final int first;
   private final int count;
   private final BitSet used = new BitSet();
+
+  /** Of nodes that have still to say what they hold. */
+  private final Map<ReservationKey, Map<Integer, SlotWrite.Entry>> awaited = new LinkedHashMap<>();
+
+  /** Nobody holds a lock by these. */
   private final Map<Integer, SlotWrite.Entry> left = new LinkedHashMap<>();
+
   private final Map<LockId, Integer> leftOf = new HashMap<>();
 
   SlotPool(int first, int count) {
@@ -58,14 +67,31 @@ final class SlotPool {
   /** The slot is of the view before, or of an earlier daemon. */
   void leave(int slot, SlotWrite.Entry entry) {
     used.set(slot - first);
-    left.put(slot, entry);
+    awaited.computeIfAbsent(entry.lock().node(), _ -> new LinkedHashMap<>()).put(slot, entry);
     leftOf.put(entry.lock(), slot);
+  }
+
+  /** These nodes are to say what they hold; another one holds nothing. */
+  void await(Collection<ReservationKey> nodes) {
+    List.copyOf(awaited.keySet()).stream()
+        .filter(node -> !nodes.contains(node))
+        .forEach(this::heard);
+  }
+
+  /** The node has said what it holds. */
+  void heard(ReservationKey node) {
+    Map<Integer, SlotWrite.Entry> slots = awaited.remove(node);
+    if (slots != null) {
+      left.putAll(slots);
+    }
   }
 
   /** The slot that says exactly this, if there is one. */
   int reuse(SlotWrite.Entry entry) {
     Integer slot = leftOf.get(entry.lock());
-    if (slot == null || !entry.equals(left.get(slot))) {
+    if (slot == null
+        || !(entry.equals(left.get(slot))
+            || entry.equals(awaited.getOrDefault(entry.lock().node(), Map.of()).get(slot)))) {
       return Lock.NO_SLOT;
     }
     remove(slot, entry.lock());
@@ -73,6 +99,7 @@ final class SlotPool {
   }
 
   List<Left> pollLeftOf(ReservationKey node) {
+    heard(node);
     List<Left> found = new ArrayList<>();
     left.forEach(
         (slot, entry) -> {
@@ -86,6 +113,10 @@ final class SlotPool {
 
   private void remove(int slot, LockId lock) {
     left.remove(slot);
+    Map<Integer, SlotWrite.Entry> slots = awaited.get(lock.node());
+    if (slots != null) {
+      slots.remove(slot);
+    }
     leftOf.remove(lock, slot);
   }
 
