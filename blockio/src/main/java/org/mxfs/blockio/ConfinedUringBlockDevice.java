@@ -53,6 +53,10 @@ final class ConfinedUringBlockDevice extends AbstractBlockDevice implements Conf
   private int inFlight;
   private int plugged;
   private boolean frozen;
+
+  /** The last freeze came back with requests under way: of those nothing more is sent. */
+  private boolean undrained;
+
   private boolean closed;
   private @Nullable Throwable broken;
 
@@ -389,8 +393,11 @@ final class ConfinedUringBlockDevice extends AbstractBlockDevice implements Conf
       return 0;
     }
     if (ended == RingRequests.AGAIN) {
-      requests.place(slot);
-      return 0;
+      if (!undrained && state[slot] != ABANDONED && state[slot] != LATE) {
+        requests.place(slot);
+        return 0;
+      }
+      ended = -Errnos.EAGAIN;
     }
     inFlight--;
     requests.result[slot] = ended;
@@ -503,6 +510,7 @@ final class ConfinedUringBlockDevice extends AbstractBlockDevice implements Conf
     frozen = true;
     plugged = 0;
     drain(end);
+    undrained = inFlight > 0;
     if (inFlight > 0 || broken != null) {
       return report.set(inFlight == 0, inFlight, false, false);
     }

@@ -115,7 +115,11 @@ final class UringBlockDevice extends AbstractBlockDevice {
   private volatile boolean frozen;
   private boolean closed;
   private boolean stopping;
-  private @Nullable Thread freezer;
+
+  /** The last freeze came back with requests under way: of those nothing more is sent. */
+  private volatile boolean undrained;
+
+  private volatile @Nullable Thread freezer;
   private @Nullable IOException broken;
 
   /** Of {@link #inFlight}, those that will never end, because the ring broke. */
@@ -549,8 +553,11 @@ final class UringBlockDevice extends AbstractBlockDevice {
         return;
       }
       if (ended == RingRequests.AGAIN) {
-        requests.place(slot);
-        return;
+        if (!undrained && !isGivenUp(state.get(slot))) {
+          requests.place(slot);
+          return;
+        }
+        ended = -Errnos.EAGAIN;
       }
       callBackNow = isReaper() && state.get(slot) == CALLS_BACK && toCallCount == 0;
       if (callBackNow) {
@@ -564,6 +571,14 @@ final class UringBlockDevice extends AbstractBlockDevice {
     if (callBackNow) {
       callBack(slot);
     }
+  }
+
+  /** Nobody counts on it any more, so nothing more of it is sent. */
+  private static boolean isGivenUp(int state) {
+    return switch (state) {
+      case ABANDONED, EXPIRED, LATE -> true;
+      default -> false;
+    };
   }
 
   /** A request has ended; whoever wants to know is told. */
@@ -902,6 +917,7 @@ final class UringBlockDevice extends AbstractBlockDevice {
     frozen = true;
     if (!tryLock(end)) {
       // Someone sits in the kernel with the lock: the number may be one off, the verdict is not.
+      undrained = true;
       return report.set(false, Math.max(1, inFlight), false, false);
     }
     boolean locked = true;
@@ -915,6 +931,7 @@ final class UringBlockDevice extends AbstractBlockDevice {
       submitLocked();
       wakeReaperLocked();
       locked = awaitDrainedLocked(end);
+      undrained = !locked || inFlight > 0;
       if (!locked) {
         return report.set(false, Math.max(1, inFlight), false, false);
       }
@@ -989,8 +1006,9 @@ final class UringBlockDevice extends AbstractBlockDevice {
    */
   private boolean awaitDrainedLocked(long end) {
     boolean interrupted = false;
+    boolean locked = true;
     long left = end - System.nanoTime();
-    while (inFlight > lost && left > 0) {
+    while (locked && inFlight > lost && left > 0) {
       // A second thread that freezes at the same time is not woken; it looks again soon.
       boolean woken = freezer == null || freezer.equals(Thread.currentThread());
       if (woken) {
@@ -999,17 +1017,15 @@ final class UringBlockDevice extends AbstractBlockDevice {
       lock.unlock();
       LockSupport.parkNanos(this, woken ? left : Math.min(left, LOCK_PAUSE_NANOS));
       interrupted |= Thread.interrupted();
-      if (!tryLock(end)) {
-        restoreInterrupt(interrupted);
-        return false;
-      }
+      locked = tryLock(end);
       left = end - System.nanoTime();
     }
+    // Also without the lock: as long as it is this thread, no other one sets it.
     if (Thread.currentThread().equals(freezer)) {
       freezer = null;
     }
     restoreInterrupt(interrupted);
-    return true;
+    return locked;
   }
 
   @Override

@@ -24,6 +24,7 @@ import org.mxfs.bindings.Errno;
 import org.mxfs.bindings.ErrnoException;
 import org.mxfs.bindings.Mapping;
 import org.mxfs.bindings.linux.Errnos;
+import org.mxfs.bindings.linux.Files;
 import org.mxfs.bindings.linux.IoUring;
 import org.mxfs.bindings.linux.Linux;
 import org.mxfs.bindings.linux.Memory;
@@ -219,7 +220,10 @@ class ConfinedUringBlockDeviceTest {
 
   /** A device whose reads hang until its event counter is written. */
   private static ConfinedUringBlockDevice hanging() throws IOException {
-    int fd = Errno.check(Linux.eventfd2(0, Processes.EFD_CLOEXEC), "eventfd", "");
+    return hanging(Errno.check(Linux.eventfd2(0, Processes.EFD_CLOEXEC), "eventfd", ""));
+  }
+
+  private static ConfinedUringBlockDevice hanging(int fd) throws IOException {
     Arena arena = Arena.ofShared();
     MemorySegment buffers =
         Mapping.map(
@@ -237,6 +241,30 @@ class ConfinedUringBlockDeviceTest {
         arena,
         buffers,
         BlockDevices.Options.DEFAULT.withQueueDepth(8).withTimeout(LONG));
+  }
+
+  /** A pipe gives what it has, which may be less than was asked for. */
+  @Test
+  void nothingIsSentAfterAFreezeThatCameBackUndrained() throws Exception {
+    Path pipe = dir.resolve("pipe");
+    assertThat(new ProcessBuilder("mkfifo", pipe.toString()).start().waitFor()).isZero();
+    try (RandomAccessFile writer = new RandomAccessFile(pipe.toFile(), "rw");
+        Arena arena = Arena.ofConfined()) {
+      int flags = Files.O_RDONLY | Files.O_CLOEXEC;
+      ConfinedUringBlockDevice d =
+          hanging(
+              Errno.check(
+                  Linux.openat(Files.AT_FDCWD, arena.allocateFrom(pipe.toString()), flags, 0),
+                  "open",
+                  pipe.toString()));
+      List<Integer> results = new ArrayList<>();
+      d.read(0, d.buffers().asSlice(0, 1024), (tag, result) -> results.add(result), 0);
+      assertThat(d.freeze(Duration.ofMillis(20)).drained()).isFalse();
+      writer.write(new byte[512]);
+      assertThat(d.await(1, Duration.ofSeconds(20))).isEqualTo(1);
+      assertThat(results).containsExactly(-Errnos.EAGAIN);
+      d.close();
+    }
   }
 
   @Test

@@ -31,6 +31,7 @@ import org.mxfs.bindings.Errno;
 import org.mxfs.bindings.ErrnoException;
 import org.mxfs.bindings.Mapping;
 import org.mxfs.bindings.linux.Errnos;
+import org.mxfs.bindings.linux.Files;
 import org.mxfs.bindings.linux.IoUring;
 import org.mxfs.bindings.linux.Linux;
 import org.mxfs.bindings.linux.Memory;
@@ -53,9 +54,15 @@ class UringBlockDeviceTest {
     private final int fd;
 
     Hanging(int depth, Duration timeout) throws ErrnoException {
-      fd =
+      this(
           Errno.check(
-              Linux.eventfd2(0, Processes.EFD_CLOEXEC | Processes.EFD_SEMAPHORE), "eventfd", "");
+              Linux.eventfd2(0, Processes.EFD_CLOEXEC | Processes.EFD_SEMAPHORE), "eventfd", ""),
+          depth,
+          timeout);
+    }
+
+    Hanging(int fd, int depth, Duration timeout) throws ErrnoException {
+      this.fd = fd;
       Arena arena = Arena.ofShared();
       MemorySegment buffers =
           Mapping.map(
@@ -139,6 +146,38 @@ class UringBlockDeviceTest {
         .as("an event counter has nothing to flush: EINVAL")
         .isFalse();
     h.device.close();
+  }
+
+  /** A pipe gives what it has, which may be less than was asked for. */
+  @Test
+  void nothingIsSentAfterAFreezeThatCameBackUndrained() throws Exception {
+    Path pipe = dir.resolve("pipe");
+    assertThat(new ProcessBuilder("mkfifo", pipe.toString()).start().waitFor()).isZero();
+    try (RandomAccessFile writer = new RandomAccessFile(pipe.toFile(), "rw");
+        Arena arena = Arena.ofConfined()) {
+      int fd =
+          Errno.check(
+              Linux.openat(
+                  Files.AT_FDCWD,
+                  arena.allocateFrom(pipe.toString()),
+                  Files.O_RDONLY | Files.O_CLOEXEC,
+                  0),
+              "open",
+              pipe.toString());
+      Hanging h = new Hanging(fd, 4, Duration.ofSeconds(20));
+      BlockingQueue<Integer> results = new LinkedBlockingQueue<>();
+      MemorySegment two = h.device.buffers().asSlice(0, 2 * BLOCK);
+      // A short transfer is followed by the rest.
+      h.device.read(0, two, (tag, result) -> results.add(result), 0);
+      writer.write(new byte[BLOCK]);
+      writer.write(new byte[BLOCK]);
+      assertThat(results.poll(20, TimeUnit.SECONDS)).isZero();
+      h.device.read(0, two, (tag, result) -> results.add(result), 0);
+      assertThat(h.device.freeze(Duration.ofMillis(20)).drained()).isFalse();
+      writer.write(new byte[BLOCK]);
+      assertThat(results.poll(20, TimeUnit.SECONDS)).isEqualTo(-Errnos.EAGAIN);
+      h.device.close();
+    }
   }
 
   @Test
