@@ -63,6 +63,7 @@ struct inode *mxfs_alloc_inode(struct super_block *sb)
 	mi->shared = false;
 	mi->lent = false;
 	mi->let_go = false;
+	mi->changing = NULL;
 	INIT_LIST_HEAD(&mi->told_entry);
 	return &mi->vfs_inode;
 }

@@ -31,6 +31,13 @@ struct mxfs_open {
 	time64_t fresh_sec;
 	long fresh_nsec;
 	unsigned long fresh_until;
+	bool told; /* XFS has told an error of write-back by the write that has i_rwsem */
+};
+
+/* Bytes of a file. */
+struct mxfs_range {
+	loff_t first;
+	loff_t last; /* of the range, too */
 };
 
 /**
@@ -47,6 +54,8 @@ struct mxfs_open {
  * @orphan:	its extra link in .mxfs/orphans, or NULL; set while detaching, under bind.lock
  * @told_entry:	opens.told while it is in this node's list of what it holds
  * @lower_wb_err: of the lower inode's wb_err, what was carried up; under bind.lock (mxfs_carry_error())
+ * @changing:	what is being changed below while pages of it are above, or NULL; write-back leaves it alone. Set and cleared under i_lock, by
+ * who holds invalidate_lock exclusively (mxfs_cache_hold())
  * @wb:		the lower file that the page cache of maps reads and writes through
  *
  * What stat(2) looks at comes first, so that it is in one cache line with the end of @vfs_inode (Linux 6.12,
@@ -70,6 +79,7 @@ struct mxfs_inode {
 	u8 fh_type;
 	u8 fh_words;
 	errseq_t lower_wb_err;
+	const struct mxfs_range *changing;
 	struct mxfs_open wb;
 };
 

@@ -22,7 +22,7 @@
  *	pages to the end of the change; faults that miss and page_mkwrite hold it shared;
  *
  *	a page that somebody has pinned for I/O, which may write to it at any time, is not dropped by them but made to
- *	hold what they wrote, as one of XFS's would;
+ *	hold what they wrote, as one of XFS's would; until it does, write-back leaves what they change alone;
  *
  *	write-back never extends the file: it is bounded by the size above, which changes only
  *	together with the one below; and what a page holds behind the end is zeroed before the file grows.
@@ -214,8 +214,8 @@ static vm_fault_t mxfs_reserve_below(struct inode *inode, struct folio *folio)
 	return ret;
 }
 
-/* The content of a folio goes below. By a worker. */
-static int mxfs_push_folio(struct inode *inode, struct folio *folio, size_t bytes)
+/* The content of a folio goes below, but for what lies from @from to @to. By a worker. */
+static int mxfs_push_folio(struct inode *inode, struct folio *folio, size_t bytes, size_t from, size_t to)
 {
 	struct file *lower = mxfs_cache_file(inode);
 	struct page *page;
@@ -233,10 +233,13 @@ static int mxfs_push_folio(struct inode *inode, struct folio *folio, size_t byte
 		if (ret & VM_FAULT_OOM)
 			memalloc_retry_wait(GFP_NOFS);
 	}
-	memcpy_page(page, 0, folio_page(folio, 0), 0, bytes);
+	from = min(from, bytes);
+	to = min(to, bytes);
+	memcpy_page(page, 0, folio_page(folio, 0), 0, from);
+	memcpy_page(page, to, folio_page(folio, 0), to, bytes - to);
 	flush_dcache_page(page);
 	mxfs_put_locked(page);
-	mxfs_account_mapped(MXFS_ISB(inode), bytes, true);
+	mxfs_account_mapped(MXFS_ISB(inode), bytes - (to - from), true);
 	return 0;
 }
 
@@ -290,15 +293,41 @@ static void mxfs_readahead(struct readahead_control *rac)
 	mxfs_gate_leave(&sbi->wb_gate);
 }
 
-static int mxfs_write_folio(struct inode *inode, struct folio *folio)
+/* Of a folio, what is being changed below. Return: whether there is some. */
+static bool mxfs_folio_changing(struct inode *inode, struct folio *folio, size_t *from, size_t *to)
 {
-	size_t bytes = mxfs_folio_bytes(inode, folio);
+	loff_t pos = folio_pos(folio), end = pos + folio_size(folio);
+	const struct mxfs_range *range;
+	bool found;
+
+	*from = *to = folio_size(folio);
+	spin_lock(&inode->i_lock);
+	range = MXFS_I(inode)->changing;
+	found = range && range->first < end && range->last >= pos;
+	if (unlikely(found)) {
+		*from = max(range->first, pos) - pos;
+		*to = min(range->last, end - 1) + 1 - pos;
+	}
+	spin_unlock(&inode->i_lock);
+	return found;
+}
+
+static int mxfs_write_folio(struct inode *inode, struct folio *folio, struct writeback_control *wbc)
+{
+	size_t bytes = mxfs_folio_bytes(inode, folio), from, to;
 	int err = 0;
 
+	/* Before what is being changed is looked at: mxfs_cache_hold() waits for who has looked before it. */
 	folio_start_writeback(folio);
+	/* The change may fail, and then all of it is to go below. */
+	if (unlikely(mxfs_folio_changing(inode, folio, &from, &to)))
+		folio_redirty_for_writepage(wbc, folio);
+	/* No page table lets anybody store any more: who is to pin it for that comes to mxfs_page_mkwrite() first. */
+	if (!folio_maybe_dma_pinned(folio))
+		folio_clear_checked(folio);
 	folio_unlock(folio);
-	if (bytes)
-		err = mxfs_push_folio(inode, folio, bytes);
+	if (bytes && (from || to < bytes))
+		err = mxfs_push_folio(inode, folio, bytes, from, to);
 	if (err)
 		mapping_set_error(folio->mapping, err);
 	folio_end_writeback(folio);
@@ -318,7 +347,7 @@ static int mxfs_write_back(struct address_space *mapping, struct writeback_contr
 		return 0;
 	nofs = memalloc_nofs_save();
 	while ((folio = writeback_iter(mapping, wbc, folio, &error)))
-		error = mxfs_write_folio(inode, folio);
+		error = mxfs_write_folio(inode, folio, wbc);
 	memalloc_nofs_restore(nofs);
 	mxfs_gate_leave(&sbi->wb_gate);
 	return error;
@@ -370,6 +399,28 @@ static int mxfs_writepages(struct address_space *mapping, struct writeback_contr
 	return w.err;
 }
 
+/**
+ * mxfs_cache_write - what was stored through maps is below
+ * @inode: whose
+ * @start: first byte
+ * @end: last byte
+ *
+ * filemap_write_and_wait_range() would also tell of any other page that could not be written at any time before, and to whoever
+ * comes first; that is for fsync to tell, to each descriptor.
+ *
+ * Return: 0 or what it failed with.
+ */
+int mxfs_cache_write(struct inode *inode, loff_t start, loff_t end)
+{
+	struct address_space *mapping = inode->i_mapping;
+	errseq_t since = READ_ONCE(mapping->wb_err); /* errseq_sample() asks for what nobody has seen yet */
+	int err;
+
+	err = filemap_fdatawrite_range(mapping, start, end);
+	filemap_fdatawait_range_keep_errors(mapping, start, end);
+	return err ?: errseq_check(&mapping->wb_err, since);
+}
+
 const struct address_space_operations mxfs_aops = {
 	.read_folio = mxfs_read_folio,
 	.readahead = mxfs_readahead,
@@ -379,9 +430,15 @@ const struct address_space_operations mxfs_aops = {
 };
 
 /*
- * Pages that a device may write to at any time, as far as can be told. Each has to be unmapped first: a page is pinned
- * by who finds it in page tables.
+ * May a device write to it at any time, as far as can be told? It has to be unmapped first: a page is pinned by who finds it in page tables. For
+ * writing only by who finds it writable there, which mxfs_page_mkwrite() has made it, and marked it: what others do who may only
+ * read the file, such as a thousand references (folio_maybe_dma_pinned()), counts for nothing.
  */
+static bool mxfs_is_pinned(struct folio *folio)
+{
+	return folio_test_checked(folio) && folio_maybe_dma_pinned(folio);
+}
+
 static bool mxfs_has_pinned(struct address_space *mapping, pgoff_t start, pgoff_t end)
 {
 	struct folio_batch batch;
@@ -391,7 +448,7 @@ static bool mxfs_has_pinned(struct address_space *mapping, pgoff_t start, pgoff_
 	folio_batch_init(&batch);
 	while (!found && filemap_get_folios(mapping, &start, end, &batch)) {
 		for (i = 0; i < folio_batch_count(&batch) && !found; i++)
-			found = folio_maybe_dma_pinned(batch.folios[i]);
+			found = mxfs_is_pinned(batch.folios[i]);
 		folio_batch_release(&batch);
 		cond_resched();
 	}
@@ -409,7 +466,7 @@ static void mxfs_invalidate_unpinned(struct address_space *mapping, pgoff_t star
 	while (filemap_get_folios(mapping, &start, end, &batch)) {
 		for (i = 0; i < folio_batch_count(&batch); i++) {
 			folio = batch.folios[i];
-			if (!folio_maybe_dma_pinned(folio))
+			if (!mxfs_is_pinned(folio))
 				invalidate_inode_pages2_range(mapping, folio->index, folio->index);
 		}
 		folio_batch_release(&batch);
@@ -423,7 +480,7 @@ static void mxfs_invalidate_unpinned(struct address_space *mapping, pgoff_t star
  * @start: first byte
  * @end: last byte
  *
- * For who is about to change the range below, and calls mxfs_cache_changed() when that is done. Pages are
+ * For who is about to change the range below, calls mxfs_cache_hold() before and mxfs_cache_changed() when that is done. Pages are
  * dropped, but for those that are pinned, or were written to through a pin a moment ago. The caller holds
  * invalidate_lock exclusively, which keeps others from coming.
  *
@@ -440,7 +497,7 @@ int mxfs_cache_drop_locked(struct inode *inode, loff_t start, loff_t end)
 	if (likely(!mapping->nrpages))
 		return 0;
 	unmap_mapping_range(mapping, from, end == LLONG_MAX ? 0 : round_up(end + 1, PAGE_SIZE) - from, 0);
-	err = filemap_write_and_wait_range(mapping, from, end);
+	err = mxfs_cache_write(inode, from, end);
 	if (err)
 		return err;
 	if (unlikely(mxfs_has_pinned(mapping, first, last)))
@@ -448,6 +505,39 @@ int mxfs_cache_drop_locked(struct inode *inode, loff_t start, loff_t end)
 	else
 		invalidate_inode_pages2_range(mapping, first, last);
 	return 0;
+}
+
+/**
+ * mxfs_cache_hold - what of a range is above stays there until it was changed below
+ * @inode: whose
+ * @range: what is to be changed
+ *
+ * What mxfs_cache_drop_locked() had to leave may be dirty, or become so at any time, and has what was there before the change:
+ * written back between the change and mxfs_cache_changed(), it would undo it. invalidate_lock stays held exclusively until
+ * mxfs_cache_let_go().
+ */
+void mxfs_cache_hold(struct inode *inode, const struct mxfs_range *range)
+{
+	struct address_space *mapping = inode->i_mapping;
+
+	lockdep_assert_held_write(&mapping->invalidate_lock);
+	if (likely(!mapping->nrpages) || !filemap_range_has_page(mapping, range->first, range->last))
+		return;
+	spin_lock(&inode->i_lock);
+	MXFS_I(inode)->changing = range;
+	spin_unlock(&inode->i_lock);
+	/* Who began before. */
+	filemap_fdatawait_range_keep_errors(mapping, range->first, range->last);
+}
+
+void mxfs_cache_let_go(struct inode *inode)
+{
+	lockdep_assert_held_write(&inode->i_mapping->invalidate_lock);
+	if (likely(!MXFS_I(inode)->changing))
+		return;
+	spin_lock(&inode->i_lock);
+	MXFS_I(inode)->changing = NULL;
+	spin_unlock(&inode->i_lock);
 }
 
 /* The bytes of a range that a folio has, as they are below now. */
@@ -512,29 +602,44 @@ void mxfs_cache_cut(struct inode *inode, loff_t size)
 		truncate_inode_pages(inode->i_mapping, size);
 }
 
-/**
- * mxfs_cache_grow - what the last page holds behind the end must not become part of the file
- * @inode: whose
- * @size: of the file until now
- *
- * Before the file is made longer, with invalidate_lock held exclusively until it is.
- */
-void mxfs_cache_grow(struct inode *inode, loff_t size)
+/* Return: whether the end of the file has moved meanwhile, and has to be looked at anew. */
+static bool mxfs_zero_behind(struct inode *inode, const struct inode *sized, loff_t size)
 {
 	struct address_space *mapping = inode->i_mapping;
 	struct folio *folio;
+	bool moved;
 
-	lockdep_assert_held_write(&mapping->invalidate_lock);
-	if (likely(!mapping->nrpages) || !offset_in_page(size))
-		return;
 	/* Who stores from here on faults first, and waits for the lock. */
 	unmap_mapping_range(mapping, round_down(size, PAGE_SIZE), PAGE_SIZE, 0);
 	folio = filemap_lock_folio(mapping, size >> PAGE_SHIFT);
 	if (IS_ERR(folio))
-		return;
-	folio_zero_segment(folio, offset_in_folio(folio, size), folio_size(folio));
+		return i_size_read(sized) != size;
+	/* A write that was queued has made the file longer before the folio takes what it wrote (mxfs_take_below()). */
+	moved = i_size_read(sized) != size;
+	if (likely(!moved))
+		folio_zero_segment(folio, offset_in_folio(folio, size), folio_size(folio));
 	folio_unlock(folio);
 	folio_put(folio);
+	return moved;
+}
+
+/**
+ * mxfs_cache_grow - what the last page holds behind the end must not become part of the file
+ * @inode: whose
+ * @sized: who has the size of the file: the lower inode, or @inode where no write is queued
+ *
+ * Before the file is made longer, with invalidate_lock held exclusively until it is.
+ */
+void mxfs_cache_grow(struct inode *inode, const struct inode *sized)
+{
+	loff_t size;
+
+	lockdep_assert_held_write(&inode->i_mapping->invalidate_lock);
+	if (likely(!inode->i_mapping->nrpages))
+		return;
+	do
+		size = i_size_read(sized);
+	while (offset_in_page(size) && mxfs_zero_behind(inode, sized, size));
 }
 
 /*
@@ -633,7 +738,7 @@ void mxfs_cache_unmap_all(struct mxfs_sb *sbi, bool (*is_over)(struct mxfs_sb *s
 
 static int mxfs_flush_one(struct inode *inode)
 {
-	return filemap_write_and_wait(inode->i_mapping);
+	return mxfs_cache_flush(inode, 0, LLONG_MAX);
 }
 
 static int mxfs_is_pinned_one(struct inode *inode)
@@ -692,7 +797,7 @@ static bool mxfs_pins_gone(struct mxfs_sb *sbi, unsigned long limit, unsigned lo
  * is lost is told in the log and by fsync. Its pages are dropped, so the next change of owner does not wait for the same request; and
  * who begins such requests again and again costs a change of owner little more.
  * (Pins that last, FOLL_LONGTERM, and could write to pages of a file are refused, see mm/gup.c, writable_file_mapping_allowed(). Those that
- * only read look the same here, and cost a change of owner the whole time, each once: their pages are dropped.)
+ * only read are not waited for, unless the page was stored into since it was last written back: then they look the same.)
  *
  * Return: 0, or what writing back failed with.
  */
@@ -865,6 +970,7 @@ static vm_fault_t mxfs_page_mkwrite(struct vm_fault *vmf)
 		goto out_invalidate;
 	}
 	folio_mark_dirty(folio);
+	folio_set_checked(folio); /* mxfs_is_pinned() */
 	folio_wait_stable(folio);
 out_invalidate:
 	filemap_invalidate_unlock_shared(mapping);

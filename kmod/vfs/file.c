@@ -54,6 +54,7 @@
 #define MXFS_TRIM_JIFFIES (HZ / 20) /* that a piece may take */
 
 #define MXFS_PIN_PAGES 1024 /* user memory to pin at a time */
+#define MXFS_DIRECT_PIECE SZ_256K /* what fits, of whole sectors wherever they are, is pinned at once */
 #define MXFS_PIN_FEW 8 /* pieces for which nothing is allocated */
 #define MXFS_PIN_COPIED 256 /* pages of our own to use instead at a time */
 #define MXFS_PIN_JIFFIES HZ /* in which all of it has to be there; far less than a detach waits for pins (pages/cache.c) */
@@ -85,18 +86,32 @@ struct mxfs_aio {
 	struct kiocb *upper;
 	struct work_struct work;
 	long res;
+	struct mxfs_range range; /* of a write */
+	errseq_t since; /* what the lower file had told when a write began */
 	struct mxfs_pin pin;
 };
+
+/* Ends of asynchronous writes, which may wait for the disk; and of reads, which may wait for whoever has locked a page of user memory. */
+static struct workqueue_struct *mxfs_written_wq, *mxfs_read_wq;
 
 int mxfs_file_cache_create(void)
 {
 	/* Not shared with a later cache of the same size, which would keep it, and its name, after us. */
 	mxfs_aio_cachep = KMEM_CACHE(mxfs_aio, SLAB_NO_MERGE);
-	return mxfs_aio_cachep ? 0 : -ENOMEM;
+	mxfs_written_wq = alloc_workqueue("mxfs-written", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
+	mxfs_read_wq = alloc_workqueue("mxfs-read", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
+	if (mxfs_aio_cachep && mxfs_written_wq && mxfs_read_wq)
+		return 0;
+	mxfs_file_cache_destroy();
+	return -ENOMEM;
 }
 
 void mxfs_file_cache_destroy(void)
 {
+	if (mxfs_read_wq)
+		destroy_workqueue(mxfs_read_wq);
+	if (mxfs_written_wq)
+		destroy_workqueue(mxfs_written_wq);
 	kmem_cache_destroy(mxfs_aio_cachep);
 }
 
@@ -139,7 +154,7 @@ int mxfs_release(struct inode *inode, struct file *file)
 	 * stored through a map of it is part of it. (A detach that is under way has seen to it.)
 	 */
 	if (unlikely(!inode->i_nlink && (READ_ONCE(mi->shared) || READ_ONCE(mi->lent)) && inode->i_mapping->nrpages))
-		filemap_write_and_wait(inode->i_mapping);
+		mxfs_cache_flush(inode, 0, LLONG_MAX);
 	if (open) {
 		mxfs_close_lower(open);
 		mxfs_open_free(open);
@@ -524,56 +539,92 @@ static void mxfs_aio_free(struct mxfs_aio *aio)
 	kmem_cache_free(mxfs_aio_cachep, aio);
 }
 
-/* Of reads also from an interrupt. */
-static void mxfs_aio_end(struct mxfs_aio *aio)
+/*
+ * Below it is over; of reads also from an interrupt. Before the pages are let go of: one that was cleaned meanwhile may be locked by who
+ * never answers.
+ */
+static void mxfs_aio_leave(struct mxfs_aio *aio)
 {
 	struct kiocb *upper = aio->upper;
 	struct inode *inode = file_inode(upper->ki_filp);
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
-	long res = aio->res;
 
 	if (aio->lower.ki_flags & IOCB_WRITE)
 		inode_dio_end(inode);
 	upper->ki_pos = aio->lower.ki_pos;
 	WRITE_ONCE(sbi->last_op, jiffies);
-	/* Before the pages are let go of: one that was cleaned meanwhile may be locked by who never answers. */
 	mxfs_drain_put(sbi);
+}
+
+static void mxfs_aio_end(struct mxfs_aio *aio)
+{
+	struct kiocb *upper = aio->upper;
+	long res = aio->res;
+
 	mxfs_aio_free(aio);
 	upper->ki_complete(upper, res);
+}
+
+static void mxfs_aio_read_workfn(struct work_struct *work)
+{
+	mxfs_aio_end(container_of(work, struct mxfs_aio, work));
 }
 
 /*
  * A write that was to be on the disk when it returns tells an error of write-back that its descriptor has not told yet, as fsync would. The lower
  * file may be younger than the error (mxfs_carry_error()). One that failed for another reason did not get so far, and tells nothing of it:
- * that remains for who asks next. Return: what the write returns.
+ * that remains for who asks next. @told: the lower file has told one meanwhile. Return: what the write returns.
  */
-static ssize_t mxfs_heard(struct kiocb *iocb, ssize_t ret)
+static ssize_t mxfs_heard(struct kiocb *iocb, ssize_t ret, bool told)
 {
 	struct file *file = iocb->ki_filp;
 
-	if (ret <= 0 && filemap_check_wb_err(file->f_mapping, READ_ONCE(file->f_wb_err)) != ret)
+	if (ret <= 0 && !(told && filemap_check_wb_err(file->f_mapping, READ_ONCE(file->f_wb_err)) == ret))
 		return ret;
 	return file_check_and_advance_wb_err(file) ?: ret;
 }
 
-static void mxfs_aio_workfn(struct work_struct *work)
+/* Did XFS tell an error of write-back (xfs_file_fsync())? */
+static bool mxfs_has_told(const struct file *lower, errseq_t since)
 {
-	struct mxfs_aio *aio = container_of(work, struct mxfs_aio, work);
-	struct inode *inode = file_inode(aio->upper->ki_filp);
+	return READ_ONCE(lower->f_wb_err) != since;
+}
 
-	if (aio->lower.ki_flags & IOCB_WRITE) {
-		kiocb_end_write(&aio->lower);
-		/* A map made meanwhile may have read what was there before. */
-		if (aio->res > 0 && inode->i_mapping->nrpages)
-			mxfs_cache_changed(inode, aio->lower.ki_filp, aio->lower.ki_pos - aio->res,
-					   aio->lower.ki_pos - 1);
-		mxfs_copy_written(inode, file_inode(aio->lower.ki_filp));
-		if (iocb_is_dsync(aio->upper)) {
-			mxfs_carry_error(inode, file_inode(aio->lower.ki_filp));
-			aio->res = mxfs_heard(aio->upper, aio->res);
-		}
+/* As mxfs_has_told(), of the last attempt of the write that has i_rwsem. */
+static bool mxfs_take_told(struct file *file)
+{
+	struct mxfs_open *open = file->private_data;
+	bool told = open && open->told;
+
+	if (told)
+		open->told = false;
+	return told;
+}
+
+/* @cached: there were pages above when it ended; who comes later reads what it wrote. */
+static void mxfs_aio_written(struct mxfs_aio *aio, bool cached)
+{
+	struct inode *inode = file_inode(aio->upper->ki_filp);
+	struct file *lower = aio->lower.ki_filp;
+
+	kiocb_end_write(&aio->lower);
+	/* A map made meanwhile may have read what was there before. What failed may have written all the same. */
+	if (unlikely(cached) && aio->res > 0)
+		mxfs_cache_changed(inode, lower, aio->lower.ki_pos - aio->res, aio->lower.ki_pos - 1);
+	else if (unlikely(cached))
+		mxfs_cache_changed(inode, lower, aio->range.first, aio->range.last);
+	mxfs_copy_written(inode, file_inode(lower));
+	if (iocb_is_dsync(aio->upper)) {
+		mxfs_carry_error(inode, file_inode(lower));
+		aio->res = mxfs_heard(aio->upper, aio->res, mxfs_has_told(lower, aio->since));
 	}
+	mxfs_aio_leave(aio);
 	mxfs_aio_end(aio);
+}
+
+static void mxfs_aio_written_workfn(struct work_struct *work)
+{
+	mxfs_aio_written(container_of(work, struct mxfs_aio, work), true);
 }
 
 /* May be called from an interrupt; attributes and the end of a write want a task. */
@@ -582,18 +633,24 @@ static void mxfs_aio_complete(struct kiocb *iocb, long res)
 	struct mxfs_aio *aio = container_of(iocb, struct mxfs_aio, lower);
 
 	aio->res = res;
-	if (!(iocb->ki_flags & IOCB_WRITE) && (!aio->pin.vec || mxfs_pin_is_dirty(&aio->pin))) {
+	if (iocb->ki_flags & IOCB_WRITE) {
+		/* XFS ends writes in a worker of its own (s_dio_done_wq), which this may use as long as it has nothing to wait for. */
+		if (in_task() && !file_inode(aio->upper->ki_filp)->i_mapping->nrpages) {
+			mxfs_aio_written(aio, false);
+			return;
+		}
+		INIT_WORK(&aio->work, mxfs_aio_written_workfn);
+		queue_work(mxfs_written_wq, &aio->work);
+		return;
+	}
+	mxfs_aio_leave(aio);
+	if (!aio->pin.vec || mxfs_pin_is_dirty(&aio->pin)) {
 		aio->pin.dirty = false;
 		mxfs_aio_end(aio);
 		return;
 	}
-	/* XFS ends writes in a worker of its own (s_dio_done_wq), which this may use as long as it has nothing to wait for. */
-	if ((iocb->ki_flags & IOCB_WRITE) && in_task() && !file_inode(aio->upper->ki_filp)->i_mapping->nrpages) {
-		mxfs_aio_workfn(&aio->work);
-		return;
-	}
-	INIT_WORK(&aio->work, mxfs_aio_workfn);
-	queue_work(mxfs_wq, &aio->work);
+	INIT_WORK(&aio->work, mxfs_aio_read_workfn);
+	queue_work(mxfs_read_wq, &aio->work);
 }
 
 /*
@@ -658,45 +715,123 @@ static __always_inline ssize_t mxfs_rw_nofault(struct kiocb *iocb, struct iov_it
 	return ret;
 }
 
+/* XFS refuses something, and has changed nothing. */
+static bool mxfs_is_refused(ssize_t err)
+{
+	switch (err) {
+	case -EAGAIN:
+	case -EFAULT:
+	case -EFBIG:
+	case -EINVAL:
+	case -EOPNOTSUPP:
+	case -EPERM:
+	case -ETXTBSY:
+		return true;
+	}
+	return false;
+}
+
+/* What is to be written; of what is appended, where it begins: it may be further behind when a queued write ends meanwhile. */
+static struct mxfs_range mxfs_write_range(const struct kiocb *iocb, const struct iov_iter *iter, const struct file *lower)
+{
+	if (iocb->ki_flags & IOCB_APPEND)
+		return (struct mxfs_range){ i_size_read(file_inode(lower)), LLONG_MAX };
+	return (struct mxfs_range){ iocb->ki_pos, iocb->ki_pos + iov_iter_count(iter) - 1 };
+}
+
 /* Pages of maps are out of the way of a write, and behind the end of a file that it makes longer are zeros. */
-static noinline int mxfs_write_begin(struct kiocb *iocb, const struct iov_iter *iter, struct file *lower)
+static noinline int mxfs_write_begin(struct kiocb *iocb, const struct iov_iter *iter, struct file *lower, struct mxfs_range *range)
+{
+	struct inode *inode = file_inode(iocb->ki_filp), *linode = file_inode(lower);
+	int err;
+
+	*range = mxfs_write_range(iocb, iter, lower);
+	if (range->last >= i_size_read(linode))
+		mxfs_cache_grow(inode, linode);
+	err = mxfs_cache_drop_locked(inode, range->first, range->last);
+	if (!err)
+		mxfs_cache_hold(inode, range);
+	return err;
+}
+
+/*
+ * What mxfs_write_begin() had to leave is as below. A write that fails may have written all the same: when its sync fails, and then the
+ * position has moved; or where a disk does, with O_DIRECT. What never began has changed nothing.
+ */
+static noinline void mxfs_write_end(struct kiocb *iocb, struct file *lower, ssize_t ret)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
-	loff_t size = i_size_read(file_inode(lower)), pos = iocb->ki_flags & IOCB_APPEND ? size : iocb->ki_pos;
-	loff_t end = pos + iov_iter_count(iter);
+	const struct mxfs_range *range = MXFS_I(inode)->changing;
 
-	if (end > size)
-		mxfs_cache_grow(inode, size);
-	return mxfs_cache_drop_locked(inode, pos, end - 1);
+	if (ret > 0)
+		mxfs_cache_changed(inode, lower, iocb->ki_pos - ret, iocb->ki_pos - 1);
+	else if (range && iocb->ki_pos > range->first)
+		mxfs_cache_changed(inode, lower, range->first, iocb->ki_pos - 1);
+	else if (range && (iocb->ki_flags & IOCB_DIRECT) && !mxfs_is_refused(ret))
+		mxfs_cache_changed(inode, lower, range->first, range->last);
+	mxfs_cache_let_go(inode);
+}
+
+/*
+ * A write while a page of its range stays above, which may be written back meanwhile: that reads the page below, from the disk if it has to, and
+ * with what is on its way to the disk not in it. So O_DIRECT goes through XFS's cache, as it does on XFS where a page cannot be
+ * dropped, unless XFS is to refuse it.
+ */
+static noinline ssize_t mxfs_write_held(struct kiocb *iocb, struct iov_iter *iter, struct file *lower)
+{
+	const struct mxfs_sb *sbi = mxfs_file_sb(iocb->ki_filp);
+	unsigned int mask = bdev_logical_block_size(file_bdev(sbi->device.pin)) - 1;
+	int direct = iocb->ki_flags & IOCB_DIRECT;
+	ssize_t ret;
+
+	if (((iocb->ki_pos | iov_iter_count(iter)) & mask) || !mxfs_pin_fits(sbi, iter))
+		direct = 0;
+	iocb->ki_flags &= ~direct;
+	ret = mxfs_rw_nofault(iocb, iter, lower, true);
+	iocb->ki_flags |= direct;
+	return ret;
 }
 
 /*
  * One attempt, with the pages of maps out of the way: none may be made, or made writable, between
  * dropping the old ones and the end of the write. It would hold, and later write back, what was
- * there before. @aio: the request that does it, or NULL when it is to be done at once.
+ * there before. @aio: the request that does it, or NULL when it is to be done at once, as it is also
+ * where a page had to be left: that is held until the write is over.
  */
 static ssize_t mxfs_write_once(struct kiocb *iocb, struct iov_iter *iter, struct file *lower,
 			       struct mxfs_aio *aio)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
 	struct address_space *mapping = inode->i_mapping;
+	errseq_t since = READ_ONCE(lower->f_wb_err);
+	bool held = false;
+	struct mxfs_range range;
 	ssize_t ret = 0;
 
 	filemap_invalidate_lock(mapping);
-	if (unlikely(mapping->nrpages))
-		ret = mxfs_write_begin(iocb, iter, lower);
-	if (likely(!ret)) {
-		if (unlikely(aio))
-			ret = mxfs_aio_submit(aio, iter, true);
-		else
-			ret = mxfs_rw_nofault(iocb, iter, lower, true);
+	if (unlikely(mapping->nrpages)) {
+		ret = mxfs_write_begin(iocb, iter, lower, &range);
+		held = MXFS_I(inode)->changing;
 	}
-	if (unlikely(mapping->nrpages) && ret > 0)
-		mxfs_cache_changed(inode, lower, iocb->ki_pos - ret, iocb->ki_pos - 1);
+	if (likely(!ret)) {
+		if (unlikely(aio) && likely(!held)) {
+			aio->range = mxfs_write_range(iocb, iter, lower);
+			aio->since = since;
+			ret = mxfs_aio_submit(aio, iter, true);
+		} else if (unlikely(held)) {
+			ret = mxfs_write_held(iocb, iter, lower);
+		} else {
+			ret = mxfs_rw_nofault(iocb, iter, lower, true);
+		}
+	}
+	if (unlikely(held || mapping->nrpages) && ret != -EIOCBQUEUED)
+		mxfs_write_end(iocb, lower, ret);
 	mxfs_copy_written(inode, file_inode(lower));
 	/* What was heard of below while this was brought to the disk (generic_write_sync()) is not only this descriptor's to hear. */
-	if (ret != -EIOCBQUEUED && unlikely(iocb_is_dsync(iocb)))
+	if (ret != -EIOCBQUEUED && unlikely(iocb_is_dsync(iocb))) {
 		mxfs_carry_error(inode, file_inode(lower));
+		((struct mxfs_open *)iocb->ki_filp->private_data)->told = mxfs_has_told(lower, since);
+	}
 	filemap_invalidate_unlock(mapping);
 	return ret;
 }
@@ -805,6 +940,14 @@ static ssize_t mxfs_rw_pinned_once(struct kiocb *iocb, struct iov_iter *iter, bo
 	return ret;
 }
 
+/* There may be no more written: the next piece would not be short, as the rest of one request is on XFS, but end in a signal. */
+static bool mxfs_at_limit(const struct kiocb *iocb)
+{
+	unsigned long limit = rlimit(RLIMIT_FSIZE);
+
+	return limit != RLIM_INFINITY && iocb->ki_pos >= 0 && (u64)iocb->ki_pos >= limit;
+}
+
 /* A request whose memory is pinned first: O_DIRECT, and what is appended. */
 static ssize_t mxfs_rw_pinned(struct kiocb *iocb, struct iov_iter *iter, bool write)
 {
@@ -816,8 +959,34 @@ static ssize_t mxfs_rw_pinned(struct kiocb *iocb, struct iov_iter *iter, bool wr
 		if (ret <= 0)
 			break;
 		total += ret;
+		if (write && unlikely(mxfs_at_limit(iocb)))
+			break;
 	} while (more && iov_iter_count(iter) && !fatal_signal_pending(current));
 	return total ?: ret;
+}
+
+/*
+ * XFS looks at all of a request before it does some: at its length, once without and once with what may not be written
+ * (generic_write_checks()), and at the memory. Where it begins is looked at with the first piece.
+ */
+static bool mxfs_direct_fits(const struct kiocb *iocb, const struct iov_iter *iter, bool write)
+{
+	const struct file *file = iocb->ki_filp;
+	struct block_device *bdev = file_bdev(mxfs_file_sb(file)->device.pin);
+	u64 most = file->f_flags & O_LARGEFILE ? file_inode(file)->i_sb->s_maxbytes : MAX_NON_LFS;
+	u64 mask = bdev_logical_block_size(bdev) - 1;
+	struct iov_iter all = *iter;
+
+	/* Nothing is read there, whatever it is. */
+	if (!write && iocb->ki_pos >= i_size_read(file_inode(file)))
+		return true;
+	if (iov_iter_count(&all) & mask)
+		return false;
+	if (write && rlimit(RLIMIT_FSIZE) != RLIM_INFINITY)
+		most = min_t(u64, most, rlimit(RLIMIT_FSIZE));
+	if (write && !(iocb->ki_flags & IOCB_APPEND) && iocb->ki_pos < most)
+		iov_iter_truncate(&all, most - iocb->ki_pos);
+	return !(iov_iter_count(&all) & mask) && mxfs_iter_fits(bdev, &all);
 }
 
 /* O_DIRECT. What the kernel itself asks for has its pages already. */
@@ -827,6 +996,9 @@ static noinline ssize_t mxfs_direct(struct kiocb *iocb, struct iov_iter *iter, b
 	bool at_once = false, nowait = iocb->ki_flags & IOCB_NOWAIT;
 	ssize_t ret;
 
+	/* It may take more than one piece. */
+	if (unlikely(iov_iter_count(iter) > MXFS_DIRECT_PIECE) && user_backed_iter(iter) && !mxfs_direct_fits(iocb, iter, write))
+		return -EINVAL;
 	if (!is_sync_kiocb(iocb)) {
 		ret = mxfs_direct_async(iocb, iter, write, &at_once);
 		if (!at_once)
@@ -1062,7 +1234,7 @@ static noinline ssize_t mxfs_write_on(struct mxfs_sb *sbi, struct kiocb *iocb, s
 		if (ret <= 0)
 			break;
 		total += ret;
-		if (fatal_signal_pending(current))
+		if (fatal_signal_pending(current) || mxfs_at_limit(iocb))
 			break;
 	} while (iov_iter_count(from));
 	if (page)
@@ -1103,9 +1275,9 @@ static ssize_t mxfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	}
 	if (ret > 0)
 		this_cpu_add(sbi->cpu->bytes_written, ret);
-	inode_unlock(inode);
 	if (ret != -EIOCBQUEUED && unlikely(iocb_is_dsync(iocb)))
-		ret = mxfs_heard(iocb, ret);
+		ret = mxfs_heard(iocb, ret, mxfs_take_told(file));
+	inode_unlock(inode);
 	return ret;
 }
 
@@ -1175,8 +1347,10 @@ static long mxfs_fallocate_piece(struct file *file, int mode, loff_t offset, lof
 {
 	struct inode *inode = file_inode(file);
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
+	bool keeps = !(mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_UNSHARE_RANGE));
+	/* Collapse and insert move everything behind the offset. */
+	struct mxfs_range range = { offset, LLONG_MAX };
 	struct file *lower;
-	loff_t size;
 	long err;
 
 	err = mxfs_enter(sbi);
@@ -1191,19 +1365,22 @@ static long mxfs_fallocate_piece(struct file *file, int mode, loff_t offset, lof
 		goto out;
 	}
 	filemap_invalidate_lock(inode->i_mapping);
-	size = i_size_read(file_inode(lower));
-	if (offset + len > size && !(mode & FALLOC_FL_KEEP_SIZE))
-		mxfs_cache_grow(inode, size);
-	/* Collapse and insert move everything behind the offset. */
-	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_UNSHARE_RANGE))
+	if (offset + len > i_size_read(file_inode(lower)) && !(mode & FALLOC_FL_KEEP_SIZE))
+		mxfs_cache_grow(inode, file_inode(lower));
+	if (!keeps)
 		err = mxfs_cache_drop_locked(inode, offset, LLONG_MAX);
-	if (!err)
-		err = vfs_fallocate(lower, mode, offset, len);
-	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_UNSHARE_RANGE)) {
+	if (err)
+		goto out_cache;
+	if (!keeps)
+		mxfs_cache_hold(inode, &range);
+	err = vfs_fallocate(lower, mode, offset, len);
+	if (!keeps && !mxfs_is_refused(err)) {
 		mxfs_cache_cut(inode, i_size_read(file_inode(lower)));
 		mxfs_cache_changed(inode, lower, offset, LLONG_MAX);
 	}
+	mxfs_cache_let_go(inode);
 	mxfs_copy_attr(inode, file_inode(lower));
+out_cache:
 	filemap_invalidate_unlock(inode->i_mapping);
 out:
 	mxfs_leave(sbi);
@@ -1219,6 +1396,9 @@ static loff_t mxfs_fallocate_most(const struct inode *inode, int mode)
 {
 	if (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
 		return SZ_1G;
+	/* It copies data. */
+	if (mode & FALLOC_FL_UNSHARE_RANGE)
+		return MXFS_COPY_PIECE;
 	return (loff_t)inode->i_sb->s_blocksize << 21; /* XFS_MAX_BMBT_EXTLEN */
 }
 
@@ -1272,6 +1452,8 @@ static loff_t mxfs_transfer_piece(struct file *in, loff_t pos_in, struct file *o
 {
 	struct inode *inode_in = file_inode(in), *inode_out = file_inode(out);
 	struct mxfs_sb *sbi = MXFS_ISB(inode_out);
+	/* All behind it, for a clone of all that there is. */
+	struct mxfs_range range = { pos_out, len ? pos_out + len - 1 : LLONG_MAX };
 	struct file *lower_in, *lower_out;
 	loff_t ret;
 
@@ -1285,12 +1467,13 @@ static loff_t mxfs_transfer_piece(struct file *in, loff_t pos_in, struct file *o
 		goto out;
 	}
 	filemap_invalidate_lock_two(inode_in->i_mapping, inode_out->i_mapping);
-	mxfs_cache_grow(inode_out, i_size_read(file_inode(lower_out)));
+	mxfs_cache_grow(inode_out, file_inode(lower_out));
 	ret = mxfs_cache_drop_locked(inode_in, 0, LLONG_MAX);
 	if (!ret)
 		ret = mxfs_cache_drop_locked(inode_out, 0, LLONG_MAX);
 	if (ret)
 		goto out_caches;
+	mxfs_cache_hold(inode_out, &range);
 	switch (how) {
 	case MXFS_COPY:
 		ret = vfs_copy_file_range(lower_in, pos_in, lower_out, pos_out, len, flags);
@@ -1305,6 +1488,9 @@ static loff_t mxfs_transfer_piece(struct file *in, loff_t pos_in, struct file *o
 	}
 	if (ret > 0)
 		mxfs_cache_changed(inode_out, lower_out, pos_out, pos_out + ret - 1);
+	else if (ret < 0 && how == MXFS_COPY && !mxfs_is_refused(ret)) /* its sync may be what failed */
+		mxfs_cache_changed(inode_out, lower_out, range.first, range.last);
+	mxfs_cache_let_go(inode_out);
 	mxfs_copy_attr(inode_out, file_inode(lower_out));
 out_caches:
 	filemap_invalidate_unlock_two(inode_in->i_mapping, inode_out->i_mapping);

@@ -211,14 +211,19 @@ int mxfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat 
 	return err;
 }
 
-/* The pages of maps when the size changes; with invalidate_lock held exclusively. */
-static int mxfs_resize_begin(struct inode *inode, loff_t size)
+/* The pages of maps when the size changes; with invalidate_lock held exclusively. @range: what mxfs_cache_let_go() ends */
+static int mxfs_resize_begin(struct inode *inode, loff_t size, struct mxfs_range *range)
 {
 	loff_t old = i_size_read(inode);
+	int err;
 
 	if (size > old)
-		mxfs_cache_grow(inode, old);
-	return mxfs_cache_drop_locked(inode, min(size, old), LLONG_MAX);
+		mxfs_cache_grow(inode, inode);
+	*range = (struct mxfs_range){ min(size, old), LLONG_MAX };
+	err = mxfs_cache_drop_locked(inode, range->first, range->last);
+	if (!err)
+		mxfs_cache_hold(inode, range);
+	return err;
 }
 
 /*
@@ -229,6 +234,7 @@ static int mxfs_resize_begin(struct inode *inode, loff_t size)
 static int mxfs_setattr_inside(struct mxfs_op *op, struct inode *inode, const struct iattr *iattr)
 {
 	bool resize = iattr->ia_valid & ATTR_SIZE;
+	struct mxfs_range range;
 	struct mxfs_attrs attr;
 	int err;
 
@@ -245,7 +251,7 @@ static int mxfs_setattr_inside(struct mxfs_op *op, struct inode *inode, const st
 		 * the size is what it will be.
 		 */
 		filemap_invalidate_lock(inode->i_mapping);
-		err = mxfs_resize_begin(inode, iattr->ia_size);
+		err = mxfs_resize_begin(inode, iattr->ia_size, &range);
 		if (err)
 			goto out;
 	}
@@ -258,8 +264,10 @@ static int mxfs_setattr_inside(struct mxfs_op *op, struct inode *inode, const st
 	if (resize)
 		mxfs_cache_cut(inode, i_size_read(inode));
 out:
-	if (resize)
+	if (resize) {
+		mxfs_cache_let_go(inode);
 		filemap_invalidate_unlock(inode->i_mapping);
+	}
 	return err;
 }
 

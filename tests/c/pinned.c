@@ -5,6 +5,9 @@
  * Prints "pinned" when the request is on its way (io_submit() returned: its pages are pinned), and on a line of standard input
  * waits for its end, prints "done RESULT" and, on another line, "fsync 0" or "fsync ENAME".
  * pinned FILE DEVICE PAGES stream: as many short requests at a time, each followed by the next one, until a line comes.
+ * pinned FILE DEVICE PAGES BYTES: reads only as much.
+ * pinned FILE snag: no device; an ordinary user, who may only read FILE, has pipes refer to its first page 1,280 times (vmsplice(2)). Prints
+ * "pinned" and ends after a line.
  */
 #include "tap.h"
 #include <linux/aio_abi.h>
@@ -47,6 +50,28 @@ static long long stream(int device, char *map, size_t len)
 	return done;
 }
 
+/* For a page by itself, the kernel tells pins and references apart by their number (folio_maybe_dma_pinned()). */
+static int snag(const char *file)
+{
+	enum { PIPES = 5, SLOTS = 256 };
+	static struct iovec parts[SLOTS];
+	int fd, ends[2];
+	char line[16], *map;
+
+	BECOME(65534);
+	fd = OK(open(file, O_RDONLY));
+	map = OK(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0));
+	for (int i = 0; i < SLOTS; i++)
+		parts[i] = (struct iovec){ map, PAGE };
+	for (int i = 0; i < PIPES; i++) {
+		OK(pipe(ends));
+		OK(fcntl(ends[1], F_SETPIPE_SZ, SLOTS * PAGE));
+		CHECK_EQ(vmsplice(ends[1], parts, SLOTS, SPLICE_F_NONBLOCK), SLOTS * PAGE);
+	}
+	printf("pinned\n");
+	return !fgets(line, sizeof(line), stdin);
+}
+
 int main(int argc, char **argv)
 {
 	struct iocb cb = { .aio_lio_opcode = IOCB_CMD_PREAD }, *list = &cb;
@@ -58,6 +83,8 @@ int main(int argc, char **argv)
 
 	tap_pipe = 2;
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (argc == 3 && !strcmp(argv[2], "snag"))
+		return snag(argv[1]);
 	if (argc != 4 && argc != 5)
 		return 2;
 	len = atoi(argv[3]) * PAGE;
@@ -66,13 +93,13 @@ int main(int argc, char **argv)
 	map = OK(mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
 	for (size_t at = 0; at < len; at += PAGE)
 		((volatile char *)map)[at] = 's';
-	if (argc == 5) {
+	if (argc == 5 && !strcmp(argv[4], "stream")) {
 		printf("done %lld\n", stream(device, map, len));
 		goto end;
 	}
 	cb.aio_fildes = device;
 	cb.aio_buf = (uintptr_t)map;
-	cb.aio_nbytes = len;
+	cb.aio_nbytes = argc == 5 ? (size_t)atoi(argv[4]) : len;
 	OK(syscall(SYS_io_setup, 1, &context));
 	CHECK_EQ(syscall(SYS_io_submit, context, 1, &list), 1);
 	printf("pinned\n");

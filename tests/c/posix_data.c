@@ -14,6 +14,7 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/statvfs.h>
+#include <sys/sysinfo.h>
 
 #define BLOCK 4096
 
@@ -464,6 +465,74 @@ static void direct_alignment(void)
 	FAILS(pread(fd, buf + 1, 100, 100), EINVAL);
 	CHECK_EQ(pread(fd, buf, BLOCK, BLOCK), BLOCK);
 	CHECK_EQ(tap_differs(buf, BLOCK, 6, BLOCK), -1);
+}
+
+/* What is refused is refused whole, however much of it would have been fine. */
+static void direct_large_alignment(void)
+{
+	enum { LEN = 8 << 20, MORE = (4 << 20) + 100 };
+	char *buf = aligned(LEN), *other = aligned(BLOCK);
+	struct iovec parts[] = { { buf, 5 << 20 }, { other + 1, BLOCK }, { buf, BLOCK } };
+	int fd = OK(open("f", O_CREAT | O_RDWR | O_DIRECT, 0644)), cached = OK(open("f", O_RDWR)), appends;
+
+	tap_pattern(buf, LEN, 51, 0);
+	FAILS(pwrite(fd, buf, MORE, 0), EINVAL);
+	FAILS(pwritev(fd, parts, 3, 0), EINVAL);
+	appends = OK(open("f", O_WRONLY | O_APPEND | O_DIRECT));
+	FAILS(write(appends, buf, MORE), EINVAL);
+	FAILS(writev(appends, parts, 3), EINVAL);
+	CHECK_EQ(SIZE_OF(fd), 0);
+	CHECK_EQ(pwrite(fd, buf, LEN, 0), LEN);
+	/* So is a read, but not behind the end, where it finds nothing. */
+	FAILS(pread(fd, buf, MORE, 0), EINVAL);
+	FAILS(pread(fd, buf, MORE, 5 << 20), EINVAL);
+	CHECK_EQ(pread(fd, buf, MORE, LEN), 0);
+	FAILS(preadv(fd, parts, 3, 0), EINVAL);
+	HOLDS(cached, 0, LEN, 51, 0);
+}
+
+/* As much as may be written is, and no signal comes before the next write: also where a request is done in pieces. */
+static void size_limit(void)
+{
+	enum { PIECE = 4 << 20 };
+	struct rlimit limit;
+	struct sysinfo memory;
+	char *buf = aligned(2 * PIECE);
+	size_t most, len;
+	int fd = OK(open("f", O_CREAT | O_RDWR | O_DIRECT, 0644)), cached = OK(open("f", O_RDONLY));
+
+	tap_pattern(buf, 2 * PIECE, 52, 0);
+	OK(getrlimit(RLIMIT_FSIZE, &limit));
+	IN_CHILD(
+		limit.rlim_cur = PIECE;
+		OK(setrlimit(RLIMIT_FSIZE, &limit));
+		CHECK_EQ(pwrite(fd, buf, 2 * PIECE, 0), PIECE);
+		CHECK_EQ(SIZE_OF(fd), PIECE);
+		signal(SIGXFSZ, SIG_IGN);
+		FAILS(pwrite(fd, buf, BLOCK, PIECE), EFBIG);
+		/* What is left of it is no whole sector. */
+		limit.rlim_cur = PIECE + 100;
+		OK(setrlimit(RLIMIT_FSIZE, &limit));
+		FAILS(pwrite(fd, buf, 2 * PIECE, BLOCK), EINVAL);
+	);
+	HOLDS(cached, 0, PIECE, 52, 0);
+	OK(fcntl(fd, F_SETFL, O_APPEND));
+	/* What is appended is done in larger pieces, by how much memory there is (mxfs_pin_room()). */
+	OK(sysinfo(&memory));
+	most = memory.totalram * memory.mem_unit / BLOCK / 64;
+	most = (most < (64 << 20) / BLOCK ? most : (64 << 20) / BLOCK) * BLOCK;
+	len = most + PIECE;
+	buf = aligned(len);
+	tap_pattern(buf, len, 53, 0);
+	for (limit.rlim_cur = most; limit.rlim_cur <= most + BLOCK; limit.rlim_cur += BLOCK) {
+		OK(ftruncate(fd, 0));
+		IN_CHILD(
+			OK(setrlimit(RLIMIT_FSIZE, &limit));
+			CHECK_EQ(write(fd, buf, len), limit.rlim_cur);
+		);
+		CHECK_EQ(SIZE_OF(fd), limit.rlim_cur);
+		HOLDS(cached, limit.rlim_cur - BLOCK, BLOCK, 53, limit.rlim_cur - BLOCK);
+	}
 }
 
 /* Far more than a request holds, from memory in pieces that begin and end within pages. */
@@ -923,6 +992,8 @@ static const struct test tests[] = {
 	{ "fiemap lists extents and says which are shared", extents },
 	{ "O_DIRECT and cached I/O see one another", direct },
 	{ "O_DIRECT refuses what is not aligned", direct_alignment },
+	{ "O_DIRECT of more than four MiB is refused whole", direct_large_alignment },
+	{ "a write ends at the limit of the size of files, without a signal", size_limit },
 	{ "O_DIRECT takes memory wherever it begins, by the disk's alignment", direct_any_memory },
 	{ "O_DIRECT of eleven MiB, in one piece and in three, arrives whole", direct_large },
 	{ "thirty-two asynchronous requests are served", linux_aio },

@@ -2,7 +2,7 @@
 """User memory and pages of maps between two nodes: a program whose memory nobody brings keeps nobody else from the volume, and what it writes or
 reads is one piece all the same, also from a map that comes slowly; what was stored into a
 file without a name is read by who still has it open; what a device reads into a map is part of the file for the next owner, for a write beside it,
-and reported lost when the device takes too long; requests without end cost a change of owner little; advice reaches the cache that has the pages; a confined program may use what its profile allows."""
+and reported lost when the device takes too long; references to pages that are only read, and requests without end cost a change of owner little; advice reaches the cache that has the pages; a confined program may use what its profile allows."""
 
 import base64
 import select
@@ -11,7 +11,8 @@ import zlib
 from lablib.protocol import DEVICE, PLACE, PROGRAMS
 
 LIMIT = 300
-MARKERS = ["SELFTEST: held memory ok", "SELFTEST: whole requests ok", "SELFTEST: nameless stores ok", "SELFTEST: pinned pages ok", "SELFTEST: slow source ok",
+MARKERS = ["SELFTEST: held memory ok", "SELFTEST: whole requests ok", "SELFTEST: nameless stores ok", "SELFTEST: pages that are only read ok",
+           "SELFTEST: pinned pages ok", "SELFTEST: slow source ok",
            "SELFTEST: advice ok", "SELFTEST: confined ok"]
 EXPECTED = []
 PAGE = 4096
@@ -39,6 +40,8 @@ def run(stage):
     stage.marker("SELFTEST: whole requests ok")
     _nameless(stage, n1, n2)
     stage.marker("SELFTEST: nameless stores ok")
+    _snagged(stage, n1, n2)
+    stage.marker("SELFTEST: pages that are only read ok")
     _pinned(stage, n1, n2)
     stage.marker("SELFTEST: pinned pages ok")
     _slow_source(stage, n1, n2)
@@ -167,6 +170,23 @@ def _nameless(stage, n1, n2):
 def _took(node, command):
     """Seconds, by the node's clock."""
     return int(node.run(f"s=$(date +%s%N); {command} >/dev/null; e=$(date +%s%N); echo $(((e - s) / 1000))", timeout=40).out) / 1e6
+
+
+def _snagged(stage, n1, n2):
+    """Whoever may read a file can refer to its pages as often as he likes; that costs nobody a change of owner, and nobody an fsync."""
+    n1.run(f"head -c {2 * PAGE} /dev/zero >{PLACE}/snagged && chmod 644 {PLACE}/snagged && chmod 755 {PLACE}")
+    keeper = stage.keeper(n1)
+    keeper.ok(f"open 1 {PLACE}/snagged +")
+    program = stage.start(n1, f"{PROGRAMS}/pinned {PLACE}/snagged snag")
+    stage.same(program.line(30), "pinned", "a user who refers to a page")
+    took = _took(n2, f"cat {PLACE}/snagged")
+    stage.note(f"a change of owner while a page is referred to: {took:.2f} s")
+    stage.check(took < 3, f"a change of owner took {took:.1f} s")
+    keeper.ok("fsync 1")
+    _tell(program)
+    stage.same(program.finish(30).rc, 0, "the program")
+    keeper.close()
+    n1.run(f"rm {PLACE}/snagged")
 
 
 def _pinned(stage, n1, n2):
