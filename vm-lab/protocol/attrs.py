@@ -116,11 +116,16 @@ def _flags(stage, n1, n2):
 def _modes(stage, n1, n2):
     """What a truncate takes away may have been given on the other node."""
     n1.run(f"cd {PLACE} && head -c 1000 /dev/zero >tool && chmod 755 tool && chown user1 tool")
-    # Attributes of a sticky folder are its owner's, as it is now.
-    n1.run(f"mkdir -m 777 {PLACE}/sticky && su user1 -s /bin/sh -c 'setfattr -n user.a -v 1 {PLACE}/sticky'")
+    # Attributes of a sticky folder are its owner's, as it is now. By descriptor: a name is asked about on the way.
+    n1.run(f"mkdir -m 777 {PLACE}/sticky")
+    holder = stage.start(n1, f"su user1 -s /bin/sh -c 'exec 3<{PLACE}/sticky; for name in a b; do setfattr -n user.$name -v 1 /proc/self/fd/3; "
+                             "echo $?; read go; done'")
+    stage.same(holder.line(30), "0", "an attribute of a folder that anybody may write to")
     n2.run(f"chmod +t {PLACE}/sticky")
-    done = n1.run(f"su user1 -s /bin/sh -c 'setfattr -n user.b -v 1 {PLACE}/sticky'", check=False)
-    stage.check(done.rc and "not permitted" in done.err, f"an attribute of a folder that the other node made sticky: status {done.rc}: {done.err}")
+    holder.process.stdin.write(b"go\n")
+    holder.process.stdin.flush()
+    stage.matches("not permitted", holder.line(30), "an attribute of a folder that the other node made sticky")
+    holder.close()
     keeper = _as_user(stage, n1)
     keeper.ok(f"open 1 {PLACE}/tool +")
     n2.run(f"chmod 6755 {PLACE}/tool && setcap cap_net_raw+ep {PLACE}/tool")
