@@ -8,6 +8,7 @@
  * pinned FILE DEVICE PAGES BYTES: reads only as much.
  * pinned FILE snag: no device; an ordinary user, who may only read FILE, has pipes refer to its first page 1,280 times (vmsplice(2)). Prints
  * "pinned" and ends after a line.
+ * pinned FILE DEVICE PAGES cold: as without, but nothing is stored before, so each page is brought in when it is to be pinned.
  */
 #include "tap.h"
 #include <linux/aio_abi.h>
@@ -79,6 +80,7 @@ int main(int argc, char **argv)
 	struct io_event event;
 	char line[16], *map;
 	int fd, device;
+	bool cold;
 	size_t len;
 
 	tap_pipe = 2;
@@ -87,11 +89,12 @@ int main(int argc, char **argv)
 		return snag(argv[1]);
 	if (argc != 4 && argc != 5)
 		return 2;
+	cold = argc == 5 && !strcmp(argv[4], "cold");
 	len = atoi(argv[3]) * PAGE;
 	fd = OK(open(argv[1], O_RDWR));
 	device = OK(open(argv[2], O_RDONLY | O_DIRECT));
 	map = OK(mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
-	for (size_t at = 0; at < len; at += PAGE)
+	for (size_t at = 0; at < len && !cold; at += PAGE)
 		((volatile char *)map)[at] = 's';
 	if (argc == 5 && !strcmp(argv[4], "stream")) {
 		printf("done %lld\n", stream(device, map, len));
@@ -99,7 +102,7 @@ int main(int argc, char **argv)
 	}
 	cb.aio_fildes = device;
 	cb.aio_buf = (uintptr_t)map;
-	cb.aio_nbytes = argc == 5 ? (size_t)atoi(argv[4]) : len;
+	cb.aio_nbytes = argc == 5 && !cold ? (size_t)atoi(argv[4]) : len;
 	OK(syscall(SYS_io_setup, 1, &context));
 	CHECK_EQ(syscall(SYS_io_submit, context, 1, &list), 1);
 	printf("pinned\n");

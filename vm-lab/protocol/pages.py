@@ -5,6 +5,7 @@ file without a name is read by who still has it open; what a device reads into a
 and reported lost when the device takes too long; references to pages that are only read, and requests without end cost a change of owner little; advice reaches the cache that has the pages; a confined program may use what its profile allows."""
 
 import base64
+import contextlib
 import select
 import zlib
 
@@ -12,7 +13,7 @@ from lablib.protocol import DEVICE, PLACE, PROGRAMS
 
 LIMIT = 300
 MARKERS = ["SELFTEST: held memory ok", "SELFTEST: whole requests ok", "SELFTEST: nameless stores ok", "SELFTEST: pages that are only read ok",
-           "SELFTEST: pinned pages ok", "SELFTEST: slow source ok",
+           "SELFTEST: pinned pages ok", "SELFTEST: slow maps ok",
            "SELFTEST: advice ok", "SELFTEST: confined ok"]
 EXPECTED = []
 PAGE = 4096
@@ -45,7 +46,8 @@ def run(stage):
     _pinned(stage, n1, n2)
     stage.marker("SELFTEST: pinned pages ok")
     _slow_source(stage, n1, n2)
-    stage.marker("SELFTEST: slow source ok")
+    _slow_map(stage, n1, n2)
+    stage.marker("SELFTEST: slow maps ok")
     _advice(stage, n1)
     stage.marker("SELFTEST: advice ok")
     _confined(stage, n1, n2)
@@ -263,16 +265,65 @@ def _pinned(stage, n1, n2):
         n1.run(f"{PROGRAMS}/dm resume slow; {PROGRAMS}/dm remove slow; {PROGRAMS}/dm remove delayed; losetup -d {loop}; rm -f /run/slow-device", check=False)
 
 
+class _SlowDisk:
+    """The shared disk is slow for some programs of a node: a control group, limited in bytes read a second."""
+
+    GROUP = "/run/slow-group"
+
+    def __init__(self, node):
+        self.node = node
+
+    def __call__(self, command):
+        return f"sh -c 'echo $$ >{self.GROUP}/slow/cgroup.procs && exec {command}'"
+
+    def rate(self, bytes_a_second):
+        self.node.run(f"echo $(cat /sys/class/block/{DEVICE.removeprefix('/dev/')}/dev) rbps={bytes_a_second} >{self.GROUP}/slow/io.max")
+
+
+@contextlib.contextmanager
+def _slow_disk(node):
+    group = _SlowDisk.GROUP
+    node.run(f"mkdir {group} && mount -t cgroup2 none {group} && echo +io >{group}/cgroup.subtree_control && mkdir {group}/slow")
+    try:
+        yield _SlowDisk(node)
+    finally:
+        node.run(f"rmdir {group}/slow; umount {group} && rmdir {group}", check=False)
+
+
+def _slow_map(stage, n1, n2):
+    """
+    A device reads into a map whose pages a slow disk has to bring, one after the other, when the other node wants the volume: some are pinned
+    then, so the rest is brought in before the volume is given up.
+    """
+    size = 256 * PAGE
+    loop = n1.run(f"head -c {size} /dev/zero | tr '\\0' d >/run/device && losetup -f --show /run/device").out.strip()
+    n2.run(f"head -c {size} /dev/zero | tr '\\0' o >{PLACE}/cold")
+    n1.run(f"touch {PLACE}/turn")
+    try:
+        with _slow_disk(n1) as slow:
+            slow.rate(768 << 10)
+            program = stage.start(n1, slow(f"{PROGRAMS}/pinned {PLACE}/cold {loop} {size // PAGE} cold"))
+            stage.until(lambda: n1.run("awk '/^nr_foll_pin_acquired/ { a = $2 } /^nr_foll_pin_released/ { r = $2 } END { exit a == r }' /proc/vmstat",
+                                       check=False).rc == 0, 20, "pages to be pinned")
+            stage.same(n2.run(f"tr -d d <{PLACE}/cold | wc -c", timeout=30).out, "0\n", "bytes that are not the device's, read by the other node")
+            for answer in ("pinned", f"done {size}", "fsync 0"):
+                stage.same(program.line(30), answer, "a read from a device into a map that comes slowly")
+                if answer != "fsync 0":
+                    _tell(program)
+            stage.same(program.finish(30).rc, 0, "the program")
+        n1.run(f"rm {PLACE}/cold")
+    finally:
+        n1.run(f"losetup -d {loop}; rm -f /run/device", check=False)
+
+
 def _slow_source(stage, n1, n2):
     """
     Appended from a map of the same volume, which comes from a slow disk and has to come again after each change of owner: the other node has the
     volume meanwhile, nothing is reported lost, and what is appended is one piece.
     """
     size, turns = 12 << 20, 4
-    group = "/run/slow-group"
-    n1.run(f"mkdir {group} && mount -t cgroup2 none {group} && echo +io >{group}/cgroup.subtree_control && mkdir {group}/slow")
-    try:
-        a = stage.keeper(n1, f"sh -c 'echo $$ >{group}/slow/cgroup.procs && exec {PROGRAMS}/keeper'")
+    with _slow_disk(n1) as slow:
+        a = stage.keeper(n1, slow(f"{PROGRAMS}/keeper"))
         a.ok(f"chdir {PLACE}")
         a.ok("open 1 source +c")
         for at in range(0, size, 1 << 20):
@@ -283,7 +334,7 @@ def _slow_source(stage, n1, n2):
         b.ok(f"chdir {PLACE}")
         b.ok("open 2 target +a")
         mark = stage.mark(n1)
-        n1.run(f"echo $(cat /sys/class/block/{DEVICE.removeprefix('/dev/')}/dev) rbps={1 << 20} >{group}/slow/io.max")
+        slow.rate(1 << 20)
         a.process.stdin.write(f"spill 2 1 {size}\n".encode())
         a.process.stdin.flush()
         at = None
@@ -296,7 +347,7 @@ def _slow_source(stage, n1, n2):
             stage.same(had, turn * PAGE + (0 if at is None else size), "the length of the file, in the midst of it")
             b.ok(f"append 2 {PAGE} 1 0", limit=PATIENCE)
         stage.same(a.line(60), f"ok {size}", "the append from the map")
-        n1.run(f"echo $(cat /sys/class/block/{DEVICE.removeprefix('/dev/')}/dev) rbps=max >{group}/slow/io.max")
+        slow.rate("max")
         a.ok("fsync 1")
         stage.check("is lost" not in stage.kernel_log(n1, mark), "nothing is reported lost")
         stage.same(b.ok("size 2"), str(turns * PAGE + size), "the length of the file")
@@ -304,8 +355,6 @@ def _slow_source(stage, n1, n2):
         n2.run(f"cd {PLACE} && tail -c +{at + 1} target | head -c {size} | cmp - source && rm target source")
         a.close()
         b.close()
-    finally:
-        n1.run(f"rmdir {group}/slow; umount {group} && rmdir {group}", check=False)
 
 
 def _advice(stage, node):
