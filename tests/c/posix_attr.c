@@ -298,6 +298,33 @@ static void size_settles(void)
 	} while (now.tv_sec - begin.tv_sec < 3);
 }
 
+/* Each of many that are under way makes the file longer, and what becomes of its size is told by each when it ends. */
+static void size_of_many(void)
+{
+	enum { MANY = 8, ROUNDS = 40 };
+	int fd = OK(open("f", O_CREAT | O_RDWR | O_DIRECT, 0644)), left;
+	char *buf = aligned_alloc(BLOCK, BLOCK);
+	struct iocb requests[MANY] = {}, *list[MANY];
+	struct io_event events[MANY];
+	aio_context_t ctx = 0;
+
+	memset(buf, 1, BLOCK);
+	OK(syscall(SYS_io_setup, MANY, &ctx));
+	for (int i = 0; i < MANY; i++) {
+		requests[i] = (struct iocb){ .aio_lio_opcode = IOCB_CMD_PWRITE, .aio_fildes = fd, .aio_buf = (uintptr_t)buf,
+					     .aio_nbytes = BLOCK, .aio_offset = i * BLOCK };
+		list[i] = &requests[i];
+	}
+	for (int round = 0; round < ROUNDS; round++) {
+		OK(ftruncate(fd, 0));
+		CHECK_EQ(syscall(SYS_io_submit, ctx, MANY, list), MANY);
+		CHECK_EQ(syscall(SYS_io_getevents, ctx, MANY, MANY, events, NULL), MANY);
+		OK(ioctl(fd, FIONREAD, &left));
+		CHECK_EQ(left, MANY * BLOCK);
+	}
+	OK(syscall(SYS_io_destroy, ctx));
+}
+
 static const struct test tests[] = {
 	{ "an owner without power truncates a file that has capabilities, which go", owner_truncates_capable },
 	{ "a capability set in a user namespace is of that namespace", namespace_capabilities },
@@ -306,6 +333,7 @@ static const struct test tests[] = {
 	{ "what an open file may follows the flags set since", flags_of_open_files },
 	{ "O_DIRECT says its alignment and keeps to it", direct_alignment },
 	{ "the size is the last one, whoever changed it", size_settles },
+	{ "of many requests that make a file longer the last one says how long it is", size_of_many },
 };
 
 TAP_MAIN(tests)
