@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is written or copied beside a page of a map that a device has stays, also while that page is written back; an error of write-back is told by fsync of
+"""What is written, copied or punched beside a page of a map that a device has stays, also while that page is written back; an error of write-back is told by fsync of
 each descriptor, not by who reads or writes another part of the file, and not in place of another error. Disks here hang and fail on purpose."""
 
 import re
@@ -40,7 +40,8 @@ def _all(stage, node, disk, slow):
     node.run(f"cp /run/written {PLACE}/written")
     for command, where in ((f"dd if=/run/written of={FILE} bs=512 seek=2 conv=notrunc oflag=dsync status=none", "xfs_file_fsync"),
                            (f"dd if=/run/written of={FILE} bs=512 seek=2 conv=notrunc oflag=dsync,direct status=none", "xfs_file_fsync|iomap_dio_rw"),
-                           (f"xfs_io -s -c 'copy_range -s 0 -d 1024 -l 512 {PLACE}/written' {FILE}", "xfs_file_fsync")):
+                           (f"xfs_io -s -c 'copy_range -s 0 -d 1024 -l 512 {PLACE}/written' {FILE}", "xfs_file_fsync"),
+                           (f"xfs_io -s -c 'fpunch 0 {PAGE}' {FILE}", "xfs_log_force")):
         _beside(stage, node, disk, slow, command, where)
     stage.marker(MARKERS[0])
     _fails_beside(stage, node, slow)
@@ -82,13 +83,13 @@ def _waits(stage, node, program, where):
 
 
 def _content(node):
-    """First and last byte of each run of sectors."""
-    return node.run(f"head -c {PAGE} {FILE} | fold -w 512 | uniq | cut -c 1,512").out.split()
+    """First and last byte of each run of sectors, with z for zero."""
+    return node.run(f"head -c {PAGE} {FILE} | tr '\\0' z | fold -w 512 | uniq | cut -c 1,512").out.split()
 
 
 def _beside(stage, node, disk, slow, command, where):
     """
-    Another sector of the page is changed, which waits for the disk. Meanwhile the device ends, which makes the page dirty, and an fsync
+    Another sector of the page is changed, or the page becomes a hole, which waits for the disk. Meanwhile the device ends, which makes the page dirty, and an fsync
     writes it back.
     """
     program = _begin(stage, node, slow)
@@ -102,10 +103,15 @@ def _beside(stage, node, disk, slow, command, where):
     stage.same(writer.finish(30).rc, 0, command)
     stage.same(syncer.finish(30).rc, 0, "the fsync")
     _end(stage, program, "0")
-    stage.same(_content(node), ["dd", "oo", "ww", "oo"], f"the file after '{command}'")
-    stage.umount(node)
-    stage.mount(node, device=disk)
-    stage.same(_content(node), ["dd", "oo", "ww", "oo"], f"the file on the disk after '{command}'")
+    for what in ("in memory", "on the disk"):
+        content = _content(node)
+        if "fpunch" in command:  # the device may come before or after it
+            stage.check(content in (["zz"], ["dd", "zz"]), f"the file {what} after '{command}': {content}")
+        else:
+            stage.same(content, ["dd", "oo", "ww", "oo"], f"the file {what} after '{command}'")
+        if what == "in memory":
+            stage.umount(node)
+            stage.mount(node, device=disk)
     node.run(f"rm {FILE}")
 
 
