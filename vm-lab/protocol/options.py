@@ -47,7 +47,6 @@ def run(stage):
     _again(stage, node)
     stage.umount(node)
     _flags(stage, node)
-    _one_set(stage)
     stage.marker("SELFTEST: mount options ok")
 
 
@@ -92,20 +91,3 @@ def _flags(stage, node):
         stage.same(int(counted[1]) >= 20, written, f"{option}: of 20 writes to a file, each is written at once: {out}")
         stage.same(not counted[2].startswith("2001"), moves, f"{atime}: reading a directory moves its access time: {out}")
         stage.umount(node)
-
-
-def _one_set(stage):
-    """All nodes need the same options of XFS: who comes with others is refused, with both sets and the name of who was first."""
-    n1, n2 = stage.n1, stage.n2
-    stage.mount(n1, "discard,logbsize=64k")
-    for options, said in (("discard", "discard here"), ("", "none here"), ("logbsize=64k,nodiscard", "logbsize=65536 here"), ("ro", "none here")):
-        tried = stage.try_mount(n2, *filter(None, options.split(",")))
-        stage.check(not tried.mounted, f"mounted with '{options}' beside a node with discard,logbsize=64k")
-        stage.matches(rf"{n1.name}.*discard,logbsize=65536 there, {said}", tried.said, f"mount with '{options}'")
-        stage.same(stage.leftovers(n2), [], f"after the mount with '{options}' that was refused")
-    # The same in other words, and what concerns one node alone.
-    stage.mount(n2, "nouuid,logbsize=65536,inode64,discard")
-    n2.run(f"echo two >{PLACE}/two && test \"$(cat {PLACE}/two)\" = two")
-    n1.run(f"test \"$(cat {PLACE}/two)\" = two")
-    stage.umount(n2)
-    stage.umount(n1)
