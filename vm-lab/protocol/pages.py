@@ -296,7 +296,7 @@ def _slow_map(stage, n1, n2):
     then, so the rest is brought in before the volume is given up.
     """
     size = 256 * PAGE
-    loop = n1.run(f"head -c {size} /dev/zero | tr '\\0' d >/run/device && losetup -f --show /run/device").out.strip()
+    loop = n1.run(f"head -c {size} /dev/zero | tr '\\0' d >/run/pinning && losetup -f --show /run/pinning").out.strip()
     n2.run(f"head -c {size} /dev/zero | tr '\\0' o >{PLACE}/cold")
     n1.run(f"touch {PLACE}/turn")
     try:
@@ -313,7 +313,7 @@ def _slow_map(stage, n1, n2):
             stage.same(program.finish(30).rc, 0, "the program")
         n1.run(f"rm {PLACE}/cold")
     finally:
-        n1.run(f"losetup -d {loop}; rm -f /run/device", check=False)
+        n1.run(f"losetup -d {loop}; rm -f /run/pinning", check=False)
 
 
 def _slow_source(stage, n1, n2):
