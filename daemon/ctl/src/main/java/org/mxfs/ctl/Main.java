@@ -12,7 +12,7 @@ import picocli.CommandLine.Spec;
 /** Where the tool begins. */
 @Command(
     name = "mxfsctl",
-    version = "mxfsctl 0.2.0",
+    version = "mxfsctl 0.1.0",
     mixinStandardHelpOptions = true,
     description = "Looks at mxfs and at the disks it is to use.",
     subcommands = {ScsiCommand.class, HelpCommand.class})
