@@ -30,6 +30,9 @@
  *						answered; XFS is shut down behind that
  *			   <-	EV_LEAVE	umount, or a mount that failed: XFS is detached, leave the cluster
  *	LEFT{ERRNO}	   ->			left; the daemon exits
+ *
+ * What came later is marked by a bit of MXFS_A_FLAGS in the answer to HELLO. A daemon asks for it, or sends attributes of
+ * it, only where the bit is set, and a module does without where a daemon does not ask.
  */
 #ifndef _UAPI_LINUX_MXFS_H
 #define _UAPI_LINUX_MXFS_H
@@ -47,6 +50,14 @@
 #define MXFS_DEFAULT_LEASE_MS	20000
 #define MXFS_DEFAULT_QUANTUM_MS	100
 #define MXFS_DEFAULT_READY_MS	30000
+
+/* .mxfs/lockstate: see struct mxfs_heartbeat */
+#define MXFS_LOCKSTATE_MAGIC		0x534c584d	/* the bytes "MXLS" */
+#define MXFS_LOCKSTATE_VERSION		1
+#define MXFS_LOCKSTATE_HEARTBEATS	64	/* heartbeat slots, the beginning of the file */
+#define MXFS_LOCKSTATE_RECORD		512	/* bytes of a record; a slot takes a logical block where that is larger */
+#define MXFS_LOCKSTATE_HOST_MAX		64
+#define MXFS_LOCKSTATE_EXTENTS		16	/* more pieces than these are not used */
 
 enum mxfs_cmd {
 	MXFS_CMD_UNSPEC,
@@ -71,6 +82,9 @@ enum mxfs_cmd {
 	MXFS_EV_ATTACHED,	/* EPOCH, ERRNO, NANOS, MESSAGE when ERRNO is not 0 */
 	MXFS_EV_DETACHED,	/* EPOCH, ERRNO, NANOS, MESSAGE when ERRNO is not 0 */
 	MXFS_EV_LEAVE,		/* XFS is gone for good; also of a mount that fails; repeated every second until LEFT */
+
+	/* daemon -> kernel, with MXFS_FLAG_LOCKSTATE */
+	MXFS_CMD_LOCKSTATE,	/* MOUNT; the reply: MOUNT, GENERATION, and SLOT_BYTES, SLOTS, EXTENTS, or ERRNO, MESSAGE */
 
 	__MXFS_CMD_MAX,
 	MXFS_CMD_MAX = __MXFS_CMD_MAX - 1
@@ -102,6 +116,11 @@ enum mxfs_attr {
 	MXFS_A_CLUSTERED,	/* u32: in READY: 1: the device has reservations, 0: this node alone */
 	MXFS_A_LEASE_END,	/* u64: nanoseconds of CLOCK_BOOTTIME; at most a minute away */
 	MXFS_A_XFS_OPTIONS,	/* string of at most MXFS_MESSAGE_MAX: XFS's own options, as given; absent when none was */
+	MXFS_A_ALONE,		/* u32: in ATTACH, optional: 1: the array shows this node's key and no other, so the lock state may be made */
+	MXFS_A_GENERATION,	/* u64: another one whenever LOCKSTATE has another answer than before */
+	MXFS_A_SLOT_BYTES,	/* u32: from one slot of the lock state to the next */
+	MXFS_A_SLOTS,		/* u32 */
+	MXFS_A_EXTENTS,		/* array of struct mxfs_extent: where it is on the device, from its beginning, without gaps */
 
 	__MXFS_A_MAX,
 	MXFS_A_MAX = __MXFS_A_MAX - 1
@@ -113,6 +132,7 @@ enum mxfs_flags {
 	MXFS_FLAG_RESTART	= 1 << 2,	/* HELLO reply: an earlier daemon of this mount died */
 	MXFS_FLAG_WANT		= 1 << 3,	/* HELLO reply: operations already wait for ownership */
 	MXFS_FLAG_LEAVING	= 1 << 4,	/* HELLO reply: XFS is gone for good, leave the cluster */
+	MXFS_FLAG_LOCKSTATE	= 1 << 5,	/* HELLO reply: this module knows CMD_LOCKSTATE and A_ALONE */
 };
 
 enum mxfs_role {
@@ -128,6 +148,44 @@ enum mxfs_state {
 	MXFS_STATE_ATTACHED,	/* this node owns the volume */
 	MXFS_STATE_DETACHING,
 	MXFS_STATE_DEAD,	/* fenced or failed, as the daemon said: only umount is left. A mount that the kernel ended says where XFS is */
+};
+
+/* A piece of a file, in bytes. */
+struct mxfs_extent {
+	__u64 file;
+	__u64 device;
+	__u64 length;
+};
+
+enum mxfs_lockstate_kind {
+	MXFS_LOCKSTATE_HEARTBEAT	= 1,
+	MXFS_LOCKSTATE_LOCK		= 2,	/* not used yet */
+};
+
+enum mxfs_heartbeat_state {
+	MXFS_HEARTBEAT_FREE,
+	MXFS_HEARTBEAT_GIVEN,	/* to the key, by the owner */
+	MXFS_HEARTBEAT_ALIVE,	/* written by the node */
+};
+
+/* A heartbeat slot on disk; docs/daemon.md says what each field is. Integers are little-endian here, and here alone. */
+struct mxfs_heartbeat {
+	__le32 magic;
+	__le16 version;
+	__le16 kind;
+	__le32 index;
+	__le32 slot_bytes;
+	__u8 volume[MXFS_UUID_SIZE];
+	__le64 key;
+	__le64 epoch;
+	__le64 sequence;
+	__le32 state;
+	__le32 reserved;
+	__le32 lease_ms;
+	__le32 host_length;
+	__u8 host[MXFS_LOCKSTATE_HOST_MAX];
+	__u8 rest[372];
+	__le32 crc;	/* CRC-32C of all before it */
 };
 
 /* Counters since the mount; times in nanoseconds. */

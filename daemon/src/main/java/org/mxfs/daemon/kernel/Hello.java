@@ -31,6 +31,7 @@ public record Hello(
     long leaseMillis,
     long quantumMillis,
     boolean restart,
+    boolean lockstate,
     Predecessor predecessor) {
 
   static Hello of(Attributes a) throws MalformedMessageException, ContractException {
@@ -63,6 +64,7 @@ public record Hello(
         a.u32(MxfsAttribute.MXFS_A_LEASE_MS),
         a.u32(MxfsAttribute.MXFS_A_QUANTUM_MS),
         restart,
+        (flags & MxfsFlag.MXFS_FLAG_LOCKSTATE) != 0,
         predecessor);
   }
 

@@ -3,6 +3,8 @@ package org.mxfs.daemon.kernel;
 
 import java.io.Closeable;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -18,9 +20,12 @@ import org.mxfs.bindings.mxfs.MxfsCommand;
 import org.mxfs.bindings.mxfs.MxfsFlag;
 import org.mxfs.bindings.mxfs.MxfsRole;
 import org.mxfs.bindings.mxfs.MxfsState;
+import org.mxfs.bindings.mxfs.mxfs_extent;
 import org.mxfs.daemon.core.Errno;
 import org.mxfs.daemon.core.Event;
 import org.mxfs.daemon.core.KernelState;
+import org.mxfs.daemon.core.Lockstate;
+import org.mxfs.daemon.core.LockstateMap;
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.core.Role;
 import org.mxfs.daemon.wire.Uuids;
@@ -75,6 +80,9 @@ public final class KernelLink implements Closeable {
   private volatile boolean greeted;
   private volatile @Nullable Asked asked;
 
+  /** Whether the module is one that knows of the lock state. */
+  private volatile boolean knowsLockstate;
+
   /** Opens the socket and finds the family, which exists while the module is loaded. */
   public KernelLink(Events events) throws IOException {
     this.events = events;
@@ -115,6 +123,7 @@ public final class KernelLink implements Closeable {
           case DETACHING -> new Asked(false, hello.predecessor().epoch());
           case DETACHED, ATTACHED, DEAD -> null;
         };
+    knowsLockstate = hello.lockstate();
     greeting.lock();
     try {
       mount = hello.mount();
@@ -194,11 +203,23 @@ public final class KernelLink implements Closeable {
     request(MxfsCommand.MXFS_CMD_LEASE, a -> a.u64(MxfsAttribute.MXFS_A_LEASE_END, bootNanos));
   }
 
-  /** A refusal of the kernel comes back as the event that would have ended the command. */
-  public void attach(long epoch) throws IOException {
+  /**
+   * A refusal of the kernel comes back as the event that would have ended the command.
+   *
+   * @param alone whether the array, asked for this, shows our key and no other: then the kernel may
+   *     make the lock state where there is none
+   */
+  public void attach(long epoch, boolean alone) throws IOException {
     asked = new Asked(true, epoch);
     try {
-      request(MxfsCommand.MXFS_CMD_ATTACH, a -> a.u64(MxfsAttribute.MXFS_A_EPOCH, epoch));
+      request(
+          MxfsCommand.MXFS_CMD_ATTACH,
+          a -> {
+            a.u64(MxfsAttribute.MXFS_A_EPOCH, epoch);
+            if (alone && knowsLockstate) {
+              a.u32(MxfsAttribute.MXFS_A_ALONE, 1);
+            }
+          });
     } catch (NetlinkErrorException e) {
       asked = null;
       tell(new Event.Attached(epoch, e.errno(), 0, refusal(e)));
@@ -258,6 +279,52 @@ public final class KernelLink implements Closeable {
 
   public void left(Errno errno) throws IOException {
     request(MxfsCommand.MXFS_CMD_LEFT, a -> a.u32(MxfsAttribute.MXFS_A_ERRNO, errno.number()));
+  }
+
+  /** Where {@code .mxfs/lockstate} is, or why there is none: what the kernel has found last. */
+  public Lockstate lockstate() throws IOException {
+    if (!knowsLockstate) {
+      return new Lockstate(0, null, Errnos.EOPNOTSUPP, "the kernel module does not know of it");
+    }
+    return lockstate(
+        netlink
+            .requestOne(
+                family,
+                MxfsCommand.MXFS_CMD_LOCKSTATE,
+                Attributes.builder().u32(MxfsAttribute.MXFS_A_MOUNT, mount).build())
+            .attributes());
+  }
+
+  /** The same from the kernel's answer. */
+  static Lockstate lockstate(Attributes a) throws MalformedMessageException, ContractException {
+    long generation = a.u64(MxfsAttribute.MXFS_A_GENERATION);
+    if (!a.has(MxfsAttribute.MXFS_A_EXTENTS)) {
+      return new Lockstate(
+          generation,
+          null,
+          (int) a.u32(MxfsAttribute.MXFS_A_ERRNO),
+          a.findString(MxfsAttribute.MXFS_A_MESSAGE).orElse(""));
+    }
+    byte[] bytes = a.bytes(MxfsAttribute.MXFS_A_EXTENTS);
+    long slots = a.u32(MxfsAttribute.MXFS_A_SLOTS);
+    long slotBytes = a.u32(MxfsAttribute.MXFS_A_SLOT_BYTES);
+    ByteBuffer buffer = ByteBuffer.wrap(bytes).order(ByteOrder.nativeOrder());
+    List<LockstateMap.Extent> extents = new ArrayList<>();
+    long end = 0;
+    for (int at = 0; at + mxfs_extent.SIZE <= bytes.length; at += mxfs_extent.SIZE) {
+      LockstateMap.Extent extent =
+          new LockstateMap.Extent(
+              buffer.getLong(at + mxfs_extent.OFFSET_file),
+              buffer.getLong(at + mxfs_extent.OFFSET_device),
+              buffer.getLong(at + mxfs_extent.OFFSET_length));
+      extents.add(extent);
+      end = extent.file() + extent.length();
+    }
+    if (bytes.length % mxfs_extent.SIZE != 0 || end != slots * slotBytes) {
+      throw new ContractException(
+          "a lock state of " + slots + " slots of " + slotBytes + " bytes at " + extents);
+    }
+    return new Lockstate(generation, new LockstateMap((int) slotBytes, extents), 0, "");
   }
 
   /** Where XFS is now, as the kernel says, in answer to a question of that number. */

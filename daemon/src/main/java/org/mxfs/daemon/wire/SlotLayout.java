@@ -5,6 +5,8 @@ import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.UUID;
 import java.util.zip.CRC32C;
+import org.mxfs.bindings.mxfs.Mxfs;
+import org.mxfs.bindings.mxfs.MxfsLockstate;
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.core.membership.Beat;
 import org.mxfs.daemon.core.membership.Slot;
@@ -12,24 +14,24 @@ import org.mxfs.daemon.wire.Layout.Kind;
 
 /**
  * A heartbeat record of {@code .mxfs/lockstate}: a slot holds one, and takes a logical block of the
- * device where that is larger.
+ * device where that is larger. The kernel module knows it as {@code struct mxfs_heartbeat}.
  */
 public final class SlotLayout {
   /** Heartbeat slots of a volume; they are the beginning of the file. */
-  public static final int HEARTBEATS = 64;
+  public static final int HEARTBEATS = Mxfs.MXFS_LOCKSTATE_HEARTBEATS;
 
   /** Bytes of a record. */
-  public static final int SIZE = 512;
+  public static final int SIZE = Mxfs.MXFS_LOCKSTATE_RECORD;
 
-  public static final int HOST_MAX = 64;
+  public static final int HOST_MAX = Mxfs.MXFS_LOCKSTATE_HOST_MAX;
 
-  private static final int MXLS = 0x534c584d;
-  private static final int CURRENT = 1;
-  private static final int HEARTBEAT = 1;
+  private static final int MXLS = Mxfs.MXFS_LOCKSTATE_MAGIC;
+  private static final int CURRENT = Mxfs.MXFS_LOCKSTATE_VERSION;
+  private static final int HEARTBEAT = MxfsLockstate.MXFS_LOCKSTATE_HEARTBEAT;
 
-  private static final int FREE = 0;
-  private static final int RESERVED = 1;
-  private static final int ALIVE = 2;
+  private static final int FREE = MxfsLockstate.MXFS_HEARTBEAT_FREE;
+  private static final int RESERVED = MxfsLockstate.MXFS_HEARTBEAT_GIVEN;
+  private static final int ALIVE = MxfsLockstate.MXFS_HEARTBEAT_ALIVE;
 
   public static final Layout LAYOUT = new Layout("Heartbeat slot (disk)");
   public static final Layout.Field MAGIC = LAYOUT.add(Kind.U32, "magic", "the bytes `MXLS`");

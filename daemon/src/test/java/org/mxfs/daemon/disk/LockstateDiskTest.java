@@ -21,6 +21,7 @@ import java.util.zip.CRC32C;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.mxfs.bindings.linux.Errnos;
+import org.mxfs.bindings.mxfs.mxfs_heartbeat;
 import org.mxfs.blockio.BlockDevice;
 import org.mxfs.blockio.BlockDevices;
 import org.mxfs.blockio.FaultyBlockDevice;
@@ -31,6 +32,8 @@ import org.mxfs.daemon.core.LockstateMap;
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.core.membership.Beat;
 import org.mxfs.daemon.core.membership.Slot;
+import org.mxfs.daemon.wire.Layout;
+import org.mxfs.daemon.wire.SlotLayout;
 
 /** On a real file, in two pieces of which the second lies before the first. */
 final class LockstateDiskTest {
@@ -95,6 +98,47 @@ final class LockstateDiskTest {
 
   private static List<Slot> slots(DiskAnswer answer) {
     return ((DiskAnswer.Beats) answer).slots();
+  }
+
+  @Test
+  void aSlotIsWhatTheKernelModuleTakesItFor() {
+    assertThat(SlotLayout.LAYOUT.size()).isEqualTo(mxfs_heartbeat.SIZE);
+    assertThat(
+            List.of(
+                SlotLayout.MAGIC,
+                SlotLayout.VERSION,
+                SlotLayout.KIND,
+                SlotLayout.INDEX,
+                SlotLayout.SLOT_BYTES,
+                SlotLayout.VOLUME,
+                SlotLayout.KEY,
+                SlotLayout.EPOCH,
+                SlotLayout.SEQUENCE,
+                SlotLayout.STATE,
+                SlotLayout.RESERVED_FIELD,
+                SlotLayout.LEASE,
+                SlotLayout.HOST_LENGTH,
+                SlotLayout.HOST,
+                SlotLayout.REST,
+                SlotLayout.CRC))
+        .extracting(Layout.Field::offset)
+        .containsExactly(
+            mxfs_heartbeat.OFFSET_magic,
+            mxfs_heartbeat.OFFSET_version,
+            mxfs_heartbeat.OFFSET_kind,
+            mxfs_heartbeat.OFFSET_index,
+            mxfs_heartbeat.OFFSET_slot_bytes,
+            mxfs_heartbeat.OFFSET_volume,
+            mxfs_heartbeat.OFFSET_key,
+            mxfs_heartbeat.OFFSET_epoch,
+            mxfs_heartbeat.OFFSET_sequence,
+            mxfs_heartbeat.OFFSET_state,
+            mxfs_heartbeat.OFFSET_reserved,
+            mxfs_heartbeat.OFFSET_lease_ms,
+            mxfs_heartbeat.OFFSET_host_length,
+            mxfs_heartbeat.OFFSET_host,
+            mxfs_heartbeat.OFFSET_rest,
+            mxfs_heartbeat.OFFSET_crc);
   }
 
   @Test

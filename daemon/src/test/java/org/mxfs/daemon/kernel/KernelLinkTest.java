@@ -5,11 +5,14 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.UUID;
 import org.junit.jupiter.api.Test;
+import org.mxfs.bindings.linux.Errnos;
 import org.mxfs.bindings.mxfs.Mxfs;
 import org.mxfs.bindings.mxfs.MxfsAttribute;
 import org.mxfs.bindings.mxfs.MxfsCommand;
@@ -17,6 +20,8 @@ import org.mxfs.bindings.mxfs.MxfsFlag;
 import org.mxfs.bindings.mxfs.MxfsState;
 import org.mxfs.daemon.core.Event;
 import org.mxfs.daemon.core.KernelState;
+import org.mxfs.daemon.core.Lockstate;
+import org.mxfs.daemon.core.LockstateMap;
 import org.mxfs.daemon.core.Predecessor;
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.netlink.Attributes;
@@ -99,6 +104,70 @@ class KernelLinkTest {
     assertThat(event(MxfsCommand.MXFS_EV_LEAVE, Attributes.EMPTY)).isEqualTo(new Event.Leave());
     assertThatThrownBy(() -> event(MxfsCommand.MXFS_CMD_KEY, Attributes.EMPTY))
         .isInstanceOf(ContractException.class);
+  }
+
+  private static byte[] extents(long... numbers) {
+    ByteBuffer buffer =
+        ByteBuffer.allocate(numbers.length * Long.BYTES).order(ByteOrder.nativeOrder());
+    for (long number : numbers) {
+      buffer.putLong(number);
+    }
+    return buffer.array();
+  }
+
+  private static Attributes.Builder lockstate(byte[] extents) {
+    return Attributes.builder()
+        .u32(MxfsAttribute.MXFS_A_MOUNT, 3)
+        .u64(MxfsAttribute.MXFS_A_GENERATION, 2)
+        .u32(MxfsAttribute.MXFS_A_SLOT_BYTES, 512)
+        .u32(MxfsAttribute.MXFS_A_SLOTS, 64)
+        .bytes(MxfsAttribute.MXFS_A_EXTENTS, extents);
+  }
+
+  @Test
+  void theLockStateIsWhereTheKernelSays() throws IOException {
+    assertThat(
+            KernelLink.lockstate(lockstate(extents(0, 1L << 40, 8192, 8192, 4096, 24_576)).build()))
+        .isEqualTo(
+            new Lockstate(
+                2,
+                new LockstateMap(
+                    512,
+                    List.of(
+                        new LockstateMap.Extent(0, 1L << 40, 8192),
+                        new LockstateMap.Extent(8192, 4096, 24_576))),
+                0,
+                ""));
+    Attributes none =
+        Attributes.builder()
+            .u64(MxfsAttribute.MXFS_A_GENERATION, 1)
+            .u32(MxfsAttribute.MXFS_A_ERRNO, 28)
+            .string(MxfsAttribute.MXFS_A_MESSAGE, "no space")
+            .build();
+    assertThat(KernelLink.lockstate(none)).isEqualTo(new Lockstate(1, null, 28, "no space"));
+  }
+
+  @Test
+  void aLockStateThatIsNotWholeIsRefused() {
+    for (byte[] extents :
+        new byte[][] {
+          extents(), extents(0, 4096, 16_384), extents(0, 4096), extents(0, 4096, 32_768, 1)
+        }) {
+      assertThatThrownBy(() -> KernelLink.lockstate(lockstate(extents).build()))
+          .isInstanceOf(ContractException.class)
+          .hasMessageContaining("64 slots of 512 bytes");
+    }
+  }
+
+  /** A module of before would refuse the question, and the attribute. */
+  @Test
+  void aModuleThatDoesNotKnowOfTheLockStateIsNotAsked() throws IOException {
+    try (KernelLink link = new KernelLink(new Seen(), FAMILY)) {
+      link.greeted(Hello.of(hello(0, MxfsState.MXFS_STATE_STARTING).build()), new UUID(0, 0));
+      assertThat(link.lockstate().map()).isNull();
+      assertThat(link.lockstate().errno()).isEqualTo(Errnos.EOPNOTSUPP);
+    }
+    assertThat(Hello.of(hello(MxfsFlag.MXFS_FLAG_LOCKSTATE, 0).build()).lockstate()).isTrue();
   }
 
   private static Event event(int command, Attributes attributes) throws IOException {
