@@ -336,38 +336,51 @@ void mxfs_restart_workfn(struct work_struct *work)
 	mxfs_info(sbi, "a new daemon (pid %d) has taken over", pid_nr(sbi->daemon.pid));
 }
 
-/* LEAVE, until the daemon has left, has died, or its time is over. Repeated, because a socket may be full. */
-static void mxfs_daemon_leave(struct mxfs_sb *sbi)
+/*
+ * LEAVE, until the daemon has left, has died, or its time is over. Repeated, because a socket may be full.
+ *
+ * Return: whether it died of it, so that another one may be on its way.
+ */
+static bool mxfs_daemon_leave(struct mxfs_sb *sbi)
 {
 	unsigned long end = jiffies + (mxfs_is_stuck(sbi) ? MXFS_LATE_JIFFIES : MXFS_LEAVE_JIFFIES);
+	bool asked = READ_ONCE(sbi->daemon.portid);
 
 	while (!READ_ONCE(sbi->daemon.left) && READ_ONCE(sbi->daemon.portid) && !time_after(jiffies, end)) {
 		mxfs_send_leave(sbi);
 		mxfs_wait_timeout(sbi->wait, READ_ONCE(sbi->daemon.left) || !READ_ONCE(sbi->daemon.portid), MXFS_WAIT_BOUNDED, HZ);
 	}
+	if (asked && !READ_ONCE(sbi->daemon.left) && !READ_ONCE(sbi->daemon.portid) &&
+	    !time_after(jiffies, READ_ONCE(sbi->daemon.leave_by)))
+		return true;
 	if (!sbi->daemon.left && !READ_ONCE(sbi->daemon.fail_err) && sbi->key)
 		mxfs_warn(sbi, "the daemon did not leave the cluster%s; its key %016llx stays registered",
 			  READ_ONCE(sbi->daemon.portid) ? " in time" : ", it died", sbi->key);
 	/* It exits by itself after LEFT. */
 	if (sbi->daemon.left)
 		mxfs_wait_timeout(sbi->wait, !READ_ONCE(sbi->daemon.portid), MXFS_WAIT_BOUNDED, 2 * HZ);
+	return false;
 }
 
 /**
  * mxfs_daemon_stop - leave the cluster and end the daemon
  * @sbi: the mount
  *
- * XFS is detached already; where that is not sure, the key stays registered, and so does it when the daemon is dead or hangs. That
+ * XFS is detached already; where that is not sure, the key stays registered, and so does it when daemons go on dying or one hangs. That
  * costs the others a fencing. Bounded in each case.
  */
 void mxfs_daemon_stop(struct mxfs_sb *sbi)
 {
-	/* A restart in progress is let finish: the new daemon unregisters the key. It knows of leave_by. */
-	flush_work(&sbi->daemon.restart_work);
-	if (!sbi->daemon.pid)
-		return;
-	if (sbi->change.unused)
-		mxfs_daemon_leave(sbi);
+	for (;;) {
+		/* A restart in progress is let finish: the new daemon unregisters the key. It knows of leave_by. */
+		flush_work(&sbi->daemon.restart_work);
+		if (!sbi->daemon.pid)
+			return;
+		/* One that was killed has its port until its last thread has ended; its successor is started only after that. */
+		if (!sbi->change.unused || !mxfs_daemon_leave(sbi))
+			break;
+		mxfs_netlink_settle();
+	}
 	sbi->daemon.left = true;
 	/* The last port that closed may have seen `left` unset. */
 	cancel_work_sync(&sbi->daemon.restart_work);

@@ -20,6 +20,7 @@ int mxfs_netlink_init(void);
 void mxfs_netlink_exit(void);
 int mxfs_netlink_add(struct mxfs_sb *sbi, struct fs_context *fc);
 void mxfs_netlink_del(struct mxfs_sb *sbi);
+void mxfs_netlink_settle(void);
 int mxfs_send_leave(struct mxfs_sb *sbi);
 void mxfs_result_workfn(struct work_struct *work);
 

@@ -646,6 +646,15 @@ static int mxfs_netlink_event(struct notifier_block *nb, unsigned long event, vo
 	return NOTIFY_DONE;
 }
 
+/**
+ * mxfs_netlink_settle - whose port is seen to be gone, of him mxfs_daemon_gone() has heard
+ */
+void mxfs_netlink_settle(void)
+{
+	mutex_lock(&mxfs_mounts_lock);
+	mutex_unlock(&mxfs_mounts_lock);
+}
+
 static struct notifier_block mxfs_netlink_nb = { .notifier_call = mxfs_netlink_event };
 
 int mxfs_netlink_init(void)

@@ -77,13 +77,32 @@ def run(stage):
 
     _killed_too_often(stage, n1, n2)
 
-    # An umount right after the kill has no daemon to ask, or a new one: it ends in bounded time either way.
+    # An umount right after the kill asks the next daemon to leave, also where it begins before the old one's port is gone.
     n2.run(f"kill -9 {stage.daemon_pid(n2)}; umount {PLACE}", timeout=60)
     stage.same(stage.leftovers(n2), [], "after kill and umount")
+    stage.same(len(stage.keys(n1)), 1, "registered keys after kill and umount")
+    stage.mount(n2)
+    _unmounted_before_its_port_is_gone(stage, n2)
+    stage.same(len(stage.keys(n1)), 1, "registered keys after an umount that found the port of a dead daemon")
     stage.umount(n1)
     stage.until(lambda: not stage.keys(n1), 20, "all keys to be gone")
     stage.repair()
     stage.marker("SELFTEST: daemon killed ok")
+
+
+def _unmounted_before_its_port_is_gone(stage, node):
+    pid = stage.daemon_pid(node)
+    holder = stage.start(node, f"{PROGRAMS}/port_held {pid}")
+    stage.matches("^held [1-9]", holder.line(20), "the daemon's netlink sockets")
+    node.run(f"kill -9 {pid}")
+    umount = stage.start(node, f"umount {PLACE}")
+    stage.until(lambda: "mxfs_daemon" in node.run("cat /proc/$(pgrep -x umount)/stack", check=False).out, 20, "umount to ask the daemon to leave")
+    holder.process.stdin.write(b"\n")
+    holder.process.stdin.flush()
+    stage.same(holder.finish(20).rc, 0, "letting the sockets go")
+    done = umount.finish(60)
+    stage.same(done.rc, 0, f"umount: {done.out}")
+    stage.same(stage.leftovers(node), [], "after an umount that found the port of a dead daemon")
 
 
 def _registered(stage):

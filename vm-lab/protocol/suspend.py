@@ -87,6 +87,9 @@ def _stopped(stage, node):
     pid = stage.daemon_pid(node)
     node.run(f"kill -STOP {pid}")
     stage.until(lambda: stage.status(node)["lease_ms"] == "0", 30, "the lease to be over")
+    # A work unmaps pages at the lease's end; what is read before it has come is read from the page that is still mapped, and waits for nobody.
+    resident = f"awk '/ .*kept$/ {{ found = 1 }} found && /^Rss:/ {{ print $2; exit }}' /proc/$(pgrep -x keeper)/smaps"
+    stage.until(lambda: node.run(resident).out.strip() == "0", 20, "the map's pages to be unmapped")
     waiting = int(stage.status(node)["waiters"])
     keeper.process.stdin.write(b"load 1 0 5000 8\n")
     keeper.process.stdin.flush()
