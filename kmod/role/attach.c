@@ -499,9 +499,9 @@ enum mxfs_state mxfs_told_state(struct mxfs_sb *sbi)
 	state = sbi->state;
 	kind = sbi->change.cmd == MXFS_DO_NOTHING ? sbi->change.doing : sbi->change.cmd;
 	if (state == MXFS_STATE_DEAD && !sbi->change.disowned)
-		state = kind == MXFS_DO_ATTACH	? MXFS_STATE_ATTACHING :
-			READ_ONCE(sbi->device.claim)	? MXFS_STATE_DETACHED :
-						  MXFS_STATE_DETACHING;
+		state = kind == MXFS_DO_ATTACH || sbi->change.reattaching ? MXFS_STATE_ATTACHING :
+			READ_ONCE(sbi->device.claim)			  ? MXFS_STATE_DETACHED :
+									    MXFS_STATE_DETACHING;
 	else if (sbi->change.reattaching && state != MXFS_STATE_DEAD)
 		state = MXFS_STATE_ATTACHING; /* an EV_ATTACHED comes */
 	else if (kind == MXFS_DO_ATTACH &&
