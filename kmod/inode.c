@@ -64,6 +64,8 @@ struct inode *mxfs_alloc_inode(struct super_block *sb)
 	mi->lent = false;
 	mi->let_go = false;
 	mi->changing = NULL;
+	atomic_set(&mi->left_out, 0);
+	atomic_set(&mi->left_done, 0);
 	INIT_LIST_HEAD(&mi->told_entry);
 	return &mi->vfs_inode;
 }

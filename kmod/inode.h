@@ -56,6 +56,8 @@ struct mxfs_range {
  * @lower_wb_err: of the lower inode's wb_err, what was carried up; under bind.lock (mxfs_carry_error())
  * @changing:	what is being changed below while pages of it are above, or NULL; write-back leaves it alone. Set and cleared under i_lock, by
  * who holds invalidate_lock exclusively (mxfs_cache_hold())
+ * @left_out:	how often write-back has left out what is being changed
+ * @left_done:	up to which of them it has been written since; under i_lock (mxfs_cache_left_out())
  * @wb:		the lower file that the page cache of maps reads and writes through
  *
  * What stat(2) looks at comes first, so that it is in one cache line with the end of @vfs_inode (Linux 6.12,
@@ -80,6 +82,7 @@ struct mxfs_inode {
 	u8 fh_words;
 	errseq_t lower_wb_err;
 	const struct mxfs_range *changing;
+	atomic_t left_out, left_done;
 	struct mxfs_open wb;
 };
 

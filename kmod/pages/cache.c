@@ -22,7 +22,10 @@
  *	pages to the end of the change; faults that miss and page_mkwrite hold it shared;
  *
  *	a page that somebody has pinned for I/O, which may write to it at any time, is not dropped by them but made to
- *	hold what they wrote, as one of XFS's would; until it does, write-back leaves what they change alone;
+ *	hold what they wrote, as one of XFS's would; until it does, write-back leaves what they change alone, and who
+ *	needs that below, too, waits for the end of the change (mxfs_cache_left_out());
+ *
+ *	a change that failed takes nothing away from a page that was stored into, or may be by who has pinned it;
  *
  *	write-back never extends the file: it is bounded by the size above, which changes only
  *	together with the one below; and what a page holds behind the end is zeroed before the file grows.
@@ -320,8 +323,11 @@ static int mxfs_write_folio(struct inode *inode, struct folio *folio, struct wri
 	/* Before what is being changed is looked at: mxfs_cache_hold() waits for who has looked before it. */
 	folio_start_writeback(folio);
 	/* The change may fail, and then all of it is to go below. */
-	if (unlikely(mxfs_folio_changing(inode, folio, &from, &to)))
+	if (unlikely(mxfs_folio_changing(inode, folio, &from, &to))) {
 		folio_redirty_for_writepage(wbc, folio);
+		/* Last: who does not find it dirty waits for the write-back, and then sees this. */
+		atomic_inc(&MXFS_I(inode)->left_out);
+	}
 	/* No page table lets anybody store any more: who is to pin it for that comes to mxfs_page_mkwrite() first. */
 	if (!folio_maybe_dma_pinned(folio))
 		folio_clear_checked(folio);
@@ -421,6 +427,56 @@ int mxfs_cache_write(struct inode *inode, loff_t start, loff_t end)
 	return err ?: errseq_check(&mapping->wb_err, since);
 }
 
+/*
+ * As mxfs_cache_write(), with invalidate_lock held: nothing is being changed, so nothing is left out. Who found something that was, a
+ * moment ago, may make its page dirty again behind us, and counts it before we have waited for him. Return: how many were counted; @err: 0, or
+ * what it failed with.
+ */
+static int mxfs_write_still(struct inode *inode, loff_t start, loff_t end, int *err)
+{
+	const struct mxfs_inode *mi = MXFS_I(inode);
+	int seen, ret;
+
+	*err = 0;
+	do {
+		seen = atomic_read(&mi->left_out);
+		ret = mxfs_cache_write(inode, start, end);
+		*err = *err ?: ret;
+	} while (unlikely(atomic_read(&mi->left_out) != seen));
+	return seen;
+}
+
+/**
+ * mxfs_cache_left_out - what write-back has left out is below
+ * @inode: whose; written back a moment ago, inside a gate and without invalidate_lock
+ * @start: first byte
+ * @end: last byte
+ *
+ * For who has to have all that was stored before he came: what was being changed then has been left out
+ * (mxfs_write_folio()), and that change may fail. Waits for its end.
+ *
+ * Return: 0; -EINTR when killed; what writing back that part of the file failed with.
+ */
+int mxfs_cache_left_out(struct inode *inode, loff_t start, loff_t end)
+{
+	struct mxfs_inode *mi = MXFS_I(inode);
+	int seen, err, rest;
+
+	if (likely(atomic_read(&mi->left_out) == atomic_read(&mi->left_done)))
+		return 0;
+	if (down_read_killable(&inode->i_mapping->invalidate_lock))
+		return -EINTR;
+	err = mxfs_cache_write(inode, start, end);
+	/* All of it, so that the next one need not come here. Its errors are for fsync. */
+	seen = mxfs_write_still(inode, 0, LLONG_MAX, &rest);
+	spin_lock(&inode->i_lock);
+	if (seen - atomic_read(&mi->left_done) > 0)
+		atomic_set(&mi->left_done, seen);
+	spin_unlock(&inode->i_lock);
+	up_read(&inode->i_mapping->invalidate_lock);
+	return err;
+}
+
 const struct address_space_operations mxfs_aops = {
 	.read_folio = mxfs_read_folio,
 	.readahead = mxfs_readahead,
@@ -497,7 +553,7 @@ int mxfs_cache_drop_locked(struct inode *inode, loff_t start, loff_t end)
 	if (likely(!mapping->nrpages))
 		return 0;
 	unmap_mapping_range(mapping, from, end == LLONG_MAX ? 0 : round_up(end + 1, PAGE_SIZE) - from, 0);
-	err = mxfs_cache_write(inode, from, end);
+	mxfs_write_still(inode, from, end, &err);
 	if (err)
 		return err;
 	if (unlikely(mxfs_has_pinned(mapping, first, last)))
@@ -540,22 +596,68 @@ void mxfs_cache_let_go(struct inode *inode)
 	spin_unlock(&inode->i_lock);
 }
 
-/* The bytes of a range that a folio has, as they are below now. */
-static int mxfs_take_below(struct address_space *mapping, struct file *lower, struct folio *folio, loff_t start, loff_t end)
+/* A range that was changed below. */
+struct mxfs_taking {
+	struct work_struct work;
+	struct inode *inode;
+	struct file *lower;
+	loff_t start, end;
+};
+
+/* The bytes of the range that a folio has, as they are below now. The folio is locked. */
+static int mxfs_take_below(const struct mxfs_taking *t, struct folio *folio)
 {
-	loff_t pos = folio_pos(folio);
-	size_t from, to;
-	int err = 0;
+	const struct inode *linode = file_inode(t->lower);
+	loff_t pos = folio_pos(folio), from = max(t->start, pos), last, size;
+	int err, try = 0;
+
+	for (;;) {
+		size = i_size_read(linode);
+		last = min3(t->end, pos + (loff_t)folio_size(folio) - 1, size - 1);
+		if (from > last)
+			return 0;
+		err = mxfs_read_below(t->lower, folio, from - pos, last - from + 1);
+		if (err == -ENOMEM && try++ < MXFS_PUSH_TRIES)
+			memalloc_retry_wait(GFP_NOFS);
+		else if (!err || i_size_read(linode) >= size) /* else it was too much: who cuts the file does not wait for a queued write */
+			return err;
+	}
+}
+
+/*
+ * A folio that cannot have the new bytes must not stay, for written back it would undo the change. What was stored into it and is not
+ * below yet is lost, and what a device brings into it; fsync says so.
+ */
+static void mxfs_take_folio(const struct mxfs_taking *t, struct folio *folio)
+{
+	struct address_space *mapping = t->inode->i_mapping;
 
 	folio_lock(folio);
-	end = min(end, i_size_read(file_inode(lower)) - 1);
-	if (folio->mapping == mapping && start < pos + folio_size(folio) && end >= pos) {
-		from = max(start, pos) - pos;
-		to = min_t(loff_t, end - pos + 1, folio_size(folio));
-		err = mxfs_read_below(lower, folio, from, to - from);
+	if (folio->mapping == mapping) {
+		/* It copies the folio without the lock. */
+		folio_wait_writeback(folio);
+		if (unlikely(mxfs_take_below(t, folio))) {
+			generic_error_remove_folio(mapping, folio);
+			mapping_set_error(mapping, -EIO);
+		}
 	}
 	folio_unlock(folio);
-	return err;
+}
+
+static void mxfs_taking_workfn(struct work_struct *work)
+{
+	const struct mxfs_taking *t = container_of(work, struct mxfs_taking, work);
+	pgoff_t index = t->start >> PAGE_SHIFT;
+	struct folio_batch batch;
+	unsigned int i;
+
+	folio_batch_init(&batch);
+	while (filemap_get_folios(t->inode->i_mapping, &index, t->end >> PAGE_SHIFT, &batch)) {
+		for (i = 0; i < folio_batch_count(&batch); i++)
+			mxfs_take_folio(t, batch.folios[i]);
+		folio_batch_release(&batch);
+		cond_resched();
+	}
 }
 
 /**
@@ -565,24 +667,52 @@ static int mxfs_take_below(struct address_space *mapping, struct file *lower, st
  * @start: first byte
  * @end: last byte
  *
- * What mxfs_cache_drop_locked() had to leave takes the new content.
+ * What mxfs_cache_drop_locked() had to leave takes the new content. A worker does it: who is being killed can read nothing any more
+ * (mm/filemap.c: filemap_get_pages()), but has changed the file.
  */
 void mxfs_cache_changed(struct inode *inode, struct file *lower, loff_t start, loff_t end)
+{
+	struct mxfs_taking t = { .inode = inode, .lower = lower, .start = start, .end = end };
+
+	if (likely(!inode->i_mapping->nrpages) || !filemap_range_has_page(inode->i_mapping, start, end))
+		return;
+	INIT_WORK_ONSTACK(&t.work, mxfs_taking_workfn);
+	queue_work(MXFS_ISB(inode)->pages.wq, &t.work);
+	flush_work(&t.work);
+	destroy_work_on_stack(&t.work);
+}
+
+/**
+ * mxfs_cache_failed - a change of a range has failed, and may have changed some of it below
+ * @inode: whose
+ * @start: first byte
+ * @end: last byte
+ *
+ * What was read before is read again. What was stored into, or may be by who has pinned it, stays and is written back: below is not
+ * what it holds.
+ */
+void mxfs_cache_failed(struct inode *inode, loff_t start, loff_t end)
 {
 	struct address_space *mapping = inode->i_mapping;
 	pgoff_t index = start >> PAGE_SHIFT;
 	struct folio_batch batch;
+	struct folio *folio;
 	unsigned int i;
-	int err;
 
 	if (likely(!mapping->nrpages))
 		return;
 	folio_batch_init(&batch);
 	while (filemap_get_folios(mapping, &index, end >> PAGE_SHIFT, &batch)) {
 		for (i = 0; i < folio_batch_count(&batch); i++) {
-			err = mxfs_take_below(mapping, lower, batch.folios[i], start, end);
-			if (err)
-				mapping_set_error(mapping, err);
+			folio = batch.folios[i];
+			folio_lock(folio);
+			folio_wait_writeback(folio);
+			/* One that is clean now can be stored into, or be pinned for that, after mxfs_page_mkwrite() only, which wants the lock. */
+			if (folio->mapping == mapping && mxfs_is_pinned(folio))
+				folio_mark_dirty(folio);
+			else if (folio->mapping == mapping && !folio_test_dirty(folio))
+				generic_error_remove_folio(mapping, folio);
+			folio_unlock(folio);
 		}
 		folio_batch_release(&batch);
 		cond_resched();
@@ -738,7 +868,7 @@ void mxfs_cache_unmap_all(struct mxfs_sb *sbi, bool (*is_over)(struct mxfs_sb *s
 
 static int mxfs_flush_one(struct inode *inode)
 {
-	return mxfs_cache_flush(inode, 0, LLONG_MAX);
+	return inode->i_mapping->nrpages ? mxfs_cache_write(inode, 0, LLONG_MAX) : 0;
 }
 
 static int mxfs_is_pinned_one(struct inode *inode)
@@ -836,6 +966,17 @@ int mxfs_cache_quiesce(struct mxfs_sb *sbi)
 int mxfs_cache_flush_all(struct mxfs_sb *sbi)
 {
 	return mxfs_each_cached(sbi, mxfs_flush_one);
+}
+
+static int mxfs_left_out_one(struct inode *inode)
+{
+	return mxfs_cache_left_out(inode, 0, LLONG_MAX);
+}
+
+/* As mxfs_cache_left_out(), for sync(2): all files have been written back. */
+int mxfs_cache_left_out_all(struct mxfs_sb *sbi)
+{
+	return mxfs_each_cached(sbi, mxfs_left_out_one);
 }
 
 int mxfs_cache_drop_all(struct mxfs_sb *sbi)

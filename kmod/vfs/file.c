@@ -612,7 +612,7 @@ static void mxfs_aio_written(struct mxfs_aio *aio, bool cached)
 	if (unlikely(cached) && aio->res > 0)
 		mxfs_cache_changed(inode, lower, aio->lower.ki_pos - aio->res, aio->lower.ki_pos - 1);
 	else if (unlikely(cached))
-		mxfs_cache_changed(inode, lower, aio->range.first, aio->range.last);
+		mxfs_cache_failed(inode, aio->range.first, aio->range.last);
 	mxfs_copy_written(inode, file_inode(lower));
 	if (iocb_is_dsync(aio->upper)) {
 		mxfs_carry_error(inode, file_inode(lower));
@@ -755,8 +755,9 @@ static noinline int mxfs_write_begin(struct kiocb *iocb, const struct iov_iter *
 }
 
 /*
- * What mxfs_write_begin() had to leave is as below. A write that fails may have written all the same: when its sync fails, and then the
- * position has moved; or where a disk does, with O_DIRECT. What never began has changed nothing.
+ * What mxfs_write_begin() had to leave is as below. A write that fails may have written all the same, when its sync fails: then the
+ * position has moved. Any other has changed nothing, for where a page had to be left it goes through XFS's cache (mxfs_write_held()); what a
+ * device has brought into that page meanwhile is not below.
  */
 static noinline void mxfs_write_end(struct kiocb *iocb, struct file *lower, ssize_t ret)
 {
@@ -767,8 +768,6 @@ static noinline void mxfs_write_end(struct kiocb *iocb, struct file *lower, ssiz
 		mxfs_cache_changed(inode, lower, iocb->ki_pos - ret, iocb->ki_pos - 1);
 	else if (range && iocb->ki_pos > range->first)
 		mxfs_cache_changed(inode, lower, range->first, iocb->ki_pos - 1);
-	else if (range && (iocb->ki_flags & IOCB_DIRECT) && !mxfs_is_refused(ret))
-		mxfs_cache_changed(inode, lower, range->first, range->last);
 	mxfs_cache_let_go(inode);
 }
 
@@ -1327,8 +1326,11 @@ int mxfs_fsync(struct file *file, loff_t start, loff_t end, int datasync)
 		return file_check_and_advance_wb_err(file);
 	if (err)
 		return err;
-	if (S_ISREG(inode->i_mode))
+	if (S_ISREG(inode->i_mode)) {
 		err = file_write_and_wait_range(file, start, end);
+		lost = mxfs_cache_left_out(inode, start, end);
+		err = err ?: lost;
+	}
 	lower = mxfs_lower_file(file);
 	if (IS_ERR(lower))
 		err = err ?: PTR_ERR(lower);
@@ -1376,7 +1378,11 @@ static long mxfs_fallocate_piece(struct file *file, int mode, loff_t offset, lof
 	err = vfs_fallocate(lower, mode, offset, len);
 	if (!keeps && !mxfs_is_refused(err)) {
 		mxfs_cache_cut(inode, i_size_read(file_inode(lower)));
-		mxfs_cache_changed(inode, lower, offset, LLONG_MAX);
+		/* What moved before it failed is nowhere else: no page may be written over it. */
+		if (!err || (mode & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE)))
+			mxfs_cache_changed(inode, lower, offset, LLONG_MAX);
+		else
+			mxfs_cache_failed(inode, offset, offset + len - 1);
 	}
 	mxfs_cache_let_go(inode);
 	mxfs_copy_attr(inode, file_inode(lower));
@@ -1489,7 +1495,7 @@ static loff_t mxfs_transfer_piece(struct file *in, loff_t pos_in, struct file *o
 	if (ret > 0)
 		mxfs_cache_changed(inode_out, lower_out, pos_out, pos_out + ret - 1);
 	else if (ret < 0 && how == MXFS_COPY && !mxfs_is_refused(ret)) /* its sync may be what failed */
-		mxfs_cache_changed(inode_out, lower_out, range.first, range.last);
+		mxfs_cache_failed(inode_out, range.first, range.last);
 	mxfs_cache_let_go(inode_out);
 	mxfs_copy_attr(inode_out, file_inode(lower_out));
 out_caches:

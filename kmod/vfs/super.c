@@ -21,6 +21,7 @@
 #include "local/orphan.h"
 #include "local/validate.h"
 #include "options.h"
+#include "pages/cache.h"
 #include "role/attach.h"
 #include "role/lease.h"
 #include "vfs/vfs.h"
@@ -116,7 +117,7 @@ static int mxfs_sync_fs(struct super_block *sb, int wait)
 {
 	struct mxfs_sb *sbi = MXFS_SB(sb);
 	struct super_block *lower;
-	int err;
+	int err, left;
 
 	if (!wait)
 		return 0;
@@ -126,9 +127,10 @@ static int mxfs_sync_fs(struct super_block *sb, int wait)
 		return 0;
 	if (err)
 		return err;
+	left = mxfs_cache_left_out_all(sbi);
 	lower = sbi->lower->mnt_sb;
 	down_read(&lower->s_umount);
-	err = sync_filesystem(lower);
+	err = sync_filesystem(lower) ?: left;
 	up_read(&lower->s_umount);
 	/* syncfs(2) looks at what this notes, when we have returned. */
 	mxfs_carry_errors(sbi, lower);

@@ -9,6 +9,7 @@
  * pinned FILE snag: no device; an ordinary user, who may only read FILE, has pipes refer to its first page 1,280 times (vmsplice(2)). Prints
  * "pinned" and ends after a line.
  * pinned FILE DEVICE PAGES cold: as without, but nothing is stored before, so each page is brought in when it is to be pinned.
+ * PAGES may be N+FIRST: N pages of FILE from page FIRST on.
  */
 #include "tap.h"
 #include <linux/aio_abi.h>
@@ -78,8 +79,9 @@ int main(int argc, char **argv)
 	struct iocb cb = { .aio_lio_opcode = IOCB_CMD_PREAD }, *list = &cb;
 	aio_context_t context = 0;
 	struct io_event event;
-	char line[16], *map;
+	char line[16], *map, *first;
 	int fd, device;
+	off_t from;
 	bool cold;
 	size_t len;
 
@@ -90,10 +92,11 @@ int main(int argc, char **argv)
 	if (argc != 4 && argc != 5)
 		return 2;
 	cold = argc == 5 && !strcmp(argv[4], "cold");
-	len = atoi(argv[3]) * PAGE;
+	len = strtoul(argv[3], &first, 10) * PAGE;
+	from = strtoul(first, NULL, 10) * PAGE;
 	fd = OK(open(argv[1], O_RDWR));
 	device = OK(open(argv[2], O_RDONLY | O_DIRECT));
-	map = OK(mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
+	map = OK(mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, from));
 	for (size_t at = 0; at < len && !cold; at += PAGE)
 		((volatile char *)map)[at] = 's';
 	if (argc == 5 && !strcmp(argv[4], "stream")) {

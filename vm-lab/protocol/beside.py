@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is written, copied or punched beside a page of a map that a device has stays, also while that page is written back; an error of write-back is told by fsync of
-each descriptor, not by who reads or writes another part of the file, and not in place of another error. Disks here hang and fail on purpose."""
+each descriptor, not by who reads or writes another part of the file, and not in place of another error. A change beside such a page takes nothing away where it
+fails, a sync waits for its end, and a writer who is killed has written. Disks here hang and fail on purpose."""
 
 import re
 
 from lablib.protocol import DEVICE, PLACE, PROGRAMS
 
-LIMIT = 180
+LIMIT = 300
 MARKERS = ["SELFTEST: write beside a device ok", "SELFTEST: write that fails beside a device ok", "SELFTEST: errors of other pages ok",
-           "SELFTEST: own errors ok"]
+           "SELFTEST: own errors ok", "SELFTEST: killed writer ok", "SELFTEST: sync beside a change that fails ok",
+           "SELFTEST: page that cannot be read ok", "SELFTEST: queued write that fails ok"]
 # A disk that fails on purpose.
 EXPECTED = [r"I/O error, dev (dm-[01]|sda)", r"Buffer I/O error on dev", r"XFS \(dm-[01]\): .*(I/O|writeback) error", r"dm-[01]: writeback error"]
 PAGE = 4096
@@ -33,7 +35,7 @@ def run(stage):
         finally:
             stage.close_programs()
             node.run(f"for d in bad slow; do {DM} resume $d; done; umount {PLACE}; for d in bad slow; do {DM} remove $d; done; losetup -D; "
-                     "rm -f /run/slow-device /run/written", check=False, timeout=60)
+                     "rm -f /run/slow-device /run/written /run/much", check=False, timeout=60)
 
 
 def _all(stage, node, disk, slow):
@@ -50,6 +52,14 @@ def _all(stage, node, disk, slow):
     stage.marker(MARKERS[2])
     _own_error(stage, node)
     stage.marker(MARKERS[3])
+    _killed(stage, node, disk, slow)
+    stage.marker(MARKERS[4])
+    _change_fails(stage, node, disk, slow)
+    stage.marker(MARKERS[5])
+    _unreadable(stage, node, disk, slow)
+    stage.marker(MARKERS[6])
+    _queued(stage, node)
+    stage.marker(MARKERS[7])
 
 
 def _tell(program):
@@ -57,10 +67,10 @@ def _tell(program):
     program.process.stdin.flush()
 
 
-def _begin(stage, node, slow):
-    """A device reads into the first sector of a file of four pages. What was stored there before is on the disk; the page is clean, and pinned."""
+def _begin(stage, node, slow, pages="1"):
+    """A device reads into the first sector of a file of four pages, or another page. What was stored there before is on the disk; the page is clean, and pinned."""
     node.run(f"head -c {4 * PAGE} /dev/zero | tr '\\0' o >{FILE}; sync {FILE}; {DM} suspend slow")
-    program = stage.start(node, f"{PROGRAMS}/pinned {FILE} {slow} 1 512")
+    program = stage.start(node, f"{PROGRAMS}/pinned {FILE} {slow} {pages} 512")
     stage.same(program.line(30), "pinned", "a read from a device into a map")
     node.run(f"sync {FILE}")
     return program
@@ -82,9 +92,21 @@ def _waits(stage, node, program, where):
     stage.until(lambda: re.search(where, node.run(f"cat /proc/$(pidof {program})/stack", check=False).out), 20, f"{program} to wait for the disk")
 
 
-def _content(node):
+def _content(node, command=f"head -c {PAGE} {FILE}"):
     """First and last byte of each run of sectors, with z for zero."""
-    return node.run(f"head -c {PAGE} {FILE} | tr '\\0' z | fold -w 512 | uniq | cut -c 1,512").out.split()
+    return node.run(f"{command} | tr '\\0' z | fold -w 512 | uniq | cut -c 1,512").out.split()
+
+
+def _is_kept(stage, node, disk, expected, what, command=f"head -c {PAGE} {FILE}"):
+    stage.same(_content(node, command), expected, f"the file in memory {what}")
+    stage.umount(node)
+    stage.mount(node, device=disk)
+    stage.same(_content(node, command), expected, f"the file on the disk {what}")
+
+
+def _forget(node, name):
+    """XFS has to read the file again."""
+    node.run(f"dd if={name} iflag=nocache count=0 status=none")
 
 
 def _beside(stage, node, disk, slow, command, where):
@@ -98,7 +120,7 @@ def _beside(stage, node, disk, slow, command, where):
     _waits(stage, node, command.split()[0], where)
     _device_ends(stage, node, program)
     syncer = stage.start(node, f"sync -d {FILE}")
-    _waits(stage, node, "sync", "xfs_file_fsync|flush_work|folio_wait")
+    _waits(stage, node, "sync", "mxfs_cache_left_out|xfs_file_fsync|flush_work|folio_wait")
     node.run(f"{DM} resume bad")
     stage.same(writer.finish(30).rc, 0, command)
     stage.same(syncer.finish(30).rc, 0, "the fsync")
@@ -115,11 +137,17 @@ def _beside(stage, node, disk, slow, command, where):
     node.run(f"rm {FILE}")
 
 
-def _fail(stage, node, name):
+def _extent(stage, node, name):
+    """Where the file is on the disk: first sector, number of sectors."""
     extents = re.findall(r": (\d+)\.\.(\d+)$", node.run(f"xfs_io -r -c fiemap {name}").out, re.M)
     stage.same(len(extents), 1, f"extents of {name}")
     first, last = (int(number) for number in extents[0])
-    node.run(f"{DM} fail bad {DEVICE} {first} {last - first + 1}")
+    return first, last - first + 1
+
+
+def _fail(stage, node, name):
+    first, count = _extent(stage, node, name)
+    node.run(f"{DM} fail bad {DEVICE} {first} {count}")
 
 
 def _heal(node):
@@ -142,7 +170,7 @@ def _fails_beside(stage, node, slow):
 def _other_pages(stage, node, slow):
     """A page cannot be written back; who reads, writes, seeks in or shortens the file otherwise has nothing to do with that."""
     program = _begin(stage, node, slow)
-    node.run(f"dd if={FILE} iflag=nocache count=0 status=none")  # XFS has to read the page again
+    _forget(node, FILE)
     _fail(stage, node, FILE)
     _device_ends(stage, node, program)
     node.run(f"sync -f {PLACE}", check=False)
@@ -172,3 +200,96 @@ def _own_error(stage, node):
     keeper.ok("fsync 2")
     keeper.ok("write 2 0 4096 5")
     keeper.close()
+
+
+def _killed(stage, node, disk, slow):
+    """
+    Who is killed while he waits for the disk, in the sync of his write or in the midst of it, has written: the page that had to stay has it, too. Nothing
+    was lost, so there is no error to be told.
+    """
+    node.run(f"head -c {PAGE + 512} /dev/zero | tr '\\0' w >/run/much")
+    for command, where, expected in (
+            (f"dd if=/run/written of={FILE} bs=512 seek=2 conv=notrunc oflag=dsync status=none", "xfs_file_fsync", ["dd", "oo", "ww", "oo"]),
+            # All of the page, and then a sector of the next one, which XFS has to read.
+            (f"dd if=/run/much of={FILE} bs={PAGE + 512} conv=notrunc status=none", "submit_bio_wait", ["dd", "ww"])):
+        program = _begin(stage, node, slow)
+        if "much" in command:
+            _forget(node, FILE)
+        node.run(f"{DM} stop bad")
+        writer = stage.start(node, command)
+        _waits(stage, node, "dd", where)
+        node.run(f"kill -KILL $(pidof dd); {DM} resume bad")
+        done = writer.finish(30)
+        stage.check(done.rc in (137, 255), f"'{command}', killed: status {done.rc}: {done.out}")
+        _device_ends(stage, node, program)
+        _end(stage, program, "0")
+        _is_kept(stage, node, disk, expected, f"after '{command}' was killed")
+        node.run(f"rm {FILE}")
+
+
+def _change_fails(stage, node, disk, slow):
+    """
+    A write of a part of the first page, which XFS has to read, and of the second one, which a device has; the disk fails to read. What the device has
+    brought meanwhile stays, and a sync that began meanwhile has brought it to the disk when it says so.
+    """
+    node.run(f"head -c {2 * PAGE - 512} /dev/zero | tr '\\0' w >/run/much")
+    second = f"dd if={FILE} bs={PAGE} skip=1 count=1 status=none"
+    for flags, sync, where in (("", f"sync -d {FILE}", "mxfs_cache_left_out|xfs_file_fsync"), ("", f"sync -f {PLACE}", "mxfs_sync_fs"),
+                               (",direct", None, None)):
+        program = _begin(stage, node, slow, "1+1")
+        first, _count = _extent(stage, node, FILE)
+        _forget(node, FILE)
+        node.run(f"{DM} stop bad")
+        writer = stage.start(node, f"dd if=/run/much of={FILE} bs={2 * PAGE - 512} seek=512 oflag=seek_bytes{flags} conv=notrunc status=none")
+        _waits(stage, node, "dd", "submit_bio_wait")
+        _device_ends(stage, node, program)
+        if sync:
+            syncer = stage.start(node, sync)
+            _waits(stage, node, "sync", where)
+        node.run(f"{DM} fail bad {DEVICE} {first} {PAGE // 512}")
+        done = writer.finish(30)
+        stage.check(done.rc and "Input/output error" in done.out, f"a write that has to read from a disk that fails: status {done.rc}: {done.out}")
+        if sync:
+            stage.same(syncer.finish(30).rc, 0, sync)
+            on_disk = _content(node, f"dd if={DEVICE} bs=512 skip={first + PAGE // 512} count={PAGE // 512} iflag=direct status=none")
+            stage.same(on_disk, ["dd", "oo"], f"on the disk when '{sync}' is over")
+        _heal(node)
+        _end(stage, program, "0")
+        _is_kept(stage, node, disk, ["dd", "oo"], f"after a write{flags} that failed", second)
+        stage.same(_content(node), ["oo"], "the part of the file before it")
+        node.run(f"rm {FILE}")
+
+
+def _unreadable(stage, node, disk, slow):
+    """A change is done, and the page that had to stay cannot be made to hold it: it must not undo the change. What the device brings is lost, and fsync says so."""
+    node.run(f"head -c {PAGE} /dev/zero | tr '\\0' c >{PLACE}/clone; sync {PLACE}/clone")
+    program = _begin(stage, node, slow)
+    _forget(node, f"{PLACE}/clone")
+    _fail(stage, node, f"{PLACE}/clone")
+    node.run(f"xfs_io -c 'reflink {PLACE}/clone 0 0 {PAGE}' {FILE}")
+    _heal(node)
+    _device_ends(stage, node, program)
+    _end(stage, program, "EIO")
+    _is_kept(stage, node, disk, ["cc"], "whose page was cloned and could not be read")
+    node.run(f"rm {FILE} {PLACE}/clone")
+
+
+def _queued(stage, node):
+    """An asynchronous O_DIRECT write fails. What was stored through a map meanwhile stays. (The blocks were never written: no fault has to wait for the disk.)"""
+    name = f"{PLACE}/queued"
+    node.run(f"xfs_io -f -c 'falloc 0 {PAGE}' -c fsync {name}")
+    first, count = _extent(stage, node, name)
+    node.run(f"{DM} stop bad")
+    program = stage.start(node, f"{PROGRAMS}/queued {name}")
+    stage.same(program.line(30), "begun", "a write to a disk that hangs")
+    _tell(program)
+    stage.same(program.line(30), "stored", "a store meanwhile")
+    node.run(f"{DM} fail bad {DEVICE} {first} {count}")
+    _tell(program)
+    stage.same(program.line(30), "done -5", "the write, when the disk fails")
+    _tell(program)
+    stage.same(program.line(30), "map m", "what was stored meanwhile")
+    _heal(node)
+    _end(stage, program, "0")
+    stage.same(_content(node, f"cat {name}"), ["mm"], "the file after a write that failed")
+    node.run(f"rm {name}")
