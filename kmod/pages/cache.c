@@ -49,6 +49,7 @@
 #define MXFS_PINS_SHORT (HZ / 2) /* only so long */
 #define MXFS_PINS_LOOK (HZ / 100) /* and looks so often */
 #define MXFS_PINS_STILL (HZ / 25) /* for the first time without new ones */
+#define MXFS_UNMAP_LOOK (HZ / 10) /* looks at pages that stay locked are no further apart */
 
 /**
  * mxfs_cache_attach - prepare for pages, once XFS is mounted
@@ -858,11 +859,15 @@ void mxfs_cache_unmap(struct mxfs_sb *sbi)
  */
 void mxfs_cache_unmap_all(struct mxfs_sb *sbi, bool (*is_over)(struct mxfs_sb *sbi))
 {
+	unsigned long pause = 1;
+
 	mxfs_cache_unmap(sbi);
 	while (mxfs_each_cached(sbi, mxfs_unmap_late_one)) {
 		if (READ_ONCE(sbi->change.held) || (is_over && is_over(sbi)))
 			break;
-		schedule_timeout_uninterruptible(1);
+		/* A page is mapped for no longer than it has been waited for. */
+		schedule_timeout_uninterruptible(pause);
+		pause = min_t(unsigned long, 2 * pause, MXFS_UNMAP_LOOK);
 	}
 }
 
