@@ -603,6 +603,7 @@ struct mxfs_taking {
 	struct inode *inode;
 	struct file *lower;
 	loff_t start, end;
+	bool queued;
 };
 
 /* The bytes of the range that a folio has, as they are below now. The folio is locked. */
@@ -637,7 +638,7 @@ static void mxfs_take_folio(const struct mxfs_taking *t, struct folio *folio)
 	if (folio->mapping == mapping) {
 		/* It copies the folio without the lock. */
 		folio_wait_writeback(folio);
-		if (unlikely(mxfs_take_below(t, folio))) {
+		if (!(t->queued && folio_test_dirty(folio)) && unlikely(mxfs_take_below(t, folio))) {
 			generic_error_remove_folio(mapping, folio);
 			mapping_set_error(mapping, -EIO);
 		}
@@ -667,13 +668,15 @@ static void mxfs_taking_workfn(struct work_struct *work)
  * @lower: its lower file
  * @start: first byte
  * @end: last byte
+ * @queued: by a queued write, which keeps nobody from storing meanwhile
  *
  * What mxfs_cache_drop_locked() had to leave takes the new content. A worker does it: who is being killed can read nothing any more
- * (mm/filemap.c: filemap_get_pages()), but has changed the file.
+ * (mm/filemap.c: filemap_get_pages()), but has changed the file. What was stored into a page beside a queued write stays, as on XFS: below is what
+ * was there before (fs/iomap/direct-io.c leaves a dirty page, too), neither what was stored nor what was written.
  */
-void mxfs_cache_changed(struct inode *inode, struct file *lower, loff_t start, loff_t end)
+void mxfs_cache_changed(struct inode *inode, struct file *lower, loff_t start, loff_t end, bool queued)
 {
-	struct mxfs_taking t = { .inode = inode, .lower = lower, .start = start, .end = end };
+	struct mxfs_taking t = { .inode = inode, .lower = lower, .start = start, .end = end, .queued = queued };
 
 	if (likely(!inode->i_mapping->nrpages) || !filemap_range_has_page(inode->i_mapping, start, end))
 		return;
