@@ -4,6 +4,7 @@ package org.mxfs.scsi;
 
 import java.io.Closeable;
 import java.time.Duration;
+import org.mxfs.bindings.linux.Errnos;
 
 /**
  * Carries one command at a time to a logical unit and brings back what came of it, without judging
@@ -33,6 +34,15 @@ public interface CommandTransport extends Closeable {
    * @param timeout after which the kernel aborts the command
    */
   Completion execute(byte[] cdb, byte[] out, int inLength, Duration timeout);
+
+  /**
+   * Has the logical unit reset, and waits for the end of that.
+   *
+   * @return 0, or the positive error of the system call; a transport that cannot says ENOTTY
+   */
+  default int resetLogicalUnit() {
+    return Errnos.ENOTTY;
+  }
 
   @Override
   void close();

@@ -403,6 +403,45 @@ public final class ScsiDevice implements PersistentReservations {
             command, PersistentReserve.outCdb(action, type, parameters.length), parameters));
   }
 
+  // ---- task management ----
+
+  /**
+   * LOGICAL UNIT RESET (SAM-5 7.7): the unit ends every command of every initiator, the caller's
+   * own as well, and tells each by a unit attention (29/xx). Registrations and reservations stay
+   * (SPC-4 5.13). Linux sends other nodes' and its own commands again, if their initiator may
+   * still do them. Sent once; safe to do again.
+   *
+   * <p>By the ioctl {@code SG_SCSI_RESET} with {@code SG_SCSI_RESET_DEVICE} and {@code
+   * SG_SCSI_RESET_NO_ESCALATE} (drivers/scsi/scsi_error.c, scsi_ioctl_reset), which whole SCSI
+   * disks, their partitions and generic nodes take; needs CAP_SYS_ADMIN and CAP_SYS_RAWIO. Blocks
+   * for as long as the driver does, whatever {@link Options#timeout} says: libiscsi waits for
+   * {@code lu_reset_timeout} (30 s), virtio-scsi without end. A host adapter in error recovery is
+   * not waited for, as the device is open with O_NONBLOCK.
+   *
+   * <p>What {@link LogicalUnitReset.Done} does <em>not</em> promise:
+   *
+   * <ul>
+   *   <li>that the target was asked. A virtual host adapter ends what its own hypervisor knows of:
+   *       QEMU's virtio-scsi cancels the commands of this machine and sends no reset on, so those
+   *       of other machines go on. The same holds for other adapters that are not the initiator
+   *       themselves (pvscsi, RAID controllers). With iSCSI, Fibre Channel and SAS the driver's
+   *       success is the target's answer FUNCTION COMPLETE.
+   *   <li>that all commands had ended when the target answered. LIO and tgt answer after that (LIO:
+   *       core_tmr_drain_state_list; tgt: target_mgmt_request counts what is busy), tgt for the
+   *       initiators of one target only.
+   *   <li>that the medium holds what was there before: a command that was ended may have been
+   *       carried out, in whole or in part, until then.
+   *   <li>that nothing comes later: an initiator that may still write can send anew. Shut it out
+   *       first.
+   * </ul>
+   *
+   * A driver without {@code eh_device_reset_handler} ends in {@link LogicalUnitReset.Unknown} with
+   * EIO, as does everything else that goes wrong in a driver.
+   */
+  public LogicalUnitReset resetLogicalUnit() {
+    return LogicalUnitReset.of(transport.resetLogicalUnit());
+  }
+
   @Override
   public void close() {
     transport.close();

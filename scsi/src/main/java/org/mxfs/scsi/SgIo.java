@@ -41,6 +41,7 @@ final class SgIo implements CommandTransport {
   private final MemorySegment header = arena.allocate(sg_io_hdr.SIZE, sg_io_hdr.ALIGN);
   private final MemorySegment cdb = arena.allocate(CDB_LENGTH, 8);
   private final MemorySegment sense = arena.allocate(SENSE_LENGTH, 8);
+  private final MemorySegment argument = arena.allocate(ValueLayout.JAVA_INT);
   private MemorySegment data = arena.allocate(DATA_LENGTH, PAGE);
   private boolean closed;
 
@@ -162,6 +163,19 @@ final class SgIo implements CommandTransport {
         sg_io_hdr.driver_status(header, 0),
         sense.asSlice(0, senseLength).toArray(ValueLayout.JAVA_BYTE),
         data.asSlice(0, received).toArray(ValueLayout.JAVA_BYTE));
+  }
+
+  /**
+   * SG_SCSI_RESET of the device, and of nothing larger when that fails: the escalation would reset
+   * the target, the bus and the host adapter, with other units on them.
+   */
+  @Override
+  public synchronized int resetLogicalUnit() {
+    if (closed) {
+      return Errnos.EBADF;
+    }
+    argument.set(ValueLayout.JAVA_INT, 0, Sg.SG_SCSI_RESET_DEVICE | Sg.SG_SCSI_RESET_NO_ESCALATE);
+    return -Linux.ioctl(fd, Sg.SG_SCSI_RESET, argument);
   }
 
   /** Waits for the command under way. */

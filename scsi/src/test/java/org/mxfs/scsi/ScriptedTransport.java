@@ -18,6 +18,7 @@ import java.util.Queue;
  */
 final class ScriptedTransport implements CommandTransport {
   private final Queue<Completion> answers = new ArrayDeque<>();
+  private final Queue<Integer> resets = new ArrayDeque<>();
   private final List<String> sent = new ArrayList<>();
 
   static ScsiDevice device(ScriptedTransport transport) {
@@ -46,6 +47,12 @@ final class ScriptedTransport implements CommandTransport {
     return answer(new Completion(0, status, 0, 0, new byte[0], new byte[0]));
   }
 
+  /** What SG_SCSI_RESET is to return. */
+  ScriptedTransport reset(int errno) {
+    resets.add(errno);
+    return this;
+  }
+
   /** CDB and data of every command, in hexadecimal. */
   List<String> sent() {
     return sent;
@@ -63,6 +70,12 @@ final class ScriptedTransport implements CommandTransport {
     Completion next = answers.poll();
     assertThat(next).as("an answer to the command %s", sent.getLast()).isNotNull();
     return java.util.Objects.requireNonNull(next);
+  }
+
+  @Override
+  public int resetLogicalUnit() {
+    sent.add("reset");
+    return java.util.Objects.requireNonNull(resets.poll(), "an answer to the reset");
   }
 
   @Override

@@ -8,6 +8,7 @@ import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException
 
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.HexFormat;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -282,5 +283,51 @@ class ScsiDeviceTest {
     assertThatExceptionOfType(ErrnoException.class)
         .isThrownBy(() -> ScsiDevice.open(dir.resolve("missing")))
         .satisfies(e -> assertThat(e.errnoName()).isEqualTo("ENOENT"));
+  }
+
+  @Test
+  void aResetIsDoneOnlyWhenTheKernelSaysSo() {
+    lun.reset(0);
+    assertThat(device.resetLogicalUnit()).isEqualTo(new LogicalUnitReset.Done());
+  }
+
+  /** Before the driver was asked: nothing was sent. */
+  @Test
+  void aResetThatTheKernelRefusesIsToldFromOneThatFails() {
+    int[] before = {
+      Errnos.EACCES, Errnos.EAGAIN, Errnos.ENODEV, Errnos.ENOTTY, Errnos.EINVAL, Errnos.EBADF
+    };
+    for (int errno : before) {
+      lun.reset(errno);
+      assertThat(device.resetLogicalUnit()).isEqualTo(new LogicalUnitReset.Refused(errno));
+    }
+    for (int errno : new int[] {Errnos.EIO, Errnos.EINTR, Errnos.ETIMEDOUT, Errnos.ENOMEM}) {
+      lun.reset(errno);
+      assertThat(device.resetLogicalUnit()).isEqualTo(new LogicalUnitReset.Unknown(errno));
+    }
+  }
+
+  @Test
+  void aResetIsSentOnce() {
+    lun.reset(Errnos.EIO);
+    assertThat(device.resetLogicalUnit())
+        .hasToString("LOGICAL UNIT RESET: outcome unknown, EIO (input/output error)");
+    assertThat(lun.sent()).containsExactly("reset");
+  }
+
+  @Test
+  void aTransportThatCannotResetSaysSo() {
+    CommandTransport plain =
+        new CommandTransport() {
+          @Override
+          public Completion execute(byte[] cdb, byte[] out, int inLength, Duration timeout) {
+            throw new AssertionError("nothing is to be executed");
+          }
+
+          @Override
+          public void close() {}
+        };
+    ScsiDevice cannot = new ScsiDevice("plain", plain, ScsiDevice.Options.DEFAULT);
+    assertThat(cannot.resetLogicalUnit()).isEqualTo(new LogicalUnitReset.Refused(Errnos.ENOTTY));
   }
 }

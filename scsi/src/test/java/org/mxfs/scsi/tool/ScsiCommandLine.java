@@ -114,6 +114,7 @@ public final class ScsiCommandLine {
               number(w, 3),
               w.length > 6);
       case "flush" -> d.synchronizeCache(key(w, 2), number(w, 3));
+      case "reset" -> d.resetLogicalUnit();
       case "bench" -> bench(d, number(w, 2));
       default -> throw new IllegalArgumentException("unknown command " + w[1]);
     };
