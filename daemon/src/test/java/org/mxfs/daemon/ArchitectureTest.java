@@ -10,10 +10,17 @@ import com.tngtech.archunit.core.domain.JavaClasses;
 import com.tngtech.archunit.core.importer.ClassFileImporter;
 import com.tngtech.archunit.core.importer.ImportOption;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayCommand;
+import org.mxfs.daemon.core.fencing.Fenced;
+import org.mxfs.daemon.core.lock.Cleared;
+import org.mxfs.daemon.core.recovery.LocksCleared;
+import org.mxfs.daemon.core.recovery.RecordsCleared;
+import org.mxfs.daemon.core.recovery.RecoverJournal;
+import org.mxfs.daemon.core.recovery.Recovered;
 
 class ArchitectureTest {
   private static final JavaClasses CLASSES =
@@ -100,6 +107,69 @@ class ArchitectureTest {
                   call -> call.getTargetOwner().isEquivalentTo(dangerous)))
           .check(CLASSES);
     }
+  }
+
+  /** What later steps rest on is made where it is proven, and nowhere else. */
+  @Test
+  void aProofIsMadeByWhatProvesIt() {
+    Map<Class<?>, String> makers =
+        Map.of(
+            Fenced.class, "org\\.mxfs\\.daemon\\.core\\.fencing\\.Proof",
+            Cleared.class, "org\\.mxfs\\.daemon\\.core\\.recovery\\.RecordsCleared",
+            RecordsCleared.class, "org\\.mxfs\\.daemon\\.core\\.recovery\\.ClearRecords",
+            LocksCleared.class, "org\\.mxfs\\.daemon\\.core\\.recovery\\.RecordsCleared",
+            RecoverJournal.class, "org\\.mxfs\\.daemon\\.core\\.recovery\\.LocksCleared",
+            Recovered.class, "org\\.mxfs\\.daemon\\.core\\.recovery\\.RecoverJournal");
+    makers.forEach(
+        (proof, maker) -> {
+          noClasses()
+              .that()
+              .haveNameNotMatching(maker)
+              .should()
+              .callConstructorWhere(
+                  DescribedPredicate.describe(
+                      "makes " + proof.getSimpleName(),
+                      call -> call.getTargetOwner().isEquivalentTo(proof)))
+              .check(CLASSES);
+        });
+  }
+
+  /** Fencing knows nothing of who uses it; recovery knows fencing and locks. */
+  @Test
+  void fencingAndRecoveryStandOnWhatIsBelow() {
+    noClasses()
+        .that()
+        .resideInAPackage("org.mxfs.daemon.core.fencing..")
+        .should()
+        .dependOnClassesThat()
+        .resideInAnyPackage(
+            "org.mxfs.daemon.core.ownership..",
+            "org.mxfs.daemon.core.membership..",
+            "org.mxfs.daemon.core.lock..",
+            "org.mxfs.daemon.core.recovery..")
+        .check(CLASSES);
+    noClasses()
+        .that()
+        .resideInAPackage("org.mxfs.daemon.core.recovery..")
+        .should()
+        .dependOnClassesThat()
+        .resideInAnyPackage("org.mxfs.daemon.core.ownership..", "org.mxfs.daemon.core.membership..")
+        .check(CLASSES);
+    expectStack(
+        "org.mxfs.daemon.core.fencing.",
+        List.of(
+            "FencingSettings",
+            "FenceCommand",
+            "End",
+            "Fenced",
+            "Proof",
+            "FenceEvent",
+            "FenceAction",
+            "Fencing",
+            "Unaccounted"));
+    expectStack(
+        "org.mxfs.daemon.core.recovery.",
+        List.of("Recovered", "RecoverJournal", "LocksCleared", "RecordsCleared", "ClearRecords"));
   }
 
   /** From the ground up: each knows only those that stand before it. */

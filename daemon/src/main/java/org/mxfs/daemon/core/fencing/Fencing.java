@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.core.fencing;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.mxfs.daemon.core.Action;
+import org.mxfs.daemon.core.ArrayAnswer;
+import org.mxfs.daemon.core.ReservationKey;
+
+/**
+ * One victim, from the first PREEMPT to the proof: {@code step(event, now) -> actions}. It decides
+ * when what is asked, and never gives up: what fails is tried again after a pause and told. Only
+ * {@link Proof} says when it is done.
+ *
+ * <p>Several survivors may fence one victim: whose PREEMPT comes late goes on with the readings,
+ * and both get their proof; who holds the reservation is in it. A victim that has registered anew
+ * meanwhile, as another incarnation, is fenced as well: the proof is of one key. Of several victims
+ * one is fenced after the other, as each PREEMPT changes PRGENERATION for the others; while only
+ * waiting is left, whoever registers makes that wait begin anew.
+ */
+public final class Fencing implements Cloneable {
+  private final ReservationKey own;
+  private final ReservationKey victim;
+  private final FencingSettings settings;
+  private Proof proof;
+
+  private List<FenceAction> out = new ArrayList<>();
+  private boolean over;
+
+  /** Nothing is asked before then. */
+  private long pauseUntil;
+
+  /**
+   * While waiting is all that is left: when the array is looked at next, to see early what makes
+   * the wait begin anew.
+   */
+  private long lookAt;
+
+  /** PREEMPT AND ABORT was refused: it is not a command of this disk. */
+  private boolean abortRefused;
+
+  private int preempts;
+  private int failedResets;
+  private boolean unguardedNoted;
+  private boolean waitNoted;
+
+  public Fencing(ReservationKey own, ReservationKey victim, FencingSettings settings) {
+    this.own = own;
+    this.victim = victim;
+    this.settings = settings;
+    this.proof = new Proof(own, victim, settings);
+  }
+
+  /** For exploring what may happen from here. */
+  @Override
+  public Fencing clone() {
+    try {
+      Fencing copy = (Fencing) super.clone();
+      copy.proof = proof.clone();
+      copy.out = new ArrayList<>();
+      return copy;
+    } catch (CloneNotSupportedException impossible) {
+      throw new AssertionError(impossible);
+    }
+  }
+
+  public ReservationKey victim() {
+    return victim;
+  }
+
+  public boolean isOver() {
+    return over;
+  }
+
+  public List<FenceAction> step(FenceEvent event, long now) {
+    switch (event) {
+      case FenceEvent.Start _, FenceEvent.Tick _ -> {}
+      case FenceEvent.Registering _ -> proof.registering();
+      case FenceEvent.Answered answered -> onAnswered(answered, now);
+    }
+    if (!over) {
+      goOn(now);
+    }
+    List<FenceAction> actions = out;
+    out = new ArrayList<>();
+    return actions;
+  }
+
+  private void onAnswered(FenceEvent.Answered event, long now) {
+    FenceCommand asked = proof.asked();
+    boolean wasRegistered = proof.isRegistered();
+    boolean wasEnded = proof.isEnded();
+    if (asked == null || !proof.answered(event.question(), event.answer(), now)) {
+      note(Action.Level.WARN, "refused: " + event.answer() + ", an answer to an older question");
+      return;
+    }
+    ArrayAnswer answer = event.answer();
+    switch (asked) {
+      case FenceCommand.ReadKeys _ -> {
+        if (!(answer instanceof ArrayAnswer.Keys)) {
+          failed("READ KEYS", answer, now);
+        }
+      }
+      case FenceCommand.ReadReservation _ -> {
+        if (!(answer instanceof ArrayAnswer.Reservation)) {
+          failed("READ RESERVATION", answer, now);
+        } else if (proof.isUnguarded()) {
+          unguarded(now);
+        } else {
+          unguardedNoted = false;
+        }
+      }
+      case FenceCommand.Preempt preempt -> onPreempted(preempt, answer);
+      case FenceCommand.Reset _ -> onReset(answer, now);
+    }
+    if (proof.isRegistered() && !wasRegistered && preempts > 0) {
+      note(
+          Action.Level.WARN,
+          victim + " is registered after " + preempts + " PREEMPT, or again: once more");
+      pauseUntil = now + FencingSettings.RETRY_MILLIS;
+    }
+    if (wasEnded && proof.isGone()) {
+      // A reset disturbs everybody: not one after the other while others come and go.
+      note(Action.Level.INFO, "registrations changed while " + victim + " was fenced: once more");
+      pauseUntil = now + FencingSettings.RETRY_MILLIS;
+    }
+    if (onlyTimeIsLeft()) {
+      lookAt = now + FencingSettings.LOOK_MILLIS;
+      if (!waitNoted) {
+        waitNoted = true;
+        note(
+            Action.Level.INFO,
+            victim
+                + " is shut out; what it had under way has ended in "
+                + (proof.lifeEndsAtMillis() - now)
+                + " ms");
+      }
+    }
+  }
+
+  private void onPreempted(FenceCommand.Preempt preempt, ArrayAnswer answer) {
+    if (answer instanceof ArrayAnswer.Rejected && preempt.abort()) {
+      abortRefused = true;
+      note(Action.Level.INFO, "the disk has no PREEMPT AND ABORT: " + answer);
+    } else if (answer instanceof ArrayAnswer.Rejected || answer instanceof ArrayAnswer.Unclear) {
+      note(Action.Level.WARN, "PREEMPT of " + victim + ": " + answer);
+    }
+  }
+
+  private void onReset(ArrayAnswer answer, long now) {
+    if (!(answer instanceof ArrayAnswer.Done)) {
+      failed("LOGICAL UNIT RESET", answer, now);
+      if (++failedResets == FencingSettings.RESETS_MAX) {
+        note(Action.Level.WARN, "no reset is known to be done: only waiting is left");
+      }
+    }
+  }
+
+  private void unguarded(long now) {
+    if (!unguardedNoted) {
+      unguardedNoted = true;
+      note(Action.Level.WARN, "the disk is not reserved, so nobody is shut out of it");
+    }
+    out.add(new FenceAction.Reserve());
+    pauseUntil = now + FencingSettings.RETRY_MILLIS;
+  }
+
+  private void failed(String what, ArrayAnswer answer, long now) {
+    note(Action.Level.WARN, what + ", while " + victim + " is fenced: " + answer);
+    pauseUntil = now + FencingSettings.RETRY_MILLIS;
+  }
+
+  private void goOn(long now) {
+    Fenced fenced = proof.fenced();
+    if (fenced != null) {
+      over = true;
+      note(Action.Level.INFO, fenced.toString());
+      out.add(new FenceAction.Done(fenced));
+      return;
+    }
+    if (proof.isLost()) {
+      over = true;
+      out.add(new FenceAction.Lost());
+      return;
+    }
+    if (proof.asked() != null) {
+      return;
+    }
+    long due = onlyTimeIsLeft() ? Math.min(lookAt, proof.lifeEndsAtMillis()) : pauseUntil;
+    if (now < Math.max(due, pauseUntil)) {
+      out.add(new FenceAction.Wake(Math.max(due, pauseUntil)));
+      return;
+    }
+    ask(next(), now);
+  }
+
+  private boolean onlyTimeIsLeft() {
+    return proof.isShutOut()
+        && !(settings.resetEndsAll() && failedResets < FencingSettings.RESETS_MAX);
+  }
+
+  private FenceCommand next() {
+    boolean abort = settings.abortEndsAll() && !abortRefused;
+    if (proof.isGuarded()) {
+      return preempt(abort);
+    }
+    if (proof.isRegistered()) {
+      return abort ? new FenceCommand.ReadReservation() : preempt(false);
+    }
+    if (proof.isGone()) {
+      return new FenceCommand.ReadReservation();
+    }
+    if (proof.isShutOut() && !onlyTimeIsLeft()) {
+      return new FenceCommand.Reset();
+    }
+    // Without a PREEMPT first only where what it ends has to be known from before.
+    boolean first = preempts == 0 && !abort && !proof.isShutOut() && !proof.isEnded();
+    return first ? preempt(false) : new FenceCommand.ReadKeys();
+  }
+
+  private FenceCommand preempt(boolean abort) {
+    preempts++;
+    return new FenceCommand.Preempt(own, victim, abort);
+  }
+
+  private void ask(FenceCommand command, long now) {
+    out.add(new FenceAction.Ask(proof.ask(command, now), command));
+  }
+
+  private void note(Action.Level level, String text) {
+    out.add(new FenceAction.Note(level, text));
+  }
+
+  @Override
+  public String toString() {
+    return "Fencing[" + victim + " " + proof + "]";
+  }
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.core.fencing;
+
+/**
+ * What is known of the disk and of the way to it.
+ *
+ * @param abortEndsAll PREEMPT AND ABORT is known to end every command that came by the victim's
+ *     registrations (SPC-4 5.13), to answer after that, and to answer RESERVATION CONFLICT where
+ *     the victim is not registered. Not so on tgt, which refuses it, nor on LIO, which ends only
+ *     commands that came while the victim held the reservation
+ * @param resetEndsAll a logical unit reset from here reaches the unit and ends the commands of
+ *     every initiator before it is answered. Not so through QEMU's virtio-scsi, nor through other
+ *     adapters that are not the initiator themselves
+ * @param timeoutMillis after which a node's kernel gives a command up or sends it again: {@code
+ *     /sys/block/sdX/device/timeout}, 30 s (drivers/scsi/sd.h, SD_TIMEOUT)
+ * @param retries how often a kernel sends it again (sd.h, SD_MAX_RETRIES: 5); the life of a command
+ *     is {@code timeout * (retries + 1)} (scsi_lib.c, scsi_cmd_runtime_exceeced). A target whose
+ *     own disks are Linux' has the same limit below it
+ * @param targetMillis what a target may take beyond that before it has let go of a command whose
+ *     initiator is silent: LIO was seen to wait 120 s
+ */
+public record FencingSettings(
+    boolean abortEndsAll,
+    boolean resetEndsAll,
+    long timeoutMillis,
+    int retries,
+    long targetMillis) {
+  /** Nothing is known of the disk: only waiting counts. */
+  public static final FencingSettings UNKNOWN_DISK =
+      new FencingSettings(false, false, 30_000, 5, 120_000);
+
+  /** Pause before something that had no effect is tried again. */
+  public static final long RETRY_MILLIS = 200;
+
+  /** How often the array is looked at while nothing is left but waiting. */
+  public static final long LOOK_MILLIS = 2_000;
+
+  /** How many resets without a known success before waiting is all that is left. */
+  public static final int RESETS_MAX = 3;
+
+  public FencingSettings {
+    if (timeoutMillis <= 0 || retries < 0 || targetMillis <= 0) {
+      throw new IllegalArgumentException("a command of no life: " + timeoutMillis + " ms");
+    }
+  }
+
+  /**
+   * No command that the array has accepted is carried out later than that. One in a hundred more,
+   * because the clocks are of different machines.
+   */
+  public long commandLifeMillis() {
+    long life = timeoutMillis * (retries + 1) + targetMillis;
+    return life + (life + 99) / 100;
+  }
+}

@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+@NullMarked
+package org.mxfs.daemon.core.fencing;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.core.recovery;
+
+import static java.util.Objects.requireNonNull;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.mxfs.daemon.core.ArrayAnswer;
+import org.mxfs.daemon.core.Event;
+import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.fencing.FenceAction;
+import org.mxfs.daemon.core.fencing.FenceCommand;
+import org.mxfs.daemon.core.fencing.FenceEvent;
+import org.mxfs.daemon.core.fencing.Fenced;
+import org.mxfs.daemon.core.fencing.Fencing;
+import org.mxfs.daemon.core.fencing.FencingSettings;
+import org.mxfs.daemon.core.lock.LockAction;
+
+/**
+ * F4: each step from the proof of the step before. That there is no other way is the compiler's.
+ */
+class RecoveryTest {
+  private static final ReservationKey OWN = ReservationKey.of(1, 1);
+  private static final ReservationKey OTHER = ReservationKey.of(2, 1);
+  private static final ReservationKey DEAD = ReservationKey.of(3, 1);
+
+  /** There is no other way to one than a fencing that comes to its end. */
+  private static Fenced fenced(ReservationKey holder) {
+    FencingSettings settings = new FencingSettings(false, true, 30_000, 5, 120_000);
+    Fencing fencing = new Fencing(OWN, DEAD, settings);
+    List<FenceAction> actions = fencing.step(new FenceEvent.Start(), 0);
+    while (true) {
+      FenceAction last = actions.getLast();
+      if (last instanceof FenceAction.Done done) {
+        return done.proof();
+      }
+      FenceAction.Ask ask = (FenceAction.Ask) last;
+      ArrayAnswer answer =
+          switch (ask.command()) {
+            case FenceCommand.ReadKeys _ -> new ArrayAnswer.Keys(4, List.of(OWN, OTHER));
+            case FenceCommand.ReadReservation _ -> new ArrayAnswer.Reservation(holder, 5);
+            case FenceCommand.Preempt _, FenceCommand.Reset _ -> new ArrayAnswer.Done();
+          };
+      actions = fencing.step(new FenceEvent.Answered(ask.question(), answer), 1);
+    }
+  }
+
+  @Test
+  void recordsAreClearedWhenEachIsKnownToBeOnDisk() {
+    ClearRecords clear = new ClearRecords(fenced(OWN), List.of(70, 65, 70));
+    assertThat(clear.left()).containsExactly(65, 70);
+    assertThat(clear.done()).isNull();
+    clear.written(65);
+    clear.written(9);
+    assertThat(clear.done()).as("one has failed, and is to be written again").isNull();
+    assertThat(clear.left()).containsExactly(70);
+    clear.written(70);
+    assertThat(requireNonNull(clear.done()).victim()).isEqualTo(DEAD);
+  }
+
+  @Test
+  void whoHadNoRecordsNeedsNoWrite() {
+    assertThat(new ClearRecords(fenced(OWN), List.of()).done()).isNotNull();
+  }
+
+  private static RecordsCleared recordsCleared(ReservationKey holder) {
+    return requireNonNull(new ClearRecords(fenced(holder), List.of()).done());
+  }
+
+  @Test
+  void locksAreClearedWhenTheLockManagerSaysSoOfThisVictim() {
+    RecordsCleared records = recordsCleared(OWN);
+    assertThat(records.forLocks().victim()).isEqualTo(DEAD);
+    assertThat(records.locksCleared(new LockAction.LocksCleared(OTHER))).isNull();
+    LocksCleared locks = requireNonNull(records.locksCleared(new LockAction.LocksCleared(DEAD)));
+    assertThat(locks.victim()).isEqualTo(DEAD);
+  }
+
+  private static LocksCleared locksCleared(ReservationKey holder) {
+    return requireNonNull(recordsCleared(holder).locksCleared(new LockAction.LocksCleared(DEAD)));
+  }
+
+  @Test
+  void theJournalIsRecoveredOnTheSurvivorThatHoldsTheReservation() {
+    assertThat(locksCleared(OTHER).recoverJournal()).isNull();
+    RecoverJournal journal = requireNonNull(locksCleared(OWN).recoverJournal());
+    assertThat(journal.attached(new Event.Attached(7, 5, 0, "EIO"))).as("again").isNull();
+    Recovered recovered = requireNonNull(journal.attached(new Event.Attached(7, 0, 0, "")));
+    assertThat(recovered.epoch()).isEqualTo(7);
+    assertThat(recovered.victim()).isEqualTo(DEAD);
+    assertThat(recovered).asString().contains("epoch=7", DEAD.toString());
+  }
+}
