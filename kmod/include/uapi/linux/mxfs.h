@@ -2,8 +2,13 @@
 /*
  * mxfs: the contract between the kernel module and the daemon.
  *
- * Generic netlink family "mxfs", version 1. Everything is unicast; every request needs
+ * Generic netlink family "mxfs". Everything is unicast; every request needs
  * CAP_NET_ADMIN in the initial user namespace. All integers are host-endian, as in all of netlink.
+ *
+ * The version is raised, once a release, when something changes that the other side would miss or misread; what only
+ * comes in addition has a bit in MXFS_A_FLAGS. A daemon speaks to a module of its own version only: after an upgrade
+ * the module that is loaded is the old one as long as a volume is mounted, and the packages refuse an upgrade then
+ * that changes the version.
  *
  * One daemon per mount. The kernel spawns it, the daemon says HELLO from its own netlink port, and from
  * then on only that port may speak for the mount: any other port is refused with EPERM and counted
@@ -40,7 +45,7 @@
 #include <linux/types.h>
 
 #define MXFS_GENL_NAME		"mxfs"
-#define MXFS_GENL_VERSION	1
+#define MXFS_GENL_VERSION	2
 
 #define MXFS_UUID_SIZE		16
 #define MXFS_MESSAGE_MAX	512	/* bytes of MXFS_A_MESSAGE, terminating NUL included */

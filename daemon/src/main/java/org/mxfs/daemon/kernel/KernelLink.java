@@ -88,7 +88,7 @@ public final class KernelLink implements Closeable {
     this.events = events;
     netlink = GenericNetlink.open(OPTIONS, new Incoming());
     try {
-      family = netlink.family(Mxfs.MXFS_GENL_NAME);
+      family = ofThisVersion(netlink.family(Mxfs.MXFS_GENL_NAME));
     } catch (IOException e) {
       netlink.close();
       throw e;
@@ -100,6 +100,20 @@ public final class KernelLink implements Closeable {
     this.events = events;
     this.family = family;
     netlink = GenericNetlink.open(OPTIONS, new Incoming());
+  }
+
+  /** After an upgrade the module that is loaded may still be the one of before. */
+  static Family ofThisVersion(Family family) throws ContractException {
+    if (family.version() != Mxfs.MXFS_GENL_VERSION) {
+      throw new ContractException(
+          "the loaded module has version "
+              + family.version()
+              + " of its contract with the daemon, this daemon version "
+              + Mxfs.MXFS_GENL_VERSION
+              + "; unmount all mxfs volumes of this machine and unload the module (rmmod mxfs), and"
+              + " the next mount loads the one that is installed");
+    }
+    return family;
   }
 
   /** Says HELLO for the volume; from now on this port speaks for its mount. */

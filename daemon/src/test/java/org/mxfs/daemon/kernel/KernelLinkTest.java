@@ -200,7 +200,22 @@ class KernelLinkTest {
     public void failed(IOException e) {}
   }
 
-  private static final Family FAMILY = new Family(99, "mxfs", 1, 0, 0, Map.of());
+  private static final Family FAMILY = family(Mxfs.MXFS_GENL_VERSION);
+
+  private static Family family(int version) {
+    return new Family(99, "mxfs", version, 0, 0, Map.of());
+  }
+
+  @Test
+  void aModuleOfAnotherVersionIsNotSpokenTo() throws IOException {
+    assertThat(KernelLink.ofThisVersion(FAMILY)).isSameAs(FAMILY);
+    for (int version : new int[] {Mxfs.MXFS_GENL_VERSION - 1, Mxfs.MXFS_GENL_VERSION + 1}) {
+      assertThatThrownBy(() -> KernelLink.ofThisVersion(family(version)))
+          .isInstanceOf(ContractException.class)
+          .hasMessageContaining("version " + version)
+          .hasMessageContaining("rmmod mxfs");
+    }
+  }
 
   private static Message from(long mount, int command) {
     return new Message(
