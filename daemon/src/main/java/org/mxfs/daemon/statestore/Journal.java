@@ -10,6 +10,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.Collection;
 import java.util.List;
 import java.util.SortedMap;
@@ -17,28 +18,60 @@ import java.util.UUID;
 import java.util.random.RandomGenerator;
 import java.util.zip.CRC32C;
 import org.jspecify.annotations.Nullable;
+import org.mxfs.bindings.ErrnoException;
+import org.mxfs.bindings.linux.Errnos;
 import org.mxfs.daemon.wire.Layout.Field;
 
 /**
- * The log on disk: two halves, of which one holds the store, as a snapshot and the batches behind
- * it.
+ * The log on disk: a ring of claims and four segments, of which one holds the store, as a snapshot
+ * and the batches behind it.
  *
  * <p><b>What a crash leaves.</b> A batch is written to blocks that nothing durable uses, one batch
  * at a time, each followed by a flush. So the only batch that may be torn is the last, and it was
  * never told of as durable; whatever else does not check is damage, and is said, not skipped. When
- * a half is full, what is durable is written anew to the other one (snapshot, flush, its first
- * block, flush), and only then the first block of the old half is erased: one of the two is whole
- * at every instant, and no older state can be taken for the newest. The block that is erased is the
- * only one ever written over while it counts.
+ * a segment is full, what is durable is written anew to another one: snapshot, flush, its head,
+ * flush, the second copy of its head, flush. From the first head on the new segment is the store;
+ * nothing is added to it before the second one is there, so while one of the two is lost the other
+ * says the same, or the segment before still does. A segment of which neither copy checks may have
+ * been the newest: then nothing is believed.
  *
  * <p><b>What it cannot see.</b> Damage to the very last batch alone looks like one that a crash
- * tore: the store is then one batch behind.
+ * tore: the store is then one batch behind. (A block there that cannot be read at all is said.)
  *
- * <p>Each time the store is opened for writing it moves to the other half, under a new salt and
- * generation: what an earlier writer left behind its last batch, or still has under way, is never
- * part of it. Not thread-safe.
+ * <p><b>Writers that are dead and still write.</b> What a killed process, or a node that was shut
+ * out, had sent to the disk may be carried out long after its successor has opened the store. No
+ * order of writes and no number helps against that once both write to one place: the later one
+ * destroys. So no writer touches a place where an earlier one may still have something under way:
+ *
+ * <ul>
+ *   <li>Each opening has a number, one more than the highest claim. It writes this claim to a block
+ *       that follows from the number, and waits until it is durable, before anything else. A writer
+ *       that dies before that has this one write under way at most, and whoever takes the same
+ *       number writes the same there.
+ *   <li>Opening {@code n} writes to segment {@code n} mod 4. To segment {@code n - 1} mod 4 it
+ *       writes only once it knows that the writes of all earlier ones are over. So if {@code r} is
+ *       the first one whose writes may not be over, {@code n} is not in the way of any as long as
+ *       {@code n - r} is 2 at most. A claim carries {@code r} on; beyond that the store is not
+ *       opened.
+ *   <li>Of two heads the one of the later opening counts, whenever it was carried out. A head that
+ *       an earlier writer had under way can only stand where its own successor does not look.
+ * </ul>
+ *
+ * <p>The number of an opening is the high part of the number of each change that it makes: what was
+ * told of and lost before it was durable is never used again. Not thread-safe.
  */
 final class Journal {
+  static final int SEGMENTS = 4;
+  static final int CLAIMS = 8;
+
+  /** So many openings before may have writes under way. */
+  static final int UNDECIDED_MAX = SEGMENTS - 2;
+
+  /** Bits of a change's number that count the changes of one opening. */
+  private static final int CHANGE_BITS = 36;
+
+  private static final long OPENINGS_MAX = 1L << (63 - CHANGE_BITS);
+
   /** Bytes of a batch, in memory and on disk. */
   static final int BATCH_MAX = 128 << 10;
 
@@ -53,7 +86,7 @@ final class Journal {
     }
   }
 
-  /** What a half's first block says. */
+  /** What a block says that should be a head. */
   private sealed interface Head {
     record Empty() implements Head {}
 
@@ -63,13 +96,18 @@ final class Journal {
 
     record Valid(
         UUID store,
+        long opening,
         long generation,
         long epoch,
         long salt,
         long sequence,
         long snapshotEnd,
         long change)
-        implements Head {}
+        implements Head {
+      boolean isLaterThan(Valid other) {
+        return opening != other.opening ? opening > other.opening : generation > other.generation;
+      }
+    }
   }
 
   private record Batch(ByteBuffer entries, long change, int length) {}
@@ -77,11 +115,16 @@ final class Journal {
   private final StoreArea area;
   private final ByteBuffer buffer;
   private final int blockSize;
-  private final long halfBytes;
+  private final long segmentBytes;
+
+  /** Position in a segment behind the last batch: of the second head. */
+  private final long limit;
+
   private final CRC32C crc = new CRC32C();
 
-  private int half;
+  private int segment;
   private UUID store = new UUID(0, 0);
+  private long opening;
   private long generation;
   private long epoch;
   private long salt;
@@ -89,20 +132,34 @@ final class Journal {
   private long change;
   private long end;
 
+  private long highestClaim;
+
+  /** The writes of all openings below this one are over. */
+  private long overBefore;
+
+  /** Claims that do not check: each may have been the highest. */
+  private final BitSet damagedClaims = new BitSet(CLAIMS);
+
   private Journal(StoreArea area) throws StoreException {
     this.area = area;
     this.buffer = area.memory().asByteBuffer().order(ByteOrder.LITTLE_ENDIAN);
     this.blockSize = area.blockSize();
-    this.halfBytes = area.size() / 2 / blockSize * blockSize;
-    if (halfBytes < smallestHalf(blockSize)) {
+    this.segmentBytes =
+        (area.size() - (long) CLAIMS * blockSize) / SEGMENTS / blockSize * blockSize;
+    this.limit = segmentBytes - blockSize;
+    if (segmentBytes < smallestSegment(blockSize)) {
       throw new StoreException(
           StoreException.Kind.FULL,
-          area + " has no room for a store: " + 2 * smallestHalf(blockSize) + " bytes are needed");
+          area + " has no room for a store: " + smallestArea(blockSize) + " bytes are needed");
     }
   }
 
-  private static long smallestHalf(int blockSize) {
-    return blockSize + 2L * BATCH_MAX;
+  private static long smallestSegment(int blockSize) {
+    return 2L * blockSize + 2L * BATCH_MAX;
+  }
+
+  private static long smallestArea(int blockSize) {
+    return (long) CLAIMS * blockSize + SEGMENTS * smallestSegment(blockSize);
   }
 
   static int entrySize(Key key, int valueLength) {
@@ -113,13 +170,37 @@ final class Journal {
   static void format(StoreArea area, UUID store, long epoch, RandomGenerator random)
       throws IOException {
     Journal journal = new Journal(area);
-    journal.erase(0);
-    journal.erase(1);
+    for (int which : journal.oldestFirst()) {
+      journal.erase(journal.headAt(which, 0));
+      journal.erase(journal.headAt(which, 1));
+      area.flush();
+    }
+    for (int i = 0; i < CLAIMS; i++) {
+      journal.erase((long) i * journal.blockSize);
+    }
     area.flush();
     journal.store = store;
     journal.epoch = epoch;
-    journal.half = 1;
-    journal.startOver(List.of(), random);
+    journal.segment = -1;
+    journal.begin(1, 1, List.of(), random);
+  }
+
+  /** The segments, the one that is the store last: while they are erased no older one comes up. */
+  private List<Integer> oldestFirst() throws IOException {
+    List<Integer> order = new ArrayList<>();
+    Head.@Nullable Valid latest = null;
+    for (int which = 0; which < SEGMENTS; which++) {
+      Head.Valid valid = null;
+      for (int copy = 0; copy < 2; copy++) {
+        if (readHead(which, copy) instanceof Head.Valid head) {
+          valid = head;
+        }
+      }
+      boolean last = valid != null && (latest == null || valid.isLaterThan(latest));
+      latest = last ? valid : latest;
+      order.add(last ? order.size() : 0, which);
+    }
+    return order;
   }
 
   /**
@@ -130,26 +211,68 @@ final class Journal {
   static Journal open(StoreArea area, SortedMap<Key, Entry> durable) throws IOException {
     Journal journal = new Journal(area);
     journal.choose();
+    journal.readClaims();
     journal.replay(durable);
     return journal;
   }
 
-  /** Takes an opened store over for writing, and gets rid of what earlier writers left. */
-  void takeOver(long newEpoch, SortedMap<Key, Entry> durable, RandomGenerator random)
+  /**
+   * Takes an opened store over for writing.
+   *
+   * @param over the writes of all writers before are over
+   */
+  void takeOver(long newEpoch, boolean over, SortedMap<Key, Entry> durable, RandomGenerator random)
       throws IOException {
     if (newEpoch < epoch) {
       throw new StoreException(
           StoreException.Kind.STALE,
           "the store was last written in epoch " + epoch + "; this is " + newEpoch);
     }
+    long next = Math.max(highestClaim, opening) + 1;
+    while (damagedClaims.get((int) (next % CLAIMS))) {
+      next++;
+    }
+    if (next >= OPENINGS_MAX) {
+      throw new StoreException(
+          StoreException.Kind.FULL, "the store was opened " + (next - 1) + " times");
+    }
+    boolean homeIsInUse = next % SEGMENTS == segment;
+    if (!over && (next - overBefore > UNDECIDED_MAX || homeIsInUse)) {
+      throw new StoreException(
+          StoreException.Kind.RESTING,
+          "what writers since opening %d have sent to the disk may not be over; this is opening %d"
+              .formatted(overBefore, next));
+    }
     epoch = newEpoch;
-    erase(1 - half);
+    begin(next, over ? next : overBefore, changes(durable), random);
+  }
+
+  private void begin(long number, long over, List<Change> snapshot, RandomGenerator random)
+      throws IOException {
+    opening = number;
+    overBefore = over;
+    writeClaim();
     area.flush();
-    startOver(changes(durable), random);
+    change = number << CHANGE_BITS;
+    startOver(snapshot, random);
+  }
+
+  /** Writes that earlier openings had under way are over. */
+  void earlierWritesAreOver() throws IOException {
+    if (overBefore != opening) {
+      overBefore = opening;
+      writeClaim();
+      area.flush();
+    }
   }
 
   long change() {
     return change;
+  }
+
+  /** Whether a change can have a number after this one. */
+  boolean hasNumberAfter(long last) {
+    return last + 1 < (opening + 1) << CHANGE_BITS;
   }
 
   long epoch() {
@@ -159,13 +282,22 @@ final class Journal {
   /** Whether entries of so many bytes can always be written anew, with a batch behind them. */
   boolean hasRoomFor(long liveBytes) {
     long batches = liveBytes / (PAYLOAD_MAX - ENTRY_MAX) + 1;
-    return blockSize + liveBytes + batches * (BATCH_SIZE + blockSize) + BATCH_MAX <= halfBytes;
+    return blockSize + liveBytes + batches * (BATCH_SIZE + blockSize) + BATCH_MAX <= limit;
+  }
+
+  /** Whether changes of so many bytes can be made durable now. */
+  boolean canAppend(int payload) {
+    return fits(payload) || overBefore == opening;
+  }
+
+  private boolean fits(int payload) {
+    return end + inBlocks(BATCH_SIZE + payload) <= limit;
   }
 
   /**
    * Makes changes durable, all or none.
    *
-   * @param changes of {@link #PAYLOAD_MAX} bytes at most
+   * @param changes of {@link #PAYLOAD_MAX} bytes at most, for which {@link #canAppend} was true
    * @param durable what is durable without them
    */
   void append(
@@ -174,13 +306,16 @@ final class Journal {
       SortedMap<Key, Entry> durable,
       RandomGenerator random)
       throws IOException {
-    int payload = changes.stream().mapToInt(Change::size).sum();
-    if (end + inBlocks(BATCH_SIZE + payload) > halfBytes) {
+    if (!fits(payload(changes))) {
       startOver(changes(durable), random);
     }
     change = lastChange;
-    end += writeBatch(half, end, changes);
+    end += writeBatch(segment, end, changes);
     area.flush();
+  }
+
+  static int payload(Collection<Change> changes) {
+    return changes.stream().mapToInt(Change::size).sum();
   }
 
   private static List<Change> changes(SortedMap<Key, Entry> durable) {
@@ -190,7 +325,8 @@ final class Journal {
   }
 
   private void startOver(List<Change> snapshot, RandomGenerator random) throws IOException {
-    int other = 1 - half;
+    int home = (int) (opening % SEGMENTS);
+    int other = segment == home ? (int) ((opening - 1) % SEGMENTS) : home;
     long first = sequence;
     salt = random.nextLong();
     long at = blockSize;
@@ -208,37 +344,59 @@ final class Journal {
     }
     area.flush();
     generation++;
-    writeHead(other, first, at);
-    area.flush();
-    erase(half);
-    area.flush();
-    half = other;
+    for (int copy = 0; copy < 2; copy++) {
+      writeHead(headAt(other, copy), first, at);
+      area.flush();
+    }
+    segment = other;
     end = at;
   }
 
-  private void erase(int which) throws IOException {
-    area.memory().asSlice(0, blockSize).fill((byte) 0);
-    area.write(which * halfBytes, blockSize);
+  /** Where a segment begins in the area. */
+  private long start(int which) {
+    return (long) CLAIMS * blockSize + which * segmentBytes;
   }
 
-  private void writeHead(int which, long first, long snapshotEnd) throws IOException {
+  private long headAt(int which, int copy) {
+    return start(which) + (copy == 0 ? 0 : limit);
+  }
+
+  private void erase(long position) throws IOException {
     area.memory().asSlice(0, blockSize).fill((byte) 0);
-    JournalLayout.HALF_MAGIC_FIELD.put(buffer, 0, JournalLayout.HALF_MAGIC);
-    JournalLayout.HALF_VERSION.put(buffer, 0, JournalLayout.VERSION);
-    JournalLayout.HALF_STORE.putUuid(buffer, 0, store);
-    JournalLayout.HALF_GENERATION.put(buffer, 0, generation);
-    JournalLayout.HALF_EPOCH.put(buffer, 0, epoch);
-    JournalLayout.HALF_SALT.put(buffer, 0, salt);
-    JournalLayout.HALF_BYTES.put(buffer, 0, halfBytes);
-    JournalLayout.HALF_SEQUENCE.put(buffer, 0, first);
-    JournalLayout.HALF_SNAPSHOT.put(buffer, 0, snapshotEnd);
-    JournalLayout.HALF_CHANGE.put(buffer, 0, change);
-    JournalLayout.HALF_CRC.put(buffer, 0, checksum(0, JournalLayout.HALF_CRC.offset()));
-    area.write(which * halfBytes, blockSize);
+    area.write(position, blockSize);
+  }
+
+  private void writeClaim() throws IOException {
+    area.memory().asSlice(0, blockSize).fill((byte) 0);
+    JournalLayout.CLAIM_MAGIC_FIELD.put(buffer, 0, JournalLayout.CLAIM_MAGIC);
+    JournalLayout.CLAIM_VERSION.put(buffer, 0, JournalLayout.VERSION);
+    JournalLayout.CLAIM_STORE.putUuid(buffer, 0, store);
+    JournalLayout.CLAIM_OPENING.put(buffer, 0, opening);
+    JournalLayout.CLAIM_OVER.put(buffer, 0, overBefore);
+    JournalLayout.CLAIM_CRC.put(buffer, 0, checksum(0, JournalLayout.CLAIM_CRC.offset()));
+    area.write(opening % CLAIMS * blockSize, blockSize);
+  }
+
+  private void writeHead(long position, long first, long snapshotEnd) throws IOException {
+    area.memory().asSlice(0, blockSize).fill((byte) 0);
+    JournalLayout.HEAD_MAGIC_FIELD.put(buffer, 0, JournalLayout.HEAD_MAGIC);
+    JournalLayout.HEAD_VERSION.put(buffer, 0, JournalLayout.VERSION);
+    JournalLayout.HEAD_STORE.putUuid(buffer, 0, store);
+    JournalLayout.HEAD_OPENING.put(buffer, 0, opening);
+    JournalLayout.HEAD_GENERATION.put(buffer, 0, generation);
+    JournalLayout.HEAD_EPOCH.put(buffer, 0, epoch);
+    JournalLayout.HEAD_SALT.put(buffer, 0, salt);
+    JournalLayout.HEAD_BYTES.put(buffer, 0, segmentBytes);
+    JournalLayout.HEAD_SEQUENCE.put(buffer, 0, first);
+    JournalLayout.HEAD_SNAPSHOT.put(buffer, 0, snapshotEnd);
+    JournalLayout.HEAD_CHANGE.put(buffer, 0, change);
+    JournalLayout.HEAD_CRC.put(buffer, 0, checksum(0, JournalLayout.HEAD_CRC.offset()));
+    area.write(position, blockSize);
   }
 
   /** Returns the bytes that it took. */
   private int writeBatch(int which, long position, Collection<Change> changes) throws IOException {
+    area.memory().asSlice(0, BATCH_SIZE).fill((byte) 0);
     int at = BATCH_SIZE;
     for (Change one : changes) {
       at += encode(one, at);
@@ -247,14 +405,13 @@ final class Journal {
     area.memory().asSlice(at, length - at).fill((byte) 0);
     JournalLayout.BATCH_MAGIC_FIELD.put(buffer, 0, JournalLayout.BATCH_MAGIC);
     JournalLayout.BATCH_VERSION.put(buffer, 0, JournalLayout.VERSION);
-    JournalLayout.BATCH_RESERVED.put(buffer, 0, 0);
     JournalLayout.BATCH_SALT.put(buffer, 0, salt);
     JournalLayout.BATCH_SEQUENCE.put(buffer, 0, sequence);
     JournalLayout.BATCH_POSITION.put(buffer, 0, position);
     JournalLayout.BATCH_CHANGE.put(buffer, 0, change);
     JournalLayout.BATCH_BYTES.put(buffer, 0, at - BATCH_SIZE);
     JournalLayout.BATCH_CRC.put(buffer, 0, batchChecksum(0, at - BATCH_SIZE));
-    area.write(which * halfBytes + position, length);
+    area.write(start(which) + position, length);
     sequence++;
     return length;
   }
@@ -291,8 +448,36 @@ final class Journal {
   // Finding the store
 
   private void choose() throws IOException {
-    Head first = readHead(0);
-    Head second = readHead(1);
+    Head.@Nullable Valid latest = null;
+    boolean isEmpty = true;
+    for (int which = 0; which < SEGMENTS; which++) {
+      Head first = readHead(which, 0);
+      Head second = readHead(which, 1);
+      isEmpty &= first instanceof Head.Empty && second instanceof Head.Empty;
+      Head.Valid valid = later(first, second);
+      if (valid == null) {
+        expectNothing(which, first, second);
+      } else if (latest == null || valid.isLaterThan(latest)) {
+        if (latest != null) {
+          expectSameStore(latest, valid);
+        }
+        latest = valid;
+        segment = which;
+      } else {
+        expectSameStore(valid, latest);
+      }
+    }
+    if (latest == null) {
+      if (isEmpty) {
+        throw new StoreException(StoreException.Kind.ABSENT, "there is no store in " + area);
+      }
+      throw corrupt("no segment begins as it should");
+    }
+    take(latest);
+  }
+
+  /** A segment without a head that checks must not have been the newest one. */
+  private void expectNothing(int which, Head first, Head second) throws StoreException {
     for (Head head : List.of(first, second)) {
       if (head instanceof Head.Newer(int version)) {
         throw new StoreException(
@@ -300,28 +485,31 @@ final class Journal {
             "the store has format " + version + "; this version knows " + JournalLayout.VERSION);
       }
     }
-    if (first instanceof Head.Empty && second instanceof Head.Empty) {
-      throw new StoreException(StoreException.Kind.ABSENT, "there is no store in " + area);
+    // The second one is written when the first is there: while it is empty, nothing was added.
+    if (!(first instanceof Head.Empty) && !(second instanceof Head.Empty)) {
+      throw corrupt("segment " + which + " does not begin as it should: " + first + ", " + second);
     }
+  }
+
+  private void expectSameStore(Head.Valid earlier, Head.Valid later) throws StoreException {
+    if (!earlier.store.equals(later.store) || !later.isLaterThan(earlier)) {
+      throw corrupt("its segments are of two stores: " + earlier + ", " + later);
+    }
+  }
+
+  private static Head.@Nullable Valid later(Head first, Head second) {
     if (first instanceof Head.Valid a && second instanceof Head.Valid b) {
-      if (!a.store.equals(b.store) || a.generation == b.generation) {
-        throw corrupt("its halves are of two stores: " + a + ", " + b);
-      }
-      half = a.generation > b.generation ? 0 : 1;
-      take(half == 0 ? a : b);
-    } else if (first instanceof Head.Valid a) {
-      half = 0;
-      take(a);
-    } else if (second instanceof Head.Valid b) {
-      half = 1;
-      take(b);
-    } else {
-      throw corrupt("neither half begins as it should: " + first + ", " + second);
+      return b.isLaterThan(a) ? b : a;
     }
+    if (first instanceof Head.Valid a) {
+      return a;
+    }
+    return second instanceof Head.Valid b ? b : null;
   }
 
   private void take(Head.Valid head) {
     store = head.store;
+    opening = head.opening;
     generation = head.generation;
     epoch = head.epoch;
     salt = head.salt;
@@ -330,41 +518,97 @@ final class Journal {
     end = head.snapshotEnd;
   }
 
-  private Head readHead(int which) throws IOException {
-    area.read(which * halfBytes, blockSize);
-    if (area.memory().asSlice(0, blockSize).mismatch(zeros(blockSize)) < 0) {
+  private Head readHead(int which, int copy) throws IOException {
+    String unreadable = readBlock(headAt(which, copy));
+    if (unreadable != null) {
+      return new Head.Invalid(unreadable);
+    }
+    if (isZero()) {
       return new Head.Empty();
     }
-    if (number(JournalLayout.HALF_MAGIC_FIELD) != JournalLayout.HALF_MAGIC) {
+    if (number(JournalLayout.HEAD_MAGIC_FIELD) != JournalLayout.HEAD_MAGIC) {
       return new Head.Invalid("no magic number");
     }
-    int version = (int) number(JournalLayout.HALF_VERSION);
+    int version = (int) number(JournalLayout.HEAD_VERSION);
     if (version != JournalLayout.VERSION) {
       return version > JournalLayout.VERSION
           ? new Head.Newer(version)
           : new Head.Invalid("version " + version);
     }
-    if (number(JournalLayout.HALF_CRC) != checksum(0, JournalLayout.HALF_CRC.offset())) {
+    if (number(JournalLayout.HEAD_CRC) != checksum(0, JournalLayout.HEAD_CRC.offset())) {
       return new Head.Invalid("checksum");
     }
-    long bytes = number(JournalLayout.HALF_BYTES);
-    long snapshotEnd = number(JournalLayout.HALF_SNAPSHOT);
-    if (bytes != halfBytes
+    long bytes = number(JournalLayout.HEAD_BYTES);
+    long snapshotEnd = number(JournalLayout.HEAD_SNAPSHOT);
+    if (bytes != segmentBytes
         || snapshotEnd < blockSize
-        || snapshotEnd > halfBytes
+        || snapshotEnd > limit
         || snapshotEnd % blockSize != 0) {
       return new Head.Invalid(
           "made for %d bytes, with a snapshot to %d; here are %d"
-              .formatted(bytes, snapshotEnd, halfBytes));
+              .formatted(bytes, snapshotEnd, segmentBytes));
+    }
+    long by = number(JournalLayout.HEAD_OPENING);
+    if (by < 1 || (by % SEGMENTS != which && (by - 1) % SEGMENTS != which)) {
+      return new Head.Invalid("opening " + by + " does not write here");
     }
     return new Head.Valid(
-        JournalLayout.HALF_STORE.getUuid(buffer, 0),
-        number(JournalLayout.HALF_GENERATION),
-        number(JournalLayout.HALF_EPOCH),
-        number(JournalLayout.HALF_SALT),
-        number(JournalLayout.HALF_SEQUENCE),
+        JournalLayout.HEAD_STORE.getUuid(buffer, 0),
+        by,
+        number(JournalLayout.HEAD_GENERATION),
+        number(JournalLayout.HEAD_EPOCH),
+        number(JournalLayout.HEAD_SALT),
+        number(JournalLayout.HEAD_SEQUENCE),
         snapshotEnd,
-        number(JournalLayout.HALF_CHANGE));
+        number(JournalLayout.HEAD_CHANGE));
+  }
+
+  private void readClaims() throws IOException {
+    for (int i = 0; i < CLAIMS; i++) {
+      if (readBlock((long) i * blockSize) == null) {
+        if (isZero()) {
+          continue;
+        }
+        long by = number(JournalLayout.CLAIM_OPENING);
+        if (number(JournalLayout.CLAIM_MAGIC_FIELD) == JournalLayout.CLAIM_MAGIC
+            && number(JournalLayout.CLAIM_VERSION) == JournalLayout.VERSION
+            && number(JournalLayout.CLAIM_CRC) == checksum(0, JournalLayout.CLAIM_CRC.offset())
+            && JournalLayout.CLAIM_STORE.getUuid(buffer, 0).equals(store)
+            && by % CLAIMS == i) {
+          if (by > highestClaim) {
+            highestClaim = by;
+            overBefore = number(JournalLayout.CLAIM_OVER);
+          }
+          continue;
+        }
+      }
+      damagedClaims.set(i);
+    }
+    if (highestClaim == 0) {
+      throw corrupt("no claim can be read");
+    }
+  }
+
+  /** Fills the buffer with a block; null: done, else why it cannot be read. */
+  private @Nullable String readBlock(long position) throws IOException {
+    try {
+      area.read(position, 0, blockSize);
+      return null;
+    } catch (ErrnoException e) {
+      return unreadable(e);
+    }
+  }
+
+  /** What the block layer makes of a sector that cannot be read ({@code block/blk-core.c}). */
+  private static String unreadable(ErrnoException e) throws ErrnoException {
+    if (e.errno() == Errnos.EIO || e.errno() == Errnos.ENODATA || e.errno() == Errnos.EILSEQ) {
+      return String.valueOf(e.getMessage());
+    }
+    throw e;
+  }
+
+  private boolean isZero() throws IOException {
+    return area.memory().asSlice(0, blockSize).mismatch(zeros(blockSize)) < 0;
   }
 
   private static MemorySegment zeros(int size) {
@@ -377,17 +621,20 @@ final class Journal {
 
   // Reading it
 
-  /** Position in the half of what the buffer holds, and how much. */
+  /** Position in the segment of what the buffer holds, and how much. */
   private long windowStart;
 
   private int windowLength;
+
+  /** Blocks of the buffer that cannot be read. */
+  private final BitSet unreadable = new BitSet();
 
   private void replay(SortedMap<Key, Entry> durable) throws IOException {
     long snapshotEnd = end;
     long headChange = change;
     long at = blockSize;
     windowLength = 0;
-    while (at < halfBytes) {
+    while (at < limit) {
       Batch batch = readBatch(at);
       if (batch == null) {
         break;
@@ -398,7 +645,8 @@ final class Journal {
       at += batch.length;
     }
     if (at < snapshotEnd) {
-      throw corrupt("batch at " + at + " of half " + half + ", in the snapshot, does not check");
+      throw corrupt(
+          "batch at " + at + " of segment " + segment + ", in the snapshot, does not check");
     }
     if (at == snapshotEnd) {
       change = headChange;
@@ -409,12 +657,12 @@ final class Journal {
 
   /** A batch behind the end of the log says that one before it was durable and is damaged. */
   private void lookBehind(long from) throws IOException {
-    for (long at = from + blockSize; at < halfBytes; at += blockSize) {
+    for (long at = from + blockSize; at < limit; at += blockSize) {
       int base = load(at, blockSize);
-      if (claimsToBe(base, at)) {
+      if (isReadable(base, blockSize) && claimsToBe(base, at)) {
         throw corrupt(
-            "batch at %d of half %d does not check, and one at %d is behind it"
-                .formatted(from, half, at));
+            "batch at %d of segment %d does not check, and one at %d is behind it"
+                .formatted(from, segment, at));
       }
     }
   }
@@ -428,16 +676,18 @@ final class Journal {
   /** The batch at a position, or null where none was written to the end. */
   private @Nullable Batch readBatch(long at) throws IOException {
     int base = load(at, blockSize);
+    expectReadable(at, base, blockSize);
     if (!claimsToBe(base, at)) {
       return null;
     }
     int version = (int) JournalLayout.BATCH_VERSION.get(buffer, base);
     long payload = JournalLayout.BATCH_BYTES.get(buffer, base);
-    if (payload > PAYLOAD_MAX || at + inBlocks(BATCH_SIZE + (int) payload) > halfBytes) {
+    if (payload > PAYLOAD_MAX || at + inBlocks(BATCH_SIZE + (int) payload) > limit) {
       return null;
     }
     int length = inBlocks(BATCH_SIZE + (int) payload);
     base = load(at, length);
+    expectReadable(at, base, length);
     if (JournalLayout.BATCH_CRC.get(buffer, base) != batchChecksum(base, (int) payload)
         || JournalLayout.BATCH_SEQUENCE.get(buffer, base) != sequence) {
       return null;
@@ -445,7 +695,7 @@ final class Journal {
     if (version != JournalLayout.VERSION) {
       throw new StoreException(
           version > JournalLayout.VERSION ? StoreException.Kind.NEWER : StoreException.Kind.CORRUPT,
-          "batch at " + at + " of half " + half + " has format " + version);
+          "batch at " + at + " of segment " + segment + " has format " + version);
     }
     return new Batch(
         buffer.slice(base + BATCH_SIZE, (int) payload).order(ByteOrder.LITTLE_ENDIAN),
@@ -457,12 +707,49 @@ final class Journal {
   private int load(long at, int length) throws IOException {
     if (at < windowStart || at + length > windowStart + windowLength) {
       windowLength = 0;
-      int wanted = (int) Math.min(BATCH_MAX, halfBytes - at);
-      area.read(half * halfBytes + at, wanted);
+      int wanted = (int) Math.min(BATCH_MAX, limit - at);
+      readWindow(start(segment) + at, wanted);
       windowStart = at;
       windowLength = wanted;
     }
     return (int) (at - windowStart);
+  }
+
+  /** Where the whole cannot be read, block by block: one bad one hides no other. */
+  private void readWindow(long position, int length) throws IOException {
+    unreadable.clear();
+    ErrnoException first;
+    try {
+      area.read(position, 0, length);
+      return;
+    } catch (ErrnoException e) {
+      unreadable(e);
+      first = e;
+    }
+    for (int at = 0; at < length; at += blockSize) {
+      try {
+        area.read(position + at, at, blockSize);
+      } catch (ErrnoException e) {
+        unreadable(e);
+        unreadable.set(at / blockSize);
+      }
+    }
+    if (unreadable.cardinality() > 1 && unreadable.cardinality() == length / blockSize) {
+      throw first; // no bad block, but no disk
+    }
+  }
+
+  private boolean isReadable(int base, int length) {
+    int bad = unreadable.nextSetBit(base / blockSize);
+    return bad < 0 || bad * blockSize >= base + length;
+  }
+
+  /** What cannot be read may have been durable: it is not taken for the end of the log. */
+  private void expectReadable(long at, int base, int length) throws StoreException {
+    if (!isReadable(base, length)) {
+      throw corrupt(
+          "a block of the batch at %d of segment %d cannot be read".formatted(at, segment));
+    }
   }
 
   private void apply(Batch batch, long position, SortedMap<Key, Entry> durable)
@@ -514,8 +801,8 @@ final class Journal {
 
   private StoreException malformed(long position, int at, @Nullable String what) {
     return corrupt(
-        "batch at %d of half %d checks, but its entry at %d does not: %s"
-            .formatted(position, half, at, what));
+        "batch at %d of segment %d checks, but its entry at %d does not: %s"
+            .formatted(position, segment, at, what));
   }
 
   private StoreException corrupt(String what) {
@@ -525,7 +812,7 @@ final class Journal {
   /** For tests and tools: what is where. */
   @Override
   public String toString() {
-    return "half %d, generation %d, epoch %d, sequence %d, %d of %d bytes"
-        .formatted(half, generation, epoch, sequence, end, halfBytes);
+    return "opening %d, over before %d, segment %d, generation %d, epoch %d, sequence %d, %d of %d bytes"
+        .formatted(opening, overBefore, segment, generation, epoch, sequence, end, segmentBytes);
   }
 }

@@ -33,12 +33,34 @@ import org.jspecify.annotations.Nullable;
  * <p><b>When a write fails</b> nobody knows what is durable: every later call is refused with
  * {@link StoreException.Kind#BROKEN} until the store is opened again.
  *
- * <p>One object may write at a time, in the whole cluster: its callers see to that. Thread-safe.
- * Calls wait no longer than the device's own time-outs.
+ * <p><b>What the caller gives.</b> One object may write at a time, in the whole cluster: whoever
+ * opens the store has made sure that every writer before is dead, or shut out, and sends nothing
+ * new. What these had sent may still be on its way: {@link Earlier} says whether that is over.
+ *
+ * <p>Thread-safe. Calls wait no longer than the device's own time-outs.
  */
 public final class StateStore implements Closeable {
   /** Bytes of memory that a {@link StoreArea} needs. */
   public static final int MEMORY_BYTES = Journal.BATCH_MAX;
+
+  /** What is known of what earlier writers sent to the disk. */
+  public enum Earlier {
+    /**
+     * It is carried out, or never will be: their keys were preempted and their commands aborted or
+     * waited for; or each of them ended its requests itself; or longer has passed than any request
+     * of this machine to this disk can take. A device that still has an earlier writer's request
+     * ({@link org.mxfs.blockio.BlockDevice#inFlight}) has not ended it.
+     */
+    OVER,
+
+    /**
+     * Some of it may be carried out at any time from now on. The store opens all the same as long
+     * as there is a place that none of them writes to: behind two such openings in a row, then it
+     * is refused with {@link StoreException.Kind#RESTING}. Until {@link #earlierWritesAreOver} is
+     * called it has one place only, and {@link #sync} is refused like that when it is full.
+     */
+    MAY_STILL_WRITE
+  }
 
   private final RandomGenerator random;
   private final boolean writable;
@@ -75,7 +97,8 @@ public final class StateStore implements Closeable {
   }
 
   /**
-   * Makes an empty store, over whatever is there, a store included; durable on return.
+   * Makes an empty store, over whatever is there, a store included; durable on return. The writes
+   * of all writers before have to be over ({@link Earlier#OVER}).
    *
    * @param id any; tools show it
    */
@@ -90,14 +113,14 @@ public final class StateStore implements Closeable {
    * @param epoch of the writer: not smaller than that of any before, or {@link
    *     StoreException.Kind#STALE}
    * @param random for numbers that must not come again
-   * @throws StoreException {@code ABSENT}, {@code NEWER}, {@code CORRUPT}, {@code STALE}: nothing
-   *     was written
+   * @throws StoreException {@code ABSENT}, {@code NEWER}, {@code CORRUPT}, {@code STALE}, {@code
+   *     RESTING}, {@code BUSY}: nothing was written
    */
-  public static StateStore open(StoreArea area, long epoch, RandomGenerator random)
+  public static StateStore open(StoreArea area, long epoch, Earlier earlier, RandomGenerator random)
       throws IOException {
     SortedMap<Key, Entry> durable = new TreeMap<>();
     Journal journal = Journal.open(area, durable);
-    journal.takeOver(epoch, durable, random);
+    journal.takeOver(epoch, earlier == Earlier.OVER, durable, random);
     return new StateStore(journal, durable, random, true);
   }
 
@@ -193,6 +216,9 @@ public final class StateStore implements Closeable {
   private void stage(Journal.Change one) throws StoreException {
     Journal.Change before = waiting.get(one.key());
     int bytes = waitingBytes + one.size() - (before == null ? 0 : before.size());
+    if (!journal.hasNumberAfter(change)) {
+      throw full(one.key(), "no number is left for it; open the store again");
+    }
     if (bytes > Journal.PAYLOAD_MAX) {
       throw full(
           one.key(), waitingBytes + " bytes of changes wait to become durable; sync them first");
@@ -223,15 +249,57 @@ public final class StateStore implements Closeable {
 
   /** With the lock, which is left meanwhile. */
   private void writeWaiting() throws IOException {
+    if (!journal.canAppend(waitingBytes)) {
+      throw new StoreException(
+          StoreException.Kind.RESTING,
+          "this part of the store is full, and the others may still be written to by earlier ones");
+    }
     Map<Key, Journal.Change> changes = waiting;
     long last = change;
     waiting = new LinkedHashMap<>();
     waitingBytes = 0;
+    write(() -> journal.append(changes.values(), last, durable, random));
+    durableChange = last;
+    changes.forEach(
+        (key, one) -> {
+          if (one.value() == null) {
+            durable.remove(key);
+          } else {
+            durable.put(key, new Entry(one.value(), one.version()));
+          }
+        });
+  }
+
+  /**
+   * What all earlier writers sent to the disk is over, as {@link Earlier#OVER} has it; durable on
+   * return.
+   */
+  public void earlierWritesAreOver() throws IOException {
+    lock.lock();
+    try {
+      checkWritable();
+      while (writing) {
+        written.awaitUninterruptibly();
+        checkUsable();
+      }
+      write(journal::earlierWritesAreOver);
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  @FunctionalInterface
+  private interface Writing {
+    void run() throws IOException;
+  }
+
+  /** With the lock, which is left meanwhile; one thread at a time. */
+  private void write(Writing what) throws IOException {
     writing = true;
     lock.unlock();
     Throwable failed = null;
     try {
-      journal.append(changes.values(), last, durable, random);
+      what.run();
     } catch (IOException | RuntimeException | Error e) {
       failed = e;
     }
@@ -242,15 +310,6 @@ public final class StateStore implements Closeable {
       failure = failed;
       throw broken(failed);
     }
-    durableChange = last;
-    changes.forEach(
-        (key, one) -> {
-          if (one.value() == null) {
-            durable.remove(key);
-          } else {
-            durable.put(key, new Entry(one.value(), one.version()));
-          }
-        });
   }
 
   private void checkWritable() throws StoreException {

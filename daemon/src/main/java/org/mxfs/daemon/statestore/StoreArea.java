@@ -66,18 +66,27 @@ public final class StoreArea {
     return device.blockSize();
   }
 
-  MemorySegment memory() {
+  /**
+   * The memory, to be filled: not while a request that was given up may still read or write it,
+   * which would send something else than was meant, or read what nobody wrote.
+   */
+  MemorySegment memory() throws StoreException {
+    if (device.mayStillUse(memory)) {
+      throw new StoreException(
+          StoreException.Kind.BUSY,
+          "a request that was given up has not ended on " + device + ": its memory is in use");
+    }
     return memory;
   }
 
-  /** Fills the first {@code length} bytes of {@link #memory} from {@code position}. */
-  void read(long position, int length) throws IOException {
-    move(position, length, device::read);
+  /** Fills {@code length} bytes of {@link #memory}, from {@code at} on, from {@code position}. */
+  void read(long position, int at, int length) throws IOException {
+    move(position, memory().asSlice(at, length), device::read);
   }
 
   /** Writes the first {@code length} bytes of {@link #memory} at {@code position}. */
   void write(long position, int length) throws IOException {
-    move(position, length, device::write);
+    move(position, memory().asSlice(0, length), device::write);
   }
 
   void flush() throws IOException {
@@ -89,9 +98,10 @@ public final class StoreArea {
     void move(long offset, MemorySegment memory) throws IOException;
   }
 
-  private void move(long position, int length, Transfer transfer) throws IOException {
+  private void move(long position, MemorySegment part, Transfer transfer) throws IOException {
+    long length = part.byteSize();
     long skip = position;
-    int done = 0;
+    long done = 0;
     for (Extent extent : extents) {
       if (done == length) {
         return;
@@ -100,8 +110,8 @@ public final class StoreArea {
         skip -= extent.length;
         continue;
       }
-      int piece = (int) Math.min(length - done, extent.length - skip);
-      transfer.move(extent.offset + skip, memory.asSlice(done, piece));
+      long piece = Math.min(length - done, extent.length - skip);
+      transfer.move(extent.offset + skip, part.asSlice(done, piece));
       done += piece;
       skip = 0;
     }

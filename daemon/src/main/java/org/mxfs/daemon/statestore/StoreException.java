@@ -21,6 +21,13 @@ public final class StoreException extends IOException {
     CORRUPT,
     /** Another writer, of a later epoch, has been here. */
     STALE,
+    /**
+     * What earlier writers sent to the disk may still be carried out, and there is no place left
+     * where it cannot do harm: to be tried again when it is over. Nothing is broken.
+     */
+    RESTING,
+    /** A request that was given up has not ended; the area's memory is still its own. */
+    BUSY,
     /** It does not fit. */
     FULL,
     /** The store was opened for reading. */

@@ -40,7 +40,7 @@ import org.mxfs.blockio.Operation;
 
 @Timeout(60)
 class StateStoreTest {
-  private static final int SIZE = 1 << 20;
+  private static final int SIZE = 2 << 20;
   private static final Key A = Key.of("/state/a");
   private static final Key B = Key.of("/state/b");
 
@@ -61,7 +61,8 @@ class StateStoreTest {
   }
 
   private static StateStore reopened(BlockDevice device) throws IOException {
-    return StateStore.open(area(device), 1, new SplittableRandom(device.hashCode()));
+    return StateStore.open(
+        area(device), 1, StateStore.Earlier.OVER, new SplittableRandom(device.hashCode()));
   }
 
   private static byte[] bytes(String text) {
@@ -147,6 +148,22 @@ class StateStoreTest {
       }
       try (StateStore store = reopened(disk)) {
         assertThat(store.put(B, bytes("3"))).isGreaterThan(first + 2);
+      }
+    }
+  }
+
+  /** Somebody may have been told of it. */
+  @Test
+  void theNumberOfAChangeThatWasLostIsNotUsedAgain() throws IOException {
+    try (MemoryBlockDevice disk = memory()) {
+      long lost;
+      try (StateStore store = fresh(disk)) {
+        store.put(A, bytes("kept"));
+        store.sync();
+        lost = store.put(B, bytes("lost"));
+      }
+      try (StateStore store = reopened(disk)) {
+        assertThat(store.put(B, bytes("another"))).isGreaterThan(lost);
       }
     }
   }
@@ -247,8 +264,7 @@ class StateStoreTest {
       refused(StoreException.Kind.CORRUPT, () -> reopened(disk));
       assertThat(disk.contents()).isEqualTo(foreign);
     }
-    try (MemoryBlockDevice disk =
-        MemoryBlockDevice.create(256 << 10, 512, StateStore.MEMORY_BYTES)) {
+    try (MemoryBlockDevice disk = MemoryBlockDevice.create(1 << 20, 512, StateStore.MEMORY_BYTES)) {
       refused(StoreException.Kind.FULL, () -> fresh(disk));
       assertThat(disk.contents()).containsOnly(0);
     }
@@ -258,12 +274,13 @@ class StateStoreTest {
   void aWriterOfAnOlderEpochIsRefusedAndWritesNothing() throws IOException {
     try (MemoryBlockDevice disk = memory()) {
       fresh(disk).close();
-      StateStore.open(area(disk), 9, new SplittableRandom(1)).close();
+      StateStore.open(area(disk), 9, StateStore.Earlier.OVER, new SplittableRandom(1)).close();
       byte[] before = disk.contents();
       refused(
-          StoreException.Kind.STALE, () -> StateStore.open(area(disk), 8, new SplittableRandom(1)));
+          StoreException.Kind.STALE,
+          () -> StateStore.open(area(disk), 8, StateStore.Earlier.OVER, new SplittableRandom(1)));
       assertThat(disk.contents()).isEqualTo(before);
-      StateStore.open(area(disk), 9, new SplittableRandom(1)).close();
+      StateStore.open(area(disk), 9, StateStore.Earlier.OVER, new SplittableRandom(1)).close();
     }
   }
 
@@ -298,7 +315,7 @@ class StateStoreTest {
 
   @Test
   void extentsInAnyOrderAreOneArea() throws IOException {
-    try (MemoryBlockDevice disk = MemoryBlockDevice.create(4 * SIZE, 512, 1 << 18)) {
+    try (MemoryBlockDevice disk = MemoryBlockDevice.create(2 * SIZE, 512, 1 << 18)) {
       List<StoreArea.Extent> extents = new ArrayList<>();
       for (int i = 0; i < 256; i++) {
         extents.add(new StoreArea.Extent((long) ((i * 37) % 256) * 16384 + 512, 4608));
@@ -308,7 +325,7 @@ class StateStoreTest {
       SplittableRandom random = new SplittableRandom(3);
       StateStore.format(area, new UUID(0, 0), 1, random);
       Map<Key, byte[]> expected = new HashMap<>();
-      try (StateStore store = StateStore.open(area, 1, random)) {
+      try (StateStore store = StateStore.open(area, 1, StateStore.Earlier.OVER, random)) {
         for (int i = 0; i < 300; i++) {
           Key key = Key.of("/x/" + random.nextInt(20));
           byte[] value = new byte[random.nextInt(9000)];
@@ -318,7 +335,7 @@ class StateStoreTest {
           store.sync();
         }
       }
-      try (StateStore store = StateStore.open(area, 1, random)) {
+      try (StateStore store = StateStore.open(area, 1, StateStore.Earlier.OVER, random)) {
         for (Map.Entry<Key, byte[]> one : expected.entrySet()) {
           assertThat(store.get(one.getKey()).orElseThrow().value()).isEqualTo(one.getValue());
         }
@@ -393,17 +410,22 @@ class StateStoreTest {
     }
   }
 
-  /** Four threads change and sync, the halves change places often; then the power goes. */
+  /** Four threads change and sync, the store moves often; then the power goes. */
   @ParameterizedTest
   @ValueSource(longs = {1, 2, 3, 4})
   void whatWasSyncedUnderLoadIsThereAfterACrash(long seed) throws Exception {
     AtomicLong writes = new AtomicLong();
+    long segment = (SIZE / 512 - Journal.CLAIMS) / Journal.SEGMENTS * 512L;
+    List<Long> heads = new ArrayList<>();
+    for (int i = 0; i < Journal.SEGMENTS; i++) {
+      heads.add(Journal.CLAIMS * 512L + i * segment);
+    }
     MemoryBlockDevice inner = memory();
     FaultyBlockDevice disk =
         FaultyBlockDevice.over(
             inner,
             (number, operation, offset, length) -> {
-              if (operation == Operation.WRITE && offset % (SIZE / 2) == 0) {
+              if (operation == Operation.WRITE && heads.contains(offset)) {
                 writes.incrementAndGet();
               }
               return new Fault.None();
@@ -433,7 +455,7 @@ class StateStoreTest {
       }
       left = inner.afterCrash(new SplittableRandom(seed));
     }
-    assertThat(writes.get()).as("changes of halves, two writes each").isGreaterThan(20);
+    assertThat(writes.get()).as("moves from one segment to another").isGreaterThan(20);
     try (MemoryBlockDevice found =
             MemoryBlockDevice.withContents(left, 512, StateStore.MEMORY_BYTES);
         StateStore again = reopened(found)) {
@@ -483,7 +505,6 @@ class StateStoreTest {
       int at = failAt;
       MemoryBlockDevice inner = memory();
       Map<Key, Long> synced = new HashMap<>();
-      boolean failed = false;
       try (FaultyBlockDevice disk =
           FaultyBlockDevice.over(
               inner,
@@ -508,7 +529,7 @@ class StateStoreTest {
             synced.put(key, version);
           }
         } catch (IOException e) {
-          failed = true;
+          assertThat(seen.get()).as(e.getMessage()).isGreaterThan(at);
         }
         try (StateStore store = reopened(inner)) {
           for (Map.Entry<Key, Long> one : synced.entrySet()) {
@@ -517,7 +538,7 @@ class StateStoreTest {
           }
         }
       }
-      if (!failed) {
+      if (seen.get() <= at) {
         assertThat(failAt).isGreaterThan(3);
         return;
       }
