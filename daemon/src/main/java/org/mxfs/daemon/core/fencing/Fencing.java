@@ -73,14 +73,15 @@ public final class Fencing implements Cloneable {
   }
 
   public List<FenceAction> step(FenceEvent event, long now) {
+    if (over) {
+      return List.of(); // what was under way at the end is answered after it
+    }
     switch (event) {
       case FenceEvent.Start _, FenceEvent.Tick _ -> {}
       case FenceEvent.Registering _ -> proof.registering();
       case FenceEvent.Answered answered -> onAnswered(answered, now);
     }
-    if (!over) {
-      goOn(now);
-    }
+    goOn(now);
     List<FenceAction> actions = out;
     out = new ArrayList<>();
     return actions;

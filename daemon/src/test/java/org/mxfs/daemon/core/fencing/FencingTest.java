@@ -13,6 +13,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.mxfs.daemon.core.ArrayAnswer;
+import org.mxfs.daemon.core.ReservationKey;
 
 /** When what is asked, and that it comes to an end. */
 class FencingTest {
@@ -207,8 +208,14 @@ class FencingTest {
   @Test
   void whoRegistersAgainGivesItUp() {
     Bench bench = bench(ModelArray.Kind.TGT, ModelArray.BY_A);
+    FenceAction.Ask ask = requireNonNull(bench.pending);
     bench.step(new FenceEvent.Registering());
     assertThat(bench.lost).isTrue();
+    ArrayAnswer late = new ArrayAnswer.Reservation(ReservationKey.NONE, 0);
+    assertThat(bench.fencing.step(new FenceEvent.Answered(ask.question(), late), bench.now))
+        .as("over is over")
+        .isEmpty();
+    assertThat(bench.fencing.step(new FenceEvent.Tick(), bench.now)).isEmpty();
   }
 
   @Test
