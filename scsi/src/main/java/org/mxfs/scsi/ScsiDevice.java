@@ -408,8 +408,8 @@ public final class ScsiDevice implements PersistentReservations {
   /**
    * LOGICAL UNIT RESET (SAM-5 7.7): the unit ends every command of every initiator, the caller's
    * own as well, and tells each by a unit attention (29/xx). Registrations and reservations stay
-   * (SPC-4 5.13). Linux sends other nodes' and its own commands again, if their initiator may
-   * still do them. Sent once; safe to do again.
+   * (SPC-4 5.13). Linux sends other nodes' and its own commands again, if their initiator may still
+   * do them. Sent once; safe to do again.
    *
    * <p>By the ioctl {@code SG_SCSI_RESET} with {@code SG_SCSI_RESET_DEVICE} and {@code
    * SG_SCSI_RESET_NO_ESCALATE} (drivers/scsi/scsi_error.c, scsi_ioctl_reset), which whole SCSI
