@@ -88,6 +88,25 @@ static inline void mxfs_set_linkable(struct inode *inode, bool linkable)
 	spin_unlock(&inode->i_lock);
 }
 
+/* XFS writes home what its log has, and stands still. As the kernel: whoever freezes it as a user does not thaw it, and is not thawed. */
+static inline int mxfs_freeze_lower(struct super_block *sb)
+{
+#ifdef MXFS_HAVE_FREEZE_OWNER
+	return freeze_super(sb, FREEZE_HOLDER_KERNEL, NULL);
+#else
+	return freeze_super(sb, FREEZE_HOLDER_KERNEL);
+#endif
+}
+
+static inline int mxfs_thaw_lower(struct super_block *sb)
+{
+#ifdef MXFS_HAVE_FREEZE_OWNER
+	return thaw_super(sb, FREEZE_HOLDER_KERNEL, NULL);
+#else
+	return thaw_super(sb, FREEZE_HOLDER_KERNEL);
+#endif
+}
+
 static inline int mxfs_parse_string(struct fs_context *fc, const char *key, const char *value)
 {
 #ifdef MXFS_HAVE_PARSE_FS_STRING_3

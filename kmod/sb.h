@@ -207,6 +207,29 @@ struct mxfs_own {
 	unsigned int count;
 };
 
+/* What there is of it, or why there is nothing to use. */
+struct mxfs_lockstate_map {
+	int err; /* 0: it can be used */
+	bool remake; /* there is none, for certain: no error says so */
+	char reason[96];
+	struct mxfs_file_id id;
+	u32 damaged; /* of its slots */
+	u32 count;
+	struct mxfs_extent extents[MXFS_LOCKSTATE_EXTENTS];
+};
+
+/* local/lockstate.c: where the daemons write to the disk */
+struct mxfs_lockstate {
+	spinlock_t lock; /* @map, @generation, @told: of who changes them, and of who tells them */
+	struct mxfs_lockstate_map map;
+	u64 generation; /* of @map */
+	bool told; /* the daemon of this mount knows of one, and may be writing there */
+	bool alone; /* by the present ATTACH: it may be made */
+	bool tried; /* to make it */
+	bool published; /* a probe finds it */
+	bool freeze_told; /* that it cannot be published */
+};
+
 /* local/opens.c: files open on the nodes */
 struct mxfs_opens {
 	struct list_head told; /* those in this node's list on disk; under bind.lock */
@@ -258,6 +281,7 @@ struct mxfs_change {
 	u64 reattach_count;
 	int reattach_err;
 	u64 epoch; /* of @cmd */
+	bool alone; /* of @cmd: no other node is registered */
 	u32 quantum_ms;
 	unsigned long attached_at; /* jiffies */
 	struct kthread_work dead_work;
@@ -333,6 +357,7 @@ struct mxfs_sb {
 	struct mxfs_removed removed;
 	struct mxfs_orphans orphans;
 	struct mxfs_own own;
+	struct mxfs_lockstate lockstate;
 	struct mxfs_opens opens;
 	struct mxfs_change change;
 	struct mxfs_lease lease;

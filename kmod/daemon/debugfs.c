@@ -73,6 +73,30 @@ static int mxfs_changes_show(struct seq_file *m, void *v)
 }
 DEFINE_SHOW_ATTRIBUTE(mxfs_changes);
 
+/* What the daemon is told of .mxfs/lockstate. */
+static int mxfs_lockstate_show(struct seq_file *m, void *v)
+{
+	struct mxfs_sb *sbi = m->private;
+	struct mxfs_lockstate *state = &sbi->lockstate;
+	struct mxfs_lockstate_map map;
+	u64 generation;
+	bool published;
+	u32 i;
+
+	spin_lock(&state->lock);
+	map = state->map;
+	generation = state->generation;
+	published = state->published;
+	spin_unlock(&state->lock);
+	seq_printf(m, "generation %llu\nerrno %d\npublished %d\ndamaged %u\n", generation, -map.err, published, map.damaged);
+	if (map.err)
+		seq_printf(m, "reason %s\n", map.reason);
+	for (i = 0; i < map.count; i++)
+		seq_printf(m, "extent %llu %llu %llu\n", map.extents[i].file, map.extents[i].device, map.extents[i].length);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(mxfs_lockstate);
+
 static int mxfs_names_show(struct seq_file *m, void *v)
 {
 	return mxfs_orphans_show(m, m->private);
@@ -94,6 +118,7 @@ void mxfs_debugfs_add(struct mxfs_sb *sbi)
 	sbi->debugfs = debugfs_create_dir(sbi->name, mxfs_debugfs_root);
 	debugfs_create_file("status", 0400, sbi->debugfs, sbi, &mxfs_status_fops);
 	debugfs_create_file("changes", 0400, sbi->debugfs, sbi, &mxfs_changes_fops);
+	debugfs_create_file("lockstate", 0400, sbi->debugfs, sbi, &mxfs_lockstate_fops);
 	debugfs_create_file("orphans", 0400, sbi->debugfs, sbi, &mxfs_names_fops);
 }
 

@@ -131,6 +131,7 @@ static int mxfs_put_mount(struct sk_buff *skb, struct mxfs_sb *sbi)
 		flags |= MXFS_FLAG_WANT;
 	if (sbi->change.unused)
 		flags |= MXFS_FLAG_LEAVING;
+	flags |= MXFS_FLAG_LOCKSTATE;
 
 	if (nla_put_u32(skb, MXFS_A_MOUNT, sbi->id) ||
 	    nla_put(skb, MXFS_A_UUID, MXFS_UUID_SIZE, sbi->geo.uuid) ||
@@ -271,6 +272,7 @@ static int mxfs_refused(struct genl_info *info, struct mxfs_sb *sbi, u64 epoch, 
 static int mxfs_do_attach(struct sk_buff *skb, struct genl_info *info)
 {
 	struct mxfs_sb *sbi;
+	bool alone;
 	u64 epoch;
 	int err;
 
@@ -280,7 +282,8 @@ static int mxfs_do_attach(struct sk_buff *skb, struct genl_info *info)
 	if (IS_ERR(sbi))
 		return PTR_ERR(sbi);
 	epoch = nla_get_u64(info->attrs[MXFS_A_EPOCH]);
-	err = mxfs_refused(info, sbi, epoch, mxfs_command(sbi, MXFS_DO_ATTACH, epoch, 0));
+	alone = info->attrs[MXFS_A_ALONE] && nla_get_u32(info->attrs[MXFS_A_ALONE]);
+	err = mxfs_refused(info, sbi, epoch, mxfs_command(sbi, MXFS_DO_ATTACH, epoch, 0, alone));
 	mxfs_sb_put(sbi);
 	return err;
 }
@@ -300,7 +303,7 @@ static int mxfs_do_detach(struct sk_buff *skb, struct genl_info *info)
 	quantum = info->attrs[MXFS_A_QUANTUM_MS] ? nla_get_u32(info->attrs[MXFS_A_QUANTUM_MS]) :
 						   sbi->opts.quantum_ms;
 	epoch = nla_get_u64(info->attrs[MXFS_A_EPOCH]);
-	err = mxfs_refused(info, sbi, epoch, mxfs_command(sbi, MXFS_DO_DETACH, epoch, quantum));
+	err = mxfs_refused(info, sbi, epoch, mxfs_command(sbi, MXFS_DO_DETACH, epoch, quantum, false));
 	mxfs_sb_put(sbi);
 	return err;
 }
@@ -395,6 +398,53 @@ static int mxfs_do_status(struct sk_buff *skb, struct genl_info *info)
 	err = mxfs_reply(info, sbi, MXFS_CMD_STATUS, true);
 	mxfs_sb_put(sbi);
 	return err;
+}
+
+static int mxfs_put_lockstate(struct sk_buff *skb, struct mxfs_sb *sbi)
+{
+	struct mxfs_lockstate *state = &sbi->lockstate;
+	const struct mxfs_lockstate_map *map = &state->map;
+	u32 bytes = 0, i;
+
+	if (nla_put_u32(skb, MXFS_A_MOUNT, sbi->id) ||
+	    nla_put_u64_64bit(skb, MXFS_A_GENERATION, state->generation, MXFS_A_PAD))
+		return -EMSGSIZE;
+	if (map->err)
+		return nla_put_u32(skb, MXFS_A_ERRNO, -map->err) ?: nla_put_string(skb, MXFS_A_MESSAGE, map->reason);
+	for (i = 0; i < map->count; i++)
+		bytes += map->extents[i].length;
+	state->told = true;
+	return nla_put_u32(skb, MXFS_A_SLOT_BYTES, bytes / MXFS_LOCKSTATE_HEARTBEATS) ?:
+	       nla_put_u32(skb, MXFS_A_SLOTS, MXFS_LOCKSTATE_HEARTBEATS) ?:
+	       nla_put(skb, MXFS_A_EXTENTS, map->count * sizeof(map->extents[0]), map->extents);
+}
+
+/* From then on it is not made anew (local/lockstate.c). */
+static int mxfs_do_lockstate(struct sk_buff *skb, struct genl_info *info)
+{
+	struct sk_buff *reply = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);
+	struct mxfs_sb *sbi;
+	void *hdr;
+	int err;
+
+	if (!reply)
+		return -ENOMEM;
+	sbi = mxfs_of(info);
+	if (IS_ERR(sbi)) {
+		nlmsg_free(reply);
+		return PTR_ERR(sbi);
+	}
+	hdr = genlmsg_put_reply(reply, info, &mxfs_genl, 0, MXFS_CMD_LOCKSTATE);
+	spin_lock(&sbi->lockstate.lock);
+	err = hdr ? mxfs_put_lockstate(reply, sbi) : -EMSGSIZE;
+	spin_unlock(&sbi->lockstate.lock);
+	mxfs_sb_put(sbi);
+	if (err) {
+		nlmsg_free(reply);
+		return err;
+	}
+	genlmsg_end(reply, hdr);
+	return genlmsg_reply(reply, info);
 }
 
 static int mxfs_dump_status(struct sk_buff *skb, struct netlink_callback *cb)
@@ -587,6 +637,7 @@ static const struct nla_policy mxfs_policy[MXFS_A_MAX + 1] = {
 	[MXFS_A_ERRNO] = { .type = NLA_U32 },
 	[MXFS_A_MESSAGE] = { .type = NLA_NUL_STRING, .len = MXFS_MESSAGE_MAX - 1 },
 	[MXFS_A_CLUSTERED] = NLA_POLICY_RANGE(NLA_U32, 0, 1),
+	[MXFS_A_ALONE] = NLA_POLICY_RANGE(NLA_U32, 0, 1),
 };
 
 #define MXFS_OP(command, handler)                                                                 \
@@ -609,6 +660,7 @@ static const struct genl_ops mxfs_genl_ops[] = {
 	MXFS_OP(MXFS_CMD_FAIL, mxfs_do_fail),
 	MXFS_OP(MXFS_CMD_FENCED, mxfs_do_fenced),
 	MXFS_OP(MXFS_CMD_LEFT, mxfs_do_left),
+	MXFS_OP(MXFS_CMD_LOCKSTATE, mxfs_do_lockstate),
 	{ .cmd = MXFS_CMD_STATUS,
 	  .doit = mxfs_do_status,
 	  .dumpit = mxfs_dump_status,

@@ -21,6 +21,7 @@
 #include "apply.h"
 #include "compat.h"
 #include "local/bind.h"
+#include "local/lockstate.h"
 #include "local/mount.h"
 #include "local/own.h"
 #include "local/validate.h"
@@ -403,6 +404,7 @@ struct vfsmount *mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc, struct m
 	err = mxfs_own_check(sbi, mnt->mnt_root, fc);
 	if (err)
 		goto out;
+	mxfs_lockstate_probe(sbi, mnt);
 	sb->s_maxbytes = mnt->mnt_sb->s_maxbytes;
 	sb->s_time_gran = mnt->mnt_sb->s_time_gran;
 	sb->s_time_min = mnt->mnt_sb->s_time_min;

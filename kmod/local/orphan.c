@@ -26,6 +26,7 @@
 #include "compat.h"
 #include "enter.h"
 #include "local/bind.h"
+#include "local/lockstate.h"
 #include "local/opens.h"
 #include "local/orphan.h"
 #include "local/own.h"
@@ -50,22 +51,6 @@ static struct mxfs_file_id mxfs_file_id(const struct inode *inode)
 	return (struct mxfs_file_id){ .ino = MXFS_I(inode)->ino, .gen = inode->i_generation };
 }
 
-/* What vfs_link() does; but an inode without a link may get one, as after O_TMPFILE. */
-static int mxfs_link_lower(struct dentry *lower, struct dentry *dir, struct dentry *link)
-{
-	struct inode *linode = d_inode(lower);
-	int err;
-
-	inode_lock(linode);
-	if (!linode->i_nlink)
-		mxfs_set_linkable(linode, true);
-	err = d_inode(dir)->i_op->link(lower, d_inode(dir), link);
-	if (!linode->i_nlink || !err)
-		mxfs_set_linkable(linode, false);
-	inode_unlock(linode);
-	return err;
-}
-
 /* Inside the operation gate, or with the gates closed. Return: 0, also when the link is there already. */
 static int mxfs_orphan_link(struct mxfs_sb *sbi, struct dentry *lower, const char *name)
 {
@@ -82,7 +67,7 @@ static int mxfs_orphan_link(struct mxfs_sb *sbi, struct dentry *lower, const cha
 	if (IS_ERR(link)) {
 		err = PTR_ERR(link) == -EEXIST ? 0 : PTR_ERR(link);
 	} else {
-		err = mxfs_link_lower(lower, dir, link);
+		err = mxfs_own_link(lower, dir, link);
 		mxfs_end_change(dir, link);
 	}
 	dput(dir);
@@ -442,7 +427,7 @@ static void mxfs_note_shared(struct mxfs_sb *sbi, struct dentry *dir, const char
  * mxfs_orphans_begin - what other nodes did to the files that are held here
  * @sbi: the mount, attaching: XFS is mounted, and the gates are closed
  *
- * Return: 0, or -EPERM when what stands in the place of .mxfs is not ours.
+ * Return: 0; -EPERM when what stands in the place of .mxfs is not ours; -EIO when XFS does not go on.
  */
 int mxfs_orphans_begin(struct mxfs_sb *sbi)
 {
@@ -457,6 +442,9 @@ int mxfs_orphans_begin(struct mxfs_sb *sbi)
 	}
 	if (!sbi->change.begun && !sbi->rdonly)
 		mxfs_opens_begin(sbi);
+	err = mxfs_lockstate_attach(sbi);
+	if (err)
+		return err;
 	old_cred = override_creds(sbi->cred);
 	mxfs_each_orphan(sbi, mxfs_note_shared, NULL);
 	revert_creds(old_cred);

@@ -7,6 +7,7 @@
  *	.mxfs/open		folder: what each node has open, a file a node (local/opens.c)
  *	.mxfs/reserve		file: blocks that are given back when the volume is full and more links have to be made than
  *				.mxfs/orphans has room for
+ *	.mxfs/lockstate		file, immutable: where the daemons write to the disk (local/lockstate.c)
  *
  * Nobody sees it through a mount: it is in no listing, cannot be looked up, made, replaced or reached by handle. So
  * `rm -rf` and `find -delete` by root leave it alone. Through plain XFS, or before the volume was mounted for the first time,
@@ -198,6 +199,104 @@ struct file *mxfs_own_file(struct mxfs_sb *sbi, struct dentry *dir, const char *
 	return file;
 }
 
+/**
+ * mxfs_own_look - find a file in .mxfs of any XFS of this volume
+ * @sbi: the mount; with sbi->cred
+ * @root: of XFS, which may be mounted for a probe only
+ * @name: of the file
+ *
+ * Return: as mxfs_own_dir().
+ */
+struct dentry *mxfs_own_look(struct mxfs_sb *sbi, struct dentry *root, const char *name)
+{
+	struct dentry *top = mxfs_own_find(sbi, NULL, root, "", MXFS_OWN, S_IFDIR), *found;
+
+	if (IS_ERR(top))
+		return top;
+	found = mxfs_own_find(sbi, NULL, top, MXFS_OWN "/", name, S_IFREG);
+	dput(top);
+	return found;
+}
+
+/**
+ * mxfs_own_plain - a file without a name, and without blocks, inherits nothing
+ * @dentry: the file; XFS changes the hint for the size of extents only where there are none
+ *
+ * Return: 0 or -errno.
+ */
+int mxfs_own_plain(struct dentry *dentry)
+{
+	struct mxfs_fileattr fa;
+	int err = mxfs_own_set(dentry, false) ?: vfs_fileattr_get(dentry, &fa);
+
+	if (err)
+		return err;
+	fileattr_fill_xflags(&fa, 0);
+	fa.fsx_extsize = 0;
+	fa.fsx_cowextsize = 0;
+	return vfs_fileattr_set(&nop_mnt_idmap, dentry, &fa);
+}
+
+/* A file that is never to move or change: immutable, and nobody's quota. Return: 0 or -errno. */
+int mxfs_own_keep(struct dentry *dentry)
+{
+	return mxfs_own_set(dentry, true);
+}
+
+/**
+ * mxfs_own_link - what vfs_link() does; but an inode without a link may get one, as after O_TMPFILE
+ * @lower: the file; it may be immutable
+ * @dir: the folder, locked; it may be immutable
+ * @link: its dentry there, negative
+ *
+ * Return: 0 or -errno.
+ */
+int mxfs_own_link(struct dentry *lower, struct dentry *dir, struct dentry *link)
+{
+	struct inode *linode = d_inode(lower);
+	int err;
+
+	inode_lock(linode);
+	if (!linode->i_nlink)
+		mxfs_set_linkable(linode, true);
+	err = d_inode(dir)->i_op->link(lower, d_inode(dir), link);
+	if (!linode->i_nlink || !err)
+		mxfs_set_linkable(linode, false);
+	inode_unlock(linode);
+	return err;
+}
+
+/**
+ * mxfs_own_place - give a file without a name its name in .mxfs, for good
+ * @sbi: the mount, attaching; with sbi->cred
+ * @file: the file
+ * @name: its name; what has it until now is removed
+ *
+ * Return: 0 or -errno.
+ */
+int mxfs_own_place(struct mxfs_sb *sbi, struct file *file, const char *name)
+{
+	struct dentry *top = mxfs_own_dir(sbi, NULL, true), *link;
+	int err;
+
+	if (IS_ERR(top))
+		return PTR_ERR(top);
+	err = mxfs_own_keep(file->f_path.dentry) ?: mxfs_own_unlink(top, name);
+	if (err == -ENOENT)
+		err = 0;
+	if (!err) {
+		link = mxfs_begin_create(top, name, strlen(name));
+		err = PTR_ERR_OR_ZERO(link);
+		if (!err) {
+			err = mxfs_own_link(file->f_path.dentry, top, link);
+			mxfs_end_change(top, link);
+		}
+		WRITE_ONCE(sbi->own.seq, 0);
+	}
+	dput(top);
+	return err;
+}
+
 /*
  * Removes one entry of such a directory; -ENOENT when there is none. Not by vfs_unlink(): who held the file may have made it
  * immutable.
@@ -234,7 +333,7 @@ int mxfs_own_check(struct mxfs_sb *sbi, struct dentry *root, struct fs_context *
 	static const struct {
 		const char *name;
 		umode_t type;
-	} ours[] = { { "orphans", S_IFDIR }, { "open", S_IFDIR }, { "reserve", S_IFREG } };
+	} ours[] = { { "orphans", S_IFDIR }, { "open", S_IFDIR }, { "reserve", S_IFREG }, { "lockstate", S_IFREG } };
 	const struct cred *old_cred = override_creds(sbi->cred);
 	struct dentry *top, *found;
 	int i, err = 0;

@@ -22,6 +22,11 @@ int mxfs_own_check(struct mxfs_sb *sbi, struct dentry *root, struct fs_context *
 int mxfs_own_begin(struct mxfs_sb *sbi);
 struct dentry *mxfs_own_dir(struct mxfs_sb *sbi, const char *name, bool create);
 struct file *mxfs_own_file(struct mxfs_sb *sbi, struct dentry *dir, const char *in, const char *name, int flags);
+struct dentry *mxfs_own_look(struct mxfs_sb *sbi, struct dentry *root, const char *name);
+int mxfs_own_plain(struct dentry *dentry);
+int mxfs_own_keep(struct dentry *dentry);
+int mxfs_own_place(struct mxfs_sb *sbi, struct file *file, const char *name);
+int mxfs_own_link(struct dentry *lower, struct dentry *dir, struct dentry *link);
 int mxfs_own_unlink(struct dentry *dir, const char *name);
 int mxfs_own_inode(struct mxfs_sb *sbi, u64 ino);
 void mxfs_reserve_fill(struct mxfs_sb *sbi);

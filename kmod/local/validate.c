@@ -64,19 +64,27 @@ enum {
 		(err);                                                      \
 	})
 
-/* Straight from the device: the block device's page cache may be from before another node wrote. */
-static int mxfs_read_start(struct block_device *bdev, void *buf, size_t bytes)
+/**
+ * mxfs_device_read - read straight from the device
+ * @bdev: the device; its page cache may be from before another node wrote
+ * @pos: in bytes, of a logical block
+ * @buf: by kmalloc()
+ * @bytes: of whole logical blocks
+ *
+ * Return: 0, or what the device says.
+ */
+int mxfs_device_read(struct block_device *bdev, u64 pos, void *buf, size_t bytes)
 {
 	struct bio *bio;
-	size_t done;
+	size_t done, part;
 	int err;
 
-	bio = bio_alloc(bdev, DIV_ROUND_UP(bytes, PAGE_SIZE), REQ_OP_READ | REQ_SYNC | REQ_META,
+	bio = bio_alloc(bdev, DIV_ROUND_UP(bytes, PAGE_SIZE) + 1, REQ_OP_READ | REQ_SYNC | REQ_META,
 			GFP_KERNEL);
-	bio->bi_iter.bi_sector = 0;
-	for (done = 0; done < bytes; done += PAGE_SIZE) {
-		if (!bio_add_page(bio, virt_to_page(buf + done),
-				  min_t(size_t, bytes - done, PAGE_SIZE), 0)) {
+	bio->bi_iter.bi_sector = pos >> SECTOR_SHIFT;
+	for (done = 0; done < bytes; done += part) {
+		part = min_t(size_t, bytes - done, PAGE_SIZE - offset_in_page(buf + done));
+		if (!bio_add_page(bio, virt_to_page(buf + done), part, offset_in_page(buf + done))) {
 			bio_put(bio);
 			return -EIO;
 		}
@@ -204,7 +212,7 @@ int mxfs_validate(struct mxfs_sb *sbi, struct fs_context *fc)
 	b = (u8 *)__get_free_pages(GFP_KERNEL | __GFP_ZERO, get_order(MXFS_READ_BYTES));
 	if (!b)
 		return -ENOMEM;
-	err = mxfs_read_start(bdev, b, bytes);
+	err = mxfs_device_read(bdev, 0, b, bytes);
 	if (err) {
 		mxfs_refuse(sbi, fc, err, "the first %zu bytes cannot be read (%pe)", bytes,
 			    ERR_PTR(err));
@@ -282,7 +290,7 @@ int mxfs_read_quotas(struct mxfs_sb *sbi, u16 *quotas)
 
 	if (!b)
 		return -ENOMEM;
-	err = mxfs_read_start(bdev, b, sbi->geo.sectsize);
+	err = mxfs_device_read(bdev, 0, b, sbi->geo.sectsize);
 	if (err)
 		goto out;
 	if (get_unaligned_be32(b + XSB_OFF_MAGIC) != XSB_MAGIC ||

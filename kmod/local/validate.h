@@ -8,6 +8,7 @@
 #include <linux/fs_context.h>
 #include "sb.h"
 
+int mxfs_device_read(struct block_device *bdev, u64 pos, void *buf, size_t bytes);
 int mxfs_validate(struct mxfs_sb *sbi, struct fs_context *fc);
 int mxfs_read_quotas(struct mxfs_sb *sbi, u16 *quotas);
 

@@ -450,13 +450,14 @@ static void mxfs_detach(struct mxfs_sb *sbi, u64 epoch)
  * @kind: what to do
  * @epoch: of the ownership that begins or ends
  * @quantum_ms: for a detach, how long after the attach a busy owner may keep the volume
+ * @alone: for an attach, no other node is registered
  *
  * One command at a time; the daemon waits for the event that answers it before it sends the next.
  *
  * Return: 0 when it is on its way; -EBUSY when another one is; -ESTALE for an older epoch; -ESHUTDOWN when umount wants none any
  * more.
  */
-int mxfs_command(struct mxfs_sb *sbi, enum mxfs_cmd_kind kind, u64 epoch, u32 quantum_ms)
+int mxfs_command(struct mxfs_sb *sbi, enum mxfs_cmd_kind kind, u64 epoch, u32 quantum_ms, bool alone)
 {
 	int err = 0;
 
@@ -472,6 +473,7 @@ int mxfs_command(struct mxfs_sb *sbi, enum mxfs_cmd_kind kind, u64 epoch, u32 qu
 		sbi->change.cmd = kind;
 		sbi->change.epoch = epoch;
 		sbi->change.quantum_ms = quantum_ms;
+		sbi->change.alone = alone;
 		/* Else mxfs_unhold() sees to it, or mxfs_detach_final(). */
 		if (!sbi->change.held)
 			kthread_queue_delayed_work(sbi->change.worker, &sbi->change.work, 0);
@@ -551,6 +553,7 @@ void mxfs_cmd_workfn(struct kthread_work *work)
 	sbi->change.freeze_told = false;
 	sbi->change.cmd = MXFS_DO_NOTHING;
 	sbi->change.doing = kind;
+	sbi->lockstate.alone = kind == MXFS_DO_ATTACH && sbi->change.alone;
 	mutex_unlock(&sbi->state_lock);
 
 	switch (kind) {
@@ -590,6 +593,7 @@ static int mxfs_reattach(struct mxfs_sb *sbi, u64 request)
 		return -EBUSY;
 	}
 
+	sbi->lockstate.alone = false; /* that was then */
 	mxfs_attach(sbi, sbi->epoch);
 	mutex_lock(&sbi->state_lock);
 	err = sbi->state != MXFS_STATE_ATTACHED ? -EIO : sb_rdonly(sbi->lower->mnt_sb) ? -EBUSY : 0;

@@ -8,7 +8,7 @@
 #include "sb.h"
 
 enum mxfs_state mxfs_told_state(struct mxfs_sb *sbi);
-int mxfs_command(struct mxfs_sb *sbi, enum mxfs_cmd_kind kind, u64 epoch, u32 quantum_ms);
+int mxfs_command(struct mxfs_sb *sbi, enum mxfs_cmd_kind kind, u64 epoch, u32 quantum_ms, bool alone);
 void mxfs_cmd_workfn(struct kthread_work *work);
 void mxfs_dead_workfn(struct kthread_work *work);
 void mxfs_reattach_workfn(struct kthread_work *work);

@@ -17,6 +17,7 @@
 #include "daemon/daemon.h"
 #include "enter.h"
 #include "local/local.h"
+#include "local/lockstate.h"
 #include "local/mount.h"
 #include "local/orphan.h"
 #include "local/validate.h"
@@ -79,6 +80,7 @@ static struct mxfs_sb *mxfs_sb_alloc(void)
 	init_waitqueue_head(&sbi->bind.drained);
 	mutex_init(&sbi->orphans.lock);
 	mutex_init(&sbi->opens.lock);
+	mxfs_lockstate_init(sbi);
 	INIT_LIST_HEAD(&sbi->opens.told);
 	INIT_LIST_HEAD(&sbi->orphans.reap);
 	init_llist_head(&sbi->orphans.reap_new);

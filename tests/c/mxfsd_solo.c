@@ -15,9 +15,11 @@
  *	--full-socket		it reads nothing while XFS is attached, so that its socket has no room for the event
  *	--linger DEVICE		a second thread reads DEVICE, which may hang; SIGUSR2 makes the first close netlink and end
  *	--fenced		SIGUSR2 makes it say FENCED, and ask for the state behind that
+ *	--alone			each ATTACH says that no other node is registered
+ *	--lockstate		it asks where the lock state is, after HELLO and after each attach
  *
  * What the kernel answers is appended to /run/mxfsd_solo.log, a line each: "attached ERRNO", "detached ERRNO", "answer ERRNO",
- * "status STATE". With --ask alone it is no daemon: it asks generic netlink for a family, and ends when it has the answer.
+ * "status STATE", "lockstate ERRNO", "generation NUMBER", "extent NUMBER" (of its first byte on the device). With --ask alone it is no daemon: it asks generic netlink for a family, and ends when it has the answer.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -44,7 +46,7 @@ static int sock, family;
 static uint32_t mount_id, lease_ms = MXFS_DEFAULT_LEASE_MS;
 static uint64_t epoch;
 static volatile sig_atomic_t want_detach, want_end;
-static int die_attached, never_ready, second_thread, stale_lease, full_socket, fenced;
+static int die_attached, never_ready, second_thread, stale_lease, full_socket, fenced, alone, lockstate;
 static const char *linger;
 static unsigned char uuid[16];
 
@@ -93,13 +95,13 @@ static void tell(int cmd, int attr, const void *data, int len)
 	send_msg(&m);
 }
 
-static void note(const char *what, int value)
+static void note(const char *what, long long value)
 {
 	FILE *log = fopen("/run/mxfsd_solo.log", "a");
 
 	if (!log)
 		return;
-	fprintf(log, "%s %d\n", what, value);
+	fprintf(log, "%s %lld\n", what, value);
 	fclose(log);
 }
 
@@ -141,6 +143,35 @@ static void keep_lease(void)
 	if (!stale_lease || !want_end)
 		end += lease_ms * 1000000ull;
 	tell(MXFS_CMD_LEASE, MXFS_A_LEASE_END, &end, 8);
+}
+
+static void attach(void)
+{
+	uint32_t one = 1;
+	struct msg m;
+
+	begin(&m, family, MXFS_CMD_ATTACH, 0);
+	put(&m, MXFS_A_MOUNT, &mount_id, 4);
+	put(&m, MXFS_A_EPOCH, &epoch, 8);
+	if (alone)
+		put(&m, MXFS_A_ALONE, &one, 4);
+	send_msg(&m);
+}
+
+static void note_lockstate(struct msg *m)
+{
+	struct mxfs_extent first;
+	uint64_t generation;
+
+	memcpy(&generation, find(m, MXFS_A_GENERATION), 8);
+	note("generation", generation);
+	if (!find(m, MXFS_A_EXTENTS)) {
+		note("lockstate", *(uint32_t *)find(m, MXFS_A_ERRNO));
+		return;
+	}
+	memcpy(&first, find(m, MXFS_A_EXTENTS), sizeof(first));
+	note("extent", first.device);
+	note("lockstate", 0);
 }
 
 static void say_fenced(void)
@@ -225,6 +256,10 @@ int main(int argc, char **argv)
 			full_socket = 1;
 		else if (!strcmp(argv[i], "--fenced"))
 			fenced = 1;
+		else if (!strcmp(argv[i], "--alone"))
+			alone = 1;
+		else if (!strcmp(argv[i], "--lockstate"))
+			lockstate = 1;
 		else if (!strcmp(argv[i], "--ask"))
 			return find_family();
 		else if (i + 1 < argc && !strcmp(argv[i], "--lease"))
@@ -302,11 +337,13 @@ static int serve(void)
 			memcpy(&epoch, find(&m, MXFS_A_EPOCH), 8);
 			state = *(uint32_t *)find(&m, MXFS_A_STATE);
 			keep_lease();
+			if (lockstate)
+				tell(MXFS_CMD_LOCKSTATE, 0, NULL, 0);
 			if (state == MXFS_STATE_STARTING) {
 				epoch++;
 				if (full_socket)
 					fill_socket();
-				tell(MXFS_CMD_ATTACH, MXFS_A_EPOCH, &epoch, 8);
+				attach();
 				while (full_socket && system("grep -q '^state attached' /sys/kernel/debug/mxfs/*/status"))
 					usleep(20000);
 			} else {
@@ -320,6 +357,8 @@ static int serve(void)
 			note("attached", *(uint32_t *)find(&m, MXFS_A_ERRNO));
 			if (die_attached)
 				_exit(3);
+			if (lockstate)
+				tell(MXFS_CMD_LOCKSTATE, 0, NULL, 0);
 			if (!ready && attached && !never_ready) {
 				struct msg r;
 
@@ -338,9 +377,12 @@ static int serve(void)
 		case MXFS_CMD_STATUS:
 			note("status", *(uint32_t *)find(&m, MXFS_A_STATE));
 			break;
+		case MXFS_CMD_LOCKSTATE:
+			note_lockstate(&m);
+			break;
 		case MXFS_EV_WANT:
 			epoch++;
-			tell(MXFS_CMD_ATTACH, MXFS_A_EPOCH, &epoch, 8);
+			attach();
 			break;
 		case MXFS_EV_LEAVE:
 			tell(MXFS_CMD_LEFT, MXFS_A_ERRNO, &zero, 4);

@@ -10,7 +10,9 @@ EXPECTED = []
 OWN_BOOT = True  # names only: nothing is written to files of plain XFS there
 FOREIGN = (("install -d -o user1 -m 755 .mxfs", "owner"), ("install -d -m 777 .mxfs", "mode"), ("mkfifo .mxfs", "folder"),
            ("ln -s /etc .mxfs", "folder"), ("install -d -m 700 .mxfs && ln -s /etc .mxfs/orphans", "folder"),
-           ("install -d -m 700 .mxfs && install -d -o user1 -m 700 .mxfs/open", "owner"))
+           ("install -d -m 700 .mxfs && install -d -o user1 -m 700 .mxfs/open", "owner"),
+           ("install -d -m 700 .mxfs && mkfifo -m 600 .mxfs/lockstate", "regular file"), ("install -d -m 700 .mxfs && install -m 644 /dev/null .mxfs/lockstate", "mode"),
+           ("install -d -m 700 .mxfs && install -m 600 /dev/null .mxfs/lockstate && ln .mxfs/lockstate twin", "second name"))
 
 
 def run(stage):
@@ -88,8 +90,8 @@ def _foreign_lists(stage, node):
     stage.umount(node)
     # What is ours is reached by no handle either.
     stage.plain.run(f"mount -t xfs {DEVICE} {PLACE} && cd {PLACE} && rm -f .mxfs/open/* && {PROGRAMS}/file_handles raw . /host/handles "
-                    f".mxfs .mxfs/orphans .mxfs/orphans/room-000* .mxfs/open .mxfs/reserve g && cd / && umount {PLACE}")
+                    f".mxfs .mxfs/orphans .mxfs/orphans/room-000* .mxfs/open .mxfs/reserve .mxfs/lockstate g && cd / && umount {PLACE}")
     stage.mount(node)
-    stage.same(node.run(f"{PROGRAMS}/file_handles wrapped {PLACE} /host/handles").out, "5 refused\n", "handles of what is in .mxfs")
+    stage.same(node.run(f"{PROGRAMS}/file_handles wrapped {PLACE} /host/handles").out, "6 refused\n", "handles of what is in .mxfs")
     stage.umount(node)
     stage.same(stage.plain.run(f"mount -t xfs {DEVICE} {PLACE} && cat {PLACE}/victim && umount {PLACE}").out, "precious\n", "the same, after umount")

@@ -19,7 +19,11 @@ public sealed interface Action {
    */
   record Lease(long untilMillis) implements Action {}
 
-  record Attach(long epoch) implements Action {}
+  /**
+   * @param alone the array, asked just now, shows our key and no other: the lock state may be made
+   *     where there is none
+   */
+  record Attach(long epoch, boolean alone) implements Action {}
 
   record Detach(long epoch, long quantumMillis) implements Action {}
 

@@ -213,7 +213,7 @@ final class Daemon {
       }
       case Action.Lease lease -> link.leaseUntil(clock.toBootNanos(lease.untilMillis()));
       case Action.AskKernel ask -> askKernel(link, ask.question());
-      case Action.Attach attach -> link.attach(attach.epoch(), false);
+      case Action.Attach attach -> link.attach(attach.epoch(), attach.alone());
       case Action.Detach detach -> link.detach(detach.epoch(), detach.quantumMillis());
       case Action.Ready ready -> {
         link.ready(ready.role(), ready.clustered());

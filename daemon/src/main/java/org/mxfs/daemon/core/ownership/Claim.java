@@ -596,7 +596,8 @@ final class Claim {
           return;
         }
         lease.extend(reply.askedAtMillis());
-        rules.beginTenure(reply.askedAt(), nextEpoch(keys.generation()));
+        rules.beginTenure(
+            reply.askedAt(), nextEpoch(keys.generation()), keys.keys().size() == paths);
         ownTurn = true;
         situation.become(new Phase.Holding());
         out.note(

@@ -77,6 +77,9 @@ final class TenureRules implements Cloneable {
   /** When the reading was asked for that showed our key as the holder. */
   private long oursAt;
 
+  /** When the reading was asked for that showed our key and no other; used by one attach. */
+  private long aloneAt;
+
   /** Counts questions and what makes them old. */
   private long ticks;
 
@@ -210,13 +213,18 @@ final class TenureRules implements Cloneable {
     return hold == Hold.NO && oursAt != 0 && isEvidence(oursAt);
   }
 
-  /** READ KEYS shows our key registered once, after {@link #sawOurs}: a tenure begins. */
-  void beginTenure(long askedAt, long newEpoch) {
+  /**
+   * READ KEYS shows our key registered once, after {@link #sawOurs}: a tenure begins.
+   *
+   * @param alone whether it shows no other key
+   */
+  void beginTenure(long askedAt, long newEpoch, boolean alone) {
     require(isEvidence(askedAt) && isOurs(), "a tenure on an answer that is too old");
     require(newEpoch > epoch, "a tenure of epoch {} after {}", newEpoch, epoch);
     epoch = newEpoch;
     tenure = epoch;
     hold = Hold.PROVEN;
+    aloneAt = alone ? askedAt : 0;
     close();
   }
 
@@ -251,6 +259,7 @@ final class TenureRules implements Cloneable {
   private void endTenure() {
     hold = Hold.NO;
     tenure = 0;
+    aloneAt = 0;
     doubt();
   }
 
@@ -303,8 +312,10 @@ final class TenureRules implements Cloneable {
     if (solo && tenure == 0) {
       tenure = ++epoch;
     }
+    boolean alone = aloneAt != 0 && isEvidence(aloneAt);
+    aloneAt = 0;
     xfsHere = true;
-    return new Action.Attach(tenure);
+    return new Action.Attach(tenure, alone);
   }
 
   /** From {@code old}: none, our key, or a key that a dead life of this node left on our path. */

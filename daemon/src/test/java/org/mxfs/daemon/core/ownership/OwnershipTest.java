@@ -855,6 +855,22 @@ class OwnershipTest {
     assertThat(actions(Action.Detach.class)).hasSize(1);
   }
 
+  /** The lock state is made by who is alone: by evidence of this tenure, for one attach. */
+  @Test
+  void anAttachSaysWhetherTheArrayShowsNoOtherKey() {
+    startAsOwner();
+    Action.Attach first = actions(Action.Attach.class).getFirst();
+    assertThat(first.alone()).as("registered alone").isTrue();
+    give(new Event.PeerUp(PEER, 1, "peer", "", true));
+    give(new Event.Received(PEER, 1, new PeerMessage.OwnRequest(77)));
+    give(new Event.Detached(machine.epoch(), 0, 0, ""));
+    array.execute(PEER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, PEER, false));
+    give(new Event.Want());
+    pass(OwnershipSettings.CONSENT_MILLIS + 500);
+    assertThat(actions(Action.Attach.class)).hasSize(2);
+    assertThat(actions(Action.Attach.class).getLast().alone()).as("beside another").isFalse();
+  }
+
   @Test
   void whatTheKernelSaidBeforeACommandIsNotItsEnd() {
     startAsOwner();

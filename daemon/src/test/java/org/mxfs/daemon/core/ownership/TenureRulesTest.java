@@ -572,7 +572,7 @@ class TenureRulesTest {
           rules.keyIsReplaced();
         }
       } else if (Collections.frequency(flight.shown(), rules.key()) == 1 && rules.isOurs()) {
-        rules.beginTenure(askedAt, rules.epoch() + 1);
+        rules.beginTenure(askedAt, rules.epoch() + 1, flight.shown().size() == 1);
       }
     }
   }

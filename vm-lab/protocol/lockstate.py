@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`.mxfs/lockstate`: made once, whole, by a node that is alone; in the same place for all nodes, those too that never had XFS mounted; left as it is when a
+slot of it is torn, made anew when it is none; without it, where there is no room, the volume is mounted all the same."""
+
+import base64
+import struct
+
+from lablib.protocol import DEVICE, PLACE
+
+LIMIT = 400
+MARKERS = ["SELFTEST: lock state ok"]
+EXPECTED = [r"XFS \(sda\): (User initiated shutdown|Metadata I/O Error .* xfs_fs_goingdown|Please unmount)"]
+OWN_BOOT = True  # no maps of files
+SLOTS = 64
+OURS = f"{PLACE}/.mxfs/lockstate"
+ENOENT, ENOSPC, EPROTO, EUCLEAN = 2, 28, 71, 117
+
+
+def run(stage):
+    n1, n2 = stage.n1, stage.n2
+    _made(stage, n1, n2)
+    _unpublished(stage, n1, n2)
+    # What the module does by itself, with a daemon that needs no JVM.
+    with stage.solo(n1) as options:
+        options("--alone --lockstate")
+        _torn(stage, n1)
+        _none(stage, n1)
+        options("")
+        _not_alone(stage, n1)
+        options("--alone --lockstate")
+        _told(stage, n1, n2)
+        _full(stage, n1)
+        _inherits_nothing(stage, n1)
+        _large_blocks(stage, n1)
+    stage.marker("SELFTEST: lock state ok")
+
+
+# ---- an independent reader
+
+def _crc32c(data: bytes) -> int:
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
+def _slot(uuid: bytes, index: int, slot: int, version: int = 1) -> bytes:
+    """A slot that nobody has, as docs/daemon.md says."""
+    record = struct.pack("<4sHHII16sQQQ", b"MXLS", version, 1, index, slot, uuid, 0, 0, 0).ljust(508, b"\0")
+    return (record + struct.pack("<I", _crc32c(record))).ljust(slot, b"\0")
+
+
+def _uuid(node, device=DEVICE) -> bytes:
+    return bytes.fromhex(node.run(f"xfs_db -r -c 'sb 0' -c 'print uuid' {device}").out.split()[-1].replace("-", ""))
+
+
+def _told_of(node) -> dict:
+    """What the module tells its daemon."""
+    told = {"extents": []}
+    for line in node.run("cat /sys/kernel/debug/mxfs/*/lockstate").out.splitlines():
+        name, value = line.split(" ", 1)
+        if name == "extent":
+            told["extents"].append(tuple(int(number) for number in value.split()))
+        else:
+            told[name] = int(value) if value.isdigit() else value
+    return told
+
+
+def _read(node, extents, device=DEVICE) -> bytes:
+    data = b""
+    for file, at, length in extents:
+        out = node.run(f"dd if={device} iflag=direct,skip_bytes,count_bytes bs=4096 skip={at} count={length} status=none | base64 -w0").out
+        data += base64.b64decode(out)
+    return data
+
+
+def _write(node, at: int, data: bytes, device=DEVICE) -> None:
+    node.run(f"echo {base64.b64encode(data).decode()} | base64 -d | dd of={device} oflag=seek_bytes,direct iflag=fullblock bs={len(data)} seek={at} conv=notrunc status=none")
+
+
+def _place(extents, index: int, slot: int) -> int:
+    for file, at, length in extents:
+        if file <= index * slot < file + length:
+            return at + index * slot - file
+    raise AssertionError(f"no slot {index} in {extents}")
+
+
+def _whole(stage, node, uuid: bytes, slot: int = 512, device=DEVICE) -> dict:
+    """It is there, and each slot on the device is one that nobody has."""
+    told = _told_of(node)
+    stage.same(told["errno"], 0, f"{node.name}: the lock state: {told}")
+    stage.same(sum(length for _, _, length in told["extents"]), SLOTS * slot, f"bytes of the lock state: {told}")
+    stage.same(told["damaged"], 0, "damaged slots")
+    data = _read(node, told["extents"], device)
+    for index in range(SLOTS):
+        stage.check(data[index * slot:(index + 1) * slot] == _slot(uuid, index, slot), f"slot {index} on the device is not what it should be")
+    return told
+
+
+def _plain(stage, command: str) -> str:
+    return stage.plain.run(f"mount -t xfs {DEVICE} {PLACE} && cd {PLACE} && {{ {command}; rc=$?; }}; cd / && umount {PLACE} && exit $rc").out
+
+
+def _remount(stage, node, *, made: bool, errno: int = 0, options: str = "") -> dict:
+    """Mounts; whether a lock state was made then."""
+    mark = stage.mark(node)
+    stage.mount(node, options)
+    told, log = _told_of(node), stage.kernel_log(node, mark)
+    stage.same(told["errno"], errno, f"the lock state: {told}\n{log}")
+    stage.same("lockstate was made" in log, made, f"whether a lock state was made: {log}")
+    return told
+
+
+# ---- what has to hold
+
+def _made(stage, n1, n2):
+    stage.mkfs()
+    uuid = _uuid(n1)
+    # Not by who may not write.
+    stage.same(_remount(stage, n1, made=False, errno=ENOENT, options="ro")["reason"], "there is none", "a volume mounted read-only")
+    stage.umount(n1)
+    _remount(stage, n1, made=True)
+    first = _whole(stage, n1, uuid)
+    stage.same(first["published"], 1, "published")
+    # By a node that has no XFS mounted: before it can be the owner.
+    stage.mount(n2)
+    second = _whole(stage, n2, uuid)
+    stage.same((second["extents"], second["generation"]), (first["extents"], 1), "where the second node finds it, at its first look")
+    for turn in range(2):
+        for node in (n2, n1):
+            stage.take(node)
+            stage.same(_told_of(node)["extents"], first["extents"], f"{node.name}: where it is after a change of owner")
+    stage.same([_told_of(node)["generation"] for node in (n1, n2)], [2, 1], "how often the answer has changed")
+    for command in (f"cat {OURS}", f"stat {OURS}", f"rm {OURS}"):
+        stage.check(n1.run(command, check=False).rc, f"'{command}' reaches the lock state")
+    stage.umount(n2)
+    stage.umount(n1)
+    # As plain XFS sees it.
+    said = _plain(stage, "lsattr .mxfs/lockstate; stat -c '%a %u %g %h %s' .mxfs/lockstate; for c in 'rm -f' 'mv -t /mnt/shared' 'truncate -s 0' 'chmod 644'; do "
+                  "$c .mxfs/lockstate 2>/dev/null && echo \"$c was not refused\"; done; true").splitlines()
+    stage.matches("^----i", said[0], "its flags")
+    stage.same(said[1:], [f"600 0 0 1 {SLOTS * 512}"], "mode, owner, names and size; what is not refused")
+    # Mutable, because somebody made it so: immutable again.
+    _plain(stage, "chattr -i .mxfs/lockstate")
+    stage.same(_remount(stage, n1, made=False)["extents"], first["extents"], "where it is at the next mount")
+    _whole(stage, n1, uuid)
+    stage.umount(n1)
+    stage.matches("^----i", _plain(stage, "lsattr .mxfs/lockstate"), "its flags, after they had been taken away")
+    stage.repair()
+
+
+def _unpublished(stage, n1, n2):
+    """In XFS's log only: who replays the log finds it, and brings it home for those who do not."""
+    _plain(stage, "chattr -i .mxfs .mxfs/lockstate && mv .mxfs/lockstate .")
+    stage.plain.run(f"mount -t xfs {DEVICE} {PLACE} && cd {PLACE} && mv lockstate .mxfs/ && cd / && xfs_io -x -c 'shutdown -f' {PLACE} && umount {PLACE}")
+    told = _remount(stage, n1, made=False)
+    stage.same((told["generation"], told["published"]), (2, 1), f"found by log replay, and published: {told}")
+    stage.mount(n2)
+    second = _told_of(n2)
+    stage.same((second["extents"], second["generation"]), (told["extents"], 1), "where a node finds it that replays no log, at its first look")
+    stage.umount(n2)
+    stage.umount(n1)
+
+
+def _torn(stage, node):
+    """What a node wrote last before it died, and what a newer version has written, stay."""
+    uuid = _uuid(node)
+    extents = _remount(stage, node, made=False)["extents"]
+    stage.umount(node)
+    for index in (5, 63):
+        _write(node, _place(extents, index, 512), b"\xa5" * 512)
+    mark = stage.mark(node)
+    told = _remount(stage, node, made=False)
+    stage.same((told["damaged"], told["extents"]), (2, extents), "two torn slots")
+    stage.matches("2 of its 64 slots are torn", stage.kernel_log(node, mark), "the kernel log")
+    stage.umount(node)
+    stage.same(_read(node, extents)[5 * 512:6 * 512], b"\xa5" * 512, "the torn slot afterwards")
+    # A later version may need more of it.
+    _plain(stage, "chattr -i .mxfs/lockstate && truncate -s 1m .mxfs/lockstate")
+    stage.same(_remount(stage, node, made=False)["extents"], extents, "the beginning of a longer one")
+    stage.umount(node)
+    newer = b"".join(_slot(uuid, index, 512, version=2) for index in range(SLOTS))
+    for file, at, length in extents:
+        _write(node, at, newer[file:file + length])
+    told = _remount(stage, node, made=False, errno=EPROTO)
+    stage.matches("newer version", told["reason"], "why it is not used")
+    stage.umount(node)
+    stage.same(_read(node, extents)[:512], _slot(uuid, 0, 512, version=2), "the newer version's slot afterwards")
+
+
+def _none(stage, node):
+    """What is no lock state of this volume is made anew, by who is alone; what may be one, and may not be written to past XFS, is left."""
+    extents = [(0, 0, 0)]
+    cases = [
+        ("the newer version's is removed", "chattr -i .mxfs .mxfs/lockstate && rm .mxfs/lockstate", True),
+        ("zeros", None, True),
+        ("too short", "chattr -i .mxfs/lockstate && truncate -s 32767 .mxfs/lockstate", True),
+        ("holes", "chattr -i .mxfs/lockstate && truncate -s 0 .mxfs/lockstate && truncate -s 32768 .mxfs/lockstate", True),
+        ("shared blocks", "chattr -i .mxfs/lockstate && cp --reflink=always .mxfs/lockstate twin", False),
+        ("shared blocks, removed", "rm twin; chattr -i .mxfs .mxfs/lockstate && rm .mxfs/lockstate", True),
+        ("not written", "chattr -i .mxfs/lockstate && truncate -s 0 .mxfs/lockstate && fallocate -l 32768 .mxfs/lockstate", False),
+        ("not written, removed", "chattr -i .mxfs .mxfs/lockstate && rm .mxfs/lockstate", True),
+        ("another volume's", "true", True),
+    ]
+    for what, command, made in cases:
+        if command is None:
+            for file, at, length in extents:
+                _write(node, at, bytes(length))
+        else:
+            _plain(stage, command)
+        if what.startswith("another"):
+            node.run(f"xfs_admin -U generate {DEVICE}")
+        stage.note(what)
+        told = _remount(stage, node, made=made, errno=0 if made else EUCLEAN)
+        if made:
+            extents = _whole(stage, node, _uuid(node))["extents"]
+        node.run(f"touch {PLACE}/f")
+        stage.umount(node)
+    stage.repair()
+
+
+def _not_alone(stage, node):
+    """Nor by who does not know: an ATTACH without a word about it, as of a daemon of before."""
+    extents = _remount(stage, node, made=False)["extents"]
+    stage.umount(node)
+    for file, at, length in extents:
+        _write(node, at, bytes(length))
+    told = _remount(stage, node, made=False, errno=EUCLEAN)
+    stage.matches("no lock state of this volume", told["reason"], "why it is not used")
+    stage.umount(node)
+    stage.same(_read(node, extents), bytes(32768), "what was no lock state, where nobody said that it may be made")
+
+
+def _told(stage, n1, n2):
+    """A daemon that was told where it is may be writing there: it is told that it is gone, and none is made."""
+    n1.run("rm -f /run/mxfsd_solo.log")
+    told = _remount(stage, n1, made=True)
+    stage.until(lambda: n1.run("grep -c ^lockstate /run/mxfsd_solo.log", check=False).out == "2\n", 20, "two answers to the daemon")
+    stage.same(n1.run("cat /run/mxfsd_solo.log").out.split("\n")[:6],
+               ["generation 1", "lockstate 117", "attached 0", f"generation {told['generation']}", f"extent {told['extents'][0][1]}", "lockstate 0"],
+               "what the daemon was told")
+    n1.run("kill -USR1 $(pidof mxfsd_solo)")
+    stage.until(lambda: stage.status(n1)["state"] == "detached", 20, "a detach")
+    n2.run(f"mount -t xfs {DEVICE} {PLACE} && cd {PLACE} && chattr -i .mxfs .mxfs/lockstate && rm .mxfs/lockstate && cd / && umount {PLACE}")
+    mark = stage.mark(n1)
+    n1.run(f"touch {PLACE}/f")
+    stage.same(_told_of(n1)["errno"], ENOENT, "the lock state that was removed elsewhere")
+    stage.until(lambda: n1.run("tail -n 1 /run/mxfsd_solo.log").out == "lockstate 2\n", 20, "the daemon to be told")
+    stage.same(n1.run("tail -n 2 /run/mxfsd_solo.log").out.split("\n")[0], f"generation {told['generation'] + 1}", "the generation")
+    stage.matches("another one than the daemon was told of", stage.kernel_log(n1, mark), "the kernel log")
+    stage.umount(n1)
+    # A new mount has told nobody.
+    _remount(stage, n1, made=True)
+    stage.umount(n1)
+    stage.repair()
+
+
+def _full(stage, node):
+    """Without a free block: said once, with what is missing."""
+    stage.mkfs(options="-d size=300m")
+    _plain(stage, "dd if=/dev/zero of=fill bs=1M status=none; i=0; while echo x >small$i; do i=$((i+1)); done 2>/dev/null; sync; true")
+    mark = stage.mark(node)
+    told = _remount(stage, node, made=False, errno=ENOSPC)
+    stage.matches(r"too full to make it: it takes 32768 bytes, and \d+ are free", told["reason"], "why there is none")
+    for turn in range(3):
+        node.run("kill -USR1 $(pidof mxfsd_solo)")
+        stage.until(lambda: stage.status(node)["state"] == "detached", 20, "a detach")
+        node.run(f"cat {PLACE}/small0")
+        stage.same(_told_of(node), told, "what is told after another attach")
+    stage.same(stage.kernel_log(node, mark).count("too full"), 1, "lines about it")
+    stage.umount(node)
+    _plain(stage, "rm fill")
+    _remount(stage, node, made=True)
+    _whole(stage, node, _uuid(node))
+    stage.umount(node)
+    stage.repair()
+
+
+def _inherits_nothing(stage, node):
+    """Below a root with a project that may have nothing, a group, a size of extents and an access control list for its files."""
+    stage.mkfs()
+    stage.plain.run(f"mount -t xfs -o prjquota,grpquota {DEVICE} {PLACE} && chgrp 7 {PLACE} && chmod g+s {PLACE} && setfacl -d -m u:user1:rwx {PLACE} && "
+                    f"xfs_io -c 'chproj 7' -c 'chattr +P' -c 'extsize 1m' {PLACE} && xfs_quota -x -c 'limit -p bhard=4k 7' -c 'limit -g bhard=4k 7' {PLACE} && umount {PLACE}")
+    _remount(stage, node, made=True)
+    told = _whole(stage, node, _uuid(node))
+    stage.same(len(told["extents"]), 1, f"pieces: {told}")
+    stage.umount(node)
+    said = _plain(stage, "stat -c '%a %u %g %h %b' .mxfs/lockstate; xfs_io -r -c 'lsproj' -c 'extsize' .mxfs/lockstate; lsattr .mxfs/lockstate").splitlines()
+    stage.same(said[:3], ["600 0 0 1 64", "projid = 0", "[0] .mxfs/lockstate"], "what it inherits")
+    stage.same(set(said[3].split()[0]) - {"-"}, {"i"}, "its flags")
+    stage.repair()
+
+
+def _large_blocks(stage, node):
+    """Slots of a logical block each, where that is 4 KiB; of 512 bytes in file system blocks of 1 KiB."""
+    for sector, options in ((4096, "-s size=4096"), (512, "-b size=1024")):
+        device = node.run(f"truncate -s 320m /run/image && losetup -b {sector} -f --show /run/image").out.strip()
+        node.run(f"mkfs.xfs -q -f {options} {device}")
+        try:
+            stage.mount(node, device=device)
+            _whole(stage, node, _uuid(node, device), slot=sector, device=device)
+            stage.umount(node)
+        finally:
+            node.run(f"losetup -d {device}; rm /run/image")
