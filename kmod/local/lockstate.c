@@ -337,22 +337,29 @@ static int mxfs_lockstate_fill(struct mxfs_sb *sbi, struct file *file)
 	return done < 0 ? done : done ? -EIO : vfs_fsync(file, 0);
 }
 
+/* It could not be made. A full volume may have no room for an inode, either. */
+static void mxfs_lockstate_failed(struct mxfs_sb *sbi, struct mxfs_lockstate_map *map, int err)
+{
+	struct path root = { .mnt = sbi->lower, .dentry = sbi->lower->mnt_root };
+	struct kstatfs fs;
+
+	if (err == -ENOSPC && !vfs_statfs(&root, &fs))
+		mxfs_lockstate_none(map, err, false, "the volume is too full to make it: it takes %llu bytes, and %llu are free",
+				    mxfs_lockstate_bytes(sbi), (u64)fs.f_bavail * fs.f_bsize);
+	else
+		mxfs_lockstate_none(map, err, false, "it cannot be made (error %d)", -err);
+}
+
 /* The file, whole and flushed, without a name yet. */
 static int mxfs_lockstate_write(struct mxfs_sb *sbi, struct file *file, struct mxfs_lockstate_map *map)
 {
 	struct dentry *dentry = file->f_path.dentry;
 	struct inode *inode = d_inode(dentry);
-	struct kstatfs fs;
 	int err;
 
 	err = mxfs_own_plain(dentry) ?: vfs_fallocate(file, 0, 0, mxfs_lockstate_bytes(sbi)) ?: mxfs_lockstate_fill(sbi, file);
-	if (err == -ENOSPC && !vfs_statfs(&file->f_path, &fs)) {
-		mxfs_lockstate_none(map, err, false, "the volume is too full to make it: it takes %llu bytes, and %llu are free",
-				    mxfs_lockstate_bytes(sbi), (u64)fs.f_bavail * fs.f_bsize);
-		return err;
-	}
 	if (err) {
-		mxfs_lockstate_none(map, err, false, "it cannot be made (error %d)", -err);
+		mxfs_lockstate_failed(sbi, map, err);
 		return err;
 	}
 	memset(map, 0, sizeof(*map));
@@ -374,7 +381,7 @@ static void mxfs_lockstate_make(struct mxfs_sb *sbi, struct mxfs_lockstate_map *
 
 	err = PTR_ERR_OR_ZERO(dir.dentry);
 	if (err) {
-		mxfs_lockstate_none(map, err, false, "it cannot be made (error %d)", -err);
+		mxfs_lockstate_failed(sbi, map, err);
 		return;
 	}
 	/* Not in .mxfs itself, which is immutable. */
@@ -382,14 +389,14 @@ static void mxfs_lockstate_make(struct mxfs_sb *sbi, struct mxfs_lockstate_map *
 	dput(dir.dentry);
 	err = PTR_ERR_OR_ZERO(file);
 	if (err) {
-		mxfs_lockstate_none(map, err, false, "it cannot be made (error %d)", -err);
+		mxfs_lockstate_failed(sbi, map, err);
 		return;
 	}
 	err = mxfs_lockstate_write(sbi, file, map);
 	if (!err) {
 		err = mxfs_own_place(sbi, file, MXFS_LOCKSTATE) ?: vfs_fsync(file, 0);
 		if (err)
-			mxfs_lockstate_none(map, err, false, "it cannot be given its name (error %d)", -err);
+			mxfs_lockstate_failed(sbi, map, err);
 	}
 	__fput_sync(file);
 	if (!err)

@@ -263,7 +263,7 @@ def _full(stage, node):
     _plain(stage, "dd if=/dev/zero of=fill bs=1M status=none; i=0; while echo x >small$i; do i=$((i+1)); done 2>/dev/null; sync; true")
     mark = stage.mark(node)
     told = _remount(stage, node, made=False, errno=ENOSPC)
-    stage.matches(r"too full to make it: it takes 32768 bytes, and \d+ are free", told["reason"], "why there is none")
+    stage.matches(r"^the volume is too full to make it: it takes 32768 bytes, and \d+ are free", told["reason"], "why there is none")
     for turn in range(3):
         node.run("kill -USR1 $(pidof mxfsd_solo)")
         stage.until(lambda: stage.status(node)["state"] == "detached", 20, "a detach")
