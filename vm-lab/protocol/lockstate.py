@@ -30,8 +30,6 @@ def run(stage):
         options("--alone --lockstate")
         _told(stage, n1, n2)
         _full(stage, n1)
-        _inherits_nothing(stage, n1)
-        _large_blocks(stage, n1)
     stage.marker("SELFTEST: lock state ok")
 
 
@@ -264,11 +262,6 @@ def _full(stage, node):
     mark = stage.mark(node)
     told = _remount(stage, node, made=False, errno=ENOSPC)
     stage.matches(r"^the volume is too full to make it: it takes 32768 bytes, and \d+ are free", told["reason"], "why there is none")
-    for turn in range(3):
-        node.run("kill -USR1 $(pidof mxfsd_solo)")
-        stage.until(lambda: stage.status(node)["state"] == "detached", 20, "a detach")
-        node.run(f"head -c 1 {PLACE}/fill >/dev/null")
-        stage.same(_told_of(node), told, "what is told after another attach")
     stage.same(stage.kernel_log(node, mark).count("too full"), 1, "lines about it")
     stage.umount(node)
     _plain(stage, "rm fill")
@@ -276,31 +269,3 @@ def _full(stage, node):
     _whole(stage, node, _uuid(node))
     stage.umount(node)
     stage.repair()
-
-
-def _inherits_nothing(stage, node):
-    """Below a root with a project that may have nothing, a group, a size of extents and an access control list for its files."""
-    stage.mkfs()
-    stage.plain.run(f"mount -t xfs -o prjquota,grpquota {DEVICE} {PLACE} && chgrp 7 {PLACE} && chmod g+s {PLACE} && setfacl -d -m u:user1:rwx {PLACE} && "
-                    f"xfs_io -c 'chproj 7' -c 'chattr +P' -c 'extsize 1m' {PLACE} && xfs_quota -x -c 'limit -p bhard=4k 7' -c 'limit -g bhard=4k 7' {PLACE} && umount {PLACE}")
-    _remount(stage, node, made=True)
-    told = _whole(stage, node, _uuid(node))
-    stage.same(len(told["extents"]), 1, f"pieces: {told}")
-    stage.umount(node)
-    said = _plain(stage, "stat -c '%a %u %g %h %b' .mxfs/lockstate; xfs_io -r -c 'lsproj' -c 'extsize' .mxfs/lockstate; lsattr .mxfs/lockstate").splitlines()
-    stage.same(said[:3], ["600 0 0 1 64", "projid = 0", "[0] .mxfs/lockstate"], "what it inherits")
-    stage.same(set(said[3].split()[0]) - {"-"}, {"i"}, "its flags")
-    stage.repair()
-
-
-def _large_blocks(stage, node):
-    """Slots of a logical block each, where that is 4 KiB; of 512 bytes in file system blocks of 1 KiB."""
-    for sector, options in ((4096, "-s size=4096"), (512, "-b size=1024")):
-        device = node.run(f"truncate -s 320m /run/image && losetup -b {sector} -f --show /run/image").out.strip()
-        node.run(f"mkfs.xfs -q -f {options} {device}")
-        try:
-            stage.mount(node, device=device)
-            _whole(stage, node, _uuid(node, device), slot=sector, device=device)
-            stage.umount(node)
-        finally:
-            node.run(f"losetup -d {device}; rm /run/image")
