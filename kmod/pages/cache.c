@@ -628,19 +628,22 @@ static int mxfs_take_below(const struct mxfs_taking *t, struct folio *folio)
 
 /*
  * A folio that cannot have the new bytes must not stay, for written back it would undo the change. What was stored into it and is not
- * below yet is lost, and what a device brings into it; fsync says so.
+ * below yet is lost, and what a device brings into it; fsync says so. One that has only been read is read again.
  */
 static void mxfs_take_folio(const struct mxfs_taking *t, struct folio *folio)
 {
 	struct address_space *mapping = t->inode->i_mapping;
+	bool is_lost;
 
 	folio_lock(folio);
 	if (folio->mapping == mapping) {
 		/* It copies the folio without the lock. */
 		folio_wait_writeback(folio);
 		if (!(t->queued && folio_test_dirty(folio)) && unlikely(mxfs_take_below(t, folio))) {
+			is_lost = folio_test_dirty(folio) || mxfs_is_pinned(folio);
 			generic_error_remove_folio(mapping, folio);
-			mapping_set_error(mapping, -EIO);
+			if (is_lost)
+				mapping_set_error(mapping, -EIO);
 		}
 	}
 	folio_unlock(folio);
