@@ -130,6 +130,10 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("folder", type=Path, metavar="DIR")
 
     with_kernel(sub)
+    sub = add("packages", _packages, "make the Debian packages mxfs and mxfs-dkms of this checkout's last commit, and put them into DIR", True, False)
+    sub.add_argument("folder", type=Path, metavar="DIR")
+    sub.add_argument("--twice", action="store_true", help="make them a second time, from nothing, in a copy of the checkout at "
+                     "another place, and compare every byte (some minutes)")
 
     sub = add("demo", _demo, "two machines share one XFS volume, from mkfs to the last comparison; a wrong byte, a kernel "
               "complaint or an unclean volume makes it fail", in_lab=False)
@@ -345,6 +349,14 @@ def _dist(options) -> None:
     start = time.monotonic()
     folder = build.dist(options.folder.absolute(), kernels.ensure(options.kernel))
     _print(options, {"folder": str(folder), "seconds": round(time.monotonic() - start, 1)}, str(folder))
+
+
+def _packages(options) -> None:
+    from . import packages
+    files = packages.place(options.folder.absolute())
+    if options.twice:
+        packages.check_same_bytes()
+    _print(options, {"packages": [str(file) for file in files], "same_bytes": options.twice or None}, "\n".join(map(str, files)))
 
 
 # ---- the main job, and all tests

@@ -1,0 +1,525 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Debian 13 packages of mxfs (`lab packages`): mxfs-dkms, the module's source, and mxfs, all else of the install tree.
+
+They are put together and looked at in a Debian 13 root of their own, so that neither this machine's dpkg nor its
+lintian decides what comes out. Nothing is fetched but that root.
+"""
+
+import contextlib
+import datetime
+import email.utils
+import gzip
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import build, host, image, progress
+from .errors import BuildFailed, CheckFailed, LabError
+
+FOLDER = host.LAB_FOLDER / "packages"
+MAN_PAGES = host.CHECKOUT / "docs" / "man"
+DOCUMENTS = ("CHANGELOG.md", "docs/differences.md", "docs/install.md", "docs/kernel.md", "docs/mxfsctl.md")
+MAINTAINER = "The mxfs authors <mxfs@example.org>"
+SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
+PACKAGES = {"mxfs": "amd64", "mxfs-dkms": "all"}
+
+# dkms and what it builds with, dpkg-shlibdeps, and what looks at packages and man pages.
+ROOT_PACKAGES = ["binutils", "bash-completion", "dkms", "dpkg-dev", "gcc", "kmod", "libc6-dev", "linux-headers-amd64", "lintian",
+                 "logrotate", "make", "man-db", "mandoc", "mount", "openssl", "xz-utils"]
+# The headers bring the kernel, which nobody boots here: to index its modules at each try would cost more than all the rest.
+ROOT_HOOK = 'rm -rf "$1"/boot/initrd* "$1"/boot/vmlinuz* "$1"/usr/lib/modules/*/kernel/*'
+
+
+@dataclass(frozen=True)
+class Root:
+    """The root the packages are made and tried in; `build.in_builder` takes it like an image."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def builder(self) -> Path:
+        return self.folder / "root"
+
+
+def root() -> Root:
+    """The cached root, or a new one. It is never written to but below work/: packages are tried in copies."""
+    roots = host.cache() / "package-roots"
+    made = Root(roots / host.digest(image.SUITE, ROOT_HOOK, *ROOT_PACKAGES))
+    if made.folder.exists():
+        return made
+    host.install_packages()
+    with host.locked(roots / "lock", "the root for packages is being made"):
+        if made.folder.exists():
+            return made
+        host.need_space(roots, 3)
+        new = roots / f".new-{made.name}"
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir()
+        with progress.step(f"Debian 13 root for packages ({len(ROOT_PACKAGES)} packages and what they need; once)"):
+            tar = new / "root.tar"
+            with open(tar, "wb") as out:
+                done = subprocess.run(["setpriv", "--pdeathsig", "TERM", host.tool("mmdebstrap"), "--variant=apt", "--format=tar",
+                                       '--aptopt=Apt::Install-Recommends "false"', f"--include={','.join(ROOT_PACKAGES)}",
+                                       f"--customize-hook={ROOT_HOOK}", image.SUITE, "-", host.mirror()],
+                                      env={**os.environ, "INITRD": "No"},  # initramfs-tools makes none then
+                                      stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, text=True, errors="replace")
+            if done.returncode:
+                raise LabError(f"mmdebstrap ended with status {done.returncode}:\n{done.stderr[-1500:]}",
+                               "is the mirror reachable? Another one: set MXFS_LAB_MIRROR")
+            (new / "root").mkdir()
+            host.call(["tar", "-C", str(new / "root"), "--no-same-owner", "-xpf", str(tar), "--exclude=./dev/*"], "unpacking the root")
+            # dpkg leaves a few folders unreadable; an ordinary user must be able to copy and remove everything.
+            host.call(["chmod", "-R", "u+rwX", str(new / "root")], "chmod")
+            tar.unlink()
+            (new / "root/work").mkdir()
+        new.rename(made.folder)
+    return made
+
+
+# ---- what goes in
+
+@dataclass(frozen=True)
+class Version:
+    text: str
+    seconds: int       # of the last commit: what SOURCE_DATE_EPOCH is
+
+
+def version() -> Version:
+    """The project's version; between releases with the time and name of the last commit, so that later ones are higher."""
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", "-c", f"safe.directory={host.CHECKOUT}", "-C", str(host.CHECKOUT), *words],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if done.returncode:
+            raise LabError(f"git {words[0]}: {done.stderr.strip()}", "packages are made from a git checkout")
+        return done.stdout.strip()
+
+    base = re.search(r"<version>([^<]+)</version>", (host.CHECKOUT / "pom.xml").read_text())[1]
+    seconds, commit = git("log", "-1", "--format=%ct %h", "--abbrev=12").split()
+    changed = bool(git("status", "--porcelain"))
+    if f"v{base}" in git("tag", "--points-at", "HEAD").split() and not changed:
+        return Version(base, int(seconds))
+    at = datetime.datetime.fromtimestamp(int(seconds), datetime.UTC)
+    return Version(f"{base}+git{at:%Y%m%d%H%M%S}.{commit}{'.changed' if changed else ''}", int(seconds))
+
+
+def fits() -> str:
+    """What a daemon has to have in common with the module that is loaded, and with the other nodes."""
+    wire = host.CHECKOUT / "daemon/src/main/java/org/mxfs/daemon/wire"
+    parts = (("netlink", host.CHECKOUT / "kmod/include/uapi/linux/mxfs.h", r"#define MXFS_GENL_VERSION\s+(\d+)"),
+             ("peers", wire / "FrameLayout.java", r"int VERSION = (\d+);"),
+             ("discovery", wire / "AnnouncementLayout.java", r"int VERSION = (\d+);"))
+    said = []
+    for name, file, pattern in parts:
+        found = re.findall(pattern, file.read_text())
+        if len(found) != 1:
+            raise LabError(f"{file}: no version, or more than one ({pattern})", "mend lablib/packages.py")
+        said.append(f"{name} {found[0]}")
+    return ", ".join(said)
+
+
+def _java(home: Path) -> dict[str, str]:
+    release = dict(re.findall(r'^(\w+)="?([^"\n]*)"?$', (home / "release").read_text(), re.M))
+    return {"JAVA_VERSION": release.get("JAVA_RUNTIME_VERSION") or release["JAVA_VERSION"],
+            "JAVA_VENDOR": release.get("IMPLEMENTOR", "vendor not told")}
+
+
+def _filled(file: Path, words: dict[str, str], keep_licence: bool = True) -> str:
+    text = file.read_text()
+    if not keep_licence:  # the format knows no comments
+        text = re.sub(r"\A# SPDX-License-Identifier: .*\n", "", text)
+    for name, value in words.items():
+        text = text.replace(f"@{name}@", value)
+    if left := re.findall(r"@[A-Z_]+@", text):
+        raise LabError(f"{file}: nothing stands for {left[0]}", "mend the file, or lablib/packages.py")
+    return text
+
+
+def _put(place: Path, data: str | bytes, mode: int = 0o644) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(data.encode() if isinstance(data, str) else data)
+    place.chmod(mode)
+
+
+def _zipped(text: str | bytes) -> bytes:
+    return gzip.compress(text.encode() if isinstance(text, str) else text, 9, mtime=0)
+
+
+def module_sources() -> list[Path]:
+    """What DKMS builds the module from."""
+    return [path for path in build._sources(build.MODULE_FOLDER) if path.name != "mount.mxfs.c"]
+
+
+def _stage(place: Path, made: Version, daemon: Path, helper: Path, words: dict[str, str]) -> None:
+    """Both packages' files below `place`, without what is computed from them."""
+    mxfs, dkms = place / "mxfs", place / "mxfs-dkms"
+    shutil.copytree(daemon, mxfs, symlinks=True)
+    shutil.copy(helper, mxfs / "usr/sbin/mount.mxfs")
+    for page in sorted(MAN_PAGES.iterdir()):
+        _put(mxfs / f"usr/share/man/man{page.suffix[1:]}/{page.name}.gz", _zipped(page.read_bytes()))
+    _put(mxfs / "usr/share/bash-completion/completions/mxfsctl", (FOLDER / "mxfsctl.completion").read_bytes())
+    _put(mxfs / "usr/lib/tmpfiles.d/mxfs.conf", (FOLDER / "mxfs.tmpfiles").read_bytes())
+    _put(mxfs / "etc/logrotate.d/mxfs", (FOLDER / "mxfs.logrotate").read_bytes())
+    _put(mxfs / "usr/share/mxfs/fits", words["FITS"] + "\n")
+    for name in DOCUMENTS:
+        document = host.CHECKOUT / name
+        _put(mxfs / f"usr/share/doc/mxfs/{document.name}.gz", _zipped(document.read_bytes()))
+
+    source = dkms / f"usr/src/mxfs-{made.text}"
+    for path in module_sources():
+        _put(source / path.relative_to(build.MODULE_FOLDER), path.read_bytes())
+    _put(source / "dkms.conf", (FOLDER / "dkms.conf").read_text().replace("#MODULE_VERSION#", made.text))
+
+    changes = (f"mxfs ({made.text}) unstable; urgency=medium\n\n  * What is new is in /usr/share/doc/mxfs/CHANGELOG.md.gz.\n\n"
+               f" -- {MAINTAINER}  {email.utils.formatdate(made.seconds)}\n")
+    for name in PACKAGES:
+        _put(place / name / f"usr/share/doc/{name}/copyright", _filled(FOLDER / "copyright", words, keep_licence=False))
+        _put(place / name / f"usr/share/doc/{name}/changelog.gz", _zipped(changes))
+        if (overrides := FOLDER / f"{name}.lintian-overrides").exists():
+            _put(place / name / f"usr/share/lintian/overrides/{name}", overrides.read_bytes())
+
+
+def _control(place: Path, name: str, words: dict[str, str]) -> None:
+    """DEBIAN/ of one package but for the checksums."""
+    folder = place / name
+    # As dpkg-gencontrol counts: KiB of each file, one for all else.
+    size = sum((path.stat().st_size + 1023) // 1024 if path.is_file() and not path.is_symlink() else 1
+               for path in folder.rglob("*") if "DEBIAN" not in path.parts)
+    _put(folder / "DEBIAN/control", _filled(FOLDER / f"{name}.control", words | {"SIZE": str(size)}, keep_licence=False))
+    for script in SCRIPTS:
+        if (file := FOLDER / f"{name}.{script}").exists():
+            _put(folder / "DEBIAN" / script, _filled(file, words), 0o755)
+    if files := sorted(f"/{path.relative_to(folder)}\n" for path in folder.glob("etc/**/*") if path.is_file()):
+        _put(folder / "DEBIAN/conffiles", "".join(files))
+
+
+_LIBRARIES = """set -e
+strip mxfs/usr/sbin/mount.mxfs
+mkdir debian mxfs/DEBIAN
+printf 'Source: mxfs\\n\\nPackage: mxfs\\nArchitecture: amd64\\n' >debian/control
+dpkg-shlibdeps -O --ignore-missing-info -lmxfs/usr/lib/mxfs/lib -lmxfs/usr/lib/mxfs/lib/server mxfs/usr/sbin/mount.mxfs \
+	mxfs/usr/lib/mxfs/bin/java $(find mxfs/usr/lib/mxfs/lib -name '*.so') 2>shlibs.log || { cat shlibs.log; exit 1; }
+"""
+
+_ARCHIVE = """set -e
+find NAME -type d -exec chmod 755 {} +
+find NAME -type f -perm /111 -exec chmod 755 {} +
+find NAME -type f ! -perm /111 -exec chmod 644 {} +
+cd NAME
+find . -path ./DEBIAN -prune -o -type f -printf '%P\\0' | LC_ALL=C sort -z | xargs -0 md5sum >DEBIAN/md5sums
+chmod 644 DEBIAN/md5sums
+cd ..
+find NAME -exec touch -h -d @SECONDS {} +
+SOURCE_DATE_EPOCH=SECONDS dpkg-deb --root-owner-group --threads-max=1 -Zxz -z2 --build NAME FILE
+"""
+
+
+def _in_work(made: Root, folder: str, script: str) -> str:
+    done = build.in_builder(made, f"cd /work/{folder}\n{script}")
+    if done.returncode:
+        raise BuildFailed(f"packages: status {done.returncode}:\n{done.stdout[-3000:]}", "mend vm-lab/packages or lablib/packages.py")
+    return done.stdout
+
+
+def make() -> list[Path]:
+    """Builds both packages, or takes them from the cache."""
+    from . import jdk
+    made, release = root(), version()
+    daemon, helper = build.daemon_tree(), build.mount_helper(image.ensure())
+    words = {"VERSION": release.text, "MAINTAINER": MAINTAINER, "FITS": fits(), **_java(jdk.find())}
+    inputs = [*module_sources(), *sorted(FOLDER.iterdir()), *sorted(MAN_PAGES.iterdir()),
+              *(host.CHECKOUT / name for name in DOCUMENTS)]
+    key = host.digest(Path(__file__), made.name, daemon.name, helper.parent.name, sorted(words.items()), release.seconds,
+                      *[part for path in inputs for part in (str(path.relative_to(host.CHECKOUT)), path)])
+    result = host.cache() / "packages" / key
+    if not result.exists():
+        folder = f"{build._checkout_id()}-packages"
+        work = made.builder / "work" / folder
+        with host.locked(host.cache() / f"{folder}.lock", "packages of this checkout"), progress.step("Debian packages"):
+            shutil.rmtree(work, ignore_errors=True)
+            work.mkdir()
+            _stage(work, release, daemon, helper, words)
+            said = _in_work(made, folder, _LIBRARIES)
+            words["SHLIBS"] = said.strip().splitlines()[-1].removeprefix("shlibs:Depends=")
+            new = build._new(result)
+            new.mkdir()
+            for name, architecture in PACKAGES.items():
+                _control(work, name, words)
+                file = f"{name}_{release.text}_{architecture}.deb"
+                _in_work(made, folder, _ARCHIVE.replace("NAME", name).replace("SECONDS", str(release.seconds)).replace("FILE", file))
+                shutil.copy(work / file, new)
+            shutil.rmtree(work)
+            build._publish(new, result)
+    build._keep_newest(host.cache() / "packages", result)
+    return sorted(result.glob("*.deb"))
+
+
+def place(folder: Path) -> list[Path]:
+    """`lab packages DIR`."""
+    files = make()
+    folder.mkdir(parents=True, exist_ok=True)
+    return [Path(shutil.copy(file, folder)) for file in files]
+
+
+def check_same_bytes() -> None:
+    """Made from nothing in a clone elsewhere, at another time, with other habits, the packages have the same bytes."""
+    files = make()
+    if ".changed" in version().text:
+        raise LabError("the checkout has changes that are in no commit; a clone would not have them", "commit first")
+    with tempfile.TemporaryDirectory(prefix="mxfs-twice-") as folder:
+        clone, cache, out = Path(folder) / "elsewhere", Path(folder) / "cache/mxfs-lab", Path(folder) / "out"
+        host.call(["git", "-c", f"safe.directory={host.CHECKOUT}", "clone", "-q", str(host.CHECKOUT), str(clone)], "git clone")
+        cache.mkdir(parents=True)
+        for name in ("images", "package-roots", f"jdk-{_wanted_jdk()}", "accel.json"):  # what they are made in and with
+            if (host.cache() / name).exists():
+                (cache / name).symlink_to(host.cache() / name)
+        with progress.step("the same packages once more, from nothing"):
+            host.call(["sh", "-c", 'umask 027; exec "$0" packages "$1"', str(clone / "vm-lab/lab"), str(out)], "the second build",
+                      env={**os.environ, "XDG_CACHE_HOME": str(cache.parent), "TZ": "Pacific/Kiritimati", "LC_ALL": "C"})
+        for file in files:
+            one, other = file.read_bytes(), (out / file.name).read_bytes()
+            if one != other:
+                raise CheckFailed(f"{file.name}: {len(one)} and {len(other)} bytes, and they differ:\n" + _difference(file, out / file.name),
+                                  "find what depends on time, place or order")
+
+
+def _wanted_jdk() -> int:
+    from . import jdk
+    return jdk.WANTED
+
+
+def _difference(one: Path, other: Path) -> str:
+    with tempfile.TemporaryDirectory(dir=host.cache()) as folder:
+        for name, package in (("one", one), ("other", other)):
+            host.call(["dpkg-deb", "-R", str(package), f"{folder}/{name}"], f"unpacking {package.name}")
+        done = subprocess.run(["diff", "-rq", "--no-dereference", f"{folder}/one", f"{folder}/other"], stdout=subprocess.PIPE, text=True)
+        return done.stdout.replace(folder, "")[:3000] or "not in the files: in their order, times or modes"
+
+
+# ---- checks
+
+def check_lintian() -> None:
+    """Debian's own judge of packages finds no error; what is overridden is overridden with a reason."""
+    for path in FOLDER.glob("*.lintian-overrides"):
+        lines = path.read_text().splitlines()
+        for before, line in zip(["", *lines], lines):
+            if line and not line.startswith("#") and not before.startswith("#") and line.split()[1] != before.split()[1]:
+                raise CheckFailed(f"{path.name}: '{line}' has no reason in a comment before it")
+    made, files = root(), make()
+    folder = f"{build._checkout_id()}-lintian"
+    work = made.builder / "work" / folder
+    with host.locked(host.cache() / f"{folder}.lock", "lintian of this checkout"):
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+        for file in files:
+            shutil.copy(file, work)
+        done = build.in_builder(made, f"cd /work/{folder} && lintian --allow-root --fail-on error,warning --tag-display-limit 0 *.deb")
+        shutil.rmtree(work)
+    if done.returncode or done.stdout.strip():
+        raise CheckFailed(f"lintian, status {done.returncode}:\n{done.stdout.strip()}",
+                          "mend the package, or override with a reason in vm-lab/packages/*.lintian-overrides")
+
+
+def check_man_pages() -> None:
+    """Man pages are without a warning of mandoc and of man-db, and name every option there is."""
+    made = root()
+    folder = f"{build._checkout_id()}-man"
+    work = made.builder / "work" / folder
+    with host.locked(host.cache() / f"{folder}.lock", "man pages of this checkout"):
+        shutil.rmtree(work, ignore_errors=True)
+        shutil.copytree(MAN_PAGES, work)
+        done = build.in_builder(made, f"cd /work/{folder} && for page in *; do mandoc -T lint -W warning $page; "
+                                      "man --warnings -E UTF-8 -l -Tutf8 ./$page 2>&1 >/dev/null; done")
+        shutil.rmtree(work)
+    if said := done.stdout.strip():
+        raise CheckFailed(said, "mend docs/man")
+    absent = []
+    for page, source, pattern in (("mxfs.5", "kmod/options.c", r'fsparam_\w+\("(\w+)"'),
+                                  ("mxfsd.8", "daemon/src/main/java/org/mxfs/daemon/main/Arguments.java", r'case "--(\w+)"'),
+                                  ("mxfsctl.8", "daemon/ctl/src/main/java/org/mxfs/ctl/*.java", r'names = \{?"--([\w-]+)"'),
+                                  ("mxfsctl.8", "daemon/ctl/src/main/java/org/mxfs/ctl/*.java", r'\bname = "(\w+)"')):
+        text = (MAN_PAGES / page).read_text()
+        names = {name for file in host.CHECKOUT.glob(source) for name in re.findall(pattern, file.read_text())}
+        if not names:
+            raise CheckFailed(f"nothing in {source} looks like '{pattern}'", "mend lablib/packages.py")
+        absent += [f"docs/man/{page} does not name '{name}' of {source}" for name in sorted(names)
+                   if not re.search(rf"(?<![\w]){re.escape(name)}(?![\w])", text)]
+    if absent:
+        raise CheckFailed("\n".join(absent), "mend docs/man")
+
+
+def _names(tree: Path) -> set[str]:
+    return {str(path.relative_to(tree)) for path in tree.rglob("*") if not path.is_dir() or path.is_symlink()}
+
+
+def check_contents(dist: Path | None = None) -> None:
+    """The packages have what `lab dist` stages, at the same places and with the same bytes, and nothing else that runs."""
+    dist = dist or build.install_tree()
+    mxfs, dkms = make()
+    with _unpacked(mxfs) as tree, _unpacked(dkms) as sources:
+        staged = _names(dist)
+        wrong = [f"'lab dist' has {name}, the package mxfs has not" for name in sorted(staged - _names(tree))
+                 if not re.fullmatch(r"lib/modules/[^/]+/updates/mxfs\.ko|usr/lib/mxfs/mxfsd\.aot", name)]
+        wrong += [f"the package mxfs has {name}, 'lab dist' has not" for name in sorted(_names(tree) - staged)
+                  if not re.match(r"usr/share/|usr/lib/tmpfiles\.d/|etc/logrotate\.d/", name)]
+        for name in sorted(staged & _names(tree) - {"usr/sbin/mount.mxfs"}):  # that one is stripped
+            one, other = dist / name, tree / name
+            if one.is_symlink() != other.is_symlink() or (
+                    os.readlink(one) != os.readlink(other) if one.is_symlink() else
+                    one.read_bytes() != other.read_bytes() or (one.stat().st_mode ^ other.stat().st_mode) & 0o111):
+                wrong.append(f"{name} is another in 'lab dist'")
+        (place,) = (sources / "usr/src").iterdir()
+        there = _names(place) - {"dkms.conf"}
+        wanted = {str(path.relative_to(build.MODULE_FOLDER)) for path in module_sources()}
+        wrong += [f"the sources of the module in mxfs-dkms and in kmod/ differ in {name}" for name in sorted(there ^ wanted)]
+    if wrong:
+        raise CheckFailed("\n".join(wrong[:40]), "mend lablib/packages.py, or lablib/build.py")
+
+
+@contextlib.contextmanager
+def _unpacked(package: Path):
+    with tempfile.TemporaryDirectory(dir=host.cache()) as folder:
+        host.call(["dpkg-deb", "-x", str(package), folder], f"unpacking {package.name}")
+        yield Path(folder)
+
+
+# ---- installed in a scratch root
+
+class Scratch:
+    """A copy of the root, with /proc and in a mount namespace of its own; nothing in it reaches this machine's kernel modules."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def sh(self, command: str, fails: bool = False) -> str:
+        """Runs a line; it has to end well, or (`fails`) has to fail. What it said."""
+        enter = ["unshare", "--mount", *(["--map-root-user"] if os.getuid() else []), "--", "/bin/sh", "-c",
+                 'mount --rbind /proc "$0/proc" && for d in null zero random urandom; do touch "$0/dev/$d"; mount --bind /dev/$d "$0/dev/$d" || '
+                 'exit; done; exec chroot "$0" /usr/bin/env -i PATH=/usr/sbin:/usr/bin HOME=/root '
+                 'LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive /bin/bash -c "$1"', str(self.folder), command]
+        done = subprocess.run(["setpriv", "--pdeathsig", "KILL", *enter], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, errors="replace")
+        if (done.returncode != 0) != fails:
+            raise CheckFailed(f"in the scratch root: {command}\nended with status {done.returncode}:\n{done.stdout.strip()[-2500:]}")
+        return done.stdout
+
+    def names(self) -> set[str]:
+        """All there is, but what belongs to the tools: dpkg's and apt's own notes, logs, indexes, what DKMS signs with."""
+        tools = re.compile(r"(proc|dev|tmp|work|debs)(/|$)|var/(lib/dpkg|log|cache)(/|$)|var/lib/dkms/mok\.|var/lib/dkms/dkms_dbversion"
+                           r"|usr/lib/modules/[^/]+/modules\.|root/")
+        return {name for path in self.folder.rglob("*")
+                if not tools.match(name := str(path.relative_to(self.folder)))}
+
+
+@contextlib.contextmanager
+def scratch():
+    made = root()
+    folder = host.cache() / "package-roots" / f".try-{os.getpid()}"
+    for left in folder.parent.glob(".try-*"):
+        if not Path(f"/proc/{left.name.removeprefix('.try-')}").exists():
+            shutil.rmtree(left)
+    try:
+        with progress.step("scratch root"):
+            host.call(["cp", "-a", "--reflink=auto", str(made.builder), str(folder)], "copying the root")
+        shutil.rmtree(folder / "dev")
+        (folder / "dev").mkdir()
+        (folder / "dev/fd").symlink_to("/proc/self/fd")
+        yield Scratch(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def hollow(folder: Path, name: str, text: str, fit: str | None = None) -> Path:
+    """A package of another version with nothing in it but its control files: for what its scripts refuse."""
+    words = {"VERSION": text, "MAINTAINER": MAINTAINER, "FITS": fit or fits(), "SHLIBS": "libc6"}
+    file = folder / f"hollow-{name}-{text}.deb"
+    with tempfile.TemporaryDirectory(dir=host.cache()) as work:
+        (Path(work) / name).mkdir()
+        _control(Path(work), name, words)
+        host.call(["dpkg-deb", "--root-owner-group", "-Znone", "--build", f"{work}/{name}", str(file)], "a hollow package")
+    return file
+
+
+def check_install() -> None:
+    """Installed, tried, upgraded, kept from a downgrade, purged, in a root where nothing is loaded."""
+    files, release = make(), version()
+    with scratch() as place:
+        (place.folder / "debs").mkdir()
+        for file in files:
+            shutil.copy(file, place.folder / "debs")
+        debs = " ".join(f"/debs/{file.name}" for file in files)
+        before = place.names()
+        said = place.sh(f"dpkg --install {debs}")
+        built = place.sh(f"dkms status -m mxfs -v {release.text}")
+        if ": installed" not in built:
+            raise CheckFailed(f"DKMS built nothing: {built}{said[-1500:]}")
+        place.sh("modinfo -F alias -k \"$(ls /lib/modules)\" mxfs | grep -qx fs-mxfs")
+        # Everything is as it was packed, and runs; the cache was made here, and the run time takes it.
+        place.sh("dpkg --verify mxfs mxfs-dkms | { ! grep .; }")
+        base = release.text.split("+")[0]
+        for command in ("mxfsd --version", "mxfsctl --version"):
+            if (said := place.sh(command).split()) != [command.split()[0], base]:
+                raise CheckFailed(f"{command} says {' '.join(said)}; the packages are of {base}")
+        place.sh("mount.mxfs --help && man -w 5 mxfs && man -w 8 mount.mxfs mxfsd mxfsctl")
+        place.sh("cd /usr/lib/mxfs && bin/java @options -XX:AOTCache=mxfsd.aot -XX:AOTMode=on "
+                 "-m org.mxfs.daemon/org.mxfs.daemon.main.Main --version")
+        place.sh("logrotate --debug /etc/logrotate.d/mxfs && test $(stat -c %a:%U /var/log/mxfs) = 750:root")
+        _completes(place)
+
+        # What a node has besides after its first mounts.
+        place.sh("install -d /etc/mxfs /run/mxfs && echo 0 >/etc/mxfs/node.uuid && touch /var/log/mxfs/{v.log,v.log.1,jvm.log} "
+                 "/run/mxfs/v.incarnation && touch -d @1 /var/log/mxfs/here")
+        cache = place.sh("stat -c %i /usr/lib/mxfs/mxfsd.aot")
+        for name in PACKAGES:
+            older = hollow(place.folder / "debs", name, "0.0.1")
+            if "is installed and 0.0.1 is older" not in (said := place.sh(f"dpkg --install /debs/{older.name}", fails=True)):
+                raise CheckFailed(f"a downgrade of {name} gives no reason:\n{said}")
+        still = place.sh(f"dkms status -m mxfs -v {release.text}; dpkg-query -W -f '${{Package}} ${{Version}} ${{db:Status-Status}}\\n' "
+                         "mxfs mxfs-dkms; stat -c %i /usr/lib/mxfs/mxfsd.aot")
+        if still != built + "".join(f"{name} {release.text} installed\n" for name in sorted(PACKAGES)) + cache:
+            raise CheckFailed(f"after a refused downgrade:\n{still}")
+
+        place.sh(f"dpkg --install {debs}")
+        if place.sh(f"dkms status -m mxfs -v {release.text}") != built or place.sh("stat -c %i /usr/lib/mxfs/mxfsd.aot") == cache:
+            raise CheckFailed("after a second installation the module is gone, or the cache is the old one")
+        place.sh("test -e /var/log/mxfs/here")
+
+        place.sh("dpkg --purge mxfs mxfs-dkms")
+        left = place.names() - before
+        if left != {"etc/mxfs", "etc/mxfs/node.uuid"}:
+            raise CheckFailed("purge leaves " + ", ".join(sorted(left)) + "; /etc/mxfs/node.uuid is all that may be left")
+        if gone := before - place.names():
+            raise CheckFailed("purge took " + ", ".join(sorted(gone)[:20]))
+
+
+def _completes(place: Scratch) -> None:
+    """Completion offers the commands and options that mxfsctl has."""
+    def offered(words: str) -> set[str]:
+        typed = words.split(" ")
+        return set(place.sh(". /usr/share/bash-completion/completions/mxfsctl; COMP_WORDS=(mxfsctl " + " ".join(f"'{one}'" for one in typed)
+                            + f"); COMP_CWORD={len(typed)}; _mxfsctl; printf '%s\\n' \"${{COMPREPLY[@]}}\"").split())
+
+    def there(words: str) -> set[str]:
+        said = place.sh(f"mxfsctl {words} --help")
+        return set(re.findall(r"(--[a-z][a-z-]+)", said)) | set(re.findall(r"^  ([a-z]+) ", said, re.M))
+
+    for typed, words in ((" ", ""), ("scsi ", "scsi"), ("scsi check -", "scsi check")):
+        if (one := offered(typed.lstrip(" ") if typed != " " else "")) != (other := there(words)):
+            raise CheckFailed(f"after 'mxfsctl {words}' completion offers {sorted(one)}, and there are {sorted(other)}",
+                              "mend vm-lab/packages/mxfsctl.completion")
+
+
+CHECKS = {
+    "packages-build": ("Debian packages", make),
+    "packages-lintian": ("packages, lintian", check_lintian),
+    "packages-man": ("man pages, mandoc and man; every option in them", check_man_pages),
+    "packages-contents": ("packages, what 'lab dist' stages", check_contents),
+    "packages-install": ("packages, installed, upgraded, purged in a root", check_install),
+}
