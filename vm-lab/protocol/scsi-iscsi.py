@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """PREEMPT AND ABORT, which tgt does not have and LIO does not survive through tcm_loop, on LIO by iSCSI, as sg_persist does it: who is
-registered and who holds afterwards, what the fenced initiator is told, and that its write in flight is aborted before the answer.
+registered and who holds afterwards, what the fenced initiator is told, and that its write in flight is aborted before the answer. And what
+that does not end, a write of a registrant that does not hold, or one beside a plain PREEMPT, ends a LOGICAL UNIT RESET.
 
 iSCSI hands its commands to LIO directly (TARGET_DIRECT_SUBMIT), so that core_tmr_lun_reset() has no queue to wait for that it runs on."""
 
@@ -9,7 +10,8 @@ import re
 from lablib.scsi import CONFIG, DISK, INITIATORS, IscsiLio, Seat, Shell, Tool, compare, proven
 
 LIMIT = 300
-MARKERS = ["SELFTEST: scsi preempt and abort ok", "SELFTEST: scsi abort of a write in flight ok", "SELFTEST: scsi check with abort ok"]
+MARKERS = ["SELFTEST: scsi preempt and abort ok", "SELFTEST: scsi abort of a write in flight ok",
+           "SELFTEST: scsi reset of a write in flight ok", "SELFTEST: scsi check with abort ok"]
 # The second: Linux 6.12.117's pm_runtime_remove() flushes a work item of the disk as iSCSI logs out, on a workqueue for memory reclaim; when it is
 # still to run then, as on a busy machine, the kernel complains of itself.
 EXPECTED = [r"reservation conflict", r"at kernel/workqueue.c:\d+ check_flush_dependency"]
@@ -34,20 +36,23 @@ def run(stage):
         stage.marker(MARKERS[0])
         in_flight(stage, seats, shell, lio)
         stage.marker(MARKERS[1])
-        proven(stage, lio.node, lio.devices[0], lio.devices, also=("preempt-abort-known", "fence-abort"))
+        for holder, command in (("b", "abort"), ("a", "preempt")):
+            reset_in_flight(stage, seats, shell, lio, holder, command)
         stage.marker(MARKERS[2])
+        proven(stage, lio.node, lio.devices[0], lio.devices, also=("preempt-abort-known", "fence-abort"))
+        stage.marker(MARKERS[3])
         not_alone(stage, lio)
     finally:
         stage.close_programs()
         lio.close()
 
 
-def a_holds(stage, seats):
-    """Both are registered, and a holds the reservation; two nexuses, by two initiator names."""
+def a_holds(stage, seats, holder="a"):
+    """Both are registered, and one holds the reservation; two nexuses, by two initiator names."""
     for name, seat in seats.items():
         seat.say("ready")  # the unit attentions of what was before
         stage.matches(": GOOD", seat.say(f"ignore {name}1"), f"REGISTER at {name}")
-    stage.matches(": GOOD", seats["a"].say("reserve a1 5"), "RESERVE at a")
+    stage.matches(": GOOD", seats[holder].say(f"reserve {holder}1 5"), f"RESERVE at {holder}")
     said = seats["b"].say("full")
     identities = dict(re.findall(r"key 0*(a1|b1).*?transport id ([0-9a-f]+)", said))
     for name, initiator in INITIATORS.items():
@@ -97,6 +102,34 @@ def in_flight(stage, seats, shell, lio):
     stage.matches("WRITE.*: TASK ABORTED", a.hear(), "the write in flight")
     stage.matches("UNIT_ATTENTION 2A/05", a.say("ready"), "the next command of the fenced initiator")
     stage.matches(r": GOOD.*\| GONE_AND_HELD", b.hear(), "PREEMPT AND ABORT of a write in flight")
+    b_holds_alone(stage, b)
+    stage.matches("RESERVATION CONFLICT", a.say("write 0 1 512 22"), "the next write of the fenced initiator")
+    stage.matches(": GOOD", b.say("write 0 1 512 33"), "a write of the holder")
+    stage.matches("512 times 33", a.say("read 0 1 512"), "what the holder wrote")
+    stage.matches(": GOOD", b.say("clear b1"), "CLEAR")
+
+
+def reset_in_flight(stage, seats, shell, lio, holder, command):
+    """a's write is in flight, and the command shuts a out without ending it: its answer does not wait for the write. A reset from b does, and
+    once b has that answer nothing of a can reach the disk any more. As above, LIO also waits for a's acknowledgement."""
+    a, b = seats["a"], seats["b"]
+    a_holds(stage, seats, holder)
+    what = f"of a {'holder' if holder == 'a' else 'registrant'} after {command}"
+    commands = lambda: int(shell.run(f"cat {lio.statistics}/scsi_lu/num_cmds")[1])
+    shell.run(f"dmsetup suspend --noflush --nolockfs {DISK}")
+    try:
+        before = commands()
+        a.ask("write 0 1 512 11")
+        stage.until(lambda: commands() > before, 5, "the target to get a's write")
+        stage.matches(r": GOOD.*\| GONE_AND_HELD", b.say(f"{command} b1 a1 5"), f"{command} beside a write in flight")
+        b.ask("reset")
+        stage.until(lambda: "core_tmr_lun_reset" in shell.run("cat /proc/[0-9]*/stack")[1], 5, "the reset to wait for a's write")
+    finally:
+        shell.run(f"dmsetup resume {DISK}")
+    stage.matches("WRITE.*: TASK ABORTED", a.hear(), f"the write in flight {what}")
+    stage.matches("UNIT_ATTENTION 2A/05", a.say("ready"), "the next command of the fenced initiator")
+    stage.same(b.hear(), "LOGICAL UNIT RESET: done", f"the reset that ends the write {what}")
+    stage.matches("UNIT_ATTENTION 29/03", b.say("ready"), "the next command of who reset")
     b_holds_alone(stage, b)
     stage.matches("RESERVATION CONFLICT", a.say("write 0 1 512 22"), "the next write of the fenced initiator")
     stage.matches(": GOOD", b.say("write 0 1 512 33"), "a write of the holder")
