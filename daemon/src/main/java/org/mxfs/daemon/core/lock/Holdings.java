@@ -3,9 +3,13 @@ package org.mxfs.daemon.core.lock;
 
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 import org.mxfs.daemon.core.ReservationKey;
 
@@ -60,6 +64,13 @@ final class Holdings {
   private final Links links;
   private final Map<Long, Holding> holdings = new LinkedHashMap<>();
   private final Map<Long, Holding> asking = new LinkedHashMap<>();
+
+  /** The same, by owner. */
+  private final Map<Long, Set<Holding>> askingOf = new HashMap<>();
+
+  /** Those with a limit, by when it is reached; no step looks at all of them. */
+  private final TreeMap<Long, Set<Holding>> limited = new TreeMap<>();
+
   private @Nullable View view;
 
   /** What was written before the first view, by holders that a predecessor left. */
@@ -166,6 +177,7 @@ final class Holdings {
     Asked asked = asked(holding);
     if (asked.givenUp == null) {
       asked.givenUp = reason;
+      noLimit(holding);
       send(holding, new LockMessage.Cancel(holding.number, asked.sequence, holding.resource));
       if (view == null) {
         refused(holding, reason);
@@ -195,7 +207,33 @@ final class Holdings {
     Asked asked = new Asked(++holding.lastSequence, mode, wish, out.now());
     holding.asked = asked;
     asking.put(holding.number, holding);
+    askingOf.computeIfAbsent(holding.owner, _ -> new LinkedHashSet<>()).add(holding);
+    if (asked.deadline != Long.MAX_VALUE) {
+      limited.computeIfAbsent(asked.deadline, _ -> new LinkedHashSet<>()).add(holding);
+    }
     return asked;
+  }
+
+  /** It was answered. */
+  private void end(Holding holding) {
+    noLimit(holding);
+    holding.asked = null;
+    asking.remove(holding.number);
+    remove(askingOf, holding.owner, holding);
+  }
+
+  private void noLimit(Holding holding) {
+    remove(limited, asked(holding).deadline, holding);
+  }
+
+  private static void remove(Map<Long, Set<Holding>> sets, long key, Holding holding) {
+    Set<Holding> set = sets.get(key);
+    if (set != null) {
+      set.remove(holding);
+      if (set.isEmpty()) {
+        sets.remove(key);
+      }
+    }
   }
 
   private @Nullable ValueBlock written(Holding holding, Mode held, byte @Nullable [] value) {
@@ -244,8 +282,7 @@ final class Holdings {
     holding.held = m.mode();
     holding.heldSequence = m.sequence();
     holding.value = m.value();
-    holding.asked = null;
-    asking.remove(holding.number);
+    end(holding);
     out.add(new LockAction.Granted(holding.number, m.mode(), m.value()));
   }
 
@@ -271,8 +308,7 @@ final class Holdings {
   }
 
   private void refused(Holding holding, Refusal reason) {
-    holding.asked = null;
-    asking.remove(holding.number);
+    end(holding);
     if (holding.held == null) {
       holdings.remove(holding.number);
     }
@@ -334,26 +370,18 @@ final class Holdings {
         .forEach(holding -> holding.value = value);
     links.send(
         Mastering.masterOf(resource, next),
-        new LockMessage.RestateValue(resource, value, false, null));
+        new LockMessage.RestateValue(resource, value, LockMessage.Source.WRITER, null));
   }
 
   void endOfStep() {
-    for (Holding holding : List.copyOf(asking.values())) {
-      if (asked(holding).deadline <= out.now()) {
-        giveUp(holding, Refusal.TIMED_OUT);
-      }
+    while (!limited.isEmpty() && limited.firstKey() <= out.now()) {
+      giveUp(limited.firstEntry().getValue().iterator().next(), Refusal.TIMED_OUT);
     }
   }
 
   /** When the next wait is over. */
   long deadline() {
-    long deadline = Long.MAX_VALUE;
-    for (Holding holding : asking.values()) {
-      if (asked(holding).givenUp == null) {
-        deadline = Math.min(deadline, asked(holding).deadline);
-      }
-    }
-    return deadline;
+    return limited.isEmpty() ? Long.MAX_VALUE : limited.firstKey();
   }
 
   boolean isEmpty() {
@@ -381,10 +409,11 @@ final class Holdings {
       return List.of();
     }
     boolean itselfOnly = hop.toBeGrantedOnly() || holding.owner == 0;
-    Collection<Holding> candidates = itselfOnly ? List.of(holding) : asking.values();
+    Collection<Holding> candidates =
+        itselfOnly ? List.of(holding) : askingOf.getOrDefault(holding.owner, Set.of());
     List<LockMessage.Waiter> needed = new ArrayList<>();
     for (Holding each : candidates) {
-      if (each.asked != null && each.asked.givenUp == null && each.owner == holding.owner) {
+      if (each.asked != null && each.asked.givenUp == null) {
         needed.add(
             new LockMessage.Waiter(
                 new LockId(self, each.number),

@@ -104,6 +104,10 @@ final class Links {
     transmit(to, link, envelope);
   }
 
+  boolean hasOwn() {
+    return !toSelf.isEmpty();
+  }
+
   /** The next message of this node to itself. */
   @Nullable LockMessage pollOwn() {
     return toSelf.poll();

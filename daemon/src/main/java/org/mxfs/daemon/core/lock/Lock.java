@@ -19,13 +19,17 @@ final class Lock {
   /** The owner was told, or will be by what stands in its link. */
   boolean told;
 
+  /** What it was told, or told itself, last: until it hears more it can do no more. */
+  @Nullable Mode toldMode;
+
   @Nullable Request request;
   int slot = NO_SLOT;
 
   /** The modes for which the owner was called back, as bits, and still is to be. */
   int called;
 
-  boolean reclaimed;
+  /** In which pass over all locks it was called back for want of slots. */
+  long reclaimedIn;
 
   Lock(LockId id, Resource resource) {
     this.id = id;

@@ -14,10 +14,13 @@ public sealed interface LockEvent {
 
   /**
    * At the start of a daemon, before anything else: what stands in a slot that this node writes,
-   * left by an earlier daemon, none of whose writes is under way any more. Tombstones and empty
-   * slots are not told.
+   * left by an earlier daemon, none of whose writes is under way any more. Empty slots are not
+   * told.
+   *
+   * @param number of the write that is there; those to come have higher ones
+   * @param entry null: a tombstone
    */
-  record Found(int slot, SlotWrite.Entry entry) implements LockEvent {}
+  record Found(int slot, long number, SlotWrite.@Nullable Entry entry) implements LockEvent {}
 
   /** Membership has a new view, which has this node in it. */
   record NewView(View view) implements LockEvent {}

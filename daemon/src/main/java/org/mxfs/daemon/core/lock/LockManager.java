@@ -119,7 +119,7 @@ public final class LockManager {
   private void take(LockEvent event) {
     switch (event) {
       case LockEvent.Held held -> holdings.held(held);
-      case LockEvent.Found found -> table.found(found.slot(), found.entry());
+      case LockEvent.Found found -> table.found(found.slot(), found.number(), found.entry());
       case LockEvent.NewView next -> begin(next.view());
       case LockEvent.Clear clear -> clear(clear.proof());
       case LockEvent.PeerUp up -> links.up(up.peer());
@@ -147,10 +147,10 @@ public final class LockManager {
   /** Until nothing is left that this node says to itself. */
   private void finish() {
     holdings.endOfStep();
-    drain();
-    table.endOfStep();
-    drain();
-    table.endOfStep();
+    do {
+      drain();
+      table.endOfStep();
+    } while (links.hasOwn());
     if (view != null) {
       links.endOfStep();
     }
@@ -211,6 +211,7 @@ public final class LockManager {
   private void restateWritten(LockMessage message, View next) {
     ValueBlock value;
     ResourceId resource;
+    LockMessage.Source source = LockMessage.Source.WRITER;
     if (message instanceof LockMessage.Release release) {
       value = release.value();
       resource = release.resource();
@@ -220,13 +221,16 @@ public final class LockManager {
     } else if (message instanceof LockMessage.RestateValue restated) {
       value = restated.value();
       resource = restated.resource();
+      if (restated.source() != LockMessage.Source.WRITER) {
+        source = LockMessage.Source.HEARSAY;
+      }
     } else {
       return;
     }
     links.send(
         Mastering.masterOf(resource, next),
         new LockMessage.RestateValue(
-            resource, value == null ? ValueBlock.NONE : value, false, null));
+            resource, value == null ? ValueBlock.NONE : value, source, null));
   }
 
   private void clear(Cleared proof) {
@@ -258,6 +262,7 @@ public final class LockManager {
       case LockMessage.Restate m -> table.take(from, m);
       case LockMessage.RestateValue m -> table.take(from, m);
       case LockMessage.Restated _ -> table.restated(from);
+      case LockMessage.Recorded _ -> table.recorded(from);
       case LockMessage.Queued m -> holdings.take(m);
       case LockMessage.Granted m -> holdings.take(m);
       case LockMessage.Refused m -> holdings.take(m);

@@ -91,19 +91,34 @@ public sealed interface LockMessage {
     public static final long NO_TICKET = Long.MAX_VALUE;
   }
 
+  /** How the sender of {@link RestateValue} knows a value block. */
+  enum Source {
+    /** As its master under the view before, who knew all that was written. */
+    MASTER,
+
+    /** As a master who was still being told, or from one: there may be a later one. */
+    HEARSAY,
+
+    /** It wrote it, or gave up the right to write it, and was not told that this was heard. */
+    WRITER
+  }
+
   /**
-   * A value block that the sender knows of: as its master under the view before, or because it
-   * wrote it and was not told that this was heard.
+   * A value block that the sender knows of.
    *
-   * @param certain it is the master's, which knew all that was written
-   * @param writer who could have written since, as far as that master knew
+   * @param writer who could have written since, as far as a {@link Source#MASTER} knew
    */
-  record RestateValue(
-      ResourceId resource, ValueBlock value, boolean certain, @Nullable LockId writer)
+  record RestateValue(ResourceId resource, ValueBlock value, Source source, @Nullable LockId writer)
       implements LockMessage {}
 
   /** The sender has stated everything that concerns the receiver. */
   record Restated() implements LockMessage {}
+
+  /**
+   * The sender grants again under this view, and its records of all that was stated to it are on
+   * disk: those of the masters before are worth nothing any more.
+   */
+  record Recorded() implements LockMessage {}
 
   /**
    * Looks for a circle: see {@link Deadlock}.

@@ -2,12 +2,12 @@
 package org.mxfs.daemon.core.lock;
 
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.PriorityQueue;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.mxfs.daemon.core.ReservationKey;
@@ -17,7 +17,9 @@ import org.mxfs.daemon.core.ReservationKey;
  *
  * <p><b>Disk record before grant.</b> A grant in any mode above NL has a slot, and its owner is
  * told when the record is on disk. In memory it counts from when it is decided. A record may say
- * more than is held (a conversion down, a release that is still to be written), never less.
+ * more than is held (a conversion down, a release that is still to be written), never less. When
+ * masters change, the record of the one before stays until the new one has its own; see {@link
+ * SlotPool}.
  *
  * <p><b>Grace.</b> Under a new view the table begins empty and is filled by the holders. Until
  * every node of the view has stated all it has or is cleared, every suspect is cleared, and the
@@ -25,9 +27,10 @@ import org.mxfs.daemon.core.ReservationKey;
  * conversions down are taken. Locks that the slots here do not suffice for go without a record
  * until others are given back: better than to wait, for their holders may be waiting themselves.
  *
- * <p><b>Slots run out:</b> the locks that were granted longest ago are called back, a few at a
- * time, and requests wait. When all have been called and nothing comes back for some seconds, all
- * are in use, perhaps by owners who wait for just these requests: those are refused.
+ * <p><b>Slots run out:</b> the locks that were granted longest ago are called back, more at a time
+ * the longer it takes, over and over, and requests wait. When all have been called and nothing
+ * comes back for some seconds, all are in use, perhaps by owners who wait for just these requests:
+ * those are refused.
  *
  * <p><b>Death.</b> What a dead node asked for goes at once; what it holds goes when the proof is
  * there that it can write no more, and after this table's records of it are tombstones on disk. If
@@ -35,7 +38,9 @@ import org.mxfs.daemon.core.ReservationKey;
  */
 final class LockTable {
   private static final long RECLAIM_MILLIS = 1_000;
+  private static final long POSTPONED_MILLIS = 50;
   private static final int RECLAIM_AT_ONCE = 4;
+  private static final int RECLAIM_DOUBLINGS = 8;
   private static final int ROUNDS_IN_VAIN_MAX = 5;
 
   /** A request that waits long looks for a circle less and less often, to this many times. */
@@ -50,15 +55,45 @@ final class LockTable {
   private Map<ResourceId, Resource> resources = new LinkedHashMap<>();
   private Map<LockId, Lock> locks = new LinkedHashMap<>();
 
-  /** Locks with a slot, the one that was granted longest ago first. */
+  /** Values of resources that were forgotten had versions up to this one. */
+  private long forgottenVersion;
+
+  /** Locks with a slot, the one that was granted, or called back for it, longest ago first. */
   private final Map<LockId, Lock> aged = new LinkedHashMap<>();
 
   /** Resources whose next grant needs a slot, first come first served. */
   private final Set<Resource> needSlot = new LinkedHashSet<>();
 
   private final Set<Resource> contended = new LinkedHashSet<>();
+
+  /** Holders that are in the way and whose node hears nothing. */
+  private final Map<LockId, Lock> postponed = new LinkedHashMap<>();
+
+  private long postponedUntil;
   private long reclaimAt = Long.MAX_VALUE;
+
+  /** Which time all locks are called back for their slots. */
+  private long pass = 1;
+
+  /** Rounds since a slot came back. */
+  private int rounds;
+
+  /** Of these, rounds since all had been called. */
   private int roundsInVain;
+
+  private boolean allCalled;
+
+  /** When the next request looks for a circle. */
+  private record Due(long at, long order, Lock lock, Lock.Request request)
+      implements Comparable<Due> {
+    @Override
+    public int compareTo(Due other) {
+      return at != other.at ? Long.compare(at, other.at) : Long.compare(order, other.order);
+    }
+  }
+
+  private final PriorityQueue<Due> toProbe = new PriorityQueue<>();
+  private long probes;
 
   private @Nullable View view;
   private boolean grace = true;
@@ -69,7 +104,13 @@ final class LockTable {
   private boolean mastersAreBelieved = true;
 
   /** Locks that were stated and have no record, for want of a slot. */
-  private final Set<Lock> unrecorded = new LinkedHashSet<>();
+  private final Map<LockId, Lock> unrecorded = new LinkedHashMap<>();
+
+  /** The other masters know that all that was stated here is recorded. */
+  private boolean recordedTold;
+
+  /** All that was stated here is recorded when this write is done; 0: not all has a slot yet. */
+  private long recordedBy;
 
   /** Dead nodes, and the last of the tombstones that have to be on disk before their locks go. */
   private final Map<ReservationKey, Long> clearing = new LinkedHashMap<>();
@@ -80,7 +121,7 @@ final class LockTable {
     this.settings = settings;
     this.out = out;
     this.links = links;
-    slots = new SlotPool(settings.firstSlot(), settings.slots());
+    slots = new SlotPool(settings.self(), settings.firstSlot(), settings.slots());
     batch = new GrantBatch(settings.batchMax(), out);
   }
 
@@ -92,24 +133,29 @@ final class LockTable {
     for (Resource resource : resources.values()) {
       LockId writer = null;
       for (Lock lock : resource.granted.values()) {
-        writer = mayWrite(lock) ? lock.id : writer;
+        boolean couldWrite = lock.toldMode != null && lock.toldMode.mayWriteValue();
+        writer = couldWrite ? lock.id : writer;
       }
       ValueBlock value = resource.value;
       if (writer != null && !next.nodes().contains(writer.node())) {
         value = value.invalidated();
         writer = null;
       }
-      values.add(new LockMessage.RestateValue(resource.id, value, !grace, writer));
+      LockMessage.Source source = grace ? LockMessage.Source.HEARSAY : LockMessage.Source.MASTER;
+      values.add(new LockMessage.RestateValue(resource.id, value, source, writer));
     }
     return values;
   }
 
   /** A record of an earlier daemon. */
-  void found(int slot, SlotWrite.Entry entry) {
+  void found(int slot, long number, SlotWrite.@Nullable Entry entry) {
     if (view != null || !clearing.isEmpty()) {
       throw new IllegalStateException("what is on disk is known before anything happens");
     }
-    slots.leave(slot, entry);
+    batch.found(number);
+    if (entry != null) {
+      slots.leave(slot, entry);
+    }
   }
 
   void begin(View next) {
@@ -118,13 +164,17 @@ final class LockTable {
         slots.leave(lock.slot, entry(lock, lock.mode));
       }
     }
-    slots.await(next.nodes());
+    slots.begin(next);
     resources = new LinkedHashMap<>();
     locks = new LinkedHashMap<>();
     aged.clear();
     needSlot.clear();
     contended.clear();
+    postponed.clear();
     unrecorded.clear();
+    recordedTold = false;
+    recordedBy = 0;
+    toProbe.clear();
     toRestate.clear();
     toRestate.addAll(next.nodes());
     suspects.clear();
@@ -140,16 +190,17 @@ final class LockTable {
       strange++;
       return;
     }
-    Resource resource = resources.computeIfAbsent(m.resource(), Resource::new);
+    Resource resource = resource(m.resource());
     Lock lock = new Lock(id, resource);
     locks.put(id, lock);
+    resource.stated.add(id);
     Mode held = m.held();
     if (held != null) {
       resource.restated = true;
-      lock.mode = held;
+      resource.hold(lock, held);
       lock.sequence = m.heldSequence();
       lock.told = true;
-      resource.granted.put(id, lock);
+      lock.toldMode = held;
       resource.value = ValueBlock.later(resource.value, m.value());
       resource.heldFast |= held.keepsValue() && m.value().isValid();
       resource.forgotten |= held.mayWriteValue() && !m.value().isValid();
@@ -170,17 +221,39 @@ final class LockTable {
     }
   }
 
-  /** Gives a lock that was stated its record. */
+  /** One that was there before is made by who states it; else its value is nobody's yet. */
+  private Resource resource(ResourceId id) {
+    Resource resource = resources.get(id);
+    if (resource == null) {
+      // What an earlier resource of this name had may still be stated under a later view.
+      boolean anew = !grace && forgottenVersion > 0;
+      ValueBlock value =
+          anew
+              ? new ValueBlock(forgottenVersion + 1, true, new byte[ValueBlock.SIZE])
+              : ValueBlock.NONE;
+      resource = new Resource(id, value);
+      resources.put(id, resource);
+    }
+    return resource;
+  }
+
+  /**
+   * Gives a lock that was stated its record. One that it has here already is written over, in
+   * place, where it says another mode.
+   */
   private void record(Lock lock, Mode held) {
     SlotWrite.Entry entry = entry(lock, held);
-    lock.slot = slots.reuse(entry);
-    if (lock.slot == Lock.NO_SLOT) {
-      if (!slots.hasFree()) {
-        unrecorded.add(lock);
-        reclaim();
-        return;
-      }
+    SlotPool.Left before = slots.reuse(lock.id);
+    if (before != null) {
+      lock.slot = before.slot();
+    } else if (slots.hasFree()) {
       lock.slot = slots.take();
+    } else {
+      unrecorded.put(lock.id, lock);
+      wantSlot();
+      return;
+    }
+    if (before == null || !before.entry().equals(entry)) {
       batch.write(lock.slot, entry, null);
     }
     aged.put(lock.id, lock);
@@ -191,14 +264,16 @@ final class LockTable {
       strange++;
       return;
     }
-    Resource resource = resources.computeIfAbsent(m.resource(), Resource::new);
+    Resource resource = resource(m.resource());
     resource.restated = true;
     resource.value = ValueBlock.later(resource.value, m.value());
-    resource.certain |= m.certain();
-    if (m.certain()) {
-      resource.writer = m.writer();
-    } else {
-      resource.toldBy.add(from);
+    switch (m.source()) {
+      case MASTER -> {
+        resource.certain = true;
+        resource.writer = m.writer();
+      }
+      case HEARSAY -> {}
+      case WRITER -> resource.toldBy.add(from);
     }
   }
 
@@ -220,10 +295,6 @@ final class LockTable {
       return;
     }
     grace = false;
-    for (SlotPool.Left left = slots.pollLeft(); left != null; left = slots.pollLeft()) {
-      batch.write(left.slot(), null, null);
-      slots.free(left.slot());
-    }
     for (Resource resource : List.copyOf(resources.values())) {
       rebuilt(resource);
     }
@@ -241,16 +312,28 @@ final class LockTable {
     if (resource.restated && (!certain || resource.forgotten || isWriteLost(resource))) {
       resource.value = resource.value.doubted();
     }
-    Comparator<Lock> order = Comparator.comparingLong(lock -> lock.wanted().ticket);
-    resource.converting.sort(order);
-    resource.waiting.sort(order);
+    resource.stated.clear();
+    resource.sort();
+    List<Lock> queue = new ArrayList<>(resource.converting);
+    queue.addAll(resource.waiting);
+    // Those who have a place keep its number: some may not hear of another one before the next
+    // view, and would be taken for earlier, or later, than they are.
+    for (Lock lock : queue) {
+      long ticket = lock.wanted().ticket;
+      if (ticket != LockMessage.Pending.NO_TICKET) {
+        resource.nextTicket = Math.max(resource.nextTicket, ticket + 1);
+      }
+    }
+    for (Lock lock : queue) {
+      if (lock.wanted().ticket == LockMessage.Pending.NO_TICKET) {
+        lock.wanted().ticket = resource.nextTicket++;
+      }
+    }
+    resource.askAnew();
     grantWhatFits(resource);
-    for (List<Lock> queue : List.of(resource.converting, resource.waiting)) {
-      for (Lock lock : List.copyOf(queue)) {
-        if (lock.request != null) {
-          lock.request.ticket = resource.nextTicket++;
-          settle(lock);
-        }
+    for (Lock lock : queue.reversed()) {
+      if (lock.request != null) {
+        settle(lock);
       }
     }
     grantWhatFits(resource);
@@ -258,14 +341,16 @@ final class LockTable {
     forgetIfUnused(resource);
   }
 
-  /** Somebody could write, does not hold that any more, and has not told what he wrote. */
+  /**
+   * Somebody could write, has given the lock up, and has not told what he wrote. Who states the
+   * lock has not: what he wrote by converting it down he has told, or his last master knew; and a
+   * grant that did not reach him he states as a request.
+   */
   private static boolean isWriteLost(Resource resource) {
     LockId writer = resource.writer;
-    if (writer == null || resource.toldBy.contains(writer.node())) {
-      return false;
-    }
-    Lock lock = resource.granted.get(writer);
-    return lock == null || !mayWrite(lock);
+    return writer != null
+        && !resource.toldBy.contains(writer.node())
+        && !resource.stated.contains(writer);
   }
 
   // ---- requests ----
@@ -280,7 +365,7 @@ final class LockTable {
       links.send(from, new LockMessage.Refused(m.lock(), m.sequence(), Refusal.TOO_MANY));
       return;
     }
-    Resource resource = resources.computeIfAbsent(m.resource(), Resource::new);
+    Resource resource = resource(m.resource());
     Lock lock = new Lock(id, resource);
     locks.put(id, lock);
     long ticket = LockMessage.Pending.NO_TICKET;
@@ -305,15 +390,16 @@ final class LockTable {
       decide(lock);
       return;
     }
-    lock.mode = m.mode();
+    lock.resource.hold(lock, m.mode());
+    lock.toldMode = m.mode();
     lock.sequence = m.sequence();
     lock.called = 0;
-    lock.reclaimed = false;
     if (m.mode() == Mode.NL) {
       freeSlot(lock);
     } else if (lock.slot != Lock.NO_SLOT) {
       batch.write(lock.slot, entry(lock, m.mode()), null);
     }
+    callBack(lock);
     settle(lock.resource);
   }
 
@@ -337,10 +423,14 @@ final class LockTable {
 
   /** Ends a request that waits, for all that wait behind it as well. */
   void refuse(Lock lock, Refusal reason) {
-    Lock.Request request = lock.wanted();
-    links.send(lock.id.node(), new LockMessage.Refused(lock.id.number(), request.sequence, reason));
+    tellRefused(lock, reason);
     withdraw(lock);
     settle(lock.resource);
+  }
+
+  private void tellRefused(Lock lock, Refusal reason) {
+    long sequence = lock.wanted().sequence;
+    links.send(lock.id.node(), new LockMessage.Refused(lock.id.number(), sequence, reason));
   }
 
   private void withdraw(Lock lock) {
@@ -364,9 +454,12 @@ final class LockTable {
   private void ask(
       Lock lock, long sequence, Mode mode, boolean noQueue, int priority, long ticket) {
     long probe = settings.probeMillis();
-    lock.request = new Lock.Request(sequence, mode, noQueue, priority, ticket, out.now(), probe);
+    Lock.Request request =
+        new Lock.Request(sequence, mode, noQueue, priority, ticket, out.now(), probe);
+    lock.request = request;
     lock.resource.enqueue(lock);
     contended.add(lock.resource);
+    toProbe.add(new Due(request.probeAt, probes++, lock, request));
   }
 
   /** The last one in its queue has just come. */
@@ -382,16 +475,14 @@ final class LockTable {
       lock.request.ticket = lock.resource.nextTicket++;
       settle(lock);
     }
-    callBack(lock.resource);
-    forgetIfUnused(lock.resource);
+    settle(lock.resource);
   }
 
   /** It cannot be granted now: does it wait? */
   private void settle(Lock lock) {
     Lock.Request request = lock.wanted();
     Resource resource = lock.resource;
-    boolean onlyNoSlot = resource.first() == lock && resource.fits(lock, request.mode);
-    if (request.noQueue && !onlyNoSlot) {
+    if (request.noQueue && !resource.isNext(lock)) {
       refuse(lock, Refusal.WOULD_WAIT);
     } else if (resource.waiters() > settings.waitersMax()) {
       refuse(lock, Refusal.TOO_MANY);
@@ -405,6 +496,11 @@ final class LockTable {
   private void settle(Resource resource) {
     if (!grace) {
       grantWhatFits(resource);
+      for (Lock lock = resource.notToWait(); lock != null; lock = resource.notToWait()) {
+        tellRefused(lock, Refusal.WOULD_WAIT);
+        withdraw(lock);
+        grantWhatFits(resource);
+      }
     }
     callBack(resource);
     forgetIfUnused(resource);
@@ -426,16 +522,17 @@ final class LockTable {
     for (Lock lock = resource.first(); lock != null; lock = resource.first()) {
       Mode mode = lock.wanted().mode;
       if (!resource.fits(lock, mode)) {
-        return;
+        break;
       }
       if (mode != Mode.NL && lock.slot == Lock.NO_SLOT && !hasSlotFor(resource)) {
         if (needSlot.add(resource)) {
-          reclaim();
+          wantSlot();
         }
         return;
       }
       grant(lock, mode);
     }
+    needSlot.remove(resource); // whoever is next, if anybody, waits for something else
   }
 
   /** Nor does anybody get a slot before those who have waited for one. */
@@ -449,11 +546,9 @@ final class LockTable {
     lock.resource.dequeue(lock);
     lock.sequence = lock.wanted().sequence;
     lock.request = null;
-    lock.mode = mode;
+    lock.resource.hold(lock, mode);
     lock.called = 0;
-    lock.reclaimed = false;
     lock.told = false;
-    lock.resource.granted.put(lock.id, lock);
     if (mode == Mode.NL) {
       freeSlot(lock);
       tell(lock, mode);
@@ -469,6 +564,7 @@ final class LockTable {
 
   private void tell(Lock lock, Mode mode) {
     lock.told = true;
+    lock.toldMode = mode;
     links.send(
         lock.id.node(),
         new LockMessage.Granted(lock.id.number(), lock.sequence, mode, lock.resource.value));
@@ -478,28 +574,37 @@ final class LockTable {
   private void callBack(Resource resource) {
     if (resource.waiters() == 0) {
       contended.remove(resource);
-      needSlot.remove(resource);
-      resource.granted.values().forEach(holder -> holder.called = 0);
+    }
+    if (resource.isAskedAnew()) {
+      resource.granted.values().forEach(this::callBack);
+    }
+  }
+
+  private void callBack(Lock holder) {
+    int wanted = holder.resource.wantedOf(holder);
+    int called = holder.called & wanted; // for others it is over; the next one is another conflict
+    holder.called = called;
+    if (!holder.told) {
+      return; // when it is
+    }
+    if ((wanted & ~called) != 0 && isBehind(holder)) {
+      postponed.put(holder.id, holder);
       return;
     }
-    for (Lock holder : resource.granted.values()) {
-      int wanted = resource.wantedOf(holder);
-      int called =
-          holder.called & wanted; // for others it is over; the next one is another conflict
-      holder.called = called;
-      if (!holder.told) {
-        continue; // when it is
-      }
-      for (Mode mode : Mode.values()) {
-        int bit = mode.bit();
-        if ((wanted & bit & ~called) != 0) {
-          holder.called |= bit;
-          links.send(
-              holder.id.node(),
-              new LockMessage.Blocking(holder.id.number(), holder.sequence, mode, false));
-        }
+    for (Mode mode : Mode.values()) {
+      int bit = mode.bit();
+      if ((wanted & bit & ~called) != 0) {
+        holder.called |= bit;
+        links.send(
+            holder.id.node(),
+            new LockMessage.Blocking(holder.id.number(), holder.sequence, mode, false));
       }
     }
+  }
+
+  /** The owner's node has not heard so much that more must not be kept for it. */
+  private boolean isBehind(Lock holder) {
+    return links.backlog(holder.id.node()) >= settings.unsentMax();
   }
 
   private static SlotWrite.Entry entry(Lock lock, Mode mode) {
@@ -508,15 +613,17 @@ final class LockTable {
 
   /** Forgets a lock that is granted. */
   private void forget(Lock lock) {
-    lock.resource.granted.remove(lock.id);
+    lock.resource.release(lock);
     locks.remove(lock.id);
-    unrecorded.remove(lock);
+    postponed.remove(lock.id);
     freeSlot(lock);
   }
 
   private void forgetIfUnused(Resource resource) {
-    if (!grace && resource.isUnused()) {
-      resources.remove(resource.id);
+    if (!grace && resource.isUnused() && resources.remove(resource.id) != null) {
+      if (resource.value.version() != resource.firstVersion) {
+        forgottenVersion = Math.max(forgottenVersion, resource.value.version());
+      }
       contended.remove(resource);
       needSlot.remove(resource);
     }
@@ -525,26 +632,53 @@ final class LockTable {
   // ---- the disk ----
 
   private void freeSlot(Lock lock) {
-    unrecorded.remove(lock);
+    if (unrecorded.remove(lock.id) != null) {
+      cameBack();
+    }
     if (lock.slot != Lock.NO_SLOT) {
-      batch.write(lock.slot, null, null);
-      slots.free(lock.slot);
+      batch.write(lock.slot, null, null); // it is free when that is on disk
       lock.slot = Lock.NO_SLOT;
       aged.remove(lock.id);
-      roundsInVain = 0;
+      cameBack();
     }
   }
 
-  /** Slots have run out: calls back the locks that were granted longest ago. */
-  private int reclaim() {
+  private void cameBack() {
+    rounds = 0;
+    roundsInVain = 0;
+    allCalled = false;
+  }
+
+  /** Slots have run out. */
+  private void wantSlot() {
+    if (reclaimAt == Long.MAX_VALUE) {
+      reclaim();
+    }
+  }
+
+  /** Calls back the locks that were granted longest ago; when all have been, from the beginning. */
+  private void reclaim() {
     reclaimAt = out.now() + RECLAIM_MILLIS;
+    int most = RECLAIM_AT_ONCE << Math.min(rounds++, RECLAIM_DOUBLINGS);
+    int called = reclaim(aged, most);
+    called += reclaim(unrecorded, most - called);
+    if (called == 0) {
+      allCalled = true;
+      pass++;
+    }
+  }
+
+  private int reclaim(Map<LockId, Lock> order, int most) {
     int called = 0;
-    for (Lock lock : aged.values()) {
-      if (called == RECLAIM_AT_ONCE) {
-        break;
+    while (called < most && !order.isEmpty()) {
+      Lock lock = order.values().iterator().next();
+      if (lock.reclaimedIn == pass) {
+        return called;
       }
-      if (lock.told && !lock.reclaimed && lock.request == null) {
-        lock.reclaimed = true;
+      lock.reclaimedIn = pass;
+      order.remove(lock.id);
+      order.put(lock.id, lock);
+      if (lock.told && lock.request == null && !isBehind(lock)) {
         called++;
         links.send(
             lock.id.node(),
@@ -556,12 +690,11 @@ final class LockTable {
 
   /** Slots are still wanted. */
   private void reclaimAgain() {
-    if (reclaim() > 0) {
-      roundsInVain = 0;
-    } else if (++roundsInVain >= ROUNDS_IN_VAIN_MAX && !grace) {
+    reclaim();
+    if (allCalled && ++roundsInVain >= ROUNDS_IN_VAIN_MAX && !grace) {
       for (Resource resource : List.copyOf(needSlot)) {
         Lock first = resource.first();
-        if (first != null && first.slot == Lock.NO_SLOT) {
+        if (first != null && needSlot.contains(resource)) {
           refuse(first, Refusal.TOO_MANY);
         }
       }
@@ -570,12 +703,14 @@ final class LockTable {
 
   /** The batch is on disk. */
   void persisted(long number) {
-    for (GrantBatch.Grant grant : batch.done(number)) {
+    GrantBatch.Done done = batch.done(number);
+    done.tombstones().forEach(slots::free);
+    for (GrantBatch.Grant grant : done.grants()) {
       Lock lock = grant.lock();
       boolean stands = locks.get(lock.id) == lock && lock.sequence == grant.sequence();
       if (stands && lock.mode != null && !lock.told && !clearing.containsKey(lock.id.node())) {
         tell(lock, lock.mode);
-        callBack(lock.resource);
+        callBack(lock);
       }
     }
   }
@@ -589,7 +724,6 @@ final class LockTable {
     }
     for (SlotPool.Left left : slots.pollLeftOf(victim)) {
       batch.write(left.slot(), null, null);
-      slots.free(left.slot());
     }
     for (Lock lock : List.copyOf(locks.values())) {
       if (!lock.id.node().equals(victim)) {
@@ -598,9 +732,7 @@ final class LockTable {
       if (lock.request != null) {
         withdraw(lock);
       }
-      if (lock.slot != Lock.NO_SLOT) {
-        batch.write(lock.slot, null, null);
-      }
+      freeSlot(lock); // and nothing is recorded for it any more
       settle(lock.resource);
     }
     clearing.put(victim, batch.written()); // others may have been on their way already
@@ -617,11 +749,6 @@ final class LockTable {
         if (lock.id.node().equals(victim)) {
           if (mayWrite(lock)) {
             lock.resource.value = lock.resource.value.invalidated();
-          }
-          if (lock.slot != Lock.NO_SLOT) {
-            slots.free(lock.slot); // the tombstone is there
-            aged.remove(lock.id);
-            lock.slot = Lock.NO_SLOT;
           }
           forget(lock);
           settle(lock.resource);
@@ -642,25 +769,59 @@ final class LockTable {
       }
     }
     while (slots.hasFree() && !unrecorded.isEmpty()) {
-      Lock lock = unrecorded.iterator().next();
-      unrecorded.remove(lock);
+      Lock lock = unrecorded.values().iterator().next();
+      unrecorded.remove(lock.id);
       if (lock.mode != null) {
         record(lock, lock.mode);
       }
     }
     endGraceIfComplete();
-    while (!grace && slots.hasFree() && !needSlot.isEmpty()) {
-      Resource resource = needSlot.iterator().next();
-      settle(resource);
-      if (slots.hasFree()) {
-        needSlot.remove(resource);
+    if (!grace) {
+      for (SlotPool.Left left = slots.pollLeft(); left != null; left = slots.pollLeft()) {
+        batch.write(left.slot(), null, null);
+      }
+      tellRecorded();
+      callBackPostponed();
+      while (slots.hasFree() && unrecorded.isEmpty() && !needSlot.isEmpty()) {
+        settle(needSlot.iterator().next());
       }
     }
     batch.flush();
   }
 
+  private void callBackPostponed() {
+    if (!postponed.isEmpty() && out.now() >= postponedUntil) {
+      postponedUntil = out.now() + POSTPONED_MILLIS;
+      List<Lock> again = List.copyOf(postponed.values());
+      postponed.clear();
+      again.forEach(this::callBack); // or it is postponed again
+    }
+  }
+
+  /** From then on the masters before need not keep their records of what was stated here. */
+  private void tellRecorded() {
+    if (recordedTold || view == null || !unrecorded.isEmpty()) {
+      return;
+    }
+    if (recordedBy == 0) {
+      recordedBy = batch.written() + 1;
+    }
+    if (batch.doneThrough() >= recordedBy - 1) {
+      recordedTold = true;
+      view.nodes().forEach(node -> links.send(node, new LockMessage.Recorded()));
+    }
+  }
+
+  void recorded(ReservationKey master) {
+    slots.recorded(master);
+  }
+
   boolean hasWork() {
-    return grace || !contended.isEmpty() || !needSlot.isEmpty() || !batch.isIdle();
+    return grace
+        || !contended.isEmpty()
+        || !needSlot.isEmpty()
+        || !unrecorded.isEmpty()
+        || !batch.isIdle();
   }
 
   // ---- for Deadlock ----
@@ -669,25 +830,20 @@ final class LockTable {
     return locks.get(id);
   }
 
-  /** The requests that have waited long enough to look for a circle. */
-  List<Lock> toProbe() {
-    List<Lock> due = new ArrayList<>();
-    if (grace) {
-      return due;
-    }
-    for (Resource resource : contended) {
-      for (List<Lock> queue : List.of(resource.converting, resource.waiting)) {
-        for (Lock lock : queue) {
-          if (lock.wanted().probeAt <= out.now()) {
-            long round = ++lock.wanted().round;
-            lock.wanted().probeAt =
-                out.now() + settings.probeMillis() * Math.min(round, PROBE_LATER_MAX);
-            due.add(lock);
-          }
-        }
+  /** A request that has waited long enough to look for a circle. */
+  @Nullable Lock nextToProbe() {
+    while (!grace && !toProbe.isEmpty() && toProbe.element().at() <= out.now()) {
+      Due due = toProbe.remove();
+      Lock.Request request = due.request();
+      if (due.lock().request == request) {
+        request.round++;
+        request.probeAt =
+            out.now() + settings.probeMillis() * Math.min(request.round, PROBE_LATER_MAX);
+        toProbe.add(new Due(request.probeAt, probes++, due.lock(), request));
+        return due.lock();
       }
     }
-    return due;
+    return null;
   }
 
   // ---- for checks ----
@@ -726,7 +882,10 @@ final class LockTable {
         if (lock.mode == null || (!grace && !resource.fits(lock, lock.mode))) {
           throw new IllegalStateException(resource.id + " is granted to " + resource.granted);
         }
-        boolean needs = lock.mode != Mode.NL && !unrecorded.contains(lock);
+        boolean needs =
+            lock.mode != Mode.NL
+                && !unrecorded.containsKey(lock.id)
+                && !clearing.containsKey(lock.id.node());
         if (needs != (lock.slot != Lock.NO_SLOT)) {
           throw new IllegalStateException(lock + " has slot " + lock.slot);
         }
@@ -737,6 +896,12 @@ final class LockTable {
         if (resource.fits(first, first.wanted().mode)) {
           throw new IllegalStateException(first + " could be granted on " + resource.id);
         }
+      }
+      if (needSlot.contains(resource) && (first == null || !resource.isNext(first))) {
+        throw new IllegalStateException(first + " waits for more than a slot on " + resource.id);
+      }
+      if (!grace && resource.notToWait() != null) {
+        throw new IllegalStateException(resource.notToWait() + " was not to wait");
       }
     }
     if (slotted != aged.size()) {

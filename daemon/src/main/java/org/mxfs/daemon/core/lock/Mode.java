@@ -70,6 +70,11 @@ public enum Mode {
     return !isCompatible(PW);
   }
 
+  /** Its column, and row, in the table: from 0. */
+  int index() {
+    return column;
+  }
+
   /** One bit, for sets of modes. */
   int bit() {
     return 1 << column;

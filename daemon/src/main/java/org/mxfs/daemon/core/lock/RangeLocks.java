@@ -110,7 +110,7 @@ public final class RangeLocks {
     if (other != null && !wait) {
       return new Answer.InTheWay(other);
     }
-    if (locks + 2 > locksMax) {
+    if (!hasRoomFor(file, wanted, true)) {
       return new Answer.TooMany();
     }
     if (other == null && (!wait || !mustQueue(file, wanted, Long.MAX_VALUE))) {
@@ -134,14 +134,24 @@ public final class RangeLocks {
     return new Answer.Waits(queued.ticket());
   }
 
-  /** F_UNLCK; close, for the whole file. Never fails. */
-  public void unlock(ResourceId id, RangeOwner owner, long start, long end) {
+  /**
+   * F_UNLCK; close, for the whole file, which never fails.
+   *
+   * @return false: ENOLCK, two ranges would be left of one, and are too many
+   */
+  public boolean unlock(ResourceId id, RangeOwner owner, long start, long end) {
     File file = files.get(id);
-    if (file != null) {
-      replace(file, new RangeLock(owner, 0, false, start, end), false);
-      advance(file);
-      forgetIfUnused(file);
+    if (file == null) {
+      return true;
     }
+    RangeLock range = new RangeLock(owner, 0, false, start, end);
+    if (!hasRoomFor(file, range, false)) {
+      return false;
+    }
+    replace(file, range, false);
+    advance(file);
+    forgetIfUnused(file);
+    return true;
   }
 
   /** F_GETLK: the lock in the way that begins first; null: there is none. */
@@ -241,8 +251,28 @@ public final class RangeLocks {
   private void replace(File file, RangeLock range, boolean put) {
     RangeOwner owner = range.owner();
     List<RangeLock> old = file.held.getOrDefault(owner, List.of());
+    List<RangeLock> next = replaced(old, range, put);
+    locks += next.size() - old.size();
+    if (next.isEmpty()) {
+      file.held.remove(owner);
+    } else {
+      file.held.put(owner, next);
+    }
+  }
+
+  /** Whether there are not too many ranges when that is done; fewer are never too many. */
+  private boolean hasRoomFor(File file, RangeLock range, boolean put) {
+    List<RangeLock> old = file.held.getOrDefault(range.owner(), List.of());
+    int more = replaced(old, range, put).size() - old.size();
+    return more <= 0 || locks + more <= locksMax;
+  }
+
+  private static List<RangeLock> replaced(List<RangeLock> old, RangeLock range, boolean put) {
     List<RangeLock> next = new ArrayList<>();
-    RangeLock joined = range;
+    int pid = range.pid();
+    boolean grown = false;
+    long from = range.start();
+    long to = range.end();
     List<RangeLock> after = new ArrayList<>();
     for (RangeLock lock : old) {
       boolean sameMode = put && lock.exclusive() == range.exclusive();
@@ -252,10 +282,11 @@ public final class RangeLocks {
               || lock.end() == range.start() - 1
               || range.end() == lock.start() - 1;
       if (sameMode && touches) {
-        joined =
-            joined
-                .to(Math.max(joined.end(), lock.end()))
-                .from(Math.min(joined.start(), lock.start()));
+        // The older one grows, and with it whoever took it, as in posix_lock_inode().
+        pid = grown ? pid : lock.pid();
+        grown = true;
+        from = Math.min(from, lock.start());
+        to = Math.max(to, lock.end());
         continue;
       }
       if (lock.start() < range.start()) {
@@ -266,15 +297,10 @@ public final class RangeLocks {
       }
     }
     if (put) {
-      next.add(joined);
+      next.add(new RangeLock(range.owner(), pid, range.exclusive(), from, to));
     }
     next.addAll(after);
-    locks += next.size() - old.size();
-    if (next.isEmpty()) {
-      file.held.remove(owner);
-    } else {
-      file.held.put(owner, next);
-    }
+    return next;
   }
 
   private static @Nullable RangeLock firstInTheWay(File file, RangeLock wanted) {

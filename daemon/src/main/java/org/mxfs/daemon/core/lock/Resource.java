@@ -2,8 +2,10 @@
 package org.mxfs.daemon.core.lock;
 
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -20,14 +22,31 @@ import org.mxfs.daemon.core.ReservationKey;
  * and so waits for nobody.
  */
 final class Resource {
+  private static final Mode[] MODES = Mode.values();
+
   final ResourceId id;
 
   /** Holders, in the order in which they came; converting ones too. */
   final Map<LockId, Lock> granted = new LinkedHashMap<>();
 
-  final List<Lock> converting = new ArrayList<>();
-  final List<Lock> waiting = new ArrayList<>();
-  ValueBlock value = ValueBlock.NONE;
+  final Set<Lock> converting = new LinkedHashSet<>();
+  final Set<Lock> waiting = new LinkedHashSet<>();
+
+  /** Those of both that do not want to wait, but for a slot on disk. */
+  private final Set<Lock> notToWait = new LinkedHashSet<>();
+
+  /** How many hold, or ask for, each mode: no step looks at all of them. */
+  private final int[] held = new int[MODES.length];
+
+  private final int[] asked = new int[MODES.length];
+
+  /** What was asked when the holders were called back last; see {@link #signature}. */
+  private int calledFor;
+
+  ValueBlock value;
+
+  /** The version that it was made with: the same is nothing that anybody wrote. */
+  final long firstVersion;
 
   /** While it is rebuilt: its master before has told {@link #value}. */
   boolean certain;
@@ -37,6 +56,9 @@ final class Resource {
 
   /** While it is rebuilt: who could have written since. */
   @Nullable LockId writer;
+
+  /** While it is rebuilt: locks that were stated, also those that have been given back since. */
+  final Set<LockId> stated = new HashSet<>();
 
   /** While it is rebuilt: nodes that have told what they wrote. */
   final Set<ReservationKey> toldBy = new HashSet<>();
@@ -49,8 +71,10 @@ final class Resource {
 
   long nextTicket;
 
-  Resource(ResourceId id) {
+  Resource(ResourceId id, ValueBlock value) {
     this.id = id;
+    this.value = value;
+    firstVersion = value.version();
   }
 
   boolean isUnused() {
@@ -63,33 +87,90 @@ final class Resource {
 
   /** Nobody else holds what does not go with {@code mode}. */
   boolean fits(Lock lock, Mode mode) {
-    for (Lock other : granted.values()) {
-      if (other != lock && other.mode != null && !other.mode.isCompatible(mode)) {
+    for (Mode other : MODES) {
+      int others = held[other.index()] - (lock.mode == other ? 1 : 0);
+      if (others > 0 && !other.isCompatible(mode)) {
         return false;
       }
     }
     return true;
   }
 
+  /** The lock is held in this mode now. */
+  void hold(Lock lock, Mode mode) {
+    drop(lock);
+    lock.mode = mode;
+    held[mode.index()]++;
+    granted.put(lock.id, lock);
+  }
+
+  /** Where it stands among the holders is not kept. */
+  private void drop(Lock lock) {
+    if (lock.mode != null) {
+      held[lock.mode.index()]--;
+    }
+  }
+
+  /** The lock is held no more. */
+  void release(Lock lock) {
+    drop(lock);
+    lock.mode = null;
+    granted.remove(lock.id);
+  }
+
   void enqueue(Lock lock) {
     (lock.mode == null ? waiting : converting).add(lock);
+    asked[lock.wanted().mode.index()]++;
+    if (lock.wanted().noQueue) {
+      notToWait.add(lock);
+    }
   }
 
   void dequeue(Lock lock) {
-    (lock.mode == null ? waiting : converting).remove(lock);
+    if ((lock.mode == null ? waiting : converting).remove(lock)) {
+      asked[lock.wanted().mode.index()]--;
+      notToWait.remove(lock);
+    }
+  }
+
+  /** Puts the queues in the order of their tickets; those without one stay behind, as they came. */
+  void sort() {
+    for (Set<Lock> queue : List.of(converting, waiting)) {
+      List<Lock> order = new ArrayList<>(queue);
+      order.sort(Comparator.comparingLong(lock -> lock.wanted().ticket));
+      queue.clear();
+      queue.addAll(order);
+    }
   }
 
   /** Whose turn it is; he may not fit yet. */
   @Nullable Lock first() {
-    for (Lock lock : waiting) {
-      if (lock.wanted().mode == Mode.NL) {
-        return lock;
+    if (asked[Mode.NL.index()] > 0) {
+      for (Lock lock : waiting) {
+        if (lock.wanted().mode == Mode.NL) {
+          return lock;
+        }
       }
     }
     if (!converting.isEmpty()) {
-      return converting.getFirst();
+      return converting.iterator().next();
     }
-    return waiting.isEmpty() ? null : waiting.getFirst();
+    return waiting.isEmpty() ? null : waiting.iterator().next();
+  }
+
+  /** Whether it is this one's turn, and all that may keep him waiting is a slot on disk. */
+  boolean isNext(Lock lock) {
+    return first() == lock && fits(lock, lock.wanted().mode);
+  }
+
+  /** One that does not want to wait, and would have to for more than a slot. */
+  @Nullable Lock notToWait() {
+    for (Lock lock : notToWait) {
+      if (!isNext(lock)) {
+        return lock; // there is one first at most: the second one looked at is not
+      }
+    }
+    return null;
   }
 
   /**
@@ -98,19 +179,39 @@ final class Resource {
    */
   int wantedOf(Lock holder) {
     int bits = 0;
-    Mode held = holder.mode;
-    if (held == null) {
+    Mode mode = holder.mode;
+    if (mode == null) {
       return bits;
     }
-    for (Lock other : converting) {
-      if (other != holder && !held.isCompatible(other.wanted().mode)) {
-        bits |= other.wanted().mode.bit();
+    for (Mode other : MODES) {
+      boolean own = holder.request != null && holder.request.mode == other;
+      if (asked[other.index()] - (own ? 1 : 0) > 0 && !mode.isCompatible(other)) {
+        bits |= other.bit();
       }
     }
-    for (Lock other : waiting) {
-      if (!held.isCompatible(other.wanted().mode)) {
-        bits |= other.wanted().mode.bit();
-      }
+    return bits;
+  }
+
+  /**
+   * Whether holders may be in the way of something new, or not any more, since this was asked last.
+   * A mode that one holder alone asks for is in the way of all the others; a second one that asks
+   * for it makes it so for the first one too; a third one changes nothing.
+   */
+  boolean isAskedAnew() {
+    int before = calledFor;
+    calledFor = signature();
+    return before != calledFor;
+  }
+
+  /** Whoever holds it has to be looked at again. */
+  void askAnew() {
+    calledFor = -1;
+  }
+
+  private int signature() {
+    int bits = 0;
+    for (int i = 0; i < asked.length; i++) {
+      bits |= Math.min(asked[i], 2) << (2 * i);
     }
     return bits;
   }

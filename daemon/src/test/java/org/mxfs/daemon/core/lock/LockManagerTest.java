@@ -69,6 +69,7 @@ class LockManagerTest {
     assertThat(said).noneMatch(LockAction.Refused.class::isInstance);
     said.clear();
     step(new LockEvent.Release(1, null));
+    toDisk(); // the tombstone: then the slot is free
     toDisk();
     assertThat(said).anyMatch(a -> a instanceof LockAction.Granted g && g.lock() == 4);
   }
@@ -86,6 +87,76 @@ class LockManagerTest {
       step(new LockEvent.Tick());
     }
     assertThat(said).contains(new LockAction.Refused(4, Refusal.TOO_MANY));
+  }
+
+  private void ticks(int count) {
+    for (int i = 0; i < count; i++) {
+      now += 50;
+      step(new LockEvent.Tick());
+    }
+  }
+
+  /** Somebody who had use for it when he was called may have none now. */
+  @Test
+  void anIdleLockIsCalledBackAgainAfterARoundInVain() {
+    step(new LockEvent.NewView(ALONE));
+    for (long i = 1; i <= 3; i++) {
+      acquire(i, ResourceId.inode(i, 0), Mode.PR);
+      toDisk();
+    }
+    acquire(4, ResourceId.inode(4, 0), Mode.PR);
+    said.clear();
+    ticks(80);
+    assertThat(said).contains(new LockAction.Blocking(1, Mode.NL, true));
+    assertThat(said).noneMatch(LockAction.Refused.class::isInstance);
+  }
+
+  /** Who waits for a holder does not wait for a slot, whoever stood before him. */
+  @Test
+  void onlyWhoWaitsForASlotIsRefusedForWantOfOne() {
+    step(new LockEvent.NewView(ALONE));
+    for (long i = 1; i <= 3; i++) {
+      acquire(i, ResourceId.inode(i, 0), Mode.PR);
+      toDisk();
+    }
+    acquire(4, ResourceId.inode(1, 0), Mode.PR); // fits, and has no slot
+    acquire(5, ResourceId.inode(1, 0), Mode.EX); // does not fit
+    step(new LockEvent.Cancel(4));
+    ticks(200);
+    assertThat(said).contains(new LockAction.Refused(4, Refusal.CANCELLED));
+    assertThat(said).doesNotContain(new LockAction.Refused(5, Refusal.TOO_MANY));
+  }
+
+  /** It waits for a slot, which is no wait; then for a holder, which is one. */
+  @Test
+  void whoDoesNotWantToWaitIsRefusedWhenHeWouldHaveTo() {
+    step(new LockEvent.NewView(ALONE));
+    acquire(1, ResourceId.inode(1, 0), Mode.NL);
+    acquire(2, ResourceId.inode(2, 0), Mode.PR);
+    acquire(3, ResourceId.inode(3, 0), Mode.PR);
+    acquire(4, ResourceId.inode(1, 0), Mode.CR);
+    toDisk();
+    toDisk();
+    LockEvent.Wish now1 = new LockEvent.Wish(true, 0, 0, Long.MAX_VALUE);
+    step(new LockEvent.Acquire(5, ResourceId.inode(1, 0), Mode.CW, now1));
+    assertThat(said).doesNotContain(new LockAction.Refused(5, Refusal.WOULD_WAIT));
+    step(
+        new LockEvent.Convert(
+            4, Mode.EX, null, WAIT)); // a conversion goes before it, and is granted
+    assertThat(said).contains(new LockAction.Refused(5, Refusal.WOULD_WAIT));
+  }
+
+  @Test
+  void theNumbersOfWritesGoOnAfterARestart() {
+    LockId lock = new LockId(ReservationKey.of(2, 1), 7);
+    step(new LockEvent.Found(2, 41, new SlotWrite.Entry(lock, ResourceId.inode(9, 0), Mode.PR)));
+    step(new LockEvent.NewView(ALONE));
+    acquire(1, ResourceId.inode(1, 0), Mode.EX);
+    assertThat(said)
+        .filteredOn(LockAction.Persist.class::isInstance)
+        .flatExtracting(a -> ((LockAction.Persist) a).writes())
+        .isNotEmpty()
+        .allMatch(write -> write.number() > 41);
   }
 
   @Test

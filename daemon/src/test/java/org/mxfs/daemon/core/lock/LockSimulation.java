@@ -3,6 +3,7 @@ package org.mxfs.daemon.core.lock;
 
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collection;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -83,6 +84,9 @@ final class LockSimulation {
     final List<LockAction.Persist> disk = new ArrayList<>();
     int life;
 
+    /** Of whom this daemon has said that nothing is left. */
+    final Set<ReservationKey> clearedHere = new HashSet<>();
+
     Node(int index, ReservationKey key) {
       this.index = index;
       this.key = key;
@@ -145,6 +149,9 @@ final class LockSimulation {
   private final int crowd;
 
   private final boolean faults;
+
+  /** The places in queues that were told, which never change. */
+  private final Map<List<Object>, Long> tickets = new HashMap<>();
 
   private long now;
   private long order;
@@ -340,6 +347,7 @@ final class LockSimulation {
     } catch (IllegalStateException broken) {
       fail(node + ": " + broken.getMessage());
     }
+    checkTickets(node);
     if (node.manager.table().strange() != 0) {
       fail(node + " got a message that makes no sense: " + event);
     }
@@ -357,6 +365,37 @@ final class LockSimulation {
     }
     if (mayMakeCircles(event) || actions.stream().anyMatch(LockSimulation::tells)) {
       findCircles();
+    }
+  }
+
+  /** Places are kept, also when masters change; who was told an earlier one stands before. */
+  private void checkTickets(Node node) {
+    for (Holdings.Holding holding : node.manager.holdings().all().values()) {
+      Holdings.Asked asked = holding.asked;
+      if (asked != null && asked.ticket != LockMessage.Pending.NO_TICKET) {
+        Long before =
+            tickets.putIfAbsent(
+                List.of(node.key, node.life, holding.number, asked.sequence), asked.ticket);
+        if (before != null && before != asked.ticket) {
+          fail(node + "/" + holding.number + " had place " + before + ", now " + asked.ticket);
+        }
+      }
+    }
+    if (!node.manager.isGrace()) {
+      for (Resource resource : node.manager.table().resources().values()) {
+        checkOrder(node, resource.converting);
+        checkOrder(node, resource.waiting);
+      }
+    }
+  }
+
+  private void checkOrder(Node node, Collection<Lock> queue) {
+    long last = -1;
+    for (Lock lock : queue) {
+      if (lock.wanted().ticket <= last) {
+        fail(node + " has " + lock + " behind one that came later: " + queue);
+      }
+      last = lock.wanted().ticket;
     }
   }
 
@@ -396,6 +435,7 @@ final class LockSimulation {
       case LockAction.Blocking blocking -> onBlocking(node, blocking);
       case LockAction.GraceEnded ended -> onGraceEnded(node, ended);
       case LockAction.LocksCleared cleared -> {
+        node.clearedHere.add(cleared.victim());
         for (SlotWrite write : disk.values()) {
           SlotWrite.Entry entry = write.entry();
           if (entry != null
@@ -417,11 +457,48 @@ final class LockSimulation {
       if (write.slot() / slotsEach != node.index) {
         fail(node + " writes a slot of another node: " + write);
       }
-      disk.put(write.slot(), write);
+      put(node, write);
     }
     if (life == node.life) {
       node.disk.remove(persist);
       step(node, new LockEvent.Persisted(persist.batch(), true));
+    }
+  }
+
+  private void put(Node node, SlotWrite write) {
+    SlotWrite.Entry entry = write.entry();
+    if (entry != null && node.clearedHere.contains(entry.lock().node())) {
+      fail(node + " records what it said it had cleared: " + write);
+    }
+    SlotWrite before = disk.put(write.slot(), write);
+    if (before == null) {
+      return;
+    }
+    if (before.number() >= write.number()) {
+      fail(node + " writes " + write + " over " + before);
+    }
+    SlotWrite.Entry gone = before.entry();
+    if (gone == null) {
+      return;
+    }
+    for (Node owner : nodes) {
+      UserLock lock =
+          owner.key.equals(gone.lock().node()) ? owner.locks.get(gone.lock().number()) : null;
+      Mode held = lock == null ? null : lock.held;
+      if (held != null
+          && held != Mode.NL
+          && !owner.fenced
+          && held.isWithin(gone.mode())
+          && !isRecorded(gone.lock(), held)) {
+        fail(
+            node
+                + " takes the last record of a lock that is held in "
+                + held
+                + ": "
+                + write
+                + " over "
+                + before);
+      }
     }
   }
 
@@ -498,13 +575,14 @@ final class LockSimulation {
       return; // a writer may be at it
     }
     if (!value.isValid()) {
-      if (viewVersion == 1 && deaths == 0) {
+      if ((viewVersion == 1 && deaths == 0) || !faults) {
         fail("nothing happened, but the value is not valid: " + node + " " + granted);
       }
       return;
     }
     boolean last = Arrays.equals(value.bytes(), truth.written) && !truth.lost;
-    boolean fresh = value.version() == 0 && (!truth.everWritten || truth.mayBeGone);
+    boolean isZero = Arrays.equals(value.bytes(), new byte[ValueBlock.SIZE]);
+    boolean fresh = isZero && (!truth.everWritten || truth.mayBeGone);
     if (!last && !fresh) {
       fail("not the value that was written last: " + node + " " + granted + ", lost " + truth.lost);
     }
@@ -841,18 +919,18 @@ final class LockSimulation {
     for (LockAction.Persist persist : node.disk) {
       for (SlotWrite write : persist.writes()) {
         if (random.nextBoolean()) {
-          disk.put(write.slot(), write);
+          put(node, write);
         }
       }
     }
+    node.clearedHere.clear();
     node.disk.clear();
     node.manager = node.manager();
     node.view = null;
     node.tickAt = Long.MAX_VALUE;
     for (SlotWrite write : List.copyOf(disk.values())) {
-      SlotWrite.Entry entry = write.entry();
-      if (write.slot() / slotsEach == node.index && entry != null) {
-        step(node, new LockEvent.Found(write.slot(), entry));
+      if (write.slot() / slotsEach == node.index) {
+        step(node, new LockEvent.Found(write.slot(), write.number(), write.entry()));
       }
     }
     for (Cleared proof : clearedProofs) {

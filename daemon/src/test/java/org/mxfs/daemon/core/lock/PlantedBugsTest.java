@@ -56,13 +56,13 @@ class PlantedBugsTest {
     LAST_COME_FIRST_SERVED(
         Check.TABLE,
         "Resource",
-        "waiting.isEmpty() ? null : waiting.getFirst()",
-        "waiting.isEmpty() ? null : waiting.getLast()"),
+        "waiting.isEmpty() ? null : waiting.iterator().next()",
+        "waiting.isEmpty() ? null : List.copyOf(waiting).getLast()"),
     TWO_WRITERS(
         Check.SIMULATION,
         "Resource",
-        "other.mode != null && !other.mode.isCompatible(mode)) {",
-        "other.mode != null && mode != Mode.PW && !other.mode.isCompatible(mode)) {"),
+        "if (others > 0 && !other.isCompatible(mode)) {",
+        "if (others > 0 && mode != Mode.PW && !other.isCompatible(mode)) {"),
     GRANT_BEFORE_RECORD(
         Check.SIMULATION,
         "LockTable",
@@ -71,7 +71,7 @@ class PlantedBugsTest {
     NO_CALL_BACK_FOR_WHO_WAS_TOLD_LATE(
         Check.TABLE,
         "LockTable",
-        "tell(lock, lock.mode);\n        callBack(lock.resource);",
+        "tell(lock, lock.mode);\n        callBack(lock);",
         "tell(lock, lock.mode);"),
     CALLED_BACK_ONCE_AND_NEVER_AGAIN(
         Check.TABLE,
@@ -118,7 +118,7 @@ class PlantedBugsTest {
         "ValueBlock",
         "a.version > b.version ? a : b",
         "a.version < b.version ? a : b"),
-    NO_SEARCH_FOR_CIRCLES(Check.SIMULATION, "LockTable", "due.add(lock);", ""),
+    NO_SEARCH_FOR_CIRCLES(Check.SIMULATION, "LockTable", "return due.lock();", "return null;"),
     VICTIM_WITHOUT_A_LOOK_AT_ITS_HOME(
         Check.SIMULATION,
         "Holdings",
@@ -133,6 +133,48 @@ class PlantedBugsTest {
         Check.TABLE, "LockTable", "withdraw(lock);\n    settle(lock.resource);", "withdraw(lock);"),
     A_GRANT_OF_THE_VIEW_BEFORE_COUNTS(
         Check.SIMULATION, "LockTable", "locks.get(lock.id) == lock && lock", "lock"),
+    A_GRANT_WITHOUT_A_RECORD(
+        Check.TABLE,
+        "LockTable",
+        "batch.write(lock.slot, entry(lock, mode), new GrantBatch.Grant(lock, lock.sequence));",
+        ""),
+    A_RECORD_OF_LESS_THAN_IS_HELD(
+        Check.TABLE,
+        "LockTable",
+        "batch.write(lock.slot, entry(lock, m.mode()), null);",
+        "batch.write(lock.slot, entry(lock, Mode.NL), null);"),
+    A_VIEW_TURNS_THE_QUEUE_ROUND(
+        Check.SIMULATION,
+        "Resource",
+        "order.sort(Comparator.comparingLong(lock -> lock.wanted().ticket));",
+        "order.sort(Comparator.comparingLong(lock -> -lock.wanted().ticket));"),
+    PLACES_ARE_NUMBERED_ANEW(
+        Check.SIMULATION,
+        "LockTable",
+        "if (lock.wanted().ticket == LockMessage.Pending.NO_TICKET) {",
+        "if (lock.wanted().ticket >= 0) {"),
+    EVERY_VALUE_IS_DOUBTED(
+        Check.SIMULATION,
+        "LockTable",
+        "if (resource.restated && (!certain || resource.forgotten || isWriteLost(resource))) {",
+        "if (resource.restated) {"),
+    WHAT_WAS_FORGOTTEN_COMES_BACK(
+        Check.TABLE,
+        "LockTable",
+        "boolean anew = !grace && forgottenVersion > 0;",
+        "boolean anew = false;"),
+    THE_RECORD_BEFORE_GOES_TOO_EARLY(
+        Check.SIMULATION,
+        "SlotPool",
+        "if (master.equals(self) || recorded.contains(master)) {",
+        "if (master.equals(self) || !recorded.isEmpty() || recorded.isEmpty()) {"),
+    FLOCK_GIVES_NOTHING_UP(
+        Check.RANGES, "RangeLocks", "replace(file, wanted, false);\n      advance(file);", ""),
+    GETLK_NAMES_ANOTHER(
+        Check.RANGES,
+        "RangeLocks",
+        "if (first == null || lock.start() < first.start()) {",
+        "if (first == null || lock.start() > first.start()) {"),
     RANGES_NEXT_TO_EACH_OTHER_STAY_APART(
         Check.RANGES, "RangeLocks", "|| range.end() == lock.start() - 1", ""),
     FAIRNESS_MAKES_A_CIRCLE(

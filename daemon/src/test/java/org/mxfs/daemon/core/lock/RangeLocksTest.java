@@ -76,11 +76,46 @@ class RangeLocksTest {
     assertThat(locks.takeEnded()).extracting(e -> e.lock().owner().id()).containsExactly(2L);
   }
 
+  /** Processes that share a table of files are one owner with several pids. */
+  @Test
+  void aRangeThatGrowsKeepsThePidOfWhoTookItFirst() {
+    RangeOwner owner = owner(RangeOwner.Kind.POSIX, 1);
+    locks.lock(FILE, new RangeLock(owner, 71, true, 0, 9), false);
+    locks.lock(FILE, new RangeLock(owner, 72, true, 5, 19), false);
+    assertThat(locks.held(FILE)).containsExactly(new RangeLock(owner, 71, true, 0, 19));
+    locks.lock(FILE, new RangeLock(owner, 73, false, 5, 9), false);
+    assertThat(locks.held(FILE))
+        .containsExactly(
+            new RangeLock(owner, 71, true, 0, 4),
+            new RangeLock(owner, 73, false, 5, 9),
+            new RangeLock(owner, 71, true, 10, 19));
+  }
+
+  /** ENOLCK, as Linux has it where there is no memory for the second half. */
+  @Test
+  void unlockingWithinARangeIsRefusedWhenItWouldMakeTooMany() {
+    RangeLocks small = new RangeLocks(3, 1);
+    RangeOwner owner = owner(RangeOwner.Kind.POSIX, 1);
+    small.lock(FILE, posix(1, true, 0, 99), false);
+    assertThat(small.unlock(FILE, owner, 10, 10)).isTrue();
+    assertThat(small.unlock(FILE, owner, 20, 20)).isTrue();
+    assertThat(small.unlock(FILE, owner, 30, 30)).isFalse();
+    assertThat(small.held(FILE)).contains(posix(1, true, 21, 99));
+    assertThat(small.size()).isEqualTo(3);
+    // What makes no more of them is done, also when there are too many.
+    assertThat(small.unlock(FILE, owner, 21, 40)).isTrue();
+    assertThat(small.lock(FILE, posix(1, true, 21, 40), false))
+        .isEqualTo(new RangeLocks.Answer.Granted());
+    assertThat(small.unlock(FILE, owner, 0, RangeLock.TO_THE_END)).isTrue();
+    assertThat(small.size()).isZero();
+  }
+
   @Test
   void limitsAreRefusedByName() {
     RangeLocks small = new RangeLocks(3, 1);
     small.lock(FILE, posix(1, true, 0, 0), false);
     small.lock(FILE, posix(1, true, 2, 2), false);
+    small.lock(FILE, posix(1, true, 6, 6), false);
     assertThat(small.lock(FILE, posix(1, true, 4, 4), false))
         .isEqualTo(new RangeLocks.Answer.TooMany());
     RangeLocks few = new RangeLocks(100, 1);

@@ -131,6 +131,15 @@ final class RangeModel {
       }
       if (found != null) {
         expectInTheWay(file, found, range);
+        long begins =
+            locks.held(id(file)).stream()
+                .filter(lock -> excludes(lock, range))
+                .mapToLong(RangeLock::start)
+                .min()
+                .orElse(-1);
+        if (found.start() != begins) {
+          throw new AssertionError(found + " does not begin first, at " + begins);
+        }
       }
     } else if (dice == 17) {
       history.add("exit " + owner);

@@ -59,6 +59,15 @@ final class TableModel {
   private final Map<LockId, Entry> model = new LinkedHashMap<>();
   private final Map<ResourceId, ValueBlock> values = new HashMap<>();
   private final Map<ResourceId, Long> tickets = new HashMap<>();
+
+  /** Nothing of a name that was used before has a version up to this one. */
+  private long forgotten;
+
+  private final Map<ResourceId, Long> firstVersions = new HashMap<>();
+
+  /** What stands in the slots. */
+  private final Map<Integer, SlotWrite> slots = new HashMap<>();
+
   private final List<Said> expected = new ArrayList<>();
   private long arrivals;
   private long lastBatch;
@@ -130,10 +139,23 @@ final class TableModel {
     return compare();
   }
 
+  private ValueBlock value(ResourceId resource) {
+    ValueBlock value = values.get(resource);
+    if (value == null) {
+      throw new IllegalStateException();
+    }
+    return value;
+  }
+
   private void acquire() {
     LockId id = new LockId(alive.get(random.nextInt(alive.size())), ++numbers);
     Entry entry = new Entry(id, resources.get(random.nextInt(resources.size())));
     want(entry, MODES.get(random.nextInt(MODES.size())), 1);
+    if (!values.containsKey(entry.resource)) {
+      long version = forgotten == 0 ? 0 : forgotten + 1;
+      values.put(entry.resource, new ValueBlock(version, true, new byte[ValueBlock.SIZE]));
+      firstVersions.put(entry.resource, version);
+    }
     model.put(id, entry);
     LockMessage.Acquire message =
         new LockMessage.Acquire(id.number(), 1, entry.resource, mode(entry), entry.noQueue, 0);
@@ -189,7 +211,7 @@ final class TableModel {
   private ValueBlock write(Entry entry) {
     byte[] bytes = new byte[ValueBlock.SIZE];
     random.nextBytes(bytes);
-    ValueBlock old = values.getOrDefault(entry.resource, ValueBlock.NONE);
+    ValueBlock old = value(entry.resource);
     ValueBlock value = new ValueBlock(old.version() + 1, true, bytes);
     values.put(entry.resource, value);
     return value;
@@ -234,6 +256,12 @@ final class TableModel {
     history.add("on disk: " + persist);
     table.persisted(persist.batch());
     for (SlotWrite write : persist.writes()) {
+      SlotWrite before = slots.put(write.slot(), write);
+      if (before != null && before.number() >= write.number()) {
+        throw new AssertionError(write + " after " + before);
+      }
+    }
+    for (SlotWrite write : persist.writes()) {
       SlotWrite.Entry record = write.entry();
       Entry entry = record == null ? null : model.get(record.lock());
       if (record != null
@@ -267,7 +295,7 @@ final class TableModel {
       if (entry.id.node().equals(victim)) {
         Mode held = entry.mode;
         if (held != null && held.mayWriteValue()) {
-          ValueBlock old = values.getOrDefault(entry.resource, ValueBlock.NONE);
+          ValueBlock old = value(entry.resource);
           values.put(entry.resource, new ValueBlock(old.version() + 1, false, old.bytes()));
         }
         model.remove(entry.id);
@@ -296,7 +324,11 @@ final class TableModel {
       }
     }
     call(resource);
-    if (on(resource).isEmpty()) {
+    ValueBlock last = values.get(resource);
+    if (on(resource).isEmpty() && last != null) {
+      if (last.version() != firstVersions.getOrDefault(resource, -1L)) {
+        forgotten = Math.max(forgotten, last.version());
+      }
       values.remove(resource);
       tickets.remove(resource);
     }
@@ -342,7 +374,7 @@ final class TableModel {
     entry.told = true;
     Mode mode = entry.mode;
     if (mode != null) {
-      ValueBlock value = values.getOrDefault(entry.resource, ValueBlock.NONE);
+      ValueBlock value = value(entry.resource);
       say(entry, new LockMessage.Granted(entry.id.number(), entry.sequence, mode, value));
     }
   }
@@ -381,7 +413,11 @@ final class TableModel {
     List<Said> said = new ArrayList<>();
     for (LockAction action : out.end()) {
       switch (action) {
-        case LockAction.Send send -> said.add(new Said(send.to(), send.envelope().message()));
+        case LockAction.Send send -> {
+          if (!(send.envelope().message() instanceof LockMessage.Recorded)) {
+            said.add(new Said(send.to(), send.envelope().message()));
+          }
+        }
         case LockAction.Persist persist -> {
           disk.add(persist);
           lastBatch = persist.batch();
@@ -394,7 +430,9 @@ final class TableModel {
       }
     }
     for (LockMessage own = links.pollOwn(); own != null; own = links.pollOwn()) {
-      said.add(new Said(nodes.getFirst(), own));
+      if (!(own instanceof LockMessage.Recorded)) {
+        said.add(new Said(nodes.getFirst(), own));
+      }
     }
     Comparator<Said> order = Comparator.comparing(Said::toString);
     List<Said> a = said.stream().sorted(order).toList();
@@ -403,6 +441,7 @@ final class TableModel {
     if (!a.equals(b)) {
       throw new AssertionError("said " + a + "\nshould be " + b);
     }
+    checkRecords();
     table.invariants();
     if (table.strange() != 0) {
       throw new AssertionError("the table does not understand");
@@ -411,6 +450,26 @@ final class TableModel {
       throw new AssertionError(table.size() + " locks, " + model.size() + " in the model");
     }
     return (int) said.stream().filter(s -> s.message() instanceof LockMessage.Granted).count();
+  }
+
+  /** Whoever was told has a record, and whoever was not has one on its way. */
+  private void checkRecords() {
+    for (Entry entry : model.values()) {
+      Mode mode = entry.mode;
+      if (mode == null || mode == Mode.NL || entry.dying) {
+        continue;
+      }
+      boolean isRecorded =
+          slots.values().stream()
+              .map(SlotWrite::entry)
+              .anyMatch(e -> e != null && e.lock().equals(entry.id) && mode.isWithin(e.mode()));
+      if (entry.told && !isRecorded) {
+        throw new AssertionError(entry.id + " holds " + mode + " without a record");
+      }
+      if (!entry.told && disk.isEmpty()) {
+        throw new AssertionError(entry.id + " is granted " + mode + ", and no record is written");
+      }
+    }
   }
 
   /** For the list of planted bugs. */
