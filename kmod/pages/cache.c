@@ -603,7 +603,6 @@ struct mxfs_taking {
 	struct inode *inode;
 	struct file *lower;
 	loff_t start, end;
-	bool queued;
 };
 
 /* The bytes of the range that a folio has, as they are below now. The folio is locked. */
@@ -639,7 +638,7 @@ static void mxfs_take_folio(const struct mxfs_taking *t, struct folio *folio)
 	if (folio->mapping == mapping) {
 		/* It copies the folio without the lock. */
 		folio_wait_writeback(folio);
-		if (!(t->queued && folio_test_dirty(folio)) && unlikely(mxfs_take_below(t, folio))) {
+		if (unlikely(mxfs_take_below(t, folio))) {
 			is_lost = folio_test_dirty(folio) || mxfs_is_pinned(folio);
 			generic_error_remove_folio(mapping, folio);
 			if (is_lost)
@@ -671,15 +670,13 @@ static void mxfs_taking_workfn(struct work_struct *work)
  * @lower: its lower file
  * @start: first byte
  * @end: last byte
- * @queued: by a queued write, which keeps nobody from storing meanwhile
  *
  * What mxfs_cache_drop_locked() had to leave takes the new content. A worker does it: who is being killed can read nothing any more
- * (mm/filemap.c: filemap_get_pages()), but has changed the file. What was stored into a page beside a queued write stays, as on XFS: below is what
- * was there before (fs/iomap/direct-io.c leaves a dirty page, too), neither what was stored nor what was written.
+ * (mm/filemap.c: filemap_get_pages()), but has changed the file.
  */
-void mxfs_cache_changed(struct inode *inode, struct file *lower, loff_t start, loff_t end, bool queued)
+void mxfs_cache_changed(struct inode *inode, struct file *lower, loff_t start, loff_t end)
 {
-	struct mxfs_taking t = { .inode = inode, .lower = lower, .start = start, .end = end, .queued = queued };
+	struct mxfs_taking t = { .inode = inode, .lower = lower, .start = start, .end = end };
 
 	if (likely(!inode->i_mapping->nrpages) || !filemap_range_has_page(inode->i_mapping, start, end))
 		return;

@@ -25,7 +25,7 @@ void mxfs_cache_detach(struct mxfs_sb *sbi);
 int mxfs_cache_drop_locked(struct inode *inode, loff_t start, loff_t end);
 void mxfs_cache_hold(struct inode *inode, const struct mxfs_range *range);
 void mxfs_cache_let_go(struct inode *inode);
-void mxfs_cache_changed(struct inode *inode, struct file *lower, loff_t start, loff_t end, bool queued);
+void mxfs_cache_changed(struct inode *inode, struct file *lower, loff_t start, loff_t end);
 void mxfs_cache_failed(struct inode *inode, loff_t start, loff_t end);
 void mxfs_cache_cut(struct inode *inode, loff_t size);
 void mxfs_cache_grow(struct inode *inode, const struct inode *sized);

@@ -610,9 +610,9 @@ static void mxfs_aio_written(struct mxfs_aio *aio, bool cached)
 	kiocb_end_write(&aio->lower);
 	/* A map made meanwhile may have read what was there before. What failed may have written all the same. */
 	if (unlikely(cached) && aio->res > 0)
-		mxfs_cache_changed(inode, lower, aio->lower.ki_pos - aio->res, aio->lower.ki_pos - 1, true);
+		mxfs_cache_changed(inode, lower, aio->lower.ki_pos - aio->res, aio->lower.ki_pos - 1);
 	else if (unlikely(cached) && aio->lower.ki_pos > aio->range.first) /* its sync (fs/iomap/direct-io.c: iomap_dio_complete()) */
-		mxfs_cache_changed(inode, lower, aio->range.first, aio->lower.ki_pos - 1, true);
+		mxfs_cache_changed(inode, lower, aio->range.first, aio->lower.ki_pos - 1);
 	else if (unlikely(cached))
 		mxfs_cache_failed(inode, aio->range.first, aio->range.last);
 	mxfs_copy_written(inode, file_inode(lower));
@@ -767,9 +767,9 @@ static noinline void mxfs_write_end(struct kiocb *iocb, struct file *lower, ssiz
 	const struct mxfs_range *range = MXFS_I(inode)->changing;
 
 	if (ret > 0)
-		mxfs_cache_changed(inode, lower, iocb->ki_pos - ret, iocb->ki_pos - 1, false);
+		mxfs_cache_changed(inode, lower, iocb->ki_pos - ret, iocb->ki_pos - 1);
 	else if (range && iocb->ki_pos > range->first)
-		mxfs_cache_changed(inode, lower, range->first, iocb->ki_pos - 1, false);
+		mxfs_cache_changed(inode, lower, range->first, iocb->ki_pos - 1);
 	mxfs_cache_let_go(inode);
 }
 
@@ -1382,7 +1382,7 @@ static long mxfs_fallocate_piece(struct file *file, int mode, loff_t offset, lof
 		mxfs_cache_cut(inode, i_size_read(file_inode(lower)));
 		/* What moved before it failed is nowhere else: no page may be written over it. */
 		if (!err || (mode & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE)))
-			mxfs_cache_changed(inode, lower, offset, LLONG_MAX, false);
+			mxfs_cache_changed(inode, lower, offset, LLONG_MAX);
 		else
 			mxfs_cache_failed(inode, offset, offset + len - 1);
 	}
@@ -1495,7 +1495,7 @@ static loff_t mxfs_transfer_piece(struct file *in, loff_t pos_in, struct file *o
 		break;
 	}
 	if (ret > 0)
-		mxfs_cache_changed(inode_out, lower_out, pos_out, pos_out + ret - 1, false);
+		mxfs_cache_changed(inode_out, lower_out, pos_out, pos_out + ret - 1);
 	else if (ret < 0 && how == MXFS_COPY && !mxfs_is_refused(ret)) /* its sync may be what failed */
 		mxfs_cache_failed(inode_out, range.first, range.last);
 	mxfs_cache_let_go(inode_out);
