@@ -171,6 +171,7 @@ enum mxfs_heartbeat_state {
 	MXFS_HEARTBEAT_FREE,
 	MXFS_HEARTBEAT_GIVEN,	/* to the key, by the owner */
 	MXFS_HEARTBEAT_ALIVE,	/* written by the node */
+	MXFS_HEARTBEAT_PAUSED,	/* the same, and it will be silent for a while */
 };
 
 /* A heartbeat slot on disk; docs/daemon.md says what each field is. Integers are little-endian here, and here alone. */

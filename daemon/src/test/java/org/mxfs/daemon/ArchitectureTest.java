@@ -15,6 +15,7 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayCommand;
+import org.mxfs.daemon.core.DiskCommand;
 import org.mxfs.daemon.core.fencing.Fenced;
 import org.mxfs.daemon.core.lock.Cleared;
 import org.mxfs.daemon.core.recovery.LocksCleared;
@@ -172,6 +173,32 @@ class ArchitectureTest {
         List.of("Recovered", "RecoverJournal", "LocksCleared", "RecordsCleared", "ClearRecords"));
   }
 
+  /** What writes a heartbeat slot is made where it is known whose the slot is. */
+  @Test
+  void onlyTheRulesOfSlotsMakeWhatWritesOne() {
+    for (Class<?> dangerous : List.of(DiskCommand.WriteBeat.class, DiskCommand.FreeSlot.class)) {
+      noClasses()
+          .that()
+          .resideInAPackage("org.mxfs.daemon.core..")
+          .and()
+          .doNotHaveFullyQualifiedName("org.mxfs.daemon.core.membership.SlotRules")
+          .should()
+          .callConstructorWhere(
+              DescribedPredicate.describe(
+                  "makes " + dangerous.getSimpleName(),
+                  call -> call.getTargetOwner().isEquivalentTo(dangerous)))
+          .check(CLASSES);
+    }
+  }
+
+  /** From the ground up: each knows only those that stand before it. */
+  @Test
+  void theRoomsOfMembershipStandOnEachOther() {
+    expectStack(
+        "org.mxfs.daemon.core.membership.",
+        List.of("Beat", "Slot", "SlotTable", "Suspicion", "SlotRules", "Heartbeat"));
+  }
+
   /** From the ground up: each knows only those that stand before it. */
   @Test
   void theRoomsOfOwnershipStandOnEachOther() {
@@ -188,6 +215,7 @@ class ArchitectureTest {
             "WaitQueue",
             "ArrayDialogue",
             "Attachment",
+            "Pulse",
             "Departure",
             "Registrar",
             "KeyTidier",

@@ -20,6 +20,11 @@ import org.mxfs.scsi.ScsiDevice;
  * device a node of its own is made for the moment of opening.
  */
 public final class DeviceNode {
+  /** What is done with the path of a device node. */
+  public interface Use<T> {
+    T with(Path node) throws IOException;
+  }
+
   private DeviceNode() {}
 
   /**
@@ -36,6 +41,15 @@ public final class DeviceNode {
         throw e; // it was that device
       }
     }
+    return made(dev, block, node -> ScsiDevice.open(node, block.major(), block.minor()));
+  }
+
+  /**
+   * Makes a node of the device, which is gone again when it was used.
+   *
+   * @param dev {@code /dev}: the file system where device nodes work
+   */
+  public static <T> T made(Path dev, BlockDevice block, Use<T> use) throws IOException {
     Path directory = dev.resolve(".mxfs");
     try {
       Files.createDirectory(
@@ -44,7 +58,13 @@ public final class DeviceNode {
     } catch (FileAlreadyExistsException e) {
       // Made by an earlier daemon; /dev is root's alone.
     }
-    Path node = directory.resolve(ProcessHandle.current().pid() + "-" + block.number());
+    Path node =
+        directory.resolve(
+            ProcessHandle.current().pid()
+                + "-"
+                + Thread.currentThread().threadId()
+                + "-"
+                + block.number());
     Files.deleteIfExists(node);
     try (Arena arena = Arena.ofConfined()) {
       Errno.check(
@@ -56,7 +76,7 @@ public final class DeviceNode {
           "mknod",
           node + ", block device " + block.number(),
           block + " is not that device, and no node of our own can be made");
-      return ScsiDevice.open(node, block.major(), block.minor());
+      return use.with(node);
     } finally {
       Files.deleteIfExists(node);
     }

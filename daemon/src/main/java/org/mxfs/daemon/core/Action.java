@@ -30,6 +30,16 @@ public sealed interface Action {
   /** Kernel: where is XFS? The reply comes back as {@link Event.Status}, with the same number. */
   record AskKernel(long question) implements Action {}
 
+  /** Issue to the disk; the answer comes back with the same number. */
+  record Disk(long question, DiskCommand command) implements Action {
+    public Event.DiskAnswered answered(DiskAnswer answer) {
+      return new Event.DiskAnswered(question, answer);
+    }
+  }
+
+  /** Kernel: where is the lock state? The reply comes back as {@link Event.LockstateTold}. */
+  record AskLockstate() implements Action {}
+
   /** Kernel: mount(2) may return. */
   record Ready(Role role, boolean clustered) implements Action {}
 

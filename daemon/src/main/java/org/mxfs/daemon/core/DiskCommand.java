@@ -8,9 +8,15 @@ import org.mxfs.daemon.core.membership.Beat;
  * way; each is answered by one {@link DiskAnswer}.
  */
 public sealed interface DiskCommand {
-  /** All heartbeat slots, past every cache. */
+  /** The first one: where it is from now on. */
+  record Open(LockstateMap map) implements DiskCommand {}
+
+  /** All heartbeat slots, past every cache; and whether the device still has the volume. */
   record ReadBeats() implements DiskCommand {}
 
   /** Durable when it is answered. */
   record WriteBeat(int slot, Beat beat) implements DiskCommand {}
+
+  /** Makes the slot nobody's; durable when it is answered. */
+  record FreeSlot(int slot, long epoch, long sequence) implements DiskCommand {}
 }

@@ -30,6 +30,12 @@ public sealed interface Event {
    */
   record Status(long question, KernelState state, long epoch, boolean leaving) implements Event {}
 
+  /** The answer to the disk command of this number. */
+  record DiskAnswered(long question, DiskAnswer answer) implements Event {}
+
+  /** Kernel: where the lock state is, or why there is none. */
+  record LockstateTold(Lockstate lockstate) implements Event {}
+
   /** Kernel: umount; XFS is detached, operations have ended. */
   record Leave() implements Event {}
 

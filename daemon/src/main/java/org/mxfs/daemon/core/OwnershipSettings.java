@@ -12,6 +12,9 @@ package org.mxfs.daemon.core;
  * @param volume volume UUID, for messages
  * @param device device name, for messages
  * @param xfsOptions of this mount, in one form: all nodes need the same
+ * @param beatMillis how often this node writes its heartbeat; 0: it has none, and does not ask for
+ *     the lock state
+ * @param host for messages in heartbeats
  */
 public record OwnershipSettings(
     int nodeId,
@@ -21,7 +24,9 @@ public record OwnershipSettings(
     long quantumMillis,
     String volume,
     String device,
-    String xfsOptions) {
+    String xfsOptions,
+    long beatMillis,
+    String host) {
   /**
    * How long a mount listens before it believes that no other machine runs under this node's id, or
    * shares a device that has no reservations. Others answer a newcomer at once, so this is many
@@ -73,6 +78,35 @@ public record OwnershipSettings(
 
   /** How long a failed mount may spend on taking its registration back. */
   public static final long FAIL_MILLIS = 3_000;
+
+  /** How long a tenure waits for its epoch to be on disk. */
+  public static final long DISK_MILLIS = 5_000;
+
+  /** How long giving the volume away, or leaving, waits for the last record of a slot. */
+  public static final long LAST_RECORD_MILLIS = 1_000;
+
+  /** Without heartbeats. */
+  public OwnershipSettings(
+      int nodeId,
+      long unixSeconds,
+      long firstRequestId,
+      long leaseMillis,
+      long quantumMillis,
+      String volume,
+      String device,
+      String xfsOptions) {
+    this(
+        nodeId,
+        unixSeconds,
+        firstRequestId,
+        leaseMillis,
+        quantumMillis,
+        volume,
+        device,
+        xfsOptions,
+        0,
+        "");
+  }
 
   public OwnershipSettings {
     if (nodeId == 0) {

@@ -8,11 +8,8 @@ import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.UUID;
-import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicInteger;
-import java.util.concurrent.locks.LockSupport;
-import java.util.function.Consumer;
+import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
 import org.mxfs.bindings.ErrnoException;
 import org.mxfs.bindings.linux.Errnos;
@@ -26,32 +23,43 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Executes disk commands, one at a time, on a thread of its own. The next one begins when the last
- * has ended or was given up. What was given up may still be carried out, even when this process is
- * gone; while its memory may be in use, commands that need that memory fail.
+ * Executes disk commands, one at a time; {@link DiskThread} is where.
  *
- * <p>A slot that cannot be read is damaged, and hides no other: whoever cannot read one sector has
- * to see who is alive all the same. Where nothing can be read the reading fails.
+ * <p>Where the device is one on system calls, as the daemon opens it, a command has ended when it
+ * is answered; and since a process is not dead before its last thread has left the kernel, the
+ * kernel module takes no daemon for dead whose write is under way. On another device what was given
+ * up may still be carried out; while its memory may be in use, commands that need that memory fail.
+ *
+ * <p>With each reading goes one of XFS's superblock: a device that has another volume now, or none,
+ * has no slots of ours, whatever is in their place. A slot that cannot be read is damaged, and
+ * hides no other: whoever cannot read one sector has to see who is alive all the same. Where
+ * nothing can be read the reading fails.
  */
 public final class LockstateDisk {
   private static final Logger LOG = LoggerFactory.getLogger(LockstateDisk.class);
-  private static final long QUIET_NANOS = TimeUnit.MILLISECONDS.toNanos(1);
+
+  /** What is not read after so long is damaged, in a reading that goes slot by slot. */
+  static final long READING_NANOS = TimeUnit.SECONDS.toNanos(5);
+
+  /** XFS's superblock, at the beginning of the device, big-endian ({@code struct xfs_dsb}). */
+  private static final int XFSB = 0x58465342;
+
+  private static final int SB_UUID = 32;
 
   private final BlockDevice device;
   private final LockstateMap map;
   private final UUID volume;
-  private final Consumer<DiskAnswer> answers;
+  private final LongSupplier nanos;
   private final MemorySegment readBuffer;
   private final MemorySegment writeBuffer;
   private final ByteBuffer read;
   private final ByteBuffer write;
-  private final LinkedBlockingQueue<DiskCommand> queue = new LinkedBlockingQueue<>();
-  private final AtomicInteger underWay = new AtomicInteger();
-  private final Thread thread;
+  private final MemorySegment headBuffer;
+  private final ByteBuffer head;
 
   /** How much memory for requests the device must have. */
   public static long bufferBytes(LockstateMap map) {
-    return (SlotLayout.HEARTBEATS + 1L) * map.slotBytes();
+    return (SlotLayout.HEARTBEATS + 2L) * map.slotBytes();
   }
 
   /**
@@ -59,20 +67,24 @@ public final class LockstateDisk {
    *
    * @throws IOException if the map cannot be one of this device
    */
-  public LockstateDisk(
-      BlockDevice device, LockstateMap map, UUID volume, Consumer<DiskAnswer> answers)
+  public LockstateDisk(BlockDevice device, LockstateMap map, UUID volume) throws IOException {
+    this(device, map, volume, System::nanoTime);
+  }
+
+  LockstateDisk(BlockDevice device, LockstateMap map, UUID volume, LongSupplier nanos)
       throws IOException {
     this.device = device;
     this.map = map;
     this.volume = volume;
-    this.answers = answers;
+    this.nanos = nanos;
     check();
     long beats = (long) SlotLayout.HEARTBEATS * map.slotBytes();
     readBuffer = device.buffers().asSlice(0, beats);
     writeBuffer = device.buffers().asSlice(beats, map.slotBytes());
     read = readBuffer.asByteBuffer().order(ByteOrder.LITTLE_ENDIAN);
     write = writeBuffer.asByteBuffer().order(ByteOrder.LITTLE_ENDIAN);
-    thread = Thread.ofPlatform().name("disk").daemon().unstarted(this::run);
+    headBuffer = device.buffers().asSlice(beats + map.slotBytes(), device.blockSize());
+    head = headBuffer.asByteBuffer().order(ByteOrder.BIG_ENDIAN);
   }
 
   private void check() throws IOException {
@@ -100,49 +112,6 @@ public final class LockstateDisk {
     }
   }
 
-  public void start() {
-    thread.start();
-  }
-
-  /** Queues a command; its answer comes later. */
-  public void execute(DiskCommand command) {
-    underWay.incrementAndGet();
-    queue.add(command);
-  }
-
-  /**
-   * Waits until no command is under way.
-   *
-   * @return false if one still is after so long
-   */
-  public boolean quiesce(long millis) {
-    long end = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(millis);
-    while (underWay.get() > 0) {
-      if (System.nanoTime() - end >= 0) {
-        return false;
-      }
-      LockSupport.parkNanos(this, QUIET_NANOS);
-    }
-    return true;
-  }
-
-  private void run() {
-    try {
-      while (true) {
-        DiskCommand command = queue.take();
-        DiskAnswer answer;
-        try {
-          answer = perform(command);
-        } finally {
-          underWay.decrementAndGet();
-        }
-        answers.accept(answer);
-      }
-    } catch (InterruptedException e) {
-      throw new IllegalStateException("nobody interrupts the disk's thread", e);
-    }
-  }
-
   /** Executes one command now, on the calling thread. */
   public DiskAnswer perform(DiskCommand command) {
     long start = System.nanoTime();
@@ -150,11 +119,24 @@ public final class LockstateDisk {
     try {
       answer =
           switch (command) {
+            case DiskCommand.Open _ -> new DiskAnswer.Failed("it is open already");
             case DiskCommand.ReadBeats _ -> readBeats();
             case DiskCommand.WriteBeat beat -> {
               expectFree(writeBuffer);
               SlotLayout.put(write, 0, volume, beat.slot(), map.slotBytes(), beat.beat());
               device.writeThrough(place(beat.slot()), writeBuffer);
+              yield new DiskAnswer.Written();
+            }
+            case DiskCommand.FreeSlot free -> {
+              expectFree(writeBuffer);
+              SlotLayout.putFree(
+                  write,
+                  0,
+                  volume,
+                  free.slot(),
+                  map.slotBytes(),
+                  new Slot.Free(free.epoch(), free.sequence()));
+              device.writeThrough(place(free.slot()), writeBuffer);
               yield new DiskAnswer.Written();
             }
           };
@@ -166,7 +148,7 @@ public final class LockstateDisk {
     } catch (IOException e) {
       answer = new DiskAnswer.Failed(e.toString());
     }
-    if (LOG.isDebugEnabled() && command instanceof DiskCommand.WriteBeat) {
+    if (LOG.isDebugEnabled() && !(command instanceof DiskCommand.ReadBeats)) {
       LOG.debug("{} -> {} us={}", command, answer, (System.nanoTime() - start) / 1_000);
     }
     return answer;
@@ -181,6 +163,16 @@ public final class LockstateDisk {
 
   private DiskAnswer readBeats() throws IOException {
     expectFree(readBuffer);
+    expectFree(headBuffer);
+    device.read(0, headBuffer);
+    if (head.getInt(0) != XFSB) {
+      return new DiskAnswer.Foreign("the device has no XFS any more");
+    }
+    UUID found = new UUID(head.getLong(SB_UUID), head.getLong(SB_UUID + Long.BYTES));
+    if (!found.equals(volume)) {
+      return new DiskAnswer.Foreign("the device has another volume now, " + found);
+    }
+    long endNanos = nanos.getAsLong() + READING_NANOS;
     @Nullable String[] unreadable = new @Nullable String[SlotLayout.HEARTBEATS];
     long bytes = readBuffer.byteSize();
     for (long done = 0; done < bytes; ) {
@@ -192,7 +184,7 @@ public final class LockstateDisk {
         if (!isOfTheMedium(e)) {
           throw e;
         }
-        readOneByOne(done, done + length, unreadable);
+        readOneByOne(done, done + length, unreadable, endNanos);
       }
       done += length;
     }
@@ -201,7 +193,7 @@ public final class LockstateDisk {
     for (int i = 0; i < SlotLayout.HEARTBEATS; i++) {
       String why = unreadable[i];
       if (why != null) {
-        slots.add(new Slot.Damaged("cannot be read: " + why));
+        slots.add(new Slot.Damaged(Slot.Kind.UNREADABLE, "cannot be read: " + why));
         lost++;
       } else {
         slots.add(SlotLayout.get(read, i * map.slotBytes(), volume, i, map.slotBytes()));
@@ -212,9 +204,15 @@ public final class LockstateDisk {
         : new DiskAnswer.Beats(slots);
   }
 
-  private void readOneByOne(long from, long end, @Nullable String[] unreadable) throws IOException {
-    for (long at = from; at < end; at += map.slotBytes()) {
+  /** Each slot that fails may take its time: what is left then is not waited for. */
+  private void readOneByOne(long from, long to, @Nullable String[] unreadable, long endNanos)
+      throws IOException {
+    for (long at = from; at < to; at += map.slotBytes()) {
       int slot = (int) (at / map.slotBytes());
+      if (nanos.getAsLong() - endNanos >= 0) {
+        unreadable[slot] = "the reading took too long";
+        continue;
+      }
       try {
         device.read(place(slot), readBuffer.asSlice(at, map.slotBytes()));
       } catch (ErrnoException e) {

@@ -13,18 +13,21 @@ import java.util.List;
 import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 import org.mxfs.bindings.ErrnoException;
+import org.mxfs.blockio.BlockDevices;
 import org.mxfs.daemon.array.BlockDevice;
 import org.mxfs.daemon.array.DeviceNode;
 import org.mxfs.daemon.array.ScsiArray;
 import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.ArrayCommand;
+import org.mxfs.daemon.core.DiskAnswer;
 import org.mxfs.daemon.core.Errno;
 import org.mxfs.daemon.core.Event;
 import org.mxfs.daemon.core.OwnershipSettings;
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.core.ownership.Ownership;
 import org.mxfs.daemon.discovery.Discovery;
+import org.mxfs.daemon.disk.DiskThread;
 import org.mxfs.daemon.kernel.Hello;
 import org.mxfs.daemon.kernel.KernelLink;
 import org.mxfs.daemon.log.DaemonLog;
@@ -51,6 +54,14 @@ final class Daemon {
   /** The kernel waits 10 s for LEFT, and the policy has taken up to 4.5 s of them. */
   private static final long QUIET_MILLIS = 3_000;
 
+  /**
+   * How often this node writes its heartbeat to the lock state; 0: it has none. Not switched on in
+   * the product: see docs/takeover.md. At most a second, and several in a lease.
+   */
+  private static final long BEAT_MILLIS = Long.getLong("mxfs.beats", 0);
+
+  private static final int BEATS_IN_A_LEASE = 4;
+
   private final Arguments.Run arguments;
   private final Paths paths;
   private final BootClock clock;
@@ -62,6 +73,7 @@ final class Daemon {
   private @Nullable Discovery discovery;
   private @Nullable Peers peers;
   private @Nullable ScsiArray array;
+  private @Nullable DiskThread disk;
   private @Nullable Incarnations incarnations;
 
   Daemon(Arguments.Run arguments, Paths paths) throws IOException {
@@ -120,7 +132,9 @@ final class Daemon {
                 hello.quantumMillis(),
                 volume,
                 hello.device(),
-                hello.xfsOptions()));
+                hello.xfsOptions(),
+                beatMillis(hello),
+                hostName()));
 
     ScsiArray commands;
     try {
@@ -139,12 +153,43 @@ final class Daemon {
     if (commands != null) {
       commands.start();
     }
+    if (commands != null && beatMillis(hello) != 0) {
+      DiskThread thread =
+          new DiskThread(
+              bytes -> openDisk(block, bytes),
+              hello.uuid(),
+              (asked, answer) -> mailbox.fromArray(asked.answered(answer)));
+      disk = thread;
+      thread.start();
+    }
     Warmup.run();
     LOG.debug("edges up after ms={}", sinceStart());
     Loop loop = new Loop(machine, mailbox, this::now, new Performer(link, machine));
     loop.step(new Event.Start(hello.predecessor()));
     loop.run();
     return 0;
+  }
+
+  /** A mount that reads only need not be able to write. */
+  private static long beatMillis(Hello hello) {
+    return hello.lockstate() && !hello.readOnly()
+        ? Math.min(BEAT_MILLIS, hello.leaseMillis() / BEATS_IN_A_LEASE)
+        : 0;
+  }
+
+  /**
+   * On system calls: what was written has ended when the call returns, and a process is not dead
+   * before its last thread has left the kernel, so nothing of this daemon lands after its successor
+   * has begun.
+   */
+  private org.mxfs.blockio.BlockDevice openDisk(BlockDevice block, long bytes) throws IOException {
+    BlockDevices.Options options =
+        BlockDevices.Options.DEFAULT
+            .withBackend(BlockDevices.Backend.SYSTEM_CALLS)
+            .withUnregisteredBuffers()
+            .withQueueDepth(1)
+            .withBufferBytes(bytes);
+    return DeviceNode.made(paths.dev(), block, node -> BlockDevices.open(node, options));
   }
 
   private int refuse(KernelLink link, Errno errno, String message) throws IOException {
@@ -198,6 +243,14 @@ final class Daemon {
   private void perform(KernelLink link, Action action) throws IOException {
     switch (action) {
       case Action.Array command -> command(command);
+      case Action.Disk asked -> {
+        if (disk != null) {
+          disk.execute(asked);
+        } else {
+          mailbox.fromArray(asked.answered(new DiskAnswer.Failed("not a SCSI disk")));
+        }
+      }
+      case Action.AskLockstate _ -> askLockstate(link);
       case Action.TellKey tell -> {
         if (incarnations != null) {
           try {
@@ -259,6 +312,16 @@ final class Daemon {
       }
     } catch (OutcomeUnknownException e) {
       LOG.warn("asking the kernel for its state: {}; it is asked again", e.getMessage());
+    }
+  }
+
+  private void askLockstate(KernelLink link) throws IOException {
+    try {
+      if (!mailbox.fromKernel(new Event.LockstateTold(link.lockstate()))) {
+        LOG.warn("no room for where the lock state is; it is asked again");
+      }
+    } catch (OutcomeUnknownException e) {
+      LOG.warn("asking the kernel for the lock state: {}; it is asked again", e.getMessage());
     }
   }
 
@@ -442,6 +505,9 @@ final class Daemon {
   private void leave(KernelLink link, Errno errno) throws IOException {
     if (array != null && !array.quiesce(QUIET_MILLIS)) {
       throw new IOException("a command to the array does not end: leaving without saying so");
+    }
+    if (disk != null && !disk.quiesce(QUIET_MILLIS)) {
+      throw new IOException("a heartbeat does not end: leaving without saying so");
     }
     summary();
     if (peers != null) {

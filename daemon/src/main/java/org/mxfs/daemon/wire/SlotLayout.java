@@ -5,6 +5,7 @@ import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.UUID;
 import java.util.zip.CRC32C;
+import org.jspecify.annotations.Nullable;
 import org.mxfs.bindings.mxfs.Mxfs;
 import org.mxfs.bindings.mxfs.MxfsLockstate;
 import org.mxfs.daemon.core.ReservationKey;
@@ -32,6 +33,7 @@ public final class SlotLayout {
   private static final int FREE = MxfsLockstate.MXFS_HEARTBEAT_FREE;
   private static final int RESERVED = MxfsLockstate.MXFS_HEARTBEAT_GIVEN;
   private static final int ALIVE = MxfsLockstate.MXFS_HEARTBEAT_ALIVE;
+  private static final int PAUSED = MxfsLockstate.MXFS_HEARTBEAT_PAUSED;
 
   public static final Layout LAYOUT = new Layout("Heartbeat slot (disk)");
   public static final Layout.Field MAGIC = LAYOUT.add(Kind.U32, "magic", "the bytes `MXLS`");
@@ -49,7 +51,10 @@ public final class SlotLayout {
       LAYOUT.add(Kind.U64, "sequence", "larger with every write of the slot");
   public static final Layout.Field STATE =
       LAYOUT.add(
-          Kind.U32, "state", "0: free; 1: given to the key by the owner; 2: written by the node");
+          Kind.U32,
+          "state",
+          "0: free; 1: given to the key by the owner; 2: written by the node; 3: the same, and it"
+              + " will be silent for a while");
   public static final Layout.Field RESERVED_FIELD = LAYOUT.add(Kind.U32, "reserved", "0");
   public static final Layout.Field LEASE =
       LAYOUT.add(Kind.U32, "lease ms", "how long after a beat the node may start operations");
@@ -72,6 +77,34 @@ public final class SlotLayout {
       ByteBuffer buffer, int base, UUID volume, int index, int slotBytes, Beat beat) {
     byte[] host = beat.host().getBytes(StandardCharsets.UTF_8);
     int length = Math.min(host.length, HOST_MAX);
+    begin(buffer, base, volume, index, slotBytes);
+    KEY.put(buffer, base, beat.key().value());
+    EPOCH.put(buffer, base, beat.epoch());
+    SEQUENCE.put(buffer, base, beat.sequence());
+    STATE.put(
+        buffer,
+        base,
+        switch (beat.state()) {
+          case RESERVED -> RESERVED;
+          case ALIVE -> ALIVE;
+          case PAUSED -> PAUSED;
+        });
+    LEASE.put(buffer, base, beat.leaseMillis());
+    HOST_LENGTH.put(buffer, base, length);
+    buffer.put(base + HOST.offset(), host, 0, length);
+    CRC.put(buffer, base, crc(buffer, base));
+  }
+
+  /** Writes at {@code base} that the slot is nobody's. */
+  public static void putFree(
+      ByteBuffer buffer, int base, UUID volume, int index, int slotBytes, Slot.Free free) {
+    begin(buffer, base, volume, index, slotBytes);
+    EPOCH.put(buffer, base, free.epoch());
+    SEQUENCE.put(buffer, base, free.sequence());
+    CRC.put(buffer, base, crc(buffer, base));
+  }
+
+  private static void begin(ByteBuffer buffer, int base, UUID volume, int index, int slotBytes) {
     for (int i = 0; i < SIZE; i++) {
       buffer.put(base + i, (byte) 0);
     }
@@ -81,43 +114,40 @@ public final class SlotLayout {
     INDEX.put(buffer, base, index);
     SLOT_BYTES.put(buffer, base, slotBytes);
     VOLUME.putUuid(buffer, base, volume);
-    KEY.put(buffer, base, beat.key().value());
-    EPOCH.put(buffer, base, beat.epoch());
-    SEQUENCE.put(buffer, base, beat.sequence());
-    STATE.put(buffer, base, beat.state() == Beat.State.ALIVE ? ALIVE : RESERVED);
-    LEASE.put(buffer, base, beat.leaseMillis());
-    HOST_LENGTH.put(buffer, base, length);
-    buffer.put(base + HOST.offset(), host, 0, length);
-    CRC.put(buffer, base, crc(buffer, base));
   }
 
   /** What the heartbeat slot at {@code base} is. */
   public static Slot get(ByteBuffer buffer, int base, UUID volume, int index, int slotBytes) {
     if (MAGIC.get(buffer, base) != MXLS) {
-      return new Slot.Damaged("no record: other data is there");
+      return new Slot.Damaged(Slot.Kind.FOREIGN, "no record: other data is there");
     }
     if (CRC.get(buffer, base) != Integer.toUnsignedLong(crc(buffer, base))) {
-      return new Slot.Damaged("wrong checksum: torn or corrupt");
+      return new Slot.Damaged(Slot.Kind.TORN, "wrong checksum: torn or corrupt");
     }
     if (VERSION.get(buffer, base) != CURRENT) {
-      return new Slot.Damaged("version " + VERSION.get(buffer, base));
+      return new Slot.Damaged(Slot.Kind.FOREIGN, "version " + VERSION.get(buffer, base));
     }
     if (!VOLUME.getUuid(buffer, base).equals(volume)) {
-      return new Slot.Damaged("of volume " + VOLUME.getUuid(buffer, base));
+      return new Slot.Damaged(Slot.Kind.FOREIGN, "of volume " + VOLUME.getUuid(buffer, base));
     }
     if (INDEX.get(buffer, base) != index
         || SLOT_BYTES.get(buffer, base) != slotBytes
         || KIND.get(buffer, base) != HEARTBEAT) {
-      return new Slot.Damaged("of another place: index " + INDEX.get(buffer, base));
+      return new Slot.Damaged(
+          Slot.Kind.FOREIGN, "of another place: index " + INDEX.get(buffer, base));
     }
     long state = STATE.get(buffer, base);
     ReservationKey key = new ReservationKey(KEY.get(buffer, base));
     if (state == FREE && key.isNone()) {
-      return new Slot.Free();
+      return new Slot.Free(EPOCH.get(buffer, base), SEQUENCE.get(buffer, base));
     }
     long length = HOST_LENGTH.get(buffer, base);
-    if (key.nodeId() == 0 || (state != RESERVED && state != ALIVE) || length > HOST_MAX) {
-      return new Slot.Damaged("state " + state + " of key " + key);
+    Beat.@Nullable State said =
+        state == RESERVED
+            ? Beat.State.RESERVED
+            : state == ALIVE ? Beat.State.ALIVE : state == PAUSED ? Beat.State.PAUSED : null;
+    if (key.nodeId() == 0 || said == null || length > HOST_MAX) {
+      return new Slot.Damaged(Slot.Kind.FOREIGN, "state " + state + " of key " + key);
     }
     byte[] host = new byte[(int) length];
     buffer.get(base + HOST.offset(), host);
@@ -126,7 +156,7 @@ public final class SlotLayout {
             key,
             EPOCH.get(buffer, base),
             SEQUENCE.get(buffer, base),
-            state == ALIVE ? Beat.State.ALIVE : Beat.State.RESERVED,
+            said,
             LEASE.get(buffer, base),
             new String(host, StandardCharsets.UTF_8)));
   }

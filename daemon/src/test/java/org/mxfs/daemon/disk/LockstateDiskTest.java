@@ -15,6 +15,7 @@ import java.util.Objects;
 import java.util.UUID;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.stream.IntStream;
 import java.util.stream.LongStream;
 import java.util.zip.CRC32C;
@@ -26,6 +27,7 @@ import org.mxfs.blockio.BlockDevice;
 import org.mxfs.blockio.BlockDevices;
 import org.mxfs.blockio.FaultyBlockDevice;
 import org.mxfs.blockio.FaultyBlockDevice.Fault;
+import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.DiskAnswer;
 import org.mxfs.daemon.core.DiskCommand;
 import org.mxfs.daemon.core.LockstateMap;
@@ -57,6 +59,10 @@ final class LockstateDiskTest {
     Path path = directory.resolve("disk");
     try (RandomAccessFile file = new RandomAccessFile(path.toFile(), "rw")) {
       file.setLength(1 << 20);
+      file.write("XFSB".getBytes(StandardCharsets.US_ASCII));
+      file.seek(32);
+      file.writeLong(VOLUME.getMostSignificantBits());
+      file.writeLong(VOLUME.getLeastSignificantBits());
       for (int i = 0; i < 64; i++) {
         file.seek(place(i));
         file.write(free(i));
@@ -88,12 +94,12 @@ final class LockstateDiskTest {
         BlockDevices.Options.DEFAULT
             .withBackend(BlockDevices.Backend.SYSTEM_CALLS)
             .asBuffered()
-            .withBufferBytes(65 << 9)
+            .withBufferBytes(66 << 9)
             .withUnregisteredBuffers());
   }
 
   private LockstateDisk disk(BlockDevice device) throws IOException {
-    return new LockstateDisk(device, MAP, VOLUME, answers::add);
+    return new LockstateDisk(device, MAP, VOLUME);
   }
 
   private static List<Slot> slots(DiskAnswer answer) {
@@ -178,15 +184,19 @@ final class LockstateDiskTest {
         file.readFully(record);
         file.seek(place(2));
         file.write(record);
-        new LockstateDisk(device, MAP, new UUID(1, 2), answers::add)
-            .perform(new DiskCommand.WriteBeat(3, BEAT));
+        new LockstateDisk(device, MAP, new UUID(1, 2)).perform(new DiskCommand.WriteBeat(3, BEAT));
       }
       List<Slot> slots = slots(disk.perform(new DiskCommand.ReadBeats()));
-      assertThat(slots.get(0)).isEqualTo(new Slot.Damaged("wrong checksum: torn or corrupt"));
-      assertThat(slots.get(1)).isEqualTo(new Slot.Damaged("no record: other data is there"));
-      assertThat(slots.get(2)).isEqualTo(new Slot.Damaged("of another place: index 4"));
+      assertThat(slots.get(0))
+          .isEqualTo(new Slot.Damaged(Slot.Kind.TORN, "wrong checksum: torn or corrupt"));
+      assertThat(slots.get(1))
+          .isEqualTo(new Slot.Damaged(Slot.Kind.FOREIGN, "no record: other data is there"));
+      assertThat(slots.get(2))
+          .isEqualTo(new Slot.Damaged(Slot.Kind.FOREIGN, "of another place: index 4"));
       assertThat(slots.get(3))
-          .isEqualTo(new Slot.Damaged("of volume 00000000-0000-0001-0000-000000000002"));
+          .isEqualTo(
+              new Slot.Damaged(
+                  Slot.Kind.FOREIGN, "of volume 00000000-0000-0001-0000-000000000002"));
       assertThat(slots.get(5)).isEqualTo(new Slot.Taken(BEAT));
     }
   }
@@ -227,9 +237,7 @@ final class LockstateDiskTest {
               new LockstateMap.Extent(0, 0, 63 * SLOT),
               new LockstateMap.Extent(0, -512, 64 * SLOT))) {
         assertThatThrownBy(
-                () ->
-                    new LockstateDisk(
-                        device, new LockstateMap(SLOT, List.of(bad)), VOLUME, answers::add))
+                () -> new LockstateDisk(device, new LockstateMap(SLOT, List.of(bad)), VOLUME))
             .as("%s", bad)
             .isInstanceOf(IOException.class);
       }
@@ -238,20 +246,96 @@ final class LockstateDiskTest {
 
   @Test
   void commandsAreDoneInOrderOnAThreadOfTheirOwn() throws IOException, InterruptedException {
+    Path path = file();
+    DiskThread disk = new DiskThread(_ -> open(path), VOLUME, (_, answer) -> answers.add(answer));
+    disk.start();
+    long number = 0;
+    disk.execute(new Action.Disk(++number, new DiskCommand.ReadBeats()));
+    assertThat(answers.poll(10, TimeUnit.SECONDS))
+        .as("before it is open")
+        .isInstanceOf(DiskAnswer.Failed.class);
+    disk.execute(
+        new Action.Disk(
+            ++number,
+            new DiskCommand.Open(
+                new LockstateMap(SLOT, List.of(new LockstateMap.Extent(0, 0, SLOT))))));
+    assertThat(answers.poll(10, TimeUnit.SECONDS))
+        .as("a map that cannot be")
+        .isInstanceOf(DiskAnswer.Failed.class);
+    disk.execute(new Action.Disk(++number, new DiskCommand.Open(MAP)));
+    assertThat(answers.poll(10, TimeUnit.SECONDS)).isEqualTo(new DiskAnswer.Opened());
+    for (int i = 1; i <= 20; i++) {
+      Beat beat = new Beat(BEAT.key(), 1, i, Beat.State.ALIVE, 1, "");
+      disk.execute(new Action.Disk(++number, new DiskCommand.WriteBeat(5, beat)));
+    }
+    disk.execute(new Action.Disk(++number, new DiskCommand.ReadBeats()));
+    for (int i = 1; i <= 20; i++) {
+      assertThat(answers.poll(10, TimeUnit.SECONDS)).isEqualTo(new DiskAnswer.Written());
+    }
+    Slot last = slots(Objects.requireNonNull(answers.poll(10, TimeUnit.SECONDS))).get(5);
+    assertThat(((Slot.Taken) last).beat().sequence()).isEqualTo(20);
+    assertThat(disk.quiesce(1_000)).isTrue();
+  }
+
+  @Test
+  void aSlotThatIsGivenBackKeepsItsEpochAndItsSequence() throws IOException {
     try (BlockDevice device = open(file())) {
       LockstateDisk disk = disk(device);
-      disk.start();
-      for (int i = 1; i <= 20; i++) {
-        disk.execute(
-            new DiskCommand.WriteBeat(5, new Beat(BEAT.key(), 1, i, Beat.State.ALIVE, 1, "")));
-      }
-      disk.execute(new DiskCommand.ReadBeats());
-      for (int i = 1; i <= 20; i++) {
-        assertThat(answers.poll(10, TimeUnit.SECONDS)).isEqualTo(new DiskAnswer.Written());
-      }
-      Slot last = slots(Objects.requireNonNull(answers.poll(10, TimeUnit.SECONDS))).get(5);
-      assertThat(((Slot.Taken) last).beat().sequence()).isEqualTo(20);
-      assertThat(disk.quiesce(1_000)).isTrue();
+      disk.perform(new DiskCommand.WriteBeat(9, BEAT));
+      Beat paused = new Beat(BEAT.key(), 6, 18, Beat.State.PAUSED, 1, "");
+      disk.perform(new DiskCommand.WriteBeat(9, paused));
+      assertThat(slots(disk.perform(new DiskCommand.ReadBeats())).get(9))
+          .isEqualTo(new Slot.Taken(paused));
+      assertThat(disk.perform(new DiskCommand.FreeSlot(9, 7, 19)))
+          .isEqualTo(new DiskAnswer.Written());
+      assertThat(slots(disk.perform(new DiskCommand.ReadBeats())).get(9))
+          .isEqualTo(new Slot.Free(7, 19));
+    }
+  }
+
+  /** The volume was made anew elsewhere, or the disk is something else's now. */
+  @Test
+  void aDeviceThatHasAnotherVolumeNowHasNoSlotsOfOurs() throws IOException {
+    Path path = file();
+    try (BlockDevice device = open(path);
+        RandomAccessFile file = new RandomAccessFile(path.toFile(), "rw")) {
+      LockstateDisk disk = disk(device);
+      file.seek(32);
+      file.write(new byte[16]);
+      assertThat(disk.perform(new DiskCommand.ReadBeats())).isInstanceOf(DiskAnswer.Foreign.class);
+      file.seek(32);
+      file.writeLong(VOLUME.getMostSignificantBits());
+      file.writeLong(VOLUME.getLeastSignificantBits());
+      assertThat(disk.perform(new DiskCommand.ReadBeats())).isInstanceOf(DiskAnswer.Beats.class);
+      file.seek(0);
+      file.write(0);
+      assertThat(disk.perform(new DiskCommand.ReadBeats())).isInstanceOf(DiskAnswer.Foreign.class);
+    }
+  }
+
+  @Test
+  void aReadingThatGoesSlotBySlotHasAnEnd() throws IOException {
+    Path path = file();
+    long[] all = IntStream.range(1, 64).mapToLong(LockstateDiskTest::place).toArray();
+    AtomicLong clock = new AtomicLong();
+    // Each reading that fails takes a second.
+    BlockDevice slow =
+        FaultyBlockDevice.over(
+            open(path),
+            (_, _, offset, length) -> {
+              boolean bad = LongStream.of(all).anyMatch(at -> offset <= at && at < offset + length);
+              if (bad) {
+                clock.addAndGet(1_000_000_000L);
+              }
+              return bad ? new Fault.Fails(Errnos.EIO) : new Fault.None();
+            });
+    try (slow) {
+      LockstateDisk disk = new LockstateDisk(slow, MAP, VOLUME, clock::get);
+      List<Slot> slots = slots(disk.perform(new DiskCommand.ReadBeats()));
+      assertThat(slots.get(0)).isEqualTo(new Slot.Free());
+      assertThat(slots.subList(1, 64)).allMatch(Slot.Damaged.class::isInstance);
+      assertThat(((Slot.Damaged) slots.get(63)).why()).contains("took too long");
+      assertThat(clock.get()).isLessThan(10_000_000_000L);
     }
   }
 

@@ -4,6 +4,7 @@ package org.mxfs.daemon.core.membership;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
+import java.util.Comparator;
 import java.util.List;
 import java.util.OptionalInt;
 import org.mxfs.daemon.core.ReservationKey;
@@ -18,6 +19,9 @@ import org.mxfs.daemon.core.ReservationKey;
  * what such a node had sent before may still be on its way, so its slot rests for {@link
  * #REST_MILLIS} first. A node uses a slot once it has read its own key there. That takes no
  * message: the holder sees who is registered, and the others see the disk.
+ *
+ * <p>A slot that is damaged keeps what was last read in it: a node that died while it wrote is not
+ * forgotten, and its slot is not another's.
  */
 public final class SlotTable {
   /**
@@ -26,19 +30,31 @@ public final class SlotTable {
    */
   public static final long REST_MILLIS = 60_000;
 
+  private static final Slot NOTHING = new Slot.Free();
+
   private List<Slot> slots = List.of();
+
+  /** The last record of each slot. */
+  private Slot[] known = new Slot[0];
+
   private long[] restingSince = new long[0];
+  private int avoided = -1;
 
   /** What was read. */
   public void read(List<Slot> read) {
     if (read.size() != restingSince.length) {
       restingSince = new long[read.size()];
-      Arrays.fill(restingSince, Long.MAX_VALUE);
+      known = new Slot[read.size()];
+      Arrays.fill(known, NOTHING);
+      forgetRest();
     }
     for (int i = 0; i < read.size(); i++) {
       // Another key, or one that beats: its registration was away for a moment only.
       if (slots.size() <= i || !slots.get(i).equals(read.get(i))) {
         restingSince[i] = Long.MAX_VALUE;
+      }
+      if (!(read.get(i) instanceof Slot.Damaged)) {
+        known[i] = read.get(i);
       }
     }
     slots = List.copyOf(read);
@@ -48,31 +64,87 @@ public final class SlotTable {
     return slots;
   }
 
-  private static ReservationKey keyOf(Slot slot) {
-    return slot instanceof Slot.Taken taken ? taken.beat().key() : ReservationKey.NONE;
+  /** A tenure ends: what was seen of registrations in it says nothing in another. */
+  public void forgetRest() {
+    Arrays.fill(restingSince, Long.MAX_VALUE);
   }
 
-  /** The slot with this key. */
-  public OptionalInt slotOf(ReservationKey key) {
-    for (int i = 0; i < slots.size(); i++) {
-      if (!key.isNone() && keyOf(slots.get(i)).equals(key)) {
-        return OptionalInt.of(i);
+  /** Writes of it fail: another is better, if only the one that was avoided before. */
+  public void avoid(int slot) {
+    avoided = slot;
+  }
+
+  boolean isAvoided(int slot) {
+    return slot >= 0 && slot == avoided;
+  }
+
+  /** The record of each slot that somebody has, also of those that are damaged now. */
+  public List<Beat> beats() {
+    List<Beat> beats = new ArrayList<>();
+    for (Slot slot : known) {
+      if (slot instanceof Slot.Taken taken) {
+        beats.add(taken.beat());
       }
     }
-    return OptionalInt.empty();
+    return beats;
+  }
+
+  /** Whether a slot was damaged before it was first read: whose it is nobody knows. */
+  public boolean hidesOne() {
+    for (int i = 0; i < slots.size(); i++) {
+      if (slots.get(i) instanceof Slot.Damaged && known[i].equals(NOTHING)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  private ReservationKey keyOf(int slot) {
+    return known[slot] instanceof Slot.Taken taken ? taken.beat().key() : ReservationKey.NONE;
+  }
+
+  /** The slots with this key. */
+  public List<Integer> slotsOf(ReservationKey key) {
+    List<Integer> found = new ArrayList<>();
+    for (int i = 0; i < slots.size(); i++) {
+      if (!key.isNone() && keyOf(i).equals(key)) {
+        found.add(i);
+      }
+    }
+    return found;
+  }
+
+  /** The slot with this key that may be written: better one whose writes have not failed. */
+  public OptionalInt slotOf(ReservationKey key) {
+    return slotsOf(key).stream()
+        .filter(i -> shows(i, key))
+        .sorted(Comparator.comparing(i -> i == avoided))
+        .mapToInt(Integer::intValue)
+        .findFirst();
+  }
+
+  /** How many slots show this key now. */
+  public int countOf(ReservationKey key) {
+    return (int) slotsOf(key).stream().filter(i -> slots.get(i) instanceof Slot.Taken).count();
   }
 
   /** The last record of this slot, or one before all. */
   public long sequenceOf(int slot) {
-    return slots.get(slot) instanceof Slot.Taken taken ? taken.beat().sequence() : 0;
+    return switch (known[slot]) {
+      case Slot.Taken taken -> taken.beat().sequence();
+      case Slot.Free free -> free.sequence();
+      case Slot.Damaged _ -> 0;
+    };
   }
 
   /** The highest epoch that any record tells. */
   public long maxEpoch() {
     long max = 0;
-    for (Slot slot : slots) {
-      if (slot instanceof Slot.Taken taken) {
-        max = Math.max(max, taken.beat().epoch());
+    for (Slot slot : known) {
+      switch (slot) {
+        case Slot.Taken taken -> max = Math.max(max, taken.beat().epoch());
+        case Slot.Free free -> max = Math.max(max, free.epoch());
+        case Slot.Damaged _ -> {}
       }
     }
     return max;
@@ -95,13 +167,29 @@ public final class SlotTable {
   }
 
   /**
+   * Whether this slot is the key's, as it was read last: its record says so, or it is the only one
+   * that is damaged, by a write that was cut off, and was the key's before.
+   */
+  public boolean shows(int slot, ReservationKey key) {
+    if (!isCredible() || slot < 0 || slot >= slots.size() || key.isNone()) {
+      return false;
+    }
+    return switch (slots.get(slot)) {
+      case Slot.Taken taken -> taken.beat().key().equals(key);
+      case Slot.Free _ -> false;
+      case Slot.Damaged damaged ->
+          damaged.kind() == Slot.Kind.TORN && damage().size() == 1 && keyOf(slot).equals(key);
+    };
+  }
+
+  /**
    * The holder has seen who is registered: slots of others begin to rest.
    *
    * @param registered as the array has shown it to the holder
    */
   public void sawRegistered(Collection<ReservationKey> registered, long now) {
     for (int i = 0; i < slots.size(); i++) {
-      ReservationKey key = keyOf(slots.get(i));
+      ReservationKey key = keyOf(i);
       if (key.isNone() || registered.contains(key)) {
         restingSince[i] = Long.MAX_VALUE;
       } else if (restingSince[i] == Long.MAX_VALUE) {
@@ -110,31 +198,43 @@ public final class SlotTable {
     }
   }
 
+  /** Whether a slot is nobody's, or an earlier life's of the key's node. */
+  public boolean hasRoomFor(ReservationKey key) {
+    for (int i = 0; i < slots.size(); i++) {
+      boolean nobodys = slots.get(i) instanceof Slot.Free;
+      if (i != avoided && (nobodys || keyOf(i).nodeId() == key.nodeId())) {
+        return true;
+      }
+    }
+    return false;
+  }
+
   /**
    * A free slot, for a key that is registered and has none; -1: there is none. What an earlier life
    * of the same node had is taken over at once: that life is over, by the kernel's word or by a
    * start of the machine.
    *
-   * @param alone only our own key is registered: a damaged slot has no other writer
+   * @param alone only our own key has been registered for as long as a slot rests: a damaged slot
+   *     has no other writer
    */
   public int freeSlot(ReservationKey key, boolean alone, long now) {
     if (!isCredible()) {
       return -1;
     }
     for (int i = 0; i < slots.size(); i++) {
-      if (restingSince[i] != Long.MAX_VALUE && keyOf(slots.get(i)).nodeId() == key.nodeId()) {
+      if (restingSince[i] != Long.MAX_VALUE && keyOf(i).nodeId() == key.nodeId() && i != avoided) {
         return i;
       }
     }
     for (int i = 0; i < slots.size(); i++) {
+      boolean rested = restingSince[i] != Long.MAX_VALUE && now - restingSince[i] >= REST_MILLIS;
       boolean free =
           switch (slots.get(i)) {
             case Slot.Free _ -> true;
-            case Slot.Taken _ ->
-                restingSince[i] != Long.MAX_VALUE && now - restingSince[i] >= REST_MILLIS;
-            case Slot.Damaged _ -> alone;
+            case Slot.Taken _ -> rested;
+            case Slot.Damaged _ -> alone || rested;
           };
-      if (free) {
+      if (free && i != avoided) {
         return i;
       }
     }

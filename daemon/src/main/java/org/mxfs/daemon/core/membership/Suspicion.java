@@ -10,13 +10,14 @@ import org.mxfs.daemon.core.ReservationKey;
  * How long each slot has stood still, by the reader's own clock; clocks of two nodes are never
  * compared.
  *
- * <p>Silence is counted between two readings that show the same record, from the end of the one to
- * the beginning of the other, and only while readings come back within a beat and follow each
- * other: an array that stalls for everybody, or a reader that was itself stopped, counts nothing.
- * So what is counted is at most how long the record really stood still since it was written.
+ * <p>It is counted between two readings that show the same record, from the end of the one to the
+ * beginning of the other, and only while readings come back within a beat and follow each other: an
+ * array that stalls for everybody, or a reader that was itself stopped, counts nothing. So what is
+ * counted is at most how long the record really stood still since it was written. A slot that is
+ * damaged is as still as one that shows the record of before: who wrote it may have died of it.
  */
 public final class Suspicion {
-  private record Seen(ReservationKey key, long sequence, long silence) {}
+  private record Seen(Beat beat, long still) {}
 
   private final long beatMillis;
   private Map<Integer, Seen> seen = new HashMap<>();
@@ -36,14 +37,16 @@ public final class Suspicion {
             : 0;
     Map<Integer, Seen> now = new HashMap<>();
     for (int i = 0; i < slots.size(); i++) {
-      if (slots.get(i) instanceof Slot.Taken taken && taken.beat().state() == Beat.State.ALIVE) {
-        Beat beat = taken.beat();
-        Seen before = seen.get(i);
-        long silence =
-            before != null && before.key.equals(beat.key()) && before.sequence == beat.sequence()
-                ? before.silence + counted
-                : 0;
-        now.put(i, new Seen(beat.key(), beat.sequence(), silence));
+      Seen before = seen.get(i);
+      Beat beat =
+          switch (slots.get(i)) {
+            case Slot.Taken taken -> taken.beat();
+            case Slot.Damaged _ -> before == null ? null : before.beat;
+            case Slot.Free _ -> null;
+          };
+      if (beat != null) {
+        long still = before != null && isSame(before.beat, beat) ? before.still + counted : 0;
+        now.put(i, new Seen(beat, still));
       }
     }
     seen = now;
@@ -51,18 +54,39 @@ public final class Suspicion {
     lastTimely = timely;
   }
 
+  private static boolean isSame(Beat one, Beat other) {
+    return one.key().equals(other.key()) && one.sequence() == other.sequence();
+  }
+
   /** A reading failed: what comes next begins anew. */
   public void readFailed() {
     lastTimely = false;
   }
 
-  /** For how long it is known to be silent; -1 when it has no slot. */
+  /** For how long this slot's record is known to stand still; 0 when it has none. */
+  public long stillFor(int slot) {
+    Seen one = seen.get(slot);
+    return one == null ? 0 : one.still;
+  }
+
+  /** For how long it is known to be silent, though it said that it would beat; -1: it did not. */
   public long silentFor(ReservationKey key) {
-    for (Seen one : seen.values()) {
-      if (one.key.equals(key)) {
-        return one.silence;
-      }
-    }
-    return -1;
+    return longest(key, Beat.State.ALIVE);
+  }
+
+  /** For how long it has been pausing; -1 when it does not. */
+  public long pausedFor(ReservationKey key) {
+    return longest(key, Beat.State.PAUSED);
+  }
+
+  /**
+   * A node has a second slot where writes of its first one fail: it is as alive as the livelier.
+   */
+  private long longest(ReservationKey key, Beat.State state) {
+    return seen.values().stream()
+        .filter(one -> one.beat.key().equals(key) && one.beat.state() == state)
+        .mapToLong(Seen::still)
+        .min()
+        .orElse(-1);
   }
 }

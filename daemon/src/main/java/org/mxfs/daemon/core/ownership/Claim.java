@@ -12,6 +12,7 @@ import org.mxfs.daemon.core.PeerMessage;
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.core.Role;
 import org.mxfs.daemon.core.Waiter;
+import org.mxfs.daemon.core.membership.SlotTable;
 
 /** Getting the volume: as a member, ask the holder, take what is granted, prove that it is ours. */
 final class Claim {
@@ -29,6 +30,7 @@ final class Claim {
   private final ArrayDialogue array;
   private final Departure departure;
   private final LeaseKeeper lease;
+  private final Pulse pulse;
 
   /** Our own wish for the volume. */
   private boolean want;
@@ -65,7 +67,8 @@ final class Claim {
       WaitQueue queue,
       ArrayDialogue array,
       Departure departure,
-      LeaseKeeper lease) {
+      LeaseKeeper lease,
+      Pulse pulse) {
     this.out = out;
     this.rules = rules;
     this.situation = situation;
@@ -75,6 +78,7 @@ final class Claim {
     this.array = array;
     this.departure = departure;
     this.lease = lease;
+    this.pulse = pulse;
     this.nextRequestId = situation.settings().firstRequestId();
   }
 
@@ -367,7 +371,7 @@ final class Claim {
     if (owner != null && owner.key().equals(holder)) {
       // It may not have been mounted yet when it was connected: then it was faster than we are.
       compareOptions(owner);
-      if (situation.phase() instanceof Phase.Member) {
+      if (situation.phase() instanceof Phase.Member && mayHaveSlot()) {
         situation.becomeReady(Role.MEMBER, true);
       }
       return;
@@ -401,6 +405,24 @@ final class Claim {
                 : "(" + host + ") is heard on the network but does not accept our connection"),
             device,
             holder));
+  }
+
+  /** A mount that can have no heartbeat slot fails before it wants the volume. */
+  boolean mayHaveSlot() {
+    return switch (pulse.hasRoom()) {
+      case YES -> true;
+      case NOT_YET -> false;
+      case NO -> {
+        departure.fail(
+            Errno.EBUSY,
+            Outbox.fill(
+                "all heartbeat slots of volume {} are taken: so many nodes have it mounted, or did"
+                    + " and crashed less than {} s ago",
+                situation.settings().volume(),
+                SlotTable.REST_MILLIS / 1_000));
+        yield false;
+      }
+    };
   }
 
   private void request() {
@@ -596,10 +618,12 @@ final class Claim {
           return;
         }
         lease.extend(reply.askedAtMillis());
-        rules.beginTenure(
-            reply.askedAt(), nextEpoch(keys.generation()), keys.keys().size() == paths);
+        // Who has just granted the volume is not registered for a moment, and comes back.
+        boolean alone = keys.keys().size() == paths && tenureRequest == 0;
+        rules.beginTenure(reply.askedAt(), nextEpoch(keys.generation()), alone);
         ownTurn = true;
         situation.become(new Phase.Holding());
+        pulse.beginTenure(keys.keys());
         out.note(
             Action.Level.DEBUG,
             "holder: key={} epoch={} generation={}",
@@ -620,6 +644,7 @@ final class Claim {
     Permit.Granted granted = rules.granted();
     long said = granted == null ? 0 : granted.newEpoch();
     long credible = said <= generation + EPOCH_LEAP_MAX ? said : 0;
-    return Math.max(rules.epoch() + 1, Math.max(generation, credible));
+    long next = Math.max(rules.epoch() + 1, Math.max(generation, credible));
+    return Math.max(next, pulse.maxEpoch() + 1);
   }
 }

@@ -19,6 +19,7 @@ final class Departure {
   private final Situation situation;
   private final ArrayDialogue array;
   private final Attachment attachment;
+  private final Pulse pulse;
 
   /** The key that is being unregistered, and those that were tried. */
   private ReservationKey target = ReservationKey.NONE;
@@ -30,12 +31,14 @@ final class Departure {
       TenureRules rules,
       Situation situation,
       ArrayDialogue array,
-      Attachment attachment) {
+      Attachment attachment,
+      Pulse pulse) {
     this.out = out;
     this.rules = rules;
     this.situation = situation;
     this.array = array;
     this.attachment = attachment;
+    this.pulse = pulse;
   }
 
   /** Ends what has taken too long. */
@@ -117,7 +120,11 @@ final class Departure {
   void goOn(Phase.Departing departing) {
     switch (departing.step()) {
       case LET_GO -> letGo(departing);
-      case UNREGISTER -> array.wantForPhase(this::unregister, reply -> onReply(departing, reply));
+      case UNREGISTER -> {
+        if (pulse.mayUnregister()) {
+          array.wantForPhase(this::unregister, reply -> onReply(departing, reply));
+        }
+      }
       case VERIFY ->
           array.wantForPhase(ArrayCommand.ReadKeys::new, reply -> onReply(departing, reply));
     }

@@ -5,11 +5,13 @@ import java.util.List;
 import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.ArrayCommand;
+import org.mxfs.daemon.core.Errno;
 import org.mxfs.daemon.core.OwnershipSettings;
 import org.mxfs.daemon.core.PeerMessage;
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.core.Role;
 import org.mxfs.daemon.core.Waiter;
+import org.mxfs.daemon.core.membership.Heartbeat;
 
 /** Having the volume: attach for ourselves, grant it to who waits, take a grant back, come back. */
 final class Handover {
@@ -25,8 +27,10 @@ final class Handover {
   private final LeaseKeeper lease;
   private final Claim claim;
   private final Registrar registrar;
+  private final Pulse pulse;
 
   private long grantDue;
+  private boolean diskNoted;
 
   Handover(
       Outbox out,
@@ -40,7 +44,8 @@ final class Handover {
       Departure departure,
       LeaseKeeper lease,
       Claim claim,
-      Registrar registrar) {
+      Registrar registrar,
+      Pulse pulse) {
     this.out = out;
     this.rules = rules;
     this.situation = situation;
@@ -53,6 +58,7 @@ final class Handover {
     this.lease = lease;
     this.claim = claim;
     this.registrar = registrar;
+    this.pulse = pulse;
   }
 
   // ---- what peers say ----
@@ -162,14 +168,36 @@ final class Handover {
   private void serveDetached() {
     boolean own = !situation.isLeaving() && (claim.isWanted() || !situation.isReady());
     Waiter next = situation.isReady() ? queue.first() : null;
-    if (own && (claim.isOwnTurn() || next == null) && attachment.attachIsDue()) {
+    boolean due = own && (claim.isOwnTurn() || next == null) && attachment.attachIsDue();
+    Heartbeat.Verdict disk = due ? pulse.mayAttach() : Heartbeat.Verdict.YES;
+    if (due && disk == Heartbeat.Verdict.YES && (situation.isReady() || claim.mayHaveSlot())) {
+      diskNoted = false;
       attachment.attach();
       return;
     }
-    if (next != null
-        && rules.mayGrant()
-        && !(own && claim.isOwnTurn() && attachment.attachIsDue())) {
+    if (disk == Heartbeat.Verdict.NO) {
+      cannotBeat();
+    }
+    boolean ownFirst = due && claim.isOwnTurn() && disk != Heartbeat.Verdict.NO;
+    if (next != null && rules.mayGrant() && !ownFirst && pulse.mayConsent()) {
       consent(next);
+    }
+  }
+
+  /** Without its epoch on disk this node must not attach: whoever waits may have the volume. */
+  private void cannotBeat() {
+    String text =
+        Outbox.fill(
+            "the epoch of this tenure cannot be written to the heartbeat slot on {} within {} ms:"
+                + " {}",
+            situation.settings().device(),
+            OwnershipSettings.DISK_MILLIS,
+            pulse.trouble());
+    if (!situation.isReady() && !situation.isResuming()) {
+      departure.fail(Errno.EIO, text);
+    } else if (!diskNoted) {
+      diskNoted = true;
+      out.note(Action.Level.ERROR, "operations wait: {}", text);
     }
   }
 
@@ -338,6 +366,9 @@ final class Handover {
   }
 
   void goOnRejoining() {
+    if (pulse.keepsFromRegistering()) {
+      return; // where this node is not registered it has no effect, whosever slot it is by then
+    }
     registrar.goOn(this::onRejoining);
   }
 

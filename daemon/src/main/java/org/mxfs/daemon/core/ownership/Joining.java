@@ -22,6 +22,7 @@ final class Joining {
   private final Departure departure;
   private final LeaseKeeper lease;
   private final Registrar registrar;
+  private final Pulse pulse;
 
   Joining(
       Outbox out,
@@ -33,7 +34,8 @@ final class Joining {
       Attachment attachment,
       Departure departure,
       LeaseKeeper lease,
-      Registrar registrar) {
+      Registrar registrar,
+      Pulse pulse) {
     this.out = out;
     this.rules = rules;
     this.situation = situation;
@@ -44,6 +46,7 @@ final class Joining {
     this.departure = departure;
     this.lease = lease;
     this.registrar = registrar;
+    this.pulse = pulse;
   }
 
   void onCollision(String text) {
@@ -202,6 +205,7 @@ final class Joining {
         situation.settings().device(),
         reason);
     rules.alone();
+    pulse.stop();
     situation.become(new Phase.Solo());
   }
 

@@ -10,7 +10,8 @@ import org.mxfs.daemon.core.ReservationKey;
 
 /**
  * Asks the array again and again whether we are still registered (and, as the owner, still hold the
- * reservation), and extends the kernel's lease by that proof alone.
+ * reservation), and extends the kernel's lease by that proof; where this node beats on disk, by the
+ * older of that and of its last beat.
  */
 final class LeaseKeeper {
   private final Outbox out;
@@ -19,6 +20,7 @@ final class LeaseKeeper {
   private final ArrayDialogue array;
   private final Departure departure;
   private final KeyTidier tidier;
+  private final Pulse pulse;
 
   /** READ KEYS has shown us, as the holder; READ RESERVATION is next. */
   private boolean halfway;
@@ -36,19 +38,26 @@ final class LeaseKeeper {
   /** When the first of the two questions was asked: the lease counts from there. */
   private long askedAt;
 
+  /** When the last proof of the array was asked for. */
+  private long proven = Long.MIN_VALUE / 2;
+
+  private long told = Long.MIN_VALUE / 2;
+
   LeaseKeeper(
       Outbox out,
       TenureRules rules,
       Situation situation,
       ArrayDialogue array,
       Departure departure,
-      KeyTidier tidier) {
+      KeyTidier tidier,
+      Pulse pulse) {
     this.out = out;
     this.rules = rules;
     this.situation = situation;
     this.array = array;
     this.departure = departure;
     this.tidier = tidier;
+    this.pulse = pulse;
   }
 
   private OwnershipSettings settings() {
@@ -70,6 +79,7 @@ final class LeaseKeeper {
 
   /** Wants what is due. */
   void goOn() {
+    tell();
     if (!situation.isSettled()) {
       halfway = false; // the phase does its own reading
       return;
@@ -117,6 +127,7 @@ final class LeaseKeeper {
       checkedKeys = keys.keys();
       halfway = true;
     } else {
+      pulse.sawKeys(keys.keys());
       extend(askedAt);
       tidier.looked(keys.keys());
     }
@@ -138,6 +149,7 @@ final class LeaseKeeper {
               reservation.holder(),
               rules.key()));
     } else {
+      pulse.sawKeys(checkedKeys);
       extend(askedAt);
       tidier.looked(checkedKeys);
     }
@@ -159,8 +171,15 @@ final class LeaseKeeper {
   void extend(long proofAskedAt) {
     checkDue = out.now() + settings().leaseMillis() / 4;
     lookDue = Math.min(lookDue, checkDue);
-    long until = proofAskedAt + settings().leaseMillis();
-    if (until > out.now()) {
+    proven = Math.max(proven, proofAskedAt);
+    tell();
+  }
+
+  /** A beat that has come to be on disk since may be what was wanting. */
+  private void tell() {
+    long until = pulse.knownSince(proven) + settings().leaseMillis();
+    if (until > out.now() && until > told) {
+      told = until;
       out.add(new Action.Lease(until));
     }
   }

@@ -45,16 +45,16 @@ import org.mxfs.daemon.core.ReservationKey;
  * <p><b>Registering</b> is always REGISTER from the key that is thought to be there, never REGISTER
  * AND IGNORE EXISTING KEY: see {@link Registrar}.
  *
- * <p><b>Epochs.</b> Every tenure of the reservation has an epoch, larger than every earlier one.
- * Until the epoch is on disk (the lock state file brings that) it is the larger of the last one of
- * this node plus one, that of the grant, and the array's PRGENERATION read while holding the
- * reservation: between two tenures lies at least one PREEMPT or unregistration, and each of those
- * counts it up. Epochs in headers of messages raise nothing: anybody can send them. An array that
- * restarts its count has forgotten all registrations too, which ends every mount.
+ * <p><b>Epochs.</b> Every tenure of the reservation has an epoch, larger than every earlier one. It
+ * is the largest of the last one of this node plus one, that of the grant, one more than any that
+ * was read on disk, and the array's PRGENERATION read while holding the reservation: between two
+ * tenures lies at least one PREEMPT or unregistration, and each of those counts it up. Epochs in
+ * headers of messages raise nothing: anybody can send them. An array that restarts its count has
+ * forgotten all registrations too, which ends every mount.
  *
  * <p><b>The lease.</b> The kernel lets operations start only for so long after READ KEYS has shown
- * our key (and, for the owner, READ RESERVATION our reservation). This stands in for the heartbeat
- * on disk, which a later version brings.
+ * our key (and, for the owner, READ RESERVATION our reservation), and, where this node beats, after
+ * its last beat on disk: see {@link Pulse}.
  */
 public final class Ownership {
   private static final int TRANSITIONS_MAX = 16;
@@ -68,6 +68,7 @@ public final class Ownership {
   private final WaitQueue queue = new WaitQueue(neighbours);
   private final ArrayDialogue array;
   private final Attachment attachment;
+  private final Pulse pulse;
   private final Departure departure;
   private final KeyTidier tidier;
   private final LeaseKeeper lease;
@@ -81,11 +82,13 @@ public final class Ownership {
     situation = new Situation(settings, out, rules);
     array = new ArrayDialogue(out, rules, situation);
     attachment = new Attachment(settings, out, rules);
-    departure = new Departure(out, rules, situation, array, attachment);
+    pulse = new Pulse(out, rules, situation);
+    departure = new Departure(out, rules, situation, array, attachment, pulse);
     Registrar registrar = new Registrar(out, rules, situation, array, departure);
     tidier = new KeyTidier(out, rules, situation, view, neighbours, array);
-    lease = new LeaseKeeper(out, rules, situation, array, departure, tidier);
-    claim = new Claim(out, rules, situation, view, neighbours, queue, array, departure, lease);
+    lease = new LeaseKeeper(out, rules, situation, array, departure, tidier, pulse);
+    claim =
+        new Claim(out, rules, situation, view, neighbours, queue, array, departure, lease, pulse);
     handover =
         new Handover(
             out,
@@ -99,7 +102,8 @@ public final class Ownership {
             departure,
             lease,
             claim,
-            registrar);
+            registrar,
+            pulse);
     joining =
         new Joining(
             out,
@@ -111,7 +115,8 @@ public final class Ownership {
             attachment,
             departure,
             lease,
-            registrar);
+            registrar,
+            pulse);
   }
 
   /** The key this node registers, {@link ReservationKey#NONE} before it has one. */
@@ -180,6 +185,12 @@ public final class Ownership {
         lease.lookNow();
         handover.onUnitAttention();
       }
+      case Event.DiskAnswered answered -> {
+        if (!pulse.onAnswer(answered.question(), answered.answer())) {
+          lease.lookNow(); // the array let a write not pass
+        }
+      }
+      case Event.LockstateTold told -> pulse.told(told.lockstate());
       case Event.Want _ -> onWant();
       case Event.Attached attached -> onResult(attachment.on(attached));
       case Event.Detached detached -> onResult(attachment.on(detached));
@@ -223,6 +234,7 @@ public final class Ownership {
     situation.start(before);
     rules.resume(before.key(), before.epoch(), before.kernel() != KernelState.DETACHED);
     attachment.resume(before.kernel());
+    pulse.start();
     if (before.ready() && before.wanting()) {
       onWant();
     }
@@ -257,6 +269,7 @@ public final class Ownership {
     switch (result) {
       case Attachment.Result.Nothing _ -> {}
       case Attachment.Result.Attached attached -> {
+        pulse.askWhere();
         claim.turnIsOver();
         claim.wantNoMore();
         claim.noteTaken(attached.millis());
@@ -349,11 +362,13 @@ public final class Ownership {
       }
       departure.wakeForDeadlines();
       array.forgetWishes();
+      pulse.forgetWishes();
       lease.goOn();
       tidier.goOn();
       goOn();
       if (situation.phase().equals(before)) {
         array.issueNext();
+        pulse.goOn();
         return;
       }
     }

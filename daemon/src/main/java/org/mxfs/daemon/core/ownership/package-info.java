@@ -11,6 +11,7 @@
  *   DeadLives  TenureRules      safety
  *   Situation  HolderView  Neighbours  WaitQueue
  *   ArrayDialogue  Attachment   the two that are commanded, the array and the kernel
+ *   Pulse                       the third, the disk
  *   Departure                   the ways out
  *   LeaseKeeper  KeyTidier  Claim  Handover  Joining
  *   Ownership                   joins them: step(event, now) -> actions

@@ -119,7 +119,7 @@ final class SlotTableTest {
   @Test
   void aDamagedSlotHasAWriterUnlessWeAreAlone() {
     SlotTable table = new SlotTable();
-    table.read(slots(new Slot.Damaged("torn"), beat(A, 1, 1)));
+    table.read(slots(new Slot.Damaged(Slot.Kind.TORN, "torn"), beat(A, 1, 1)));
     assertThat(table.freeSlot(B, false, 0)).isEqualTo(2);
     assertThat(table.freeSlot(B, true, 0)).isZero();
     assertThat(table.damage()).containsExactly("slot 0: torn");
@@ -129,7 +129,7 @@ final class SlotTableTest {
   void whereMostIsNoRecordNothingIsWritten() {
     SlotTable table = new SlotTable();
     Slot[] all = new Slot[33];
-    Arrays.fill(all, new Slot.Damaged("other data"));
+    Arrays.fill(all, new Slot.Damaged(Slot.Kind.FOREIGN, "other data"));
     table.read(slots(all));
     assertThat(table.isCredible()).isFalse();
     assertThat(table.freeSlot(A, true, 0)).isEqualTo(-1);

@@ -13,12 +13,17 @@ import org.jspecify.annotations.Nullable;
 import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.ArrayCommand;
+import org.mxfs.daemon.core.DiskAnswer;
+import org.mxfs.daemon.core.DiskCommand;
 import org.mxfs.daemon.core.Event;
 import org.mxfs.daemon.core.KernelState;
+import org.mxfs.daemon.core.Lockstate;
 import org.mxfs.daemon.core.OwnershipSettings;
 import org.mxfs.daemon.core.PeerMessage;
 import org.mxfs.daemon.core.Predecessor;
 import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.membership.Beat;
+import org.mxfs.daemon.core.membership.Slot;
 
 /**
  * Some nodes, one array, one network, one seed. Everything that {@link Ownership} meets in life
@@ -37,6 +42,17 @@ import org.mxfs.daemon.core.ReservationKey;
  *   <li>a lease never reaches further than its length after READ KEYS was last executed;
  *   <li>after healing: every node gets its turn, again and again.
  * </ul>
+ *
+ * <p>With a disk ({@link DiskKind}) nodes have heartbeats, and there is also checked:
+ *
+ * <ul>
+ *   <li>a node writes its own slot and no other, and a slot is given by the holder of the
+ *       reservation alone, and only where nobody has it: never do two write one slot;
+ *   <li>the sequence that a node writes never goes back;
+ *   <li>who has beaten attaches only when the epoch has been on disk;
+ *   <li>who has beaten has no lease beyond its length after its last beat reached the disk;
+ *   <li>after healing every node beats again.
+ * </ul>
  */
 final class Simulation {
   /** A fault built in on purpose, to show that the checks notice. */
@@ -49,7 +65,31 @@ final class Simulation {
     /** The granter believes it changed its key, and the array never heard of it. */
     KEY_NEVER_CHANGES,
     /** RESERVE and READ RESERVATION tell every node that it is the holder. */
-    EVERYBODY_HOLDS
+    EVERYBODY_HOLDS,
+    /** Writes are told of as on disk before they are. */
+    WRITTEN_TOO_EARLY,
+    /** Writes that failed are told of as on disk. */
+    ERRORS_HIDDEN,
+    /** What others have looks free. */
+    OTHERS_LOOK_FREE,
+    /** A reading shows what was there long before. */
+    OLD_READINGS,
+    /** A new daemon begins its sequence anew, and does not see the one on disk. */
+    SEQUENCE_FORGOTTEN
+  }
+
+  /** What goes wrong with the disk. */
+  enum DiskKind {
+    /** Commands take effect, and answers come, up to some seconds late. */
+    SLOW,
+    /** Readings and writes fail; what failed may have landed all the same, or lands later. */
+    ERRORS,
+    /** The whole array stands still for seconds, reservations and all. */
+    STALL,
+    /** Slots become damaged: torn by who dies while writing, by chance, or unreadable. */
+    DAMAGE,
+    /** A write lands after its daemon has died and its successor is at work. */
+    OUTLIVING
   }
 
   /** Faults beyond the everyday ones, each turned up high where a seed has it. */
@@ -78,6 +118,14 @@ final class Simulation {
   private static final int HISTORY = Integer.getInteger("mxfs.sim.history", 400);
   private static final long HEALED_MILLIS = 20_000;
 
+  /** Longer than slots rest. */
+  private static final long SETTLE_WITH_DISK_MILLIS = 70_000;
+
+  private static final long LEASE_MILLIS = 20_000;
+  private static final long BEAT_MILLIS = 1_000;
+  private static final List<Slot.Kind> SLOT_KINDS =
+      List.of(Slot.Kind.TORN, Slot.Kind.FOREIGN, Slot.Kind.UNREADABLE);
+
   private final long seed;
   private final Random random;
   private final Sabotage sabotage;
@@ -101,6 +149,10 @@ final class Simulation {
   private int lastEpochNexus = -1;
   private boolean healed;
   private int nextNexus = 1;
+  private final @Nullable Set<DiskKind> diskKinds;
+  private final SimulatedDisk disk;
+  private long stalledUntil;
+  private final java.util.Map<Integer, Node> writers = new java.util.HashMap<>();
 
   private record Scheduled(long time, long sequence, Runnable what)
       implements Comparable<Scheduled> {
@@ -113,6 +165,20 @@ final class Simulation {
 
   Simulation(long seed, Sabotage sabotage) {
     this(seed, sabotage, sabotage == Sabotage.NONE ? kindsOf(seed) : Set.of());
+  }
+
+  /** With a disk, and everything that goes with it. */
+  static Simulation withDisk(long seed, Sabotage sabotage) {
+    Random draw = new Random(seed * 0x9e3779b97f4a7c15L + 2);
+    Set<DiskKind> disk = EnumSet.noneOf(DiskKind.class);
+    for (int i = draw.nextInt(4); i > 0; i--) {
+      disk.add(DiskKind.values()[draw.nextInt(DiskKind.values().length)]);
+    }
+    if (sabotage == Sabotage.ERRORS_HIDDEN) {
+      disk.add(DiskKind.ERRORS);
+    }
+    Set<Kind> kinds = sabotage == Sabotage.NONE ? kindsOf(seed) : Set.of();
+    return new Simulation(seed, sabotage, kinds, disk);
   }
 
   /** Few kinds at once: all together hide each other. */
@@ -131,7 +197,15 @@ final class Simulation {
   }
 
   Simulation(long seed, Sabotage sabotage, Set<Kind> kinds) {
+    this(seed, sabotage, kinds, null);
+  }
+
+  /** {@code diskKinds}: null for no disk at all. */
+  Simulation(long seed, Sabotage sabotage, Set<Kind> kinds, @Nullable Set<DiskKind> diskKinds) {
     this.seed = seed;
+    this.diskKinds = diskKinds;
+    // Few, so that they are taken, free and at rest again and again.
+    disk = new SimulatedDisk(10 + (int) Math.floorMod(seed, 3L) * 4);
     this.sabotage = sabotage;
     this.kinds = kinds;
     random = new Random(seed);
@@ -151,6 +225,10 @@ final class Simulation {
     }
   }
 
+  private boolean has(DiskKind kind) {
+    return diskKinds != null && diskKinds.contains(kind) && !healed;
+  }
+
   private boolean has(Kind kind) {
     return kinds.contains(kind);
   }
@@ -164,8 +242,9 @@ final class Simulation {
       at(time, this::trouble);
     }
     at(chaos, this::heal);
-    long end = chaos + 12_000 + HEALED_MILLIS;
-    at(chaos + 12_000, () -> nodes.forEach(n -> n.attachesAfterHealing = 0));
+    long settle = diskKinds == null ? 12_000 : SETTLE_WITH_DISK_MILLIS;
+    long end = chaos + settle + HEALED_MILLIS;
+    at(chaos + settle, () -> nodes.forEach(n -> n.attachesAfterHealing = 0));
     while (true) {
       Scheduled next = agenda.poll();
       if (next == null || next.time > end) {
@@ -194,6 +273,9 @@ final class Simulation {
                 + HEALED_MILLIS
                 + " ms after healing; it is "
                 + node.describe());
+      }
+      if (disk.isMade()) {
+        node.checkBeats();
       }
     }
     return new Outcome(seed, tenures, steps, turns);
@@ -255,6 +337,16 @@ final class Simulation {
     Node node = nodes.get(random.nextInt(nodes.size()));
     Node other = nodes.get(random.nextInt(nodes.size()));
     int what = random.nextInt(8);
+    if (has(DiskKind.STALL) && chance(0.05)) {
+      stalledUntil = now + 500 + random.nextInt(chance(0.3) ? 25_000 : 4_000);
+      remember("the array stands still until " + stalledUntil);
+    }
+    if (has(DiskKind.DAMAGE) && chance(0.1) && disk.damaged() < disk.size() / 4) {
+      int slot = random.nextInt(disk.size());
+      Slot.Kind kind = SLOT_KINDS.get(random.nextInt(SLOT_KINDS.size()));
+      remember("slot " + slot + " is damaged: " + kind);
+      disk.damage(slot, kind);
+    }
     if (has(Kind.PAUSES) && chance(0.3)) {
       node.pause(200 + random.nextInt(chance(0.2) ? 8_000 : 2_000));
     }
@@ -293,6 +385,8 @@ final class Simulation {
 
   private void heal() {
     healed = true;
+    stalledUntil = 0;
+    disk.mend();
     remember("everything heals");
     for (Node a : nodes) {
       for (Node b : nodes) {
@@ -419,6 +513,22 @@ final class Simulation {
     private final double pace;
     private final long clockStart;
 
+    private boolean diskUnderWay;
+    private boolean giving;
+    private long keySince;
+
+    /** Where the lock state is, as far as this node's kernel has found it. */
+    private boolean knowsDisk;
+
+    /** On this node's clock: when a beat of this key last landed; and whether one was told of. */
+    private ReservationKey beatKey = ReservationKey.NONE;
+
+    private long landedAt = Long.MIN_VALUE / 2;
+    private boolean hasBeaten;
+    private long lastSequence;
+    private @Nullable List<Slot> oldReading;
+    private int sawDiskIn;
+
     /** On this node's clock: when READ KEYS was last executed that shows our key. */
     private long provenAt = Long.MIN_VALUE / 2;
 
@@ -521,15 +631,22 @@ final class Simulation {
         newNexus();
       }
       commandUnderWay = false;
+      diskUnderWay = false;
       alias = ReservationKey.NONE;
       mount();
     }
 
     void mount() {
-      if (off || mounted || commandUnderWay || !inbox.isEmpty() || now < pausedUntil) {
+      if (off
+          || mounted
+          || commandUnderWay
+          || diskUnderWay
+          || !inbox.isEmpty()
+          || now < pausedUntil) {
         return;
       }
       mounted = true;
+      knowsDisk = disk.isMade();
       ready = false;
       leaving = false;
       wants = false;
@@ -552,7 +669,16 @@ final class Simulation {
       daemon =
           new Ownership(
               new OwnershipSettings(
-                  nodeId, seconds, (now << 10) | 1, 20_000, 100, "volume", name, ""));
+                  nodeId,
+                  seconds,
+                  sabotage == Sabotage.SEQUENCE_FORGOTTEN ? 1 : (now << 10) | 1,
+                  LEASE_MILLIS,
+                  100,
+                  "volume",
+                  name,
+                  "",
+                  diskKinds == null ? 0 : BEAT_MILLIS,
+                  name));
       step(new Event.Start(predecessor));
       lookAtAll();
     }
@@ -562,6 +688,10 @@ final class Simulation {
       life++;
       if (has(Kind.OUTLIVING)) {
         commandUnderWay = false;
+      }
+      // Writes are system calls, which a process does not outlive; see docs/takeover.md.
+      if (has(DiskKind.OUTLIVING) && !giving) {
+        diskUnderWay = false;
       }
     }
 
@@ -593,10 +723,13 @@ final class Simulation {
       if (boot != thisBoot || !mounted || !restarting) {
         return;
       }
-      if (commandUnderWay) {
+      if (commandUnderWay || diskUnderWay) {
         // A process is not dead before its command has ended.
         after(5, () -> restart(thisBoot));
         return;
+      }
+      if (disk.aliveRecordOf(toldKey) == null && !disk.isHidden(toldKey)) {
+        hasBeaten = false; // nothing tells the new daemon that there were beats
       }
       startDaemon(new Predecessor(toldKey, kernelEpoch, state, true, awaited, false));
     }
@@ -787,15 +920,40 @@ final class Simulation {
         case Action.Array command -> command(command);
         case Action.TellKey tell -> {
           lastIncarnation = Math.max(lastIncarnation, tell.key().incarnation());
+          if (!tell.key().equals(toldKey)) {
+            keySince = now;
+          }
           toldKey = tell.key();
           lookAtAll();
         }
         case Action.Lease lease -> {
-          if (lease.untilMillis() > provenAt + 20_000) {
+          if (lease.untilMillis() > provenAt + LEASE_MILLIS) {
             throw violation(name + " has a lease until " + lease.untilMillis());
           }
+          if (hasBeaten
+              && daemon != null
+              && beatKey.equals(daemon.key())
+              && lease.untilMillis() > landedAt + LEASE_MILLIS) {
+            throw violation(
+                name + " has a lease until " + lease.untilMillis() + ", last beat at " + landedAt);
+          }
         }
-        case Action.Attach attach -> attach(attach.epoch());
+        case Action.Disk asked -> disk(asked);
+        case Action.AskLockstate _ -> {
+          Ownership asker = daemon;
+          Lockstate told =
+              knowsDisk
+                  ? new Lockstate(1, SimulatedDisk.MAP, 0, "")
+                  : new Lockstate(0, null, 2, "there is none");
+          after(
+              0,
+              () -> {
+                if (daemon != null && daemon == asker) {
+                  step(new Event.LockstateTold(told));
+                }
+              });
+        }
+        case Action.Attach attach -> attach(attach.epoch(), attach.alone());
         case Action.AskKernel ask -> {
           // Answered at once, and heard of after what came before.
           Event.Status told = new Event.Status(ask.question(), toldState(), kernelEpoch, false);
@@ -861,6 +1019,244 @@ final class Simulation {
       }
     }
 
+    // ---- disk ----
+
+    /** Not in the midst of a disk's command: where it goes, and whether it may. */
+    private void disk(Action.Disk asked) {
+      DiskCommand command = asked.command();
+      if (diskUnderWay) {
+        throw violation(name + " issues " + command + " while another is under way");
+      }
+      checkWrite(command);
+      diskUnderWay = true;
+      int thisBoot = boot;
+      int thisLife = life;
+      int path = nexus;
+      int slot = slotOf(command);
+      boolean gives = isGift(command);
+      if (slot >= 0) {
+        writers.put(slot, this);
+      }
+      boolean slow = has(DiskKind.SLOW);
+      boolean outliving = has(DiskKind.OUTLIVING);
+      long there =
+          1L
+              + random.nextInt(chance(slow ? 0.2 : 0.01) ? 2_500 : 3)
+              + (outliving && !gives && chance(0.1) ? random.nextInt(3_000) : 0);
+      giving = gives;
+      long back = 1L + random.nextInt(slow && chance(0.2) ? 2_500 : 2);
+      boolean fails =
+          has(DiskKind.ERRORS)
+              && !(command instanceof DiskCommand.Open)
+              && chance(now / 4_000 % 3 == 0 ? 0.7 : 0.1);
+      // What gives a slot or frees one is over when it has failed: see docs/takeover.md.
+      boolean landsLater =
+          fails && command instanceof DiskCommand.WriteBeat && !gives && chance(0.4);
+      boolean lands = !fails || chance(0.5);
+      long arrives = Math.max(now + there, stalledUntil + random.nextInt(20));
+      at(
+          arrives,
+          () -> {
+            if (boot != thisBoot && (cablesPulled || chance(0.5))) {
+              if (slot >= 0 && has(DiskKind.DAMAGE) && chance(0.5)) {
+                remember("slot " + slot + " is torn by " + name);
+                disk.damage(slot, Slot.Kind.TORN);
+              }
+              done(slot);
+              return;
+            }
+            DiskAnswer answer =
+                fails ? new DiskAnswer.Failed("on purpose") : land(path, command, thisLife);
+            if (fails && (landsLater || lands)) {
+              after(landsLater ? random.nextInt(6_000) : 0, () -> land(path, command, thisLife));
+            }
+            done(slot);
+            answered(asked, answer, back, thisBoot, thisLife, gives);
+          });
+      if (sabotage == Sabotage.WRITTEN_TOO_EARLY && slot >= 0) {
+        answered(asked, new DiskAnswer.Written(), 0, thisBoot, thisLife, gives);
+      }
+    }
+
+    private void done(int slot) {
+      writers.remove(slot, this);
+    }
+
+    private DiskAnswer land(int path, DiskCommand command, int thisLife) {
+      boolean allowed = array.holder() == null || array.isRegistered(path);
+      DiskAnswer answer = disk.execute(command, allowed);
+      if (answer instanceof DiskAnswer.Written
+          && command instanceof DiskCommand.WriteBeat write
+          && write.beat().state() == Beat.State.ALIVE
+          && daemon != null
+          && life == thisLife
+          && write.beat().key().equals(daemon.key())) {
+        landedAt = clock();
+      }
+      return answer;
+    }
+
+    private void answered(
+        Action.Disk asked,
+        DiskAnswer answer,
+        long back,
+        int thisBoot,
+        int thisLife,
+        boolean gives) {
+      after(
+          back,
+          () -> {
+            if (life == thisLife || (boot == thisBoot && (gives || !has(DiskKind.OUTLIVING)))) {
+              diskUnderWay = false;
+            }
+            if (life != thisLife || daemon == null) {
+              return;
+            }
+            DiskAnswer told = tampered(asked.command(), answer);
+            if (told instanceof DiskAnswer.Written
+                && asked.command() instanceof DiskCommand.WriteBeat write
+                && write.beat().state() == Beat.State.ALIVE
+                && write.beat().key().equals(beatKey)) {
+              hasBeaten = true;
+            }
+            step(asked.answered(told));
+          });
+    }
+
+    private DiskAnswer tampered(DiskCommand command, DiskAnswer answer) {
+      return switch (sabotage) {
+        case ERRORS_HIDDEN ->
+            answer instanceof DiskAnswer.Failed && slotOf(command) >= 0
+                ? new DiskAnswer.Written()
+                : answer;
+        case OTHERS_LOOK_FREE ->
+            answer instanceof DiskAnswer.Beats beats && daemon != null
+                ? new DiskAnswer.Beats(beats.slots().stream().map(this::othersFreed).toList())
+                : answer;
+        case SEQUENCE_FORGOTTEN -> {
+          if (!(answer instanceof DiskAnswer.Beats beats) || sawDiskIn == life) {
+            yield answer;
+          }
+          sawDiskIn = life;
+          yield new DiskAnswer.Beats(beats.slots().stream().map(Node::withoutSequence).toList());
+        }
+        case OLD_READINGS -> {
+          if (!(answer instanceof DiskAnswer.Beats beats) || chance(0.3)) {
+            yield answer;
+          }
+          List<Slot> old = oldReading;
+          oldReading = beats.slots();
+          yield old == null ? answer : new DiskAnswer.Beats(old);
+        }
+        default -> answer;
+      };
+    }
+
+    private static Slot withoutSequence(Slot slot) {
+      if (!(slot instanceof Slot.Taken taken)) {
+        return slot;
+      }
+      Beat beat = taken.beat();
+      return new Slot.Taken(
+          new Beat(beat.key(), beat.epoch(), 0, beat.state(), beat.leaseMillis(), beat.host()));
+    }
+
+    private Slot othersFreed(Slot slot) {
+      Ownership machine = daemon;
+      return slot instanceof Slot.Taken taken
+              && machine != null
+              && !taken.beat().key().equals(machine.key())
+          ? new Slot.Free()
+          : slot;
+    }
+
+    private static int slotOf(DiskCommand command) {
+      return switch (command) {
+        case DiskCommand.WriteBeat write -> write.slot();
+        case DiskCommand.FreeSlot free -> free.slot();
+        case DiskCommand.Open _, DiskCommand.ReadBeats _ -> -1;
+      };
+    }
+
+    private boolean isGift(DiskCommand command) {
+      Ownership machine = daemon;
+      return machine != null
+          && command instanceof DiskCommand.WriteBeat write
+          && (!write.beat().key().equals(machine.key())
+              || disk.ownerOf(write.slot()).nodeId() != nodeId);
+    }
+
+    /** Whether it is this node's to write. */
+    private void checkWrite(DiskCommand command) {
+      Ownership machine = daemon;
+      int slot = slotOf(command);
+      if (slot < 0 || machine == null) {
+        return;
+      }
+      ReservationKey mine = machine.key();
+      ReservationKey owner = disk.ownerOf(slot);
+      Node other = writers.get(slot);
+      if (command instanceof DiskCommand.WriteBeat write
+          && other != null
+          && other.nodeId == write.beat().key().nodeId()) {
+        other = null; // what it has sent under an earlier key goes over its own slot
+      }
+      if (other != null && other != this && !other.off && array.isRegistered(other.nexus)) {
+        throw violation(
+            name + " writes slot " + slot + ", and so does " + other.name + ": " + command);
+      }
+      if (isGift(command)) {
+        boolean nobodys = owner.isNone() || owner.nodeId() == nodeId;
+        boolean registered =
+            nodes.stream().anyMatch(n -> !owner.isNone() && array.key(n.nexus).equals(owner));
+        // Of two machines with one key the array cannot tell which is which.
+        boolean twin = nodes.stream().anyMatch(n -> n != this && n.nodeId == nodeId);
+        boolean holds = twin || array.holds(nexus);
+        if (!holds || (registered && !nobodys)) {
+          throw violation(
+              name
+                  + (holds ? " gives away" : ", not the holder, gives away")
+                  + " slot "
+                  + slot
+                  + " of "
+                  + owner
+                  + ": "
+                  + command);
+        }
+      } else if (owner.nodeId() != nodeId) {
+        throw violation(name + " writes slot " + slot + " of " + owner + ": " + command);
+      }
+      if (command instanceof DiskCommand.WriteBeat write && write.beat().key().equals(mine)) {
+        if (!beatKey.equals(mine)) {
+          beatKey = mine;
+          hasBeaten = false;
+          landedAt = Long.MIN_VALUE / 2;
+          lastSequence = 0;
+        }
+        if (write.beat().sequence() <= lastSequence) {
+          throw violation(
+              name + " writes sequence " + write.beat().sequence() + " after " + lastSequence);
+        }
+        lastSequence = write.beat().sequence();
+      }
+    }
+
+    /** After healing. */
+    void checkBeats() {
+      Ownership machine = daemon;
+      boolean slow = landedAt < clock() - 10 * BEAT_MILLIS;
+      if (machine != null && knowsDisk && ready && slow && now - keySince > 15 * BEAT_MILLIS) {
+        throw violation(
+            name
+                + " does not beat: last at "
+                + landedAt
+                + " of "
+                + clock()
+                + ", slots "
+                + disk.slots());
+      }
+    }
+
     // ---- array ----
 
     void command(Action.Array asked) {
@@ -881,8 +1277,8 @@ final class Simulation {
       long back = slow && chance(late) ? random.nextInt(lateMillis) : 1 + random.nextInt(2);
       boolean lost = !healed && chance(unclear);
       boolean effective = !lost || chance(0.5);
-      after(
-          there,
+      at(
+          stalledUntil > now + there ? stalledUntil + random.nextInt(20) : now + there,
           () -> {
             // A command that was on its way when the node lost power may or may not arrive.
             if (boot != thisBoot && (cablesPulled || chance(0.5))) {
@@ -922,7 +1318,7 @@ final class Simulation {
               ? new ArrayAnswer.Reservation(array.key(path), 5)
               : answer;
         }
-        case NONE, DETACHED_TOO_EARLY, GRANT_FITS_ANY_REQUEST -> array.execute(path, command);
+        default -> array.execute(path, command);
       };
     }
 
@@ -969,7 +1365,11 @@ final class Simulation {
 
     // ---- kernel ----
 
-    void attach(long epoch) {
+    void attach(long epoch, boolean alone) {
+      if (hasBeaten && beatKey.equals(toldKey) && !leaving && disk.epochOf(toldKey) < epoch) {
+        throw violation(
+            name + " attaches at epoch " + epoch + ", on disk is " + disk.epochOf(toldKey));
+      }
       if (leaving) {
         tell(() -> new Event.Attached(epoch, 108, 0, "the kernel refused the command: leaving"));
         return;
@@ -995,6 +1395,10 @@ final class Simulation {
               return;
             }
             state = KernelState.ATTACHED;
+            if (alone && diskKinds != null) {
+              disk.make();
+            }
+            knowsDisk = disk.isMade();
             kernelEpoch = epoch;
             attachedAt = now;
             attachesAfterHealing++;

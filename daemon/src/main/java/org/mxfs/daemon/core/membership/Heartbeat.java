@@ -1,0 +1,670 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.core.membership;
+
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+import org.mxfs.daemon.core.Action;
+import org.mxfs.daemon.core.DiskAnswer;
+import org.mxfs.daemon.core.DiskCommand;
+import org.mxfs.daemon.core.Lockstate;
+import org.mxfs.daemon.core.LockstateMap;
+import org.mxfs.daemon.core.ReservationKey;
+
+/**
+ * When to read the heartbeat slots, and when to write one: a pure machine. Every beat it reads all,
+ * then writes its own; as the holder it gives slots to who has none. It says what it has to say in
+ * {@link #takeNotes}, and decides nothing beyond the slots: whether the lease may be extended, XFS
+ * attached, the volume given away, who joins it with ownership asks.
+ *
+ * <p><b>After a write whose outcome is not known,</b> and after an earlier daemon, something of
+ * ours may still land later. For {@link SlotTable#REST_MILLIS} a record counts as on disk only once
+ * it was read back; and every beat goes over whatever has landed.
+ */
+public final class Heartbeat {
+  /**
+   * What does not change.
+   *
+   * @param beatMillis from one beat to the next
+   * @param firstSequence below every sequence that this daemon uses, above those of earlier ones
+   * @param patienceMillis how long a tenure waits for its epoch to be on disk
+   */
+  public record Settings(
+      long beatMillis, long leaseMillis, String host, long firstSequence, long patienceMillis) {}
+
+  /** What this node is to do with its slot now. */
+  public enum Wish {
+    /** Leave it alone. */
+    NOTHING,
+    BEAT,
+    /** One last record: it will be silent for a while. */
+    PAUSE,
+    /** One last record: the slot is nobody's. */
+    LEAVE
+  }
+
+  /**
+   * How this node stands with the array.
+   *
+   * @param epoch the highest one this node has had; in a tenure its own
+   * @param holder the reservation is ours, and no grant is out
+   */
+  public record Standing(ReservationKey key, long epoch, boolean holder, Wish wish) {
+    static final Standing NOBODY = new Standing(ReservationKey.NONE, 0, false, Wish.NOTHING);
+  }
+
+  /** Whether something that is waited for is so. */
+  public enum Verdict {
+    YES,
+    NOT_YET,
+    /** It is not, and waiting has come to an end. */
+    NO
+  }
+
+  private enum Place {
+    /** The kernel has not said yet. */
+    UNKNOWN,
+    /** There is no lock state. */
+    NONE,
+    /** It is to be opened. */
+    TOLD,
+    OPEN
+  }
+
+  /** A slot whose writes have failed for this part of a lease is given up for another. */
+  private static final int GIVE_UP_PART = 4;
+
+  /** Pause after a write that failed. */
+  private static final long RETRY_MILLIS = 200;
+
+  /** A key that has a slot and does not write it for so long gets another. */
+  static final long GIVE_AGAIN_MILLIS = 10_000;
+
+  private final Settings settings;
+  private final SlotTable table = new SlotTable();
+  private final Suspicion suspicion;
+  private final SlotRules rules;
+  private final List<Action.Note> notes = new ArrayList<>();
+
+  private Standing standing = Standing.NOBODY;
+  private Place place = Place.UNKNOWN;
+  private @Nullable LockstateMap map;
+  private boolean resuming;
+
+  /** Whether the slots have been read, or are known not to be there. */
+  private boolean looked;
+
+  /** Whether it is known if an earlier daemon had beaten. */
+  private boolean certain;
+
+  // The command under way.
+  private @Nullable DiskCommand pending;
+  private long askedAt;
+
+  private long cycleDue;
+  private long retryDue;
+  private boolean beatOwed;
+
+  /** What this node has written last that is known to be on disk; null: nothing under its key. */
+  private @Nullable Beat onDisk;
+
+  /** The same record was read after it was written. */
+  private boolean readBack;
+
+  private boolean begun;
+  private long beatenAt = Long.MIN_VALUE / 2;
+  private long doubtUntil = Long.MIN_VALUE;
+  private long failingSince = Long.MAX_VALUE;
+  private boolean gone;
+
+  private boolean attachWaits;
+  private long waitedFor = -1;
+  private long waitedSince;
+  private long lastRecordSince = Long.MAX_VALUE;
+
+  private boolean lookedSinceWrite;
+
+  /** What was said of reading, and of writing, and is still so. */
+  private String readTrouble = "";
+
+  private String writeTrouble = "";
+  private Set<ReservationKey> registered = Set.of();
+  private final Set<ReservationKey> silent = new HashSet<>();
+
+  public Heartbeat(Settings settings) {
+    this.settings = settings;
+    suspicion = new Suspicion(settings.beatMillis());
+    rules =
+        new SlotRules(table, settings.firstSequence(), Math.max(2 * settings.beatMillis(), 1_000));
+  }
+
+  // ---- what comes in ----
+
+  /**
+   * Once, first.
+   *
+   * @param earlier an earlier daemon of this mount had told mount(2) to return
+   */
+  public void start(boolean earlier, long now) {
+    resuming = earlier;
+    if (earlier) {
+      doubtUntil = now + SlotTable.REST_MILLIS;
+      rules.giveNothingBefore(now + SlotTable.REST_MILLIS);
+    }
+  }
+
+  /** The kernel says where the lock state is. */
+  public void told(Lockstate lockstate, long now) {
+    LockstateMap said = lockstate.map();
+    if (map != null) {
+      if (!map.equals(said)) {
+        end(
+            "the lock state is not where it was"
+                + (said == null ? ": " + lockstate.reason() : " (" + map + ", now " + said + ")"));
+      }
+      return;
+    }
+    if (said == null) {
+      if (place == Place.UNKNOWN) {
+        place = Place.NONE;
+        certain = true;
+      }
+      readTrouble(Action.Level.INFO, "no heartbeats on disk: " + lockstate.reason());
+      return;
+    }
+    map = said;
+    place = Place.TOLD;
+    readTrouble = "";
+    retryDue = now;
+  }
+
+  /** How this node stands now: in every step. */
+  public void stand(Standing now, long millis) {
+    if (!now.key().equals(standing.key())) {
+      onDisk = null;
+      readBack = false;
+      begun = false;
+      failingSince = Long.MAX_VALUE;
+      beatenAt = Long.MIN_VALUE / 2;
+      rules.key(now.key());
+    }
+    rules.holder(now.holder());
+    boolean last = now.wish() == Wish.PAUSE || now.wish() == Wish.LEAVE;
+    if (!last) {
+      lastRecordSince = Long.MAX_VALUE;
+    } else if (lastRecordSince == Long.MAX_VALUE || now.wish() != standing.wish()) {
+      lastRecordSince = millis;
+    }
+    standing = now;
+  }
+
+  /** Who is registered, as the array has just shown. */
+  public void sawKeys(Collection<ReservationKey> keys, long now) {
+    registered = Set.copyOf(keys);
+    silent.retainAll(registered);
+    rules.sawKeys(keys, now);
+  }
+
+  /**
+   * What came of the command under way.
+   *
+   * @return false when the array has refused a write of ours: the registration is to be looked at
+   */
+  public boolean answered(DiskAnswer answer, long now) {
+    DiskCommand asked = pending;
+    pending = null;
+    if (asked == null) {
+      throw new IllegalStateException("an answer to no question: " + answer);
+    }
+    switch (asked) {
+      case DiskCommand.Open _ -> opened(answer, now);
+      case DiskCommand.ReadBeats _ -> read(answer, now);
+      case DiskCommand.WriteBeat write -> {
+        return wrote(write, answer, now);
+      }
+      case DiskCommand.FreeSlot _ -> {
+        gone = true;
+        rules.written(answer instanceof DiskAnswer.Written);
+        return !(answer instanceof DiskAnswer.Refused);
+      }
+    }
+    return true;
+  }
+
+  private void opened(DiskAnswer answer, long now) {
+    if (answer instanceof DiskAnswer.Opened) {
+      place = Place.OPEN;
+      cycleDue = now;
+    } else {
+      retryDue = now + settings.beatMillis();
+      readTrouble(Action.Level.WARN, "the lock state cannot be opened: " + answer);
+    }
+  }
+
+  private void read(DiskAnswer answer, long now) {
+    switch (answer) {
+      case DiskAnswer.Beats beats -> {
+        suspicion.read(beats.slots(), askedAt, now);
+        int before = rules.slot();
+        rules.read(beats.slots(), now);
+        afterReading(before, now);
+      }
+      case DiskAnswer.Foreign foreign -> end(foreign.why());
+      case DiskAnswer other -> {
+        suspicion.readFailed();
+        rules.readFailed();
+        retryDue = now + settings.beatMillis();
+        readTrouble(Action.Level.WARN, "the heartbeats cannot be read: " + other);
+      }
+    }
+  }
+
+  private void afterReading(int before, long now) {
+    looked = true;
+    lookedSinceWrite = true;
+    int slot = rules.slot();
+    if (before >= 0 && before != slot) {
+      onDisk = null; // what was written there says nothing of another slot
+    }
+    if (before >= 0 && slot < 0) {
+      readTrouble(
+          Action.Level.WARN,
+          "heartbeat slot " + before + " is not ours any more: " + table.slots().get(before));
+    } else if (!table.isCredible()) {
+      readTrouble(Action.Level.WARN, "most heartbeat slots are no records: " + table.damage());
+    } else if (!table.damage().isEmpty()) {
+      readTrouble(Action.Level.WARN, "heartbeat slots that are no records: " + table.damage());
+    } else {
+      readTrouble(Action.Level.INFO, "");
+    }
+    if (slot >= 0 && table.slots().get(slot) instanceof Slot.Taken taken) {
+      Beat shown = taken.beat();
+      if (resuming && !certain && shown.state() != Beat.State.RESERVED) {
+        begun = true;
+      }
+      if (onDisk != null) {
+        readBack = shown.sequence() >= onDisk.sequence();
+        if (!readBack) {
+          // Something from before has landed: the next beat goes over it.
+          doubtUntil = now + SlotTable.REST_MILLIS;
+          retryDue = now + Math.min(RETRY_MILLIS, settings.beatMillis());
+          beatOwed = true;
+        }
+      }
+    } else {
+      readBack = false;
+    }
+    certain = certain || begun || !table.hidesOne();
+    noteSilence();
+  }
+
+  private boolean wrote(DiskCommand.WriteBeat write, DiskAnswer answer, long now) {
+    rules.written(answer instanceof DiskAnswer.Written);
+    boolean own = write.beat().key().equals(standing.key());
+    switch (answer) {
+      case DiskAnswer.Written _ -> {
+        if (own) {
+          failingSince = Long.MAX_VALUE;
+          onDisk = write.beat();
+          beatOwed = false;
+          readBack = false;
+          lookedSinceWrite = false;
+          writeTrouble("");
+          if (write.beat().state() == Beat.State.ALIVE) {
+            begun = true;
+            beatenAt = Math.max(beatenAt, askedAt);
+          }
+        }
+      }
+      case DiskAnswer.Refused _ -> {
+        retryDue = now + settings.beatMillis();
+        return false;
+      }
+      case DiskAnswer other -> {
+        retryDue = now + Math.min(RETRY_MILLIS, settings.beatMillis());
+        doubtUntil = now + SlotTable.REST_MILLIS;
+        writeTrouble("heartbeat slot " + write.slot() + " cannot be written: " + other);
+        if (own) {
+          readBack = false;
+          beatOwed = true;
+          giveUpSlot(write.slot(), now);
+        } else {
+          rules.giveNothingBefore(now + SlotTable.REST_MILLIS);
+        }
+      }
+    }
+    return true;
+  }
+
+  private void giveUpSlot(int slot, long now) {
+    failingSince = Math.min(failingSince, askedAt);
+    if (now - failingSince >= settings.leaseMillis() / GIVE_UP_PART) {
+      failingSince = Long.MAX_VALUE;
+      rules.giveUp(slot);
+      notes.add(
+          new Action.Note(
+              Action.Level.WARN, "heartbeat slot " + slot + " is given up for another"));
+    }
+  }
+
+  private void end(String why) {
+    if (rules.over() == null) {
+      rules.end(why);
+      notes.add(
+          new Action.Note(
+              Action.Level.ERROR,
+              "no more heartbeats: "
+                  + why
+                  + (isRequired() ? "; this node stops when its lease ends" : "")));
+    }
+  }
+
+  /** Said once, until something else is so. */
+  private void readTrouble(Action.Level level, String text) {
+    if (!text.equals(readTrouble)) {
+      readTrouble = text;
+      notes.add(
+          new Action.Note(
+              level, text.isEmpty() ? "all heartbeat slots can be read, and are records" : text));
+    }
+  }
+
+  /** Said once, until a write of ours is on disk again. */
+  private void writeTrouble(String text) {
+    if (!text.equals(writeTrouble)) {
+      writeTrouble = text;
+      notes.add(
+          new Action.Note(
+              text.isEmpty() ? Action.Level.INFO : Action.Level.WARN,
+              text.isEmpty() ? "the heartbeat is written again" : text));
+    }
+  }
+
+  private void noteSilence() {
+    long limit = settings.leaseMillis();
+    for (Beat beat : table.beats()) {
+      ReservationKey key = beat.key();
+      if (registered.contains(key)) {
+        long silence = key.equals(standing.key()) ? -1 : suspicion.silentFor(key);
+        if (silence >= limit && silent.add(key)) {
+          notes.add(
+              new Action.Note(
+                  Action.Level.WARN,
+                  "node "
+                      + key.nodeName()
+                      + " ("
+                      + beat.host()
+                      + ") has not written its heartbeat for "
+                      + silence
+                      + " ms"));
+        } else if (silence < limit && silent.remove(key)) {
+          notes.add(
+              new Action.Note(
+                  Action.Level.INFO, "node " + key.nodeName() + " writes its heartbeat again"));
+        }
+      }
+    }
+  }
+
+  // ---- what goes out ----
+
+  public List<Action.Note> takeNotes() {
+    List<Action.Note> taken = List.copyOf(notes);
+    notes.clear();
+    return taken;
+  }
+
+  /** The next command, if there is one now and none is under way. */
+  public @Nullable DiskCommand next(long now) {
+    if (pending != null) {
+      return null;
+    }
+    DiskCommand next = choose(now);
+    if (next != null) {
+      pending = next;
+      askedAt = now;
+      if (next instanceof DiskCommand.ReadBeats) {
+        rules.ask();
+        if (now >= cycleDue) {
+          cycleDue = now + settings.beatMillis();
+          beatOwed = true;
+        }
+      }
+    }
+    return next;
+  }
+
+  private @Nullable DiskCommand choose(long now) {
+    LockstateMap where = map;
+    if (where == null || rules.over() != null || gone || now < retryDue) {
+      return null;
+    }
+    if (place == Place.TOLD) {
+      return new DiskCommand.Open(where);
+    }
+    if (attachWaits
+        && standing.holder()
+        && onDisk != null
+        && !lookedSinceWrite
+        && now < doubtUntil) {
+      return new DiskCommand.ReadBeats();
+    }
+    DiskCommand better = table.isAvoided(rules.slot()) ? gift(now) : null;
+    if (better != null) {
+      return better;
+    }
+    boolean urgent = isOwnRecordUrgent();
+    if (rules.slot() >= 0 && (urgent || (beatOwed && standing.wish() == Wish.BEAT))) {
+      if (rules.mayWriteOwn(now)) {
+        return ownRecord(now);
+      }
+      return new DiskCommand.ReadBeats();
+    }
+    DiskCommand gift = gift(now);
+    if (gift != null) {
+      return gift;
+    }
+    return now >= cycleDue ? new DiskCommand.ReadBeats() : null;
+  }
+
+  /** Whether what is on disk of ours says something else than it should, so that others wait. */
+  private boolean isOwnRecordUrgent() {
+    Beat last = onDisk;
+    return switch (standing.wish()) {
+      case NOTHING -> false;
+      case BEAT ->
+          last == null
+              || last.state() != Beat.State.ALIVE
+              || (standing.holder() && last.epoch() < standing.epoch());
+      case PAUSE -> begun && (last == null || last.state() != Beat.State.PAUSED);
+      case LEAVE -> true;
+    };
+  }
+
+  private DiskCommand ownRecord(long now) {
+    long epoch = Math.max(standing.epoch(), table.maxEpoch());
+    if (standing.wish() == Wish.LEAVE) {
+      return rules.free(epoch, now);
+    }
+    beatOwed = false;
+    Beat.State state = standing.wish() == Wish.PAUSE ? Beat.State.PAUSED : Beat.State.ALIVE;
+    return rules.beat(state, epoch, settings.leaseMillis(), settings.host(), now);
+  }
+
+  /** A slot for who has none; a reading, where one is needed for it. */
+  private @Nullable DiskCommand gift(long now) {
+    if (standing.wish() != Wish.BEAT || !rules.mayGiveAfterReading(now)) {
+      return null;
+    }
+    for (ReservationKey key : rules.registered()) {
+      if (needsSlot(key) && rules.slotFor(key, now) >= 0) {
+        return rules.mayGive(now)
+            ? rules.give(
+                key,
+                Math.max(standing.epoch(), table.maxEpoch()),
+                settings.leaseMillis(),
+                settings.host(),
+                now)
+            : new DiskCommand.ReadBeats();
+      }
+    }
+    return null;
+  }
+
+  private boolean needsSlot(ReservationKey key) {
+    int count = table.countOf(key);
+    if (key.equals(standing.key())) {
+      return (rules.slot() < 0 || table.isAvoided(rules.slot())) && count < 2;
+    }
+    return count < 2
+        && suspicion.pausedFor(key) < 0
+        && table.slotsOf(key).stream().allMatch(i -> suspicion.stillFor(i) >= GIVE_AGAIN_MILLIS);
+  }
+
+  /** When there may be something to do that no answer brings. */
+  public long due(long now) {
+    if (pending != null || map == null || rules.over() != null || gone) {
+      return Long.MAX_VALUE;
+    }
+    return now < retryDue ? retryDue : cycleDue;
+  }
+
+  // ---- what others ask ----
+
+  /** Whether the kernel should be asked again where the lock state is. */
+  public boolean isPlaceUnknown() {
+    return place == Place.UNKNOWN;
+  }
+
+  /**
+   * Whether the lease needs a beat: this key has beaten, or may have before this daemon began. A
+   * key that never had a slot is held to nothing.
+   */
+  public boolean isRequired() {
+    return begun || (resuming && !certain);
+  }
+
+  /** When the last beat was asked for that is on disk. */
+  public long beatenAt() {
+    return beatenAt;
+  }
+
+  /** The highest epoch on disk, as far as it was read. */
+  public long maxEpoch() {
+    return table.maxEpoch();
+  }
+
+  /** Whether a tenure's epoch is on disk, so that XFS may be attached. */
+  public Verdict mayAttach(long epoch, long now) {
+    Verdict verdict = judgeAttach(epoch, now);
+    attachWaits = verdict != Verdict.YES;
+    return verdict;
+  }
+
+  private Verdict judgeAttach(long epoch, long now) {
+    if (isOnDisk(epoch, now)) {
+      return Verdict.YES;
+    }
+    if (!isRequired() && (place == Place.NONE || rules.over() != null)) {
+      return Verdict.YES;
+    }
+    if (waitedFor != epoch) {
+      waitedFor = epoch;
+      waitedSince = now;
+    }
+    if (!isRequired() && place == Place.OPEN && looked && hasNoSlotToGet(now)) {
+      return Verdict.YES;
+    }
+    if (now - waitedSince < settings.patienceMillis()) {
+      return Verdict.NOT_YET;
+    }
+    return isRequired() ? Verdict.NO : Verdict.YES;
+  }
+
+  /** Until when {@link #mayAttach} may still say "not yet". */
+  public long patienceEnds() {
+    return waitedSince + settings.patienceMillis();
+  }
+
+  private boolean hasNoSlotToGet(long now) {
+    return rules.slot() < 0
+        && pending == null
+        && (!table.isCredible()
+            || !rules.mayGiveAfterReading(now)
+            || rules.slotFor(standing.key(), now) < 0);
+  }
+
+  private boolean isOnDisk(long epoch, long now) {
+    Beat last = onDisk;
+    return last != null
+        && rules.slot() >= 0
+        && last.state() == Beat.State.ALIVE
+        && last.epoch() >= epoch
+        && (now >= doubtUntil || readBack);
+  }
+
+  /**
+   * Whether the last record before a silence, or before leaving, is written, or there is none to
+   * write; it is waited for so long and no longer.
+   */
+  public boolean isLastRecordWritten(long patienceMillis, long now) {
+    if (map == null || rules.over() != null || gone) {
+      return true;
+    }
+    boolean asked = standing.wish() == Wish.PAUSE || standing.wish() == Wish.LEAVE;
+    if (asked && now - lastRecordSince >= patienceMillis) {
+      return true;
+    }
+    if (isWriting()) {
+      return false;
+    }
+    if (rules.slot() < 0) {
+      return true;
+    }
+    Beat last = onDisk;
+    boolean pausing = last != null && last.state() == Beat.State.PAUSED;
+    return standing.wish() == Wish.PAUSE && (pausing || !begun);
+  }
+
+  /** Until when {@link #isLastRecordWritten} may still say no. */
+  public long lastRecordEnds(long patienceMillis) {
+    return lastRecordSince == Long.MAX_VALUE ? Long.MAX_VALUE : lastRecordSince + patienceMillis;
+  }
+
+  /**
+   * Whether a write is under way: who is not registered waits for its end before it registers, for
+   * by then another may have given the slot anew.
+   */
+  public boolean isWriting() {
+    return pending instanceof DiskCommand.WriteBeat || pending instanceof DiskCommand.FreeSlot;
+  }
+
+  /** Whether this node has a slot, or can get one. */
+  public Verdict hasRoom(long now) {
+    if (place == Place.NONE || rules.over() != null || rules.slot() >= 0) {
+      return Verdict.YES;
+    }
+    if (!looked || place != Place.OPEN) {
+      return Verdict.NOT_YET;
+    }
+    boolean room =
+        !table.isCredible()
+            || table.hasRoomFor(standing.key())
+            || (standing.holder() && rules.slotFor(standing.key(), now) >= 0);
+    return room ? Verdict.YES : Verdict.NO;
+  }
+
+  /** Why it is not as it should be; empty when it is. */
+  public String trouble() {
+    String over = rules.over();
+    return over != null ? over : writeTrouble.isEmpty() ? readTrouble : writeTrouble;
+  }
+
+  /** For how long each node that should beat has been silent, for the log. */
+  public long silentFor(ReservationKey key) {
+    return suspicion.silentFor(key);
+  }
+}

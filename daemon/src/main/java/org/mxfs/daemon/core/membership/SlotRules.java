@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.core.membership;
+
+import java.util.Collection;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import org.mxfs.daemon.core.DiskCommand;
+import org.mxfs.daemon.core.ReservationKey;
+
+/**
+ * What may be written to heartbeat slots: whatever writes one is made here, and nowhere else; a
+ * call that the rules forbid throws, which halts the mount.
+ *
+ * <p>Nothing is written but on a reading that was good, is not old, and is the last one: so a file
+ * that was moved, or a volume that was made anew elsewhere, is noticed before the next write. A
+ * node writes the slot in which it reads its key. Who holds the reservation gives slots out, on a
+ * reading that was asked for after the array had shown who is registered, one on each reading.
+ */
+final class SlotRules {
+  /** After so long a reading is too old to write on. */
+  private final long freshMillis;
+
+  private final SlotTable table;
+
+  private ReservationKey key = ReservationKey.NONE;
+  private int slot = -1;
+
+  /** The last sequence this node has used, or one below all it may use. */
+  private long sequence;
+
+  /** Counts questions and answers. */
+  private long ticks;
+
+  private boolean good;
+  private boolean used;
+  private long readAskedAt;
+  private long readMillis;
+  private boolean writing;
+  private @Nullable String over;
+
+  private boolean holder;
+  private List<ReservationKey> registered = List.of();
+  private long keysAt;
+
+  /** Who has just given the volume away is not registered for a moment, and comes back. */
+  private long aloneSince = Long.MAX_VALUE;
+
+  private long giveAfter = Long.MIN_VALUE;
+
+  SlotRules(SlotTable table, long firstSequence, long freshMillis) {
+    this.table = table;
+    this.sequence = firstSequence;
+    this.freshMillis = freshMillis;
+  }
+
+  int slot() {
+    return slot;
+  }
+
+  /** Nothing is written any more, for good. */
+  void end(String why) {
+    if (over == null) {
+      over = why;
+    }
+  }
+
+  @Nullable String over() {
+    return over;
+  }
+
+  // ---- what is known ----
+
+  void key(ReservationKey now) {
+    if (!now.equals(key)) {
+      key = now;
+      slot = -1;
+      look();
+    }
+  }
+
+  /** Whether the reservation is ours, and no grant is out. */
+  void holder(boolean now) {
+    if (holder && !now) {
+      table.forgetRest();
+      registered = List.of();
+      keysAt = 0;
+      aloneSince = Long.MAX_VALUE;
+    }
+    holder = now;
+  }
+
+  /** An earlier daemon of this mount may have left a gift under way. */
+  void giveNothingBefore(long millis) {
+    giveAfter = Math.max(giveAfter, millis);
+  }
+
+  /** As the holder: who is registered. */
+  void sawKeys(Collection<ReservationKey> keys, long now) {
+    if (holder) {
+      registered = List.copyOf(keys);
+      keysAt = ++ticks;
+      boolean alone = registered.size() == 1 && registered.getFirst().equals(key);
+      aloneSince = alone ? Math.min(aloneSince, now) : Long.MAX_VALUE;
+      table.sawRegistered(registered, now);
+    }
+  }
+
+  List<ReservationKey> registered() {
+    return registered;
+  }
+
+  void ask() {
+    readAskedAt = ++ticks;
+  }
+
+  void read(List<Slot> slots, long now) {
+    table.read(slots);
+    good = true;
+    used = false;
+    readMillis = now;
+    look();
+  }
+
+  void readFailed() {
+    good = false;
+  }
+
+  /** What a write became, is known now; or is not: then only reading tells. */
+  void written(boolean known) {
+    writing = false;
+    if (!known) {
+      good = false;
+    }
+  }
+
+  /** Our writes of this slot fail: it is given up for another. */
+  void giveUp(int which) {
+    table.avoid(which);
+    if (slot == which) {
+      slot = -1;
+    }
+    look();
+  }
+
+  private void look() {
+    if (!table.shows(slot, key) || table.isAvoided(slot)) {
+      slot = table.slotOf(key).orElse(-1);
+    }
+    if (slot >= 0) {
+      sequence = Math.max(sequence, table.sequenceOf(slot));
+    }
+  }
+
+  // ---- what may be done ----
+
+  private boolean isFresh(long now) {
+    return over == null && good && !writing && now - readMillis <= freshMillis;
+  }
+
+  boolean mayWriteOwn(long now) {
+    return isFresh(now) && slot >= 0 && table.shows(slot, key);
+  }
+
+  /** Whether the last reading was asked for after the array had shown who is registered. */
+  boolean mayGive(long now) {
+    return isFresh(now)
+        && holder
+        && !used
+        && keysAt != 0
+        && readAskedAt > keysAt
+        && now >= giveAfter;
+  }
+
+  /** Whether a slot may be given once there is a reading for it. */
+  boolean mayGiveAfterReading(long now) {
+    return over == null && holder && keysAt != 0 && now >= giveAfter;
+  }
+
+  /** Our record. */
+  DiskCommand.WriteBeat beat(
+      Beat.State state, long epoch, long leaseMillis, String host, long now) {
+    require(mayWriteOwn(now), "a beat into slot " + slot + ", which is not known to be ours");
+    require(state != Beat.State.RESERVED, "a slot is given, not taken");
+    writing = true;
+    return new DiskCommand.WriteBeat(
+        slot, new Beat(key, epoch, ++sequence, state, leaseMillis, host));
+  }
+
+  /** Gives our slot back. */
+  DiskCommand.FreeSlot free(long epoch, long now) {
+    require(mayWriteOwn(now), "slot " + slot + " is given back, which is not known to be ours");
+    writing = true;
+    return new DiskCommand.FreeSlot(slot, epoch, ++sequence);
+  }
+
+  /** Which slot the key gets; -1: none is free. */
+  int slotFor(ReservationKey whom, long now) {
+    boolean alone = aloneSince != Long.MAX_VALUE && now - aloneSince >= SlotTable.REST_MILLIS;
+    return table.freeSlot(whom, alone, now);
+  }
+
+  /** Gives a slot to a key that is registered; to our own key by its first beat. */
+  DiskCommand.WriteBeat give(
+      ReservationKey whom, long epoch, long leaseMillis, String host, long now) {
+    int free = slotFor(whom, now);
+    require(mayGive(now), "a slot is given on a reading that is too old");
+    require(registered.contains(whom) && free >= 0, "no slot for " + whom);
+    writing = true;
+    used = true;
+    boolean own = whom.equals(key);
+    long next = table.sequenceOf(free) + 1;
+    if (own) {
+      next = Math.max(next, sequence + 1);
+      sequence = next;
+    }
+    return new DiskCommand.WriteBeat(
+        free,
+        new Beat(
+            whom,
+            epoch,
+            next,
+            own ? Beat.State.ALIVE : Beat.State.RESERVED,
+            own ? leaseMillis : 0,
+            own ? host : ""));
+  }
+
+  private static void require(boolean so, String otherwise) {
+    if (!so) {
+      throw new IllegalStateException(otherwise);
+    }
+  }
+}

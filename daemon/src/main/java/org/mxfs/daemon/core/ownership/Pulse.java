@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.core.ownership;
+
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import org.mxfs.daemon.core.Action;
+import org.mxfs.daemon.core.DiskAnswer;
+import org.mxfs.daemon.core.DiskCommand;
+import org.mxfs.daemon.core.Lockstate;
+import org.mxfs.daemon.core.OwnershipSettings;
+import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.membership.Heartbeat;
+
+/**
+ * This node's heartbeat on disk, joined to ownership: tells {@link Heartbeat} where this node
+ * stands, passes its commands on, and answers for it. Where beats are not switched on, or the
+ * device has no reservations, everything is as if there were no disk.
+ */
+final class Pulse {
+  private final Outbox out;
+  private final TenureRules rules;
+  private final Situation situation;
+  private @Nullable Heartbeat heartbeat;
+
+  /** What the phase wants written last, in this step; null: what its name says. */
+  private Heartbeat.@Nullable Wish lastWish;
+
+  private long question;
+  private boolean underWay;
+  private long askDue = Long.MAX_VALUE;
+
+  Pulse(Outbox out, TenureRules rules, Situation situation) {
+    this.out = out;
+    this.rules = rules;
+    this.situation = situation;
+    OwnershipSettings settings = situation.settings();
+    heartbeat =
+        settings.beatMillis() == 0
+            ? null
+            : new Heartbeat(
+                new Heartbeat.Settings(
+                    settings.beatMillis(),
+                    settings.leaseMillis(),
+                    settings.host(),
+                    settings.firstRequestId(),
+                    OwnershipSettings.DISK_MILLIS));
+  }
+
+  boolean isOn() {
+    return heartbeat != null;
+  }
+
+  void start() {
+    if (heartbeat != null) {
+      heartbeat.start(situation.isResuming(), out.now());
+      askWhere();
+    }
+  }
+
+  /** The device has no reservations: nothing would keep two nodes from one slot. */
+  void stop() {
+    heartbeat = null;
+    underWay = false;
+  }
+
+  // ---- the kernel ----
+
+  /** Where the lock state is: at the start, and after every attach, which may have made it. */
+  void askWhere() {
+    if (heartbeat != null) {
+      askDue = out.now() + OwnershipSettings.KERNEL_MILLIS;
+      out.add(new Action.AskLockstate());
+    }
+  }
+
+  void told(Lockstate lockstate) {
+    if (heartbeat != null) {
+      askDue = Long.MAX_VALUE;
+      heartbeat.told(lockstate, out.now());
+    }
+  }
+
+  // ---- the disk ----
+
+  /** Returns false when the array let a write not pass. */
+  boolean onAnswer(long number, DiskAnswer answer) {
+    if (heartbeat == null || !underWay || number != question) {
+      return true;
+    }
+    underWay = false;
+    return heartbeat.answered(answer, out.now());
+  }
+
+  void forgetWishes() {
+    lastWish = null;
+  }
+
+  /** Once the step has come to rest: what is to be done with the disk now. */
+  void goOn() {
+    Heartbeat machine = heartbeat;
+    if (machine == null || situation.isGone()) {
+      return;
+    }
+    machine.stand(standing(), out.now());
+    DiskCommand command = machine.next(out.now());
+    if (command != null) {
+      underWay = true;
+      out.add(new Action.Disk(++question, command));
+    }
+    for (Action.Note note : machine.takeNotes()) {
+      out.add(note);
+    }
+    if (out.now() >= askDue) {
+      askWhere();
+    }
+    wakeAt(askDue);
+    wakeAt(machine.due(out.now()));
+  }
+
+  private void wakeAt(long time) {
+    if (time != Long.MAX_VALUE) {
+      out.wakeAt(time);
+    }
+  }
+
+  private Heartbeat.Standing standing() {
+    Heartbeat.Wish wish =
+        lastWish != null
+            ? lastWish
+            : situation.isSettled() ? Heartbeat.Wish.BEAT : Heartbeat.Wish.NOTHING;
+    return new Heartbeat.Standing(
+        rules.key(), rules.epoch(), rules.hold() == TenureRules.Hold.PROVEN, wish);
+  }
+
+  // ---- the array ----
+
+  /** A tenure has begun, on these keys. */
+  void beginTenure(List<ReservationKey> keys) {
+    if (heartbeat != null) {
+      heartbeat.stand(standing(), out.now());
+      heartbeat.sawKeys(keys, out.now());
+    }
+  }
+
+  void sawKeys(List<ReservationKey> keys) {
+    if (heartbeat != null) {
+      heartbeat.sawKeys(keys, out.now());
+    }
+  }
+
+  /** Whether a write must have ended before this node registers again. */
+  boolean keepsFromRegistering() {
+    return heartbeat != null && heartbeat.isWriting();
+  }
+
+  // ---- what rests on it ----
+
+  /**
+   * Since when this node is known to be in order, if the array has shown that since {@code proven}:
+   * where beats are required, since the older of the two proofs.
+   */
+  long knownSince(long proven) {
+    return heartbeat != null && heartbeat.isRequired()
+        ? Math.min(proven, heartbeat.beatenAt())
+        : proven;
+  }
+
+  long maxEpoch() {
+    return heartbeat == null ? 0 : heartbeat.maxEpoch();
+  }
+
+  /** Whether the epoch of the tenure is on disk, or need not be. */
+  Heartbeat.Verdict mayAttach() {
+    if (heartbeat == null) {
+      return Heartbeat.Verdict.YES;
+    }
+    Heartbeat.Verdict verdict = heartbeat.mayAttach(rules.tenure(), out.now());
+    if (verdict == Heartbeat.Verdict.NOT_YET) {
+      out.wakeAt(heartbeat.patienceEnds());
+    }
+    return verdict;
+  }
+
+  String trouble() {
+    return heartbeat == null ? "" : heartbeat.trouble();
+  }
+
+  /** Before the volume is given away: whether the others know that this node will be silent. */
+  boolean mayConsent() {
+    return isLastRecordWritten(Heartbeat.Wish.PAUSE);
+  }
+
+  /** Before this node is unregistered: whether its slot is given back. */
+  boolean mayUnregister() {
+    return isLastRecordWritten(Heartbeat.Wish.LEAVE);
+  }
+
+  private boolean isLastRecordWritten(Heartbeat.Wish wish) {
+    if (heartbeat == null) {
+      return true;
+    }
+    lastWish = wish;
+    heartbeat.stand(standing(), out.now());
+    if (heartbeat.isLastRecordWritten(OwnershipSettings.LAST_RECORD_MILLIS, out.now())) {
+      return true;
+    }
+    wakeAt(heartbeat.lastRecordEnds(OwnershipSettings.LAST_RECORD_MILLIS));
+    return false;
+  }
+
+  /** Whether this mount can have a slot; that it is not known yet is waited for, a while. */
+  Heartbeat.Verdict hasRoom() {
+    if (heartbeat == null) {
+      return Heartbeat.Verdict.YES;
+    }
+    long patience =
+        situation.startedAt()
+            + (heartbeat.hasRoom(out.now()) == Heartbeat.Verdict.NO
+                ? OwnershipSettings.PEER_WAIT_MILLIS
+                : OwnershipSettings.LISTEN_MILLIS);
+    Heartbeat.Verdict verdict = heartbeat.hasRoom(out.now());
+    if (verdict == Heartbeat.Verdict.YES || out.now() >= patience) {
+      return verdict == Heartbeat.Verdict.NO ? verdict : Heartbeat.Verdict.YES;
+    }
+    out.wakeAt(patience);
+    return Heartbeat.Verdict.NOT_YET;
+  }
+}

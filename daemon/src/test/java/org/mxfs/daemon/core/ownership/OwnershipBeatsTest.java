@@ -1,0 +1,460 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.core.ownership;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.Deque;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Test;
+import org.mxfs.daemon.core.Action;
+import org.mxfs.daemon.core.ArrayAnswer;
+import org.mxfs.daemon.core.ArrayCommand;
+import org.mxfs.daemon.core.DiskAnswer;
+import org.mxfs.daemon.core.DiskCommand;
+import org.mxfs.daemon.core.Errno;
+import org.mxfs.daemon.core.Event;
+import org.mxfs.daemon.core.Lockstate;
+import org.mxfs.daemon.core.OwnershipSettings;
+import org.mxfs.daemon.core.PeerMessage;
+import org.mxfs.daemon.core.Predecessor;
+import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.Role;
+import org.mxfs.daemon.core.membership.Beat;
+import org.mxfs.daemon.core.membership.Slot;
+
+/** One machine with a heartbeat, driven by hand, against {@link SimulatedArray} and slots. */
+class OwnershipBeatsTest {
+  private static final int NODE = 0x20;
+  private static final ReservationKey PEER = ReservationKey.of(0x10, 7);
+  private static final int NEXUS = 1;
+  private static final int PEER_NEXUS = 2;
+  private static final long LEASE = 20_000;
+
+  private final SimulatedArray array = new SimulatedArray();
+  private final Ownership machine = machine(1_000);
+  private final List<Action> done = new ArrayList<>();
+  private final List<Slot> disk = new ArrayList<>(Collections.nCopies(64, (Slot) new Slot.Free()));
+  private Lockstate lockstate = new Lockstate(1, SimulatedDisk.MAP, 0, "");
+
+  /** What writes are answered; null: they are done. */
+  private @Nullable DiskAnswer answer;
+
+  /** Writes that are not answered while the disk stalls. */
+  private boolean stalled;
+
+  private final Deque<Action.Disk> held = new ArrayDeque<>();
+  private long now = 100_000;
+
+  private static Ownership machine(long beatMillis) {
+    return new Ownership(
+        new OwnershipSettings(
+            NODE, 1_000, 1, LEASE, 100, "volume", "device", "", beatMillis, "host"));
+  }
+
+  private void give(Event first) {
+    Deque<Event> events = new ArrayDeque<>(List.of(first));
+    while (!events.isEmpty()) {
+      List<Action> actions = machine.step(events.remove(), now);
+      done.addAll(actions);
+      for (Action action : actions) {
+        switch (action) {
+          case Action.Array asked -> {
+            now++;
+            events.add(asked.answered(array.execute(NEXUS, asked.command())));
+          }
+          case Action.AskLockstate _ -> events.add(new Event.LockstateTold(lockstate));
+          case Action.Disk asked -> {
+            if (stalled && !(asked.command() instanceof DiskCommand.ReadBeats)) {
+              held.add(asked);
+            } else {
+              events.add(asked.answered(execute(asked.command())));
+            }
+          }
+          default -> {}
+        }
+      }
+    }
+  }
+
+  private DiskAnswer execute(DiskCommand command) {
+    DiskAnswer instead = answer;
+    switch (command) {
+      case DiskCommand.Open _ -> {
+        return new DiskAnswer.Opened();
+      }
+      case DiskCommand.ReadBeats _ -> {
+        return new DiskAnswer.Beats(disk);
+      }
+      case DiskCommand.WriteBeat write -> {
+        if (instead == null) {
+          disk.set(write.slot(), new Slot.Taken(write.beat()));
+        }
+      }
+      case DiskCommand.FreeSlot free -> {
+        if (instead == null) {
+          disk.set(free.slot(), new Slot.Free(free.epoch(), free.sequence()));
+        }
+      }
+    }
+    return instead != null ? instead : new DiskAnswer.Written();
+  }
+
+  private void pass(long millis) {
+    long end = now + millis;
+    while (!machine.isGone() && machine.deadline() <= end) {
+      now = Math.max(now, machine.deadline());
+      give(new Event.Tick());
+    }
+    now = Math.max(now, end);
+  }
+
+  private <T extends Action> List<T> actions(Class<T> kind) {
+    return done.stream().filter(kind::isInstance).map(kind::cast).toList();
+  }
+
+  private List<Action.Note> notes(String text) {
+    return actions(Action.Note.class).stream().filter(n -> n.text().contains(text)).toList();
+  }
+
+  private int indexOf(java.util.function.Predicate<Action> which) {
+    for (int i = 0; i < done.size(); i++) {
+      if (which.test(done.get(i))) {
+        return i;
+      }
+    }
+    return -1;
+  }
+
+  private static boolean writes(Action action, Beat.State state) {
+    return action instanceof Action.Disk asked
+        && asked.command() instanceof DiskCommand.WriteBeat write
+        && write.beat().state() == state;
+  }
+
+  private void peerOwns() {
+    array.execute(PEER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, PEER, false));
+    array.execute(PEER_NEXUS, new ArrayCommand.Reserve(PEER));
+  }
+
+  private void startAsOwner() {
+    give(new Event.Start(Predecessor.NOBODY));
+    attached();
+    assertThat(actions(Action.Ready.class)).containsExactly(new Action.Ready(Role.OWNER, true));
+  }
+
+  private void attached() {
+    give(new Event.Attached(actions(Action.Attach.class).getLast().epoch(), 0, 1_000_000, ""));
+  }
+
+  private void startAsMember() {
+    peerOwns();
+    give(new Event.Start(Predecessor.NOBODY));
+    give(new Event.PeerUp(PEER, 5, "peer", "", true));
+    assertThat(actions(Action.Ready.class)).containsExactly(new Action.Ready(Role.MEMBER, true));
+    disk.set(3, new Slot.Taken(new Beat(machine.key(), 5, 1, Beat.State.RESERVED, 0, "")));
+    pass(2_000);
+    assertThat(mine().state()).isEqualTo(Beat.State.ALIVE);
+  }
+
+  private Beat mine() {
+    return disk.stream()
+        .filter(Slot.Taken.class::isInstance)
+        .map(slot -> ((Slot.Taken) slot).beat())
+        .filter(beat -> beat.key().equals(machine.key()))
+        .findFirst()
+        .orElseThrow();
+  }
+
+  private long leaseEnd() {
+    return actions(Action.Lease.class).getLast().untilMillis();
+  }
+
+  @Test
+  void withoutTheSettingNothingIsAskedForAndNothingTouched() {
+    Ownership plain = machine(0);
+    List<Action> actions = new ArrayList<>(plain.step(new Event.Start(Predecessor.NOBODY), now));
+    for (int i = 0; i < actions.size(); i++) {
+      if (actions.get(i) instanceof Action.Array asked) {
+        actions.addAll(plain.step(asked.answered(array.execute(NEXUS, asked.command())), ++now));
+      }
+    }
+    assertThat(actions).anyMatch(Action.Attach.class::isInstance);
+    assertThat(actions)
+        .noneMatch(a -> a instanceof Action.Disk || a instanceof Action.AskLockstate);
+  }
+
+  @Test
+  void theEpochIsOnDiskBeforeXfsIsAttached() {
+    startAsOwner();
+    int beat = indexOf(a -> writes(a, Beat.State.ALIVE));
+    int attach = indexOf(Action.Attach.class::isInstance);
+    assertThat(beat).isNotNegative().isLessThan(attach);
+    assertThat(mine().epoch()).isEqualTo(actions(Action.Attach.class).getFirst().epoch());
+    assertThat(now).isLessThan(100_050);
+  }
+
+  /** Danger 21. */
+  @Test
+  void aTenureBeginsAboveEveryEpochOnDisk() {
+    disk.set(9, new Slot.Free(700, 1));
+    startAsOwner();
+    assertThat(actions(Action.Attach.class).getFirst().epoch()).isEqualTo(701);
+  }
+
+  @Test
+  void theLeaseNeedsBothProofs() {
+    startAsOwner();
+    pass(30_000);
+    assertThat(leaseEnd()).isGreaterThan(now + LEASE - 7_000);
+    answer = new DiskAnswer.Failed("EIO");
+    long last = now;
+    pass(15_000);
+    assertThat(leaseEnd()).as("READ KEYS alone extends nothing").isLessThan(last + LEASE);
+    answer = null;
+    pass(6_000);
+    assertThat(leaseEnd()).isGreaterThan(now + LEASE - 7_000);
+    // And beats alone do not, either.
+    array.execute(PEER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, PEER, false));
+    array.execute(PEER_NEXUS, new ArrayCommand.Preempt(PEER, machine.key()));
+    pass(6_000);
+    assertThat(actions(Action.Fenced.class)).hasSize(1);
+  }
+
+  @Test
+  void aWriteThatTheArrayRefusesMakesItLookAtItsKeyAtOnce() {
+    startAsMember();
+    pass(6_000);
+    array.execute(PEER_NEXUS, new ArrayCommand.Preempt(PEER, machine.key()));
+    answer = new DiskAnswer.Refused("reservation conflict");
+    pass(1_100);
+    assertThat(actions(Action.Fenced.class)).hasSize(1);
+  }
+
+  /** Danger 3. */
+  @Test
+  void aMountWithoutAFreeSlotFailsBeforeItWantsTheVolume() {
+    for (int i = 0; i < 64; i++) {
+      Beat beat = new Beat(ReservationKey.of(0x100 + i, 1), 1, 1, Beat.State.ALIVE, LEASE, "other");
+      disk.set(i, new Slot.Taken(beat));
+    }
+    peerOwns();
+    give(new Event.Start(Predecessor.NOBODY));
+    give(new Event.PeerUp(PEER, 5, "peer", "", true));
+    pass(OwnershipSettings.PEER_WAIT_MILLIS + 100);
+    assertThat(actions(Action.Fail.class))
+        .singleElement()
+        .satisfies(
+            fail -> {
+              assertThat(fail.errno()).isEqualTo(Errno.EBUSY);
+              assertThat(fail.message()).contains("all heartbeat slots");
+            });
+    assertThat(array.isRegistered(NEXUS)).isFalse();
+    assertThat(actions(Action.Send.class))
+        .noneMatch(send -> send.message() instanceof PeerMessage.OwnRequest);
+    assertThat(actions(Action.Disk.class))
+        .noneMatch(asked -> asked.command() instanceof DiskCommand.WriteBeat);
+  }
+
+  /** Danger 3. */
+  @Test
+  void anOwnerWhoseEpochCannotBeWrittenLetsOthersHaveTheVolume() {
+    startAsOwner();
+    array.execute(PEER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, PEER, false));
+    give(new Event.PeerUp(PEER, 1, "peer", "", true));
+    give(new Event.Received(PEER, 1, new PeerMessage.OwnRequest(50)));
+    give(new Event.Detached(actions(Action.Attach.class).getLast().epoch(), 0, 1_000, ""));
+    // The peer takes it, and gives it back.
+    array.execute(PEER_NEXUS, new ArrayCommand.Preempt(PEER, machine.key()));
+    give(new Event.Received(PEER, 9, new PeerMessage.OwnTaken(9)));
+    give(new Event.Want());
+    answer = new DiskAnswer.Failed("EIO");
+    long request =
+        actions(Action.Send.class).stream()
+            .filter(send -> send.message() instanceof PeerMessage.OwnRequest)
+            .map(send -> ((PeerMessage.OwnRequest) send.message()).requestId())
+            .reduce((_, second) -> second)
+            .orElseThrow();
+    done.clear();
+    give(new Event.Received(PEER, 9, new PeerMessage.OwnGrant(request, 10, 1, List.of())));
+    assertThat(array.holds(NEXUS)).isTrue();
+    give(new Event.Received(PEER, 9, new PeerMessage.OwnRequest(51)));
+    pass(OwnershipSettings.DISK_MILLIS - 100);
+    assertThat(actions(Action.Attach.class)).isEmpty();
+    assertThat(actions(Action.Send.class)).isEmpty();
+    give(new Event.PeerUp(PEER, 9, "peer", "", true));
+    give(new Event.Received(PEER, 9, new PeerMessage.OwnRequest(51)));
+    pass(OwnershipSettings.LAST_RECORD_MILLIS + 500);
+    assertThat(actions(Action.Send.class))
+        .anyMatch(send -> send.message() instanceof PeerMessage.OwnGrant);
+    assertThat(notes("cannot be written to the heartbeat slot")).hasSize(1);
+    assertThat(actions(Action.Attach.class)).isEmpty();
+  }
+
+  /** Danger 4. */
+  @Test
+  void aDeviceWithoutReservationsHasNoBeats() {
+    List<Action> actions = new ArrayList<>(machine.step(new Event.Start(Predecessor.NOBODY), now));
+    Action.Array asked =
+        actions.stream()
+            .filter(Action.Array.class::isInstance)
+            .map(Action.Array.class::cast)
+            .findFirst()
+            .orElseThrow();
+    machine.step(asked.answered(new ArrayAnswer.Unsupported("none")), now);
+    give(new Event.LockstateTold(lockstate));
+    pass(OwnershipSettings.LISTEN_MILLIS);
+    attached();
+    pass(30_000);
+    assertThat(actions(Action.Ready.class)).hasSize(1);
+    assertThat(actions(Action.Disk.class)).isEmpty();
+    assertThat(leaseEnd()).isGreaterThan(now);
+    assertThat(actions(Action.Attach.class)).noneMatch(Action.Attach::alone);
+  }
+
+  /** Danger 5. */
+  @Test
+  void aloneIsWhoWasJustSeenToBe() {
+    startAsOwner();
+    assertThat(actions(Action.Attach.class)).singleElement().matches(Action.Attach::alone);
+    array.execute(PEER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, PEER, false));
+    give(new Event.PeerUp(PEER, 1, "peer", "", true));
+    give(new Event.Received(PEER, 1, new PeerMessage.OwnRequest(50)));
+    give(new Event.Detached(actions(Action.Attach.class).getLast().epoch(), 0, 1_000, ""));
+    array.execute(PEER_NEXUS, new ArrayCommand.Preempt(PEER, machine.key()));
+    give(new Event.Received(PEER, 9, new PeerMessage.OwnTaken(9)));
+    give(new Event.Want());
+    long request =
+        actions(Action.Send.class).stream()
+            .filter(send -> send.message() instanceof PeerMessage.OwnRequest)
+            .map(send -> ((PeerMessage.OwnRequest) send.message()).requestId())
+            .reduce((_, second) -> second)
+            .orElseThrow();
+    done.clear();
+    // Who gives it loses its registration by that, and comes back.
+    give(new Event.Received(PEER, 9, new PeerMessage.OwnGrant(request, 10, 1, List.of())));
+    assertThat(array.isRegistered(PEER_NEXUS)).isFalse();
+    assertThat(actions(Action.Attach.class)).singleElement().matches(a -> !a.alone());
+  }
+
+  /** Danger 13. */
+  @Test
+  void aGrantFollowsTheLastRecord() {
+    startAsOwner();
+    array.execute(PEER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, PEER, false));
+    give(new Event.PeerUp(PEER, 1, "peer", "", true));
+    give(new Event.Received(PEER, 1, new PeerMessage.OwnRequest(50)));
+    done.clear();
+    give(new Event.Detached(machine.epoch(), 0, 1_000, ""));
+    int paused = indexOf(a -> writes(a, Beat.State.PAUSED));
+    int grant =
+        indexOf(a -> a instanceof Action.Send s && s.message() instanceof PeerMessage.OwnGrant);
+    assertThat(paused).isNotNegative().isLessThan(grant);
+    assertThat(mine().state()).isEqualTo(Beat.State.PAUSED);
+  }
+
+  /** Danger 3. */
+  @Test
+  void aGrantDoesNotWaitForADiskThatStallsForLongerThanASecond() {
+    startAsOwner();
+    array.execute(PEER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, PEER, false));
+    give(new Event.PeerUp(PEER, 1, "peer", "", true));
+    give(new Event.Received(PEER, 1, new PeerMessage.OwnRequest(50)));
+    stalled = true;
+    give(new Event.Detached(machine.epoch(), 0, 1_000, ""));
+    pass(OwnershipSettings.LAST_RECORD_MILLIS - 10);
+    assertThat(actions(Action.Send.class)).isEmpty();
+    pass(20);
+    assertThat(actions(Action.Send.class)).isNotEmpty();
+    // And who is not registered any more does not register before its write has ended.
+    array.execute(PEER_NEXUS, new ArrayCommand.Preempt(PEER, machine.key()));
+    give(new Event.Received(PEER, 9, new PeerMessage.OwnTaken(9)));
+    pass(5_000);
+    assertThat(array.isRegistered(NEXUS)).isFalse();
+    stalled = false;
+    give(held.remove().answered(new DiskAnswer.Refused("reservation conflict")));
+    pass(500);
+    assertThat(array.isRegistered(NEXUS)).isTrue();
+  }
+
+  /** Danger 13. */
+  @Test
+  void leavingGivesTheSlotBackBeforeTheKey() {
+    startAsOwner();
+    pass(3_000);
+    done.clear();
+    give(new Event.Leave());
+    int free =
+        indexOf(a -> a instanceof Action.Disk d && d.command() instanceof DiskCommand.FreeSlot);
+    int key =
+        indexOf(a -> a instanceof Action.Array c && c.command() instanceof ArrayCommand.Unregister);
+    assertThat(free).isNotNegative().isLessThan(key);
+    assertThat(disk).allMatch(Slot.Free.class::isInstance);
+    assertThat(actions(Action.Left.class)).containsExactly(new Action.Left(Errno.NONE));
+  }
+
+  /** Danger 18. */
+  @Test
+  void leavingDoesNotWaitForADiskThatStalls() {
+    startAsOwner();
+    stalled = true;
+    give(new Event.Leave());
+    pass(OwnershipSettings.LAST_RECORD_MILLIS + 100);
+    assertThat(actions(Action.Left.class)).containsExactly(new Action.Left(Errno.NONE));
+    assertThat(array.isRegistered(NEXUS)).isFalse();
+  }
+
+  @Test
+  void whereTheAttachHasMadeTheFileBeatsBegin() {
+    lockstate = new Lockstate(0, null, 2, "there is none");
+    give(new Event.Start(Predecessor.NOBODY));
+    assertThat(actions(Action.Attach.class)).singleElement().matches(Action.Attach::alone);
+    lockstate = new Lockstate(1, SimulatedDisk.MAP, 0, "");
+    attached();
+    pass(6_000);
+    assertThat(mine().state()).isEqualTo(Beat.State.ALIVE);
+    assertThat(mine().epoch()).isEqualTo(machine.epoch());
+  }
+
+  /** Danger 8. */
+  @Test
+  void aRestartedDaemonOfAnOwnerExtendsTheLeaseOnceItHasBeaten() {
+    startAsOwner();
+    ReservationKey key = machine.key();
+    Ownership next =
+        new Ownership(
+            new OwnershipSettings(
+                NODE, 1_001, 1 << 20, LEASE, 100, "volume", "device", "", 1_000, "host"));
+    Predecessor before =
+        new Predecessor(
+            key, machine.epoch(), org.mxfs.daemon.core.KernelState.ATTACHED, true, false, false);
+    List<Action> actions = new ArrayList<>(next.step(new Event.Start(before), now));
+    List<Action.Disk> disks = new ArrayList<>();
+    for (int i = 0; i < actions.size(); i++) {
+      switch (actions.get(i)) {
+        case Action.Array asked ->
+            actions.addAll(next.step(asked.answered(array.execute(NEXUS, asked.command())), ++now));
+        case Action.AskLockstate _ ->
+            actions.addAll(next.step(new Event.LockstateTold(lockstate), now));
+        case Action.Disk asked -> disks.add(asked);
+        default -> {}
+      }
+    }
+    assertThat(actions).noneMatch(Action.Lease.class::isInstance);
+    while (!disks.isEmpty()) {
+      Action.Disk asked = disks.removeFirst();
+      List<Action> more = next.step(asked.answered(execute(asked.command())), ++now);
+      actions.addAll(more);
+      more.forEach(
+          action -> {
+            if (action instanceof Action.Disk disk) {
+              disks.add(disk);
+            }
+          });
+    }
+    assertThat(actions).anyMatch(Action.Lease.class::isInstance);
+  }
+}
