@@ -262,6 +262,11 @@ def _full(stage, node):
     mark = stage.mark(node)
     told = _remount(stage, node, made=False, errno=ENOSPC)
     stage.matches(r"^the volume is too full to make it: it takes 32768 bytes, and \d+ are free", told["reason"], "why there is none")
+    for turn in range(3):
+        node.run("kill -USR1 $(pidof mxfsd_solo)")
+        stage.until(lambda: stage.status(node)["state"] == "detached", 20, "a detach")
+        node.run(f"head -c 1 {PLACE}/fill >/dev/null")
+        stage.same(_told_of(node), told, "what is told after another attach")
     stage.same(stage.kernel_log(node, mark).count("too full"), 1, "lines about it")
     stage.umount(node)
     _plain(stage, "rm fill")
