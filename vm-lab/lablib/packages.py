@@ -200,8 +200,11 @@ def _control(place: Path, name: str, words: dict[str, str]) -> None:
         _put(folder / "DEBIAN/conffiles", "".join(files))
 
 
+# Come unstripped from the compiler and from jlink.
+STRIPPED = ("usr/sbin/mount.mxfs", "usr/lib/mxfs/bin/java", "usr/lib/mxfs/bin/keytool", "usr/lib/mxfs/lib/jexec", "usr/lib/mxfs/lib/jspawnhelper")
+
 _LIBRARIES = """set -e
-strip mxfs/usr/sbin/mount.mxfs
+strip PROGRAMS
 mkdir debian mxfs/DEBIAN
 printf 'Source: mxfs\\n\\nPackage: mxfs\\nArchitecture: amd64\\n' >debian/control
 dpkg-shlibdeps -O --ignore-missing-info -lmxfs/usr/lib/mxfs/lib -lmxfs/usr/lib/mxfs/lib/server mxfs/usr/sbin/mount.mxfs \
@@ -246,7 +249,7 @@ def make() -> list[Path]:
             shutil.rmtree(work, ignore_errors=True)
             work.mkdir()
             _stage(work, release, daemon, helper, words)
-            said = _in_work(made, folder, _LIBRARIES)
+            said = _in_work(made, folder, _LIBRARIES.replace("PROGRAMS", " ".join(f"mxfs/{name}" for name in STRIPPED)))
             words["SHLIBS"] = said.strip().splitlines()[-1].removeprefix("shlibs:Depends=")
             new = build._new(result)
             new.mkdir()
@@ -369,7 +372,7 @@ def check_contents(dist: Path | None = None) -> None:
                  if not re.fullmatch(r"lib/modules/[^/]+/updates/mxfs\.ko|usr/lib/mxfs/mxfsd\.aot", name)]
         wrong += [f"the package mxfs has {name}, 'lab dist' has not" for name in sorted(_names(tree) - staged)
                   if not re.match(r"usr/share/|usr/lib/tmpfiles\.d/|etc/logrotate\.d/", name)]
-        for name in sorted(staged & _names(tree) - {"usr/sbin/mount.mxfs"}):  # that one is stripped
+        for name in sorted((staged & _names(tree)).difference(STRIPPED)):
             one, other = dist / name, tree / name
             if one.is_symlink() != other.is_symlink() or (
                     os.readlink(one) != os.readlink(other) if one.is_symlink() else
