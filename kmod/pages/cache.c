@@ -467,7 +467,7 @@ int mxfs_cache_left_out(struct inode *inode, loff_t start, loff_t end)
 		return 0;
 	if (down_read_killable(&inode->i_mapping->invalidate_lock))
 		return -EINTR;
-	err = mxfs_cache_write(inode, start, end);
+	mxfs_write_still(inode, start, end, &err);
 	/* All of it, so that the next one need not come here. Its errors are for fsync. */
 	seen = mxfs_write_still(inode, 0, LLONG_MAX, &rest);
 	spin_lock(&inode->i_lock);

@@ -1352,8 +1352,8 @@ static long mxfs_fallocate_piece(struct file *file, int mode, loff_t offset, lof
 	struct inode *inode = file_inode(file);
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	bool keeps = !(mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_UNSHARE_RANGE));
-	/* Collapse and insert move everything behind the offset. */
-	struct mxfs_range range = { offset, LLONG_MAX };
+	bool moves = mode & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE); /* everything behind the offset */
+	struct mxfs_range range = { offset, moves ? LLONG_MAX : offset + len - 1 };
 	struct file *lower;
 	long err;
 
@@ -1372,7 +1372,7 @@ static long mxfs_fallocate_piece(struct file *file, int mode, loff_t offset, lof
 	if (offset + len > i_size_read(file_inode(lower)) && !(mode & FALLOC_FL_KEEP_SIZE))
 		mxfs_cache_grow(inode, file_inode(lower));
 	if (!keeps)
-		err = mxfs_cache_drop_locked(inode, offset, LLONG_MAX);
+		err = mxfs_cache_drop_locked(inode, range.first, range.last);
 	if (err)
 		goto out_cache;
 	if (!keeps)
@@ -1381,10 +1381,10 @@ static long mxfs_fallocate_piece(struct file *file, int mode, loff_t offset, lof
 	if (!keeps && !mxfs_is_refused(err)) {
 		mxfs_cache_cut(inode, i_size_read(file_inode(lower)));
 		/* What moved before it failed is nowhere else: no page may be written over it. */
-		if (!err || (mode & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE)))
-			mxfs_cache_changed(inode, lower, offset, LLONG_MAX);
+		if (!err || moves)
+			mxfs_cache_changed(inode, lower, range.first, range.last);
 		else
-			mxfs_cache_failed(inode, offset, offset + len - 1);
+			mxfs_cache_failed(inode, range.first, range.last);
 	}
 	mxfs_cache_let_go(inode);
 	mxfs_copy_attr(inode, file_inode(lower));
@@ -1494,9 +1494,10 @@ static loff_t mxfs_transfer_piece(struct file *in, loff_t pos_in, struct file *o
 		ret = vfs_dedupe_file_range_one(lower_in, pos_in, lower_out, pos_out, len, flags);
 		break;
 	}
-	if (ret > 0)
+	/* A dedupe changes no byte. What fails may have copied, or cloned, some of it. */
+	if (ret > 0 && how != MXFS_DEDUPE)
 		mxfs_cache_changed(inode_out, lower_out, pos_out, pos_out + ret - 1);
-	else if (ret < 0 && how == MXFS_COPY && !mxfs_is_refused(ret)) /* its sync may be what failed */
+	else if (ret < 0 && how != MXFS_DEDUPE && !mxfs_is_refused(ret))
 		mxfs_cache_failed(inode_out, range.first, range.last);
 	mxfs_cache_let_go(inode_out);
 	mxfs_copy_attr(inode_out, file_inode(lower_out));

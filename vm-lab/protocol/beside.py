@@ -10,7 +10,7 @@ from lablib.protocol import DEVICE, PLACE, PROGRAMS
 LIMIT = 300
 MARKERS = ["SELFTEST: write beside a device ok", "SELFTEST: write that fails beside a device ok", "SELFTEST: errors of other pages ok",
            "SELFTEST: own errors ok", "SELFTEST: killed writer ok", "SELFTEST: sync beside a change that fails ok",
-           "SELFTEST: page that cannot be read ok", "SELFTEST: queued write that fails ok"]
+           "SELFTEST: page that cannot be read ok", "SELFTEST: queued write that fails ok", "SELFTEST: pages that do not change ok"]
 # A disk that fails on purpose.
 EXPECTED = [r"I/O error, dev (dm-[01]|sda)", r"Buffer I/O error on dev", r"XFS \(dm-[01]\): .*(I/O|writeback) error", r"dm-[01]: writeback error"]
 PAGE = 4096
@@ -60,6 +60,8 @@ def _all(stage, node, disk, slow):
     stage.marker(MARKERS[6])
     _queued(stage, node)
     stage.marker(MARKERS[7])
+    _untouched(stage, node, disk, slow)
+    stage.marker(MARKERS[8])
 
 
 def _tell(program):
@@ -293,3 +295,22 @@ def _queued(stage, node):
     _end(stage, program, "0")
     stage.same(_content(node, f"cat {name}"), ["mm"], "the file after a write that failed")
     node.run(f"rm {name}")
+
+
+def _untouched(stage, node, disk, slow):
+    """What changes another page, or no byte, takes nothing from a page that a device has: it brings its data while that waits for the disk."""
+    node.run(f"head -c {4 * PAGE} /dev/zero | tr '\\0' o >{PLACE}/same; sync {PLACE}/same")
+    for pages, command in (("1+2", f"xfs_io -c 'fpunch 512 512' {FILE}"), ("1", f"xfs_io -c 'dedupe {PLACE}/same 0 0 {PAGE}' {FILE}")):
+        program = _begin(stage, node, slow, pages)
+        _forget(node, FILE)
+        _forget(node, f"{PLACE}/same")
+        node.run(f"{DM} stop bad")
+        changer = stage.start(node, command)
+        _waits(stage, node, "xfs_io", "submit_bio_wait|folio_wait|iomap_")
+        _device_ends(stage, node, program)
+        node.run(f"{DM} resume bad")
+        stage.same(changer.finish(30).rc, 0, command)
+        _end(stage, program, "0")
+        _is_kept(stage, node, disk, ["dd", "oo"], f"after '{command}'", f"dd if={FILE} bs={PAGE} skip={pages[2:] or 0} count=1 status=none")
+        node.run(f"rm {FILE}")
+    node.run(f"rm {PLACE}/same")
