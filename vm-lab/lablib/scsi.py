@@ -8,10 +8,13 @@ state, by the library and by sg_persist; after each step both are asked for the 
 
 import json
 import re
+import shutil
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Callable
 
-from . import build
+from . import build, host
 from .node import Node
 from .protocol import Program, Stage
 
@@ -310,6 +313,81 @@ echo 0 >$tpg/enable
 rm -f $tpg/lun/lun_0/virtual
 rmdir $tpg/lun/lun_0 $tpg/np/127.0.0.1:3260 $tpg $(dirname $tpg) {CONFIG}/iscsi"""
     AFTER = f"dmsetup remove {DISK}; rmmod brd"
+
+
+class IscsiTgt:
+    """The same by iSCSI from tgt inside the node: this machine's own tgtd, with its libraries. It opens the disk with O_DIRECT, so that a write
+    waits for it, in a thread of its own."""
+
+    PLACE = "/run/tgt"
+    PORTAL = "127.0.0.1:3261"
+    RUN = f"export TGT_IPC_SOCKET={PLACE}/ipc LD_LIBRARY_PATH={PLACE}; tgtadm() {{ {PLACE}/tgtadm -C 0 --lld iscsi \"$@\"; }}"
+    RECORD = f"iscsiadm -m node -T {TARGET} -p {PORTAL},1"
+
+    def __init__(self, stage: Stage, node: Node):
+        self.node = node
+        with tempfile.TemporaryDirectory() as folder:
+            node.push(self._programs(Path(folder) / "tgt"), self.PLACE)
+        node.run(f"""
+set -e
+modprobe -a dm_mod iscsi_tcp
+modprobe brd rd_nr=1 rd_size={SECTORS // 2}
+dmsetup create {DISK} --table '0 {SECTORS} linear /dev/ram0 0'
+mkdir -p /run/lock/iscsi
+while pgrep -x iscsid >/dev/null; do sleep 0.1; done
+echo InitiatorName=iqn.2026-11.lab.mxfs:nobody >/etc/iscsi/initiatorname.iscsi
+iscsid
+{self.RUN}
+{self.PLACE}/tgtd -C 0 --iscsi portal={self.PORTAL} </dev/null >/dev/null 2>&1
+""")
+        stage.until(lambda: node.run(f"{self.RUN}; tgtadm --mode sys --op show", check=False).rc == 0, 20, "tgtd to answer")
+        node.run(f"""
+set -e
+{self.RUN}
+tgtadm --mode target --op new --tid 1 --targetname {TARGET}
+tgtadm --mode logicalunit --op new --tid 1 --lun 1 --backing-store {DM_NODE.format(DISK)} --bsoflags direct
+tgtadm --mode target --op bind --tid 1 --initiator-address ALL
+""")
+        self.devices = [self._join(stage, name, initiator) for name, initiator in INITIATORS.items()]
+
+    @staticmethod
+    def _programs(folder: Path) -> Path:
+        folder.mkdir()
+        for program in ("tgtd", "tgtadm"):
+            shutil.copy2(host.tool(program), folder)
+        said = host.call(["ldd", host.tool("tgtd")], "ldd of tgtd").stdout
+        for library in re.findall(r"=> (/\S+)", said):
+            if not re.search(r"/(libc|libm|libpthread|ld-linux[^/]*)\.so", library):  # the node's own
+                shutil.copy2(library, folder)
+        return folder
+
+    def _join(self, stage: Stage, name: str, initiator: str) -> str:
+        before = self._disks()
+        self.node.run(f"""
+set -e
+iscsiadm -m iface -I {name} -o new
+iscsiadm -m iface -I {name} -o update -n iface.initiatorname -v {initiator}
+{self.RECORD} -I {name} -o new
+{self.RECORD} -I {name} --login
+""")
+        return stage.until(lambda: self._disks() - before, 20, f"the disk of nexus {name}").pop()
+
+    def _disks(self) -> set[str]:
+        return set(self.node.run("cd /sys/block && for d in sd*; do grep -q IET $d/device/vendor && echo /dev/$d; done; true").out.split())
+
+    def close(self) -> None:
+        self.node.run(f"""
+dmsetup resume {DISK}
+iscsiadm -m node -U all
+iscsiadm -m node -o delete
+for name in {" ".join(INITIATORS)}; do iscsiadm -m iface -I $name -o delete; done
+iscsiadm -k 0
+pkill -x tgtd
+while pgrep -x tgtd >/dev/null; do sleep 0.1; done
+dmsetup remove {DISK}
+rmmod brd iscsi_tcp
+rm -rf {self.PLACE}
+""", check=False, timeout=30)
 
 
 class Multipath:

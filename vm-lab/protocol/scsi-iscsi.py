@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """PREEMPT AND ABORT, which tgt does not have and LIO does not survive through tcm_loop, on LIO by iSCSI, as sg_persist does it: who is
 registered and who holds afterwards, what the fenced initiator is told, and that its write in flight is aborted before the answer. And what
-that does not end, a write of a registrant that does not hold, or one beside a plain PREEMPT, ends a LOGICAL UNIT RESET.
+that does not end, a write of a registrant that does not hold, or one beside a plain PREEMPT, ends a LOGICAL UNIT RESET, on LIO and on tgt.
 
 iSCSI hands its commands to LIO directly (TARGET_DIRECT_SUBMIT), so that core_tmr_lun_reset() has no queue to wait for that it runs on."""
 
 import re
 
-from lablib.scsi import CONFIG, DISK, INITIATORS, IscsiLio, Seat, Shell, Tool, compare, proven
+from lablib.scsi import CONFIG, DISK, INITIATORS, IscsiLio, IscsiTgt, Seat, Shell, Tool, compare, proven
 
-LIMIT = 300
+LIMIT = 420
 MARKERS = ["SELFTEST: scsi preempt and abort ok", "SELFTEST: scsi abort of a write in flight ok",
-           "SELFTEST: scsi reset of a write in flight ok", "SELFTEST: scsi check with abort ok"]
+           "SELFTEST: scsi reset of a write in flight ok", "SELFTEST: scsi check with abort ok",
+           "SELFTEST: scsi reset on tgt ok"]
 # The second: Linux 6.12.117's pm_runtime_remove() flushes a work item of the disk as iSCSI logs out, on a workqueue for memory reclaim; when it is
 # still to run then, as on a busy machine, the kernel complains of itself.
 EXPECTED = [r"reservation conflict", r"at kernel/workqueue.c:\d+ check_flush_dependency"]
@@ -45,6 +46,20 @@ def run(stage):
     finally:
         stage.close_programs()
         lio.close()
+    on_tgt(stage)
+
+
+def on_tgt(stage):
+    tgt = IscsiTgt(stage, stage.n1)
+    try:
+        shell = Shell(stage, tgt.node)
+        seats = {name: Seat(Tool(stage, tgt.node), shell, device) for name, device in zip("ab", tgt.devices)}
+        for holder in "ba":
+            reset_at_tgt(stage, seats, shell, holder)
+        stage.marker(MARKERS[4])
+    finally:
+        stage.close_programs()
+        tgt.close()
 
 
 def a_holds(stage, seats, holder="a"):
@@ -130,6 +145,36 @@ def reset_in_flight(stage, seats, shell, lio, holder, command):
     stage.matches("UNIT_ATTENTION 2A/05", a.say("ready"), "the next command of the fenced initiator")
     stage.same(b.hear(), "LOGICAL UNIT RESET: done", f"the reset that ends the write {what}")
     stage.matches("UNIT_ATTENTION 29/03", b.say("ready"), "the next command of who reset")
+    b_holds_alone(stage, b)
+    stage.matches("RESERVATION CONFLICT", a.say("write 0 1 512 22"), "the next write of the fenced initiator")
+    stage.matches(": GOOD", b.say("write 0 1 512 33"), "a write of the holder")
+    stage.matches("512 times 33", a.say("read 0 1 512"), "what the holder wrote")
+    stage.matches(": GOOD", b.say("clear b1"), "CLEAR")
+
+
+def reset_at_tgt(stage, seats, shell, holder):
+    """tgt lets a write that its thread has begun come to its end, and answers the reset after that."""
+    a, b = seats["a"], seats["b"]
+    for name, seat in seats.items():
+        seat.say("ready")
+        stage.matches(": GOOD", seat.say(f"ignore {name}1"), f"REGISTER at {name}")
+    stage.matches(": GOOD", seats[holder].say(f"reserve {holder}1 5"), f"RESERVE at {holder}")
+    stacks = lambda of: shell.run(f"cat {of}")[1]
+    tgtd = "$(printf '/proc/%s/task/*/stack ' $(pgrep -x tgtd))"
+    what = f"of a {'holder' if holder == 'a' else 'registrant'}, on tgt"
+    shell.run(f"dmsetup suspend --noflush --nolockfs {DISK}")
+    try:
+        a.ask("write 0 1 512 11")
+        stage.until(lambda: "blkdev_direct_IO" in stacks(tgtd), 5, "tgt's thread to write for a")
+        stage.matches(r": GOOD.*\| GONE_AND_HELD", b.say("preempt b1 a1 5"), "PREEMPT beside a write in flight")
+        b.ask("reset")
+        stage.until(lambda: "iscsi_exec_task_mgmt_fn" in stacks("/proc/[0-9]*/task/*/stack"), 5, "the reset to wait for a's write")
+    finally:
+        shell.run(f"dmsetup resume {DISK}")
+    stage.same(b.hear(), "LOGICAL UNIT RESET: done", f"the reset that waits for the write {what}")
+    stage.matches("512 times 11", b.say("read 0 1 512"), f"the write was over before that answer {what}")
+    stage.matches("WRITE.*: GOOD", a.hear(), f"the write in flight {what}")
+    stage.matches("UNIT_ATTENTION 29/00", a.say("ready"), "the next command of the fenced initiator")
     b_holds_alone(stage, b)
     stage.matches("RESERVATION CONFLICT", a.say("write 0 1 512 22"), "the next write of the fenced initiator")
     stage.matches(": GOOD", b.say("write 0 1 512 33"), "a write of the holder")
