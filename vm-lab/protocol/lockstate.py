@@ -30,6 +30,8 @@ def run(stage):
         options("--alone --lockstate")
         _told(stage, n1, n2)
         _full(stage, n1)
+        _inherits_nothing(stage, n1)
+        _large_blocks(stage, n1)
     stage.marker("SELFTEST: lock state ok")
 
 
@@ -274,3 +276,30 @@ def _full(stage, node):
     _whole(stage, node, _uuid(node))
     stage.umount(node)
     stage.repair()
+
+
+def _inherits_nothing(stage, node):
+    """Below a root with a project, a group, a size of extents and an access control list for its files."""
+    stage.mkfs()
+    _plain(stage, f"chgrp 7 . && chmod g+s . && setfacl -d -m u:user1:rwx . && xfs_io -c 'chproj 7' -c 'chattr +P' -c 'extsize 1m' {PLACE}")
+    _remount(stage, node, made=True)
+    told = _whole(stage, node, _uuid(node))
+    stage.same(len(told["extents"]), 1, f"pieces: {told}")
+    stage.umount(node)
+    said = _plain(stage, "stat -c '%a %u %g %h %b' .mxfs/lockstate; xfs_io -r -c 'lsproj' -c 'extsize' .mxfs/lockstate; lsattr .mxfs/lockstate").splitlines()
+    stage.same(said[:3], ["600 0 0 1 64", "projid = 0", "[0] .mxfs/lockstate"], "what it inherits")
+    stage.same(set(said[3].split()[0]) - {"-"}, {"i"}, "its flags")
+    stage.repair()
+
+
+def _large_blocks(stage, node):
+    """Slots of a logical block each, where that is 4 KiB; of 512 bytes in file system blocks of 1 KiB."""
+    for sector, options in ((4096, "-s size=4096"), (512, "-b size=1024")):
+        device = node.run(f"truncate -s 320m /run/image && losetup -b {sector} -f --show /run/image").out.strip()
+        node.run(f"mkfs.xfs -q -f {options} {device}")
+        try:
+            stage.mount(node, device=device)
+            _whole(stage, node, _uuid(node, device), slot=sector, device=device)
+            stage.umount(node)
+        finally:
+            node.run(f"losetup -d {device}; rm /run/image")
