@@ -407,17 +407,27 @@ static void mxfs_lockstate_make(struct mxfs_sb *sbi, struct mxfs_lockstate_map *
 /*
  * So that other nodes find it, XFS writes home what its log has. Return: 0, also when that has to be tried again at the next attach;
  * an error where XFS does not go on.
+ *
+ * A disk that fails shows in a sync before: a freeze that fails in its own does not thaw (fs/super.c: freeze_super()), and XFS has
+ * stopped freeing inodes by then (fs/xfs/xfs_super.c: xfs_fs_sync_fs()) and has to be unmounted.
  */
 static int mxfs_lockstate_publish(struct mxfs_sb *sbi)
 {
 	struct super_block *lower = sbi->lower->mnt_sb;
-	int err = mxfs_freeze_lower(lower);
+	bool synced;
+	int err;
 
+	down_read(&lower->s_umount);
+	err = sync_filesystem(lower);
+	up_read(&lower->s_umount);
+	synced = !err;
+	if (synced)
+		err = mxfs_freeze_lower(lower);
 	if (err) {
 		if (!sbi->lockstate.freeze_told)
 			mxfs_warn(sbi, MXFS_OWN "/" MXFS_LOCKSTATE " cannot be shown to other nodes yet (%pe)", ERR_PTR(err));
 		sbi->lockstate.freeze_told = true;
-		return 0;
+		return !synced || err == -EBUSY || err == -EINTR ? 0 : -EIO;
 	}
 	err = mxfs_thaw_lower(lower);
 	if (err) {

@@ -403,6 +403,16 @@ static void mxfs_own_room(struct dentry *dir)
 	}
 }
 
+/* What the reserve has, in bytes; 0 where it cannot be told. XFS does not keep i_blocks. */
+static u64 mxfs_reserve_bytes(struct file *file)
+{
+	struct kstat stat;
+
+	if (vfs_getattr_nosec(&file->f_path, &stat, STATX_BLOCKS, 0))
+		return 0;
+	return stat.blocks << SECTOR_SHIFT;
+}
+
 /* Fills the reserve up where there is space. Inside the operation gate or attaching; with sbi->cred. */
 void mxfs_reserve_fill(struct mxfs_sb *sbi)
 {
@@ -416,7 +426,7 @@ void mxfs_reserve_fill(struct mxfs_sb *sbi)
 	dput(top);
 	if (IS_ERR(file))
 		return;
-	if (file_inode(file)->i_blocks < MXFS_RESERVE_BYTES >> SECTOR_SHIFT)
+	if (mxfs_reserve_bytes(file) < MXFS_RESERVE_BYTES)
 		err = vfs_fallocate(file, 0, 0, MXFS_RESERVE_BYTES);
 	__fput_sync(file);
 	/* Without space for it, it is tried again after the next attach. */
@@ -445,7 +455,7 @@ bool mxfs_reserve_free(struct mxfs_sb *sbi)
 	dput(top);
 	if (IS_ERR(file))
 		return false;
-	any = file_inode(file)->i_blocks && !vfs_truncate(&file->f_path, 0);
+	any = mxfs_reserve_bytes(file) && !vfs_truncate(&file->f_path, 0);
 	__fput_sync(file);
 	return any;
 }

@@ -24,7 +24,7 @@ def _full(stage, n1, n2):
     other = stage.keeper(n2)
     other.ok(f"open 1 {PLACE}/theirs +c")
     other.ok("write 1 0 3000 77")
-    program = stage.start(n1, f"{PROGRAMS}/full_volume {PLACE} 300")
+    program = stage.start(n1, f"{PROGRAMS}/full_volume {PLACE} 700")
     stage.same(program.line(120), "ready", "files that are open removed on a full volume")
     n1.run(f"rm {PLACE}/theirs")
     for turn in range(2):
