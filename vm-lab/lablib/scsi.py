@@ -382,12 +382,11 @@ iscsiadm -m node -U all
 iscsiadm -m node -o delete
 for name in {" ".join(INITIATORS)}; do iscsiadm -m iface -I $name -o delete; done
 iscsiadm -k 0
-pkill -x tgtd
+# It does not end by a signal that it can catch (usr/tgtd.c: signal_catch()).
+pkill -KILL -x tgtd
 while pgrep -x tgtd >/dev/null; do sleep 0.1; done
-dmsetup remove {DISK}
-rmmod brd iscsi_tcp
-rm -rf {self.PLACE}
-""", check=False, timeout=30)
+dmsetup remove {DISK} && rmmod brd iscsi_tcp && rm -rf {self.PLACE}
+""", timeout=30)
 
 
 class Multipath:

@@ -14,7 +14,7 @@ MARKERS = ["SELFTEST: shut down below ok", "SELFTEST: fenced on a path that hang
            "SELFTEST: last changes ok", "SELFTEST: offline device ok", "SELFTEST: unmount without the device ok", "SELFTEST: frozen device ok", "SELFTEST: late fault ok", "SELFTEST: device taken ok",
            "SELFTEST: nothing mounted past the lease ok", "SELFTEST: trim ok"]
 # Disks that fail, and metadata that is broken, on purpose.
-EXPECTED = [r"I/O error, dev (dm-0|sda)", r"Buffer I/O error on dev", r"XFS \((dm-0|sda)\)", r"log I/O error", r"[Cc]orruption", r"Metadata CRC error"]
+EXPECTED = [r"I/O error, dev (dm-\d+|sda)", r"Buffer I/O error on dev", r"XFS \((dm-\d+|sda)\)", r"log I/O error", r"[Cc]orruption", r"Metadata CRC error"]
 DAEMON = "/usr/sbin/mxfsd"
 LOG = "/run/mxfsd_solo.log"
 DM = f"{PROGRAMS}/dm"

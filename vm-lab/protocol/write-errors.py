@@ -9,7 +9,7 @@ from lablib.protocol import DEVICE, PLACE, PROGRAMS
 LIMIT = 180
 MARKERS = ["SELFTEST: write errors are told ok", "SELFTEST: asynchronous ends ok"]
 # A disk that fails on purpose.
-EXPECTED = [r"I/O error, dev (dm-0|sda)", r"Buffer I/O error on dev", r"XFS \(dm-0\): .*(I/O|writeback) error", r"dm-0: writeback error"]
+EXPECTED = [r"I/O error, dev (dm-\d+|sda)", r"Buffer I/O error on dev", r"XFS \(dm-\d+\): .*(I/O|writeback) error", r"dm-\d+: writeback error"]
 
 
 def run(stage):
