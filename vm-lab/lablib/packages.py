@@ -225,7 +225,7 @@ SOURCE_DATE_EPOCH=SECONDS dpkg-deb --root-owner-group --threads-max=1 -Zxz -z2 -
 
 
 def _in_work(made: Root, folder: str, script: str) -> str:
-    done = build.in_builder(made, f"cd /work/{folder}\n{script}")
+    done = build.in_builder(made, f"cd work/{folder}\n{script}")
     if done.returncode:
         raise BuildFailed(f"packages: status {done.returncode}:\n{done.stdout[-3000:]}", "mend vm-lab/packages or lablib/packages.py")
     return done.stdout
@@ -323,7 +323,7 @@ def check_lintian() -> None:
         work.mkdir()
         for file in files:
             shutil.copy(file, work)
-        done = build.in_builder(made, f"cd /work/{folder} && lintian --allow-root --fail-on error,warning --tag-display-limit 0 *.deb")
+        done = build.in_builder(made, f"cd work/{folder} && lintian --allow-root --fail-on error,warning --tag-display-limit 0 *.deb")
         shutil.rmtree(work)
     if done.returncode or done.stdout.strip():
         raise CheckFailed(f"lintian, status {done.returncode}:\n{done.stdout.strip()}",
@@ -338,7 +338,7 @@ def check_man_pages() -> None:
     with host.locked(host.cache() / f"{folder}.lock", "man pages of this checkout"):
         shutil.rmtree(work, ignore_errors=True)
         shutil.copytree(MAN_PAGES, work)
-        done = build.in_builder(made, f"cd /work/{folder} && for page in *; do mandoc -T lint -W warning $page; "
+        done = build.in_builder(made, f"cd work/{folder} && for page in *; do mandoc -T lint -W warning $page; "
                                       "man --warnings -E UTF-8 -l -Tutf8 ./$page 2>&1 >/dev/null; done")
         shutil.rmtree(work)
     if said := done.stdout.strip():
