@@ -222,6 +222,7 @@ struct mxfs_lockstate_map {
 struct mxfs_lockstate {
 	spinlock_t lock; /* @map, @generation, @told: of who changes them, and of who tells them */
 	struct mxfs_lockstate_map map;
+	struct mxfs_lockstate_map seen; /* by the last attach, before its slots were looked at */
 	u64 generation; /* of @map */
 	bool told; /* the daemon of this mount knows of one, and may be writing there */
 	bool alone; /* by the present ATTACH: it may be made */

@@ -316,6 +316,8 @@ void mxfs_restart_workfn(struct work_struct *work)
 			return;
 		if (READ_ONCE(sbi->state) == MXFS_STATE_DEAD)
 			return;
+		if (READ_ONCE(sbi->change.leaving) && time_after(jiffies, READ_ONCE(sbi->daemon.leave_by)))
+			return;
 		if (++sbi->daemon.restarts > MXFS_RESTARTS_MAX) {
 			mxfs_shutdown(sbi, "the daemon died too often");
 			return;
@@ -339,7 +341,7 @@ void mxfs_restart_workfn(struct work_struct *work)
 /*
  * LEAVE, until the daemon has left, has died, or its time is over. Repeated, because a socket may be full.
  *
- * Return: whether it died of it, so that another one may be on its way.
+ * Return: whether its port went meanwhile, so that another one may be on its way.
  */
 static bool mxfs_daemon_leave(struct mxfs_sb *sbi)
 {
@@ -371,18 +373,25 @@ static bool mxfs_daemon_leave(struct mxfs_sb *sbi)
  */
 void mxfs_daemon_stop(struct mxfs_sb *sbi)
 {
+	/* Not counted from before the last detach, which may have taken long. */
+	WRITE_ONCE(sbi->daemon.leave_by, jiffies + MXFS_LEAVE_JIFFIES);
 	for (;;) {
+		/* A port that reads as gone has its restart queued then. */
+		mxfs_netlink_settle();
 		/* A restart in progress is let finish: the new daemon unregisters the key. It knows of leave_by. */
 		flush_work(&sbi->daemon.restart_work);
-		if (!sbi->daemon.pid)
+		if (!sbi->daemon.pid) {
+			if (sbi->key && !sbi->daemon.left)
+				mxfs_warn(sbi, "no daemon left the cluster; its key %016llx stays registered", sbi->key);
 			return;
+		}
 		/* One that was killed has its port until its last thread has ended; its successor is started only after that. */
 		if (!sbi->change.unused || !mxfs_daemon_leave(sbi))
 			break;
-		mxfs_netlink_settle();
 	}
-	sbi->daemon.left = true;
-	/* The last port that closed may have seen `left` unset. */
+	WRITE_ONCE(sbi->daemon.left, true);
+	/* The last port that closed may have seen `left` unset, and be about to queue. */
+	mxfs_netlink_settle();
 	cancel_work_sync(&sbi->daemon.restart_work);
 	if (!mxfs_daemon_kill(sbi))
 		mxfs_daemon_leave_behind(sbi);

@@ -210,17 +210,6 @@ static void mxfs_lockstate_judge(struct mxfs_sb *sbi, struct mxfs_lockstate_map 
 		mxfs_lockstate_none(map, -EUCLEAN, true, "what is in it is no lock state of this volume");
 }
 
-/* Has it a block for each of its bytes? XFS does not keep i_blocks. */
-static int mxfs_lockstate_blocks(struct vfsmount *mnt, struct dentry *found, u64 *bytes)
-{
-	struct path path = { .mnt = mnt, .dentry = found };
-	struct kstat stat;
-	int err = vfs_getattr_nosec(&path, &stat, STATX_BLOCKS, 0);
-
-	*bytes = stat.blocks << SECTOR_SHIFT;
-	return err;
-}
-
 /* With sbi->cred. The file with a reference, or NULL where there is none of ours. */
 static struct dentry *mxfs_lockstate_look(struct mxfs_sb *sbi, struct vfsmount *mnt, struct mxfs_lockstate_map *map)
 {
@@ -241,7 +230,8 @@ static struct dentry *mxfs_lockstate_look(struct mxfs_sb *sbi, struct vfsmount *
 	}
 	inode = d_inode(found);
 	map->id = (struct mxfs_file_id){ .ino = inode->i_ino, .gen = inode->i_generation };
-	err = mxfs_lockstate_blocks(mnt, found, &blocks);
+	/* Has it a block for each of its bytes? */
+	err = mxfs_own_bytes(&(struct path){ .mnt = mnt, .dentry = found }, &blocks);
 	if (err)
 		mxfs_lockstate_none(map, err, false, "it cannot be looked at (error %d)", -err);
 	else if (i_size_read(inode) < bytes)
@@ -409,7 +399,7 @@ static void mxfs_lockstate_make(struct mxfs_sb *sbi, struct mxfs_lockstate_map *
  * an error where XFS does not go on.
  *
  * A disk that fails shows in a sync before: a freeze that fails in its own does not thaw (fs/super.c: freeze_super()), and XFS has
- * stopped freeing inodes by then (fs/xfs/xfs_super.c: xfs_fs_sync_fs()) and has to be unmounted.
+ * stopped freeing inodes by then (fs/xfs/xfs_super.c: xfs_fs_sync_fs()).
  */
 static int mxfs_lockstate_publish(struct mxfs_sb *sbi)
 {
@@ -423,21 +413,23 @@ static int mxfs_lockstate_publish(struct mxfs_sb *sbi)
 	synced = !err;
 	if (synced)
 		err = mxfs_freeze_lower(lower);
-	if (err) {
-		if (!sbi->lockstate.freeze_told)
-			mxfs_warn(sbi, MXFS_OWN "/" MXFS_LOCKSTATE " cannot be shown to other nodes yet (%pe)", ERR_PTR(err));
-		sbi->lockstate.freeze_told = true;
-		return !synced || err == -EBUSY || err == -EINTR ? 0 : -EIO;
+	if (!err) {
+		err = mxfs_thaw_lower(lower);
+		if (err)
+			goto out_shutdown;
+		sbi->lockstate.published = true;
+		return 0;
 	}
-	err = mxfs_thaw_lower(lower);
-	if (err) {
-		mxfs_err(sbi, "XFS was frozen to write its log home, and does not thaw (%pe)", ERR_PTR(err));
-		if (lower->s_op->shutdown)
-			lower->s_op->shutdown(lower);
-		return -EIO;
-	}
-	sbi->lockstate.published = true;
-	return 0;
+	if (!sbi->lockstate.freeze_told)
+		mxfs_warn(sbi, MXFS_OWN "/" MXFS_LOCKSTATE " cannot be shown to other nodes yet (%pe)", ERR_PTR(err));
+	sbi->lockstate.freeze_told = true;
+	if (!synced || err == -EBUSY || err == -EINTR)
+		return 0;
+out_shutdown:
+	mxfs_err(sbi, "XFS was frozen to write its log home, and does not go on (%pe)", ERR_PTR(err));
+	if (lower->s_op->shutdown)
+		lower->s_op->shutdown(lower);
+	return -EIO;
 }
 
 /**
@@ -453,19 +445,20 @@ int mxfs_lockstate_attach(struct mxfs_sb *sbi)
 	struct mxfs_lockstate *state = &sbi->lockstate;
 	const struct cred *old_cred = override_creds(sbi->cred);
 	bool writable = !sb_rdonly(sbi->lower->mnt_sb), first = writable && !sbi->change.begun, make;
-	struct mxfs_lockstate_map map;
+	struct mxfs_lockstate_map map, seen;
 	struct dentry *found;
 	int err = 0;
 
 	found = mxfs_lockstate_look(sbi, sbi->lower, &map);
-	if (!map.err && !mxfs_lockstate_same(&state->map, &map)) {
-		state->published = false;
+	seen = map;
+	if (!map.err && (first || !mxfs_lockstate_same(&state->seen, &map))) {
+		if (!mxfs_lockstate_same(&state->map, &map))
+			state->published = false;
 		mxfs_lockstate_judge(sbi, &map);
 	} else if (!map.err) {
-		map.damaged = state->map.damaged;
-		if (first)
-			mxfs_lockstate_judge(sbi, &map);
+		map = state->map; /* in its place: what was found in it */
 	}
+	state->seen = seen;
 	if (found && first)
 		err = mxfs_own_keep(found);
 	if (err)
@@ -481,6 +474,7 @@ int mxfs_lockstate_attach(struct mxfs_sb *sbi)
 		state->published = false;
 		mxfs_lockstate_make(sbi, &map);
 		mxfs_lockstate_set(sbi, &map);
+		state->seen = map;
 	}
 	revert_creds(old_cred);
 	if (map.err || state->published || !writable)

@@ -225,6 +225,7 @@ void mxfs_opens_begin(struct mxfs_sb *sbi)
 	struct dentry *dir;
 	loff_t pos = 0;
 	ssize_t done;
+	u64 bytes;
 
 	mxfs_opens_name(sbi, name);
 	dir = sbi->key ? mxfs_own_dir(sbi, "open", false) : ERR_PTR(-ENOENT);
@@ -233,7 +234,7 @@ void mxfs_opens_begin(struct mxfs_sb *sbi)
 		done = IS_ERR(file) ? PTR_ERR(file) : kernel_write(file, &header, sizeof(header), &pos);
 		if (done != sizeof(header))
 			mxfs_warn(sbi, MXFS_OPENS_IN "%s cannot be written (%pe)", name, ERR_PTR(done < 0 ? done : -ENOSPC));
-		else if (file_inode(file)->i_blocks < MXFS_OPENS_ROOM >> SECTOR_SHIFT)
+		else if (!mxfs_own_bytes(&file->f_path, &bytes) && bytes < MXFS_OPENS_ROOM)
 			vfs_fallocate(file, FALLOC_FL_KEEP_SIZE, 0, MXFS_OPENS_ROOM);
 		if (!IS_ERR(file))
 			__fput_sync(file);

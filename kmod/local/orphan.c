@@ -601,9 +601,11 @@ void mxfs_reap_workfn(struct work_struct *work)
 			mxfs_reap_stale(sbi);
 		sbi->orphans.stale_reaped = true;
 		mxfs_sweep(sbi);
-		mxfs_reserve_refill(sbi);
 	}
 	mxfs_reap(sbi);
+	/* Behind what frees space. */
+	if (!sb_rdonly(sbi->sb))
+		mxfs_reserve_refill(sbi);
 	mxfs_leave(sbi);
 }
 

@@ -107,6 +107,24 @@ static int mxfs_own_set(struct dentry *dentry, bool immutable)
 	return vfs_fileattr_set(&nop_mnt_idmap, dentry, &fa);
 }
 
+/**
+ * mxfs_own_bytes - what a file has on the disk, holes left out
+ * @path: the file, on XFS
+ * @bytes: filled in
+ *
+ * Asked of XFS, which does not keep i_blocks.
+ *
+ * Return: 0 or -errno.
+ */
+int mxfs_own_bytes(const struct path *path, u64 *bytes)
+{
+	struct kstat stat;
+	int err = vfs_getattr_nosec(path, &stat, STATX_BLOCKS, 0);
+
+	*bytes = err ? 0 : stat.blocks << SECTOR_SHIFT;
+	return err;
+}
+
 static int mxfs_own_make(struct dentry *parent, const char *name, umode_t type)
 {
 	struct dentry *made = mxfs_begin_create(parent, name, strlen(name));
@@ -403,22 +421,13 @@ static void mxfs_own_room(struct dentry *dir)
 	}
 }
 
-/* What the reserve has, in bytes; 0 where it cannot be told. XFS does not keep i_blocks. */
-static u64 mxfs_reserve_bytes(struct file *file)
-{
-	struct kstat stat;
-
-	if (vfs_getattr_nosec(&file->f_path, &stat, STATX_BLOCKS, 0))
-		return 0;
-	return stat.blocks << SECTOR_SHIFT;
-}
-
 /* Fills the reserve up where there is space. Inside the operation gate or attaching; with sbi->cred. */
 void mxfs_reserve_fill(struct mxfs_sb *sbi)
 {
 	struct dentry *top = mxfs_own_dir(sbi, NULL, true);
 	struct file *file;
-	int err = 0;
+	u64 bytes;
+	int err;
 
 	if (IS_ERR(top))
 		return;
@@ -426,10 +435,11 @@ void mxfs_reserve_fill(struct mxfs_sb *sbi)
 	dput(top);
 	if (IS_ERR(file))
 		return;
-	if (mxfs_reserve_bytes(file) < MXFS_RESERVE_BYTES)
+	err = mxfs_own_bytes(&file->f_path, &bytes);
+	if (!err && bytes < MXFS_RESERVE_BYTES)
 		err = vfs_fallocate(file, 0, 0, MXFS_RESERVE_BYTES);
 	__fput_sync(file);
-	/* Without space for it, it is tried again after the next attach. */
+	/* Without space for it, it is tried again after the next attach, and when a file without a name goes. */
 	WRITE_ONCE(sbi->own.reserve_used, err);
 }
 
@@ -443,9 +453,10 @@ bool mxfs_reserve_free(struct mxfs_sb *sbi)
 {
 	struct dentry *top;
 	struct file *file;
+	u64 bytes;
 	bool any;
 
-	if (sbi->rdonly || READ_ONCE(sbi->own.reserve_used))
+	if (sbi->rdonly)
 		return false;
 	top = mxfs_own_dir(sbi, NULL, false);
 	if (IS_ERR(top))
@@ -455,7 +466,7 @@ bool mxfs_reserve_free(struct mxfs_sb *sbi)
 	dput(top);
 	if (IS_ERR(file))
 		return false;
-	any = mxfs_reserve_bytes(file) && !vfs_truncate(&file->f_path, 0);
+	any = !mxfs_own_bytes(&file->f_path, &bytes) && bytes && !vfs_truncate(&file->f_path, 0);
 	__fput_sync(file);
 	return any;
 }

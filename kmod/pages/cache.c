@@ -1102,7 +1102,7 @@ static vm_fault_t mxfs_page_mkwrite(struct vm_fault *vmf)
 	filemap_invalidate_lock_shared(mapping);
 	folio_lock(folio);
 	current_page = mxfs_is_current(inode, folio);
-	/* Unlocked: XFS wants memory. invalidate_lock keeps the folio in the cache. */
+	/* Unlocked: XFS wants memory. invalidate_lock keeps the folio in the cache, but for the end of a queued write: it is looked at again. */
 	folio_unlock(folio);
 	if (!current_page)
 		goto out_invalidate;

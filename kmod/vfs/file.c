@@ -1510,7 +1510,7 @@ out:
 
 /*
  * copy_file_range, clone and dedupe within one volume: XFS does it, between the two lower files. Copies are long, and are made
- * in pieces; a clone is all or nothing, and no data.
+ * in pieces; a clone moves no data.
  */
 static loff_t mxfs_transfer(struct file *in, loff_t pos_in, struct file *out, loff_t pos_out,
 			    loff_t len, unsigned int flags, enum mxfs_transfer how)
