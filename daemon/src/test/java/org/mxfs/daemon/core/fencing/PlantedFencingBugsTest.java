@@ -1,39 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.mxfs.daemon.core.fencing;
 
-import static java.util.stream.Collectors.joining;
 import static org.assertj.core.api.Assertions.assertThat;
 
-import java.io.IOException;
-import java.lang.reflect.InvocationTargetException;
-import java.lang.reflect.Method;
-import java.net.URL;
-import java.net.URLClassLoader;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.List;
-import java.util.Objects;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
-import java.util.stream.Stream;
-import javax.tools.DiagnosticCollector;
-import javax.tools.JavaCompiler;
-import javax.tools.JavaFileObject;
-import javax.tools.StandardJavaFileManager;
-import javax.tools.ToolProvider;
-import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.mxfs.daemon.core.PlantedBug;
 
-/**
- * Plants one mistake at a time into {@link Proof} and sees that the model finds it: a line is
- * changed, the class is compiled, and the model runs over it in a class loader of its own.
- */
+/** Plants one mistake at a time into {@link Proof} and sees that the model finds it. */
 class PlantedFencingBugsTest {
-  private static final Path SOURCE =
-      Path.of("src/main/java/org/mxfs/daemon/core/fencing/Proof.java");
-  private static final String PACKAGE = "org.mxfs.daemon.core.fencing.";
   private static final long SEEDS = 300_000;
 
   enum Bug {
@@ -98,84 +75,8 @@ class PlantedFencingBugsTest {
   @ParameterizedTest
   @EnumSource
   void eachIsFound(Bug bug, @TempDir Path folder) throws Exception {
-    compile(bug, folder);
-    try (Planted loader = new Planted(folder)) {
-      Throwable found = find(loader.loadClass(FencingModel.class.getName()));
-      assertThat(found).as("what finds " + bug).isInstanceOf(AssertionError.class);
-      assertThat(found).hasMessageContaining("and yet Fenced");
-    }
-  }
-
-  private static @Nullable Throwable find(Class<?> model) throws Exception {
-    Method find = model.getDeclaredMethod("find", long.class);
-    find.setAccessible(true);
-    try {
-      find.invoke(null, SEEDS);
-      return null;
-    } catch (InvocationTargetException found) {
-      return found.getCause();
-    }
-  }
-
-  private static void compile(Bug bug, Path folder) throws IOException {
-    String source = Files.readString(SOURCE);
-    Pattern right =
-        Pattern.compile(
-            Stream.of(bug.right.split("\\s+")).map(Pattern::quote).collect(joining("\\s+")));
-    assertThat(right.matcher(source).results().count())
-        .as("the line to be changed stands once")
-        .isEqualTo(1);
-    Path changed = Files.createDirectories(folder.resolve("source")).resolve("Proof.java");
-    Files.writeString(
-        changed, right.matcher(source).replaceFirst(Matcher.quoteReplacement(bug.wrong)));
-    JavaCompiler compiler = Objects.requireNonNull(ToolProvider.getSystemJavaCompiler());
-    DiagnosticCollector<JavaFileObject> problems = new DiagnosticCollector<>();
-    try (StandardJavaFileManager files = compiler.getStandardFileManager(problems, null, null)) {
-      List<String> options =
-          List.of(
-              "-proc:none",
-              "-nowarn",
-              "-d",
-              folder.toString(),
-              "-cp",
-              System.getProperty("java.class.path"));
-      boolean done =
-          compiler
-              .getTask(null, files, problems, options, null, files.getJavaFileObjects(changed))
-              .call();
-      assertThat(done).as("compiles: " + problems.getDiagnostics()).isTrue();
-    }
-  }
-
-  /** The package, with the changed class, apart from the one that is loaded already. */
-  private static final class Planted extends URLClassLoader {
-    Planted(Path folder) {
-      super(
-          new URL[] {url(folder), place(Fencing.class), place(FencingModel.class)},
-          FencingModel.class.getClassLoader());
-    }
-
-    private static URL url(Path folder) {
-      try {
-        return folder.toUri().toURL();
-      } catch (IOException impossible) {
-        throw new IllegalArgumentException(impossible);
-      }
-    }
-
-    private static URL place(Class<?> type) {
-      return type.getProtectionDomain().getCodeSource().getLocation();
-    }
-
-    @Override
-    protected Class<?> loadClass(String name, boolean resolve) throws ClassNotFoundException {
-      if (!name.startsWith(PACKAGE)) {
-        return super.loadClass(name, resolve);
-      }
-      synchronized (getClassLoadingLock(name)) {
-        Class<?> loaded = findLoadedClass(name);
-        return loaded == null ? findClass(name) : loaded;
-      }
-    }
+    Throwable found =
+        PlantedBug.find("Proof.java", bug.right, bug.wrong, FencingModel.class, SEEDS, folder);
+    assertThat(found).as("what finds " + bug).hasMessageContaining("and yet Fenced");
   }
 }

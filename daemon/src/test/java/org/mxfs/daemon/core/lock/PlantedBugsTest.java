@@ -1,40 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.mxfs.daemon.core.lock;
 
-import static java.util.stream.Collectors.joining;
 import static org.assertj.core.api.Assertions.assertThat;
 
-import java.io.IOException;
-import java.lang.reflect.InvocationTargetException;
-import java.lang.reflect.Method;
-import java.net.URL;
-import java.net.URLClassLoader;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.List;
-import java.util.Objects;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
-import java.util.stream.Stream;
-import javax.tools.DiagnosticCollector;
-import javax.tools.JavaCompiler;
-import javax.tools.JavaFileObject;
-import javax.tools.StandardJavaFileManager;
-import javax.tools.ToolProvider;
-import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.mxfs.daemon.core.PlantedBug;
 
 /**
- * Plants one bug at a time into the sources, and sees that the checks find it: a line is changed,
- * the class is compiled, and the models and the simulation run over it in a class loader of their
- * own. So nothing in the code itself knows of this.
+ * Plants one bug at a time into the sources, and sees that the models and the simulation find it.
  */
 class PlantedBugsTest {
-  private static final Path SOURCES = Path.of("src/main/java/org/mxfs/daemon/core/lock");
-  private static final String PACKAGE = "org.mxfs.daemon.core.lock.";
-
   /** What looks for the bug. */
   enum Check {
     TABLE(TableModel.class, 400),
@@ -214,79 +192,9 @@ class PlantedBugsTest {
   @ParameterizedTest
   @EnumSource
   void eachIsFound(Bug bug, @TempDir Path folder) throws Exception {
-    compile(bug, folder);
-    try (Planted loader = new Planted(folder, bug.check.type)) {
-      Class<?> check = loader.loadClass(bug.check.type.getName());
-      assertThat(find(check, bug.check.seeds)).as("what finds " + bug).isNotNull();
-    }
-  }
-
-  private static @Nullable Throwable find(Class<?> check, long seeds) throws Exception {
-    Method find = check.getDeclaredMethod("find", long.class);
-    find.setAccessible(true);
-    try {
-      find.invoke(null, seeds);
-      return null;
-    } catch (InvocationTargetException found) {
-      assertThat(found.getCause()).isInstanceOf(AssertionError.class);
-      return found.getCause();
-    }
-  }
-
-  private static void compile(Bug bug, Path folder) throws IOException {
-    Path file = SOURCES.resolve(bug.file + ".java");
-    String source = Files.readString(file);
-    Pattern right =
-        Pattern.compile(
-            Stream.of(bug.right.split("\\s+")).map(Pattern::quote).collect(joining("\\s+")));
-    assertThat(right.matcher(source).results().count())
-        .as("the line to be changed stands once in " + file)
-        .isEqualTo(1);
-    Path changed = Files.createDirectories(folder.resolve("source")).resolve(bug.file + ".java");
-    Files.writeString(
-        changed, right.matcher(source).replaceFirst(Matcher.quoteReplacement(bug.wrong)));
-    JavaCompiler compiler = Objects.requireNonNull(ToolProvider.getSystemJavaCompiler());
-    DiagnosticCollector<JavaFileObject> problems = new DiagnosticCollector<>();
-    try (StandardJavaFileManager files = compiler.getStandardFileManager(problems, null, null)) {
-      List<String> options =
-          List.of(
-              "-proc:none",
-              "-nowarn",
-              "-d",
-              folder.toString(),
-              "-cp",
-              System.getProperty("java.class.path"));
-      boolean done =
-          compiler
-              .getTask(null, files, problems, options, null, files.getJavaFileObjects(changed))
-              .call();
-      assertThat(done).as("compiles: " + problems.getDiagnostics()).isTrue();
-    }
-  }
-
-  /**
-   * The package of the locks, with the changed class, apart from the one that is loaded already.
-   */
-  private static final class Planted extends URLClassLoader {
-    Planted(Path folder, Class<?> check) throws IOException {
-      super(
-          new URL[] {
-            folder.toUri().toURL(),
-            LockManager.class.getProtectionDomain().getCodeSource().getLocation(),
-            check.getProtectionDomain().getCodeSource().getLocation()
-          },
-          check.getClassLoader());
-    }
-
-    @Override
-    protected Class<?> loadClass(String name, boolean resolve) throws ClassNotFoundException {
-      if (!name.startsWith(PACKAGE)) {
-        return super.loadClass(name, resolve);
-      }
-      synchronized (getClassLoadingLock(name)) {
-        Class<?> loaded = findLoadedClass(name);
-        return loaded == null ? findClass(name) : loaded;
-      }
-    }
+    Throwable found =
+        PlantedBug.find(
+            bug.file + ".java", bug.right, bug.wrong, bug.check.type, bug.check.seeds, folder);
+    assertThat(found).as("what finds " + bug).isNotNull();
   }
 }
