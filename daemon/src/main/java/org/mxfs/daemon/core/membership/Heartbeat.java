@@ -534,11 +534,6 @@ public final class Heartbeat {
 
   // ---- what others ask ----
 
-  /** Whether the kernel should be asked again where the lock state is. */
-  public boolean isPlaceUnknown() {
-    return place == Place.UNKNOWN;
-  }
-
   /**
    * Whether the lease needs a beat: this key has beaten, or may have before this daemon began. A
    * key that never had a slot is held to nothing.
@@ -661,10 +656,5 @@ public final class Heartbeat {
   public String trouble() {
     String over = rules.over();
     return over != null ? over : writeTrouble.isEmpty() ? readTrouble : writeTrouble;
-  }
-
-  /** For how long each node that should beat has been silent, for the log. */
-  public long silentFor(ReservationKey key) {
-    return suspicion.silentFor(key);
   }
 }

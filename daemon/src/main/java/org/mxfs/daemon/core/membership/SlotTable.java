@@ -34,6 +34,9 @@ public final class SlotTable {
 
   private List<Slot> slots = List.of();
 
+  /** Which of them cannot be trusted, in words. */
+  private List<String> damage = List.of();
+
   /** The last record of each slot. */
   private Slot[] known = new Slot[0];
 
@@ -58,6 +61,17 @@ public final class SlotTable {
       }
     }
     slots = List.copyOf(read);
+    damage = damageOf(slots);
+  }
+
+  private static List<String> damageOf(List<Slot> slots) {
+    List<String> texts = new ArrayList<>();
+    for (int i = 0; i < slots.size(); i++) {
+      if (slots.get(i) instanceof Slot.Damaged damaged) {
+        texts.add("slot " + i + ": " + damaged.why());
+      }
+    }
+    return List.copyOf(texts);
   }
 
   public List<Slot> slots() {
@@ -152,18 +166,12 @@ public final class SlotTable {
 
   /** What cannot be trusted, for the log: "slot 3: why". */
   public List<String> damage() {
-    List<String> texts = new ArrayList<>();
-    for (int i = 0; i < slots.size(); i++) {
-      if (slots.get(i) instanceof Slot.Damaged damaged) {
-        texts.add("slot " + i + ": " + damaged.why());
-      }
-    }
-    return texts;
+    return damage;
   }
 
   /** Most slots are records of this volume: the place is the right one. */
   public boolean isCredible() {
-    return damage().size() <= slots.size() / 2 && !slots.isEmpty();
+    return damage.size() <= slots.size() / 2 && !slots.isEmpty();
   }
 
   /**
@@ -178,7 +186,7 @@ public final class SlotTable {
       case Slot.Taken taken -> taken.beat().key().equals(key);
       case Slot.Free _ -> false;
       case Slot.Damaged damaged ->
-          damaged.kind() == Slot.Kind.TORN && damage().size() == 1 && keyOf(slot).equals(key);
+          damaged.kind() == Slot.Kind.TORN && damage.size() == 1 && keyOf(slot).equals(key);
     };
   }
 

@@ -46,10 +46,6 @@ final class Pulse {
                     OwnershipSettings.DISK_MILLIS));
   }
 
-  boolean isOn() {
-    return heartbeat != null;
-  }
-
   void start() {
     if (heartbeat != null) {
       heartbeat.start(situation.isResuming(), out.now());
@@ -213,12 +209,12 @@ final class Pulse {
     if (heartbeat == null) {
       return Heartbeat.Verdict.YES;
     }
+    Heartbeat.Verdict verdict = heartbeat.hasRoom(out.now());
     long patience =
         situation.startedAt()
-            + (heartbeat.hasRoom(out.now()) == Heartbeat.Verdict.NO
+            + (verdict == Heartbeat.Verdict.NO
                 ? OwnershipSettings.PEER_WAIT_MILLIS
                 : OwnershipSettings.LISTEN_MILLIS);
-    Heartbeat.Verdict verdict = heartbeat.hasRoom(out.now());
     if (verdict == Heartbeat.Verdict.YES || out.now() >= patience) {
       return verdict == Heartbeat.Verdict.NO ? verdict : Heartbeat.Verdict.YES;
     }

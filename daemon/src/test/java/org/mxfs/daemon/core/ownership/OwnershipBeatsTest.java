@@ -5,10 +5,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.ArrayDeque;
 import java.util.ArrayList;
-import java.util.Collections;
 import java.util.Deque;
 import java.util.List;
-import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayAnswer;
@@ -24,6 +22,7 @@ import org.mxfs.daemon.core.Predecessor;
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.core.Role;
 import org.mxfs.daemon.core.membership.Beat;
+import org.mxfs.daemon.core.membership.MemorySlots;
 import org.mxfs.daemon.core.membership.Slot;
 
 /** One machine with a heartbeat, driven by hand, against {@link SimulatedArray} and slots. */
@@ -37,11 +36,9 @@ class OwnershipBeatsTest {
   private final SimulatedArray array = new SimulatedArray();
   private final Ownership machine = machine(1_000);
   private final List<Action> done = new ArrayList<>();
-  private final List<Slot> disk = new ArrayList<>(Collections.nCopies(64, (Slot) new Slot.Free()));
+  private final MemorySlots memory = new MemorySlots();
+  private final List<Slot> disk = memory.slots;
   private Lockstate lockstate = new Lockstate(1, SimulatedDisk.MAP, 0, "");
-
-  /** What writes are answered; null: they are done. */
-  private @Nullable DiskAnswer answer;
 
   /** Writes that are not answered while the disk stalls. */
   private boolean stalled;
@@ -71,36 +68,13 @@ class OwnershipBeatsTest {
             if (stalled && !(asked.command() instanceof DiskCommand.ReadBeats)) {
               held.add(asked);
             } else {
-              events.add(asked.answered(execute(asked.command())));
+              events.add(asked.answered(memory.execute(asked.command())));
             }
           }
           default -> {}
         }
       }
     }
-  }
-
-  private DiskAnswer execute(DiskCommand command) {
-    DiskAnswer instead = answer;
-    switch (command) {
-      case DiskCommand.Open _ -> {
-        return new DiskAnswer.Opened();
-      }
-      case DiskCommand.ReadBeats _ -> {
-        return new DiskAnswer.Beats(disk);
-      }
-      case DiskCommand.WriteBeat write -> {
-        if (instead == null) {
-          disk.set(write.slot(), new Slot.Taken(write.beat()));
-        }
-      }
-      case DiskCommand.FreeSlot free -> {
-        if (instead == null) {
-          disk.set(free.slot(), new Slot.Free(free.epoch(), free.sequence()));
-        }
-      }
-    }
-    return instead != null ? instead : new DiskAnswer.Written();
   }
 
   private void pass(long millis) {
@@ -210,11 +184,11 @@ class OwnershipBeatsTest {
     startAsOwner();
     pass(30_000);
     assertThat(leaseEnd()).isGreaterThan(now + LEASE - 7_000);
-    answer = new DiskAnswer.Failed("EIO");
+    memory.answer = new DiskAnswer.Failed("EIO");
     long last = now;
     pass(15_000);
     assertThat(leaseEnd()).as("READ KEYS alone extends nothing").isLessThan(last + LEASE);
-    answer = null;
+    memory.answer = null;
     pass(6_000);
     assertThat(leaseEnd()).isGreaterThan(now + LEASE - 7_000);
     // And beats alone do not, either.
@@ -229,7 +203,7 @@ class OwnershipBeatsTest {
     startAsMember();
     pass(6_000);
     array.execute(PEER_NEXUS, new ArrayCommand.Preempt(PEER, machine.key()));
-    answer = new DiskAnswer.Refused("reservation conflict");
+    memory.answer = new DiskAnswer.Refused("reservation conflict");
     pass(1_100);
     assertThat(actions(Action.Fenced.class)).hasSize(1);
   }
@@ -271,7 +245,7 @@ class OwnershipBeatsTest {
     array.execute(PEER_NEXUS, new ArrayCommand.Preempt(PEER, machine.key()));
     give(new Event.Received(PEER, 9, new PeerMessage.OwnTaken(9)));
     give(new Event.Want());
-    answer = new DiskAnswer.Failed("EIO");
+    memory.answer = new DiskAnswer.Failed("EIO");
     long request =
         actions(Action.Send.class).stream()
             .filter(send -> send.message() instanceof PeerMessage.OwnRequest)
@@ -446,7 +420,7 @@ class OwnershipBeatsTest {
     assertThat(actions).noneMatch(Action.Lease.class::isInstance);
     while (!disks.isEmpty()) {
       Action.Disk asked = disks.removeFirst();
-      List<Action> more = next.step(asked.answered(execute(asked.command())), ++now);
+      List<Action> more = next.step(asked.answered(memory.execute(asked.command())), ++now);
       actions.addAll(more);
       more.forEach(
           action -> {

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.core.membership;
+
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import org.mxfs.daemon.core.DiskAnswer;
+import org.mxfs.daemon.core.DiskCommand;
+
+/** Slots in memory, which do at once what they are told, or answer what a test wants. */
+public final class MemorySlots {
+  public final List<Slot> slots = new ArrayList<>(Collections.nCopies(64, (Slot) new Slot.Free()));
+
+  /** What writes are answered, instead of being done; null: they are done. */
+  public @Nullable DiskAnswer answer;
+
+  /** What readings are answered; null: what is there. */
+  public @Nullable DiskAnswer reading;
+
+  public DiskAnswer execute(DiskCommand command) {
+    DiskAnswer instead = answer;
+    switch (command) {
+      case DiskCommand.Open _ -> {
+        return new DiskAnswer.Opened();
+      }
+      case DiskCommand.ReadBeats _ -> {
+        return reading != null ? reading : new DiskAnswer.Beats(slots);
+      }
+      case DiskCommand.WriteBeat write -> {
+        if (instead == null) {
+          slots.set(write.slot(), new Slot.Taken(write.beat()));
+        }
+      }
+      case DiskCommand.FreeSlot free -> {
+        if (instead == null) {
+          slots.set(free.slot(), new Slot.Free(free.epoch(), free.sequence()));
+        }
+      }
+    }
+    return instead != null ? instead : new DiskAnswer.Written();
+  }
+}
