@@ -10,7 +10,6 @@ import com.tngtech.archunit.core.domain.JavaClasses;
 import com.tngtech.archunit.core.importer.ClassFileImporter;
 import com.tngtech.archunit.core.importer.ImportOption;
 import java.util.List;
-import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.mxfs.daemon.core.Action;
@@ -53,6 +52,7 @@ class ArchitectureTest {
             "org.mxfs.daemon.array..",
             "org.mxfs.daemon.peer..",
             "org.mxfs.daemon.discovery..",
+            "org.mxfs.daemon.edge..",
             "org.mxfs.daemon.log..",
             "org.mxfs.daemon.statestore..",
             "org.mxfs.blockio..",
@@ -86,53 +86,48 @@ class ArchitectureTest {
     }
   }
 
+  /** What edges share stands below them all. */
+  @Test
+  void whatEdgesShareKnowsNothingElse() {
+    noClasses()
+        .that()
+        .resideInAPackage("org.mxfs.daemon.edge..")
+        .should()
+        .dependOnClassesThat(
+            DescribedPredicate.describe(
+                "are of another room",
+                c ->
+                    c.getPackageName().startsWith("org.mxfs.")
+                        && !c.getPackageName().equals("org.mxfs.daemon.edge")))
+        .check(CLASSES);
+  }
+
   /** What attaches XFS, or changes who may write, is made where safety is decided. */
   @Test
   void onlyTheRulesMakeWhatIsDangerous() {
-    for (Class<?> dangerous :
-        List.of(
-            Action.Attach.class,
-            ArrayCommand.Register.class,
-            ArrayCommand.Unregister.class,
-            ArrayCommand.Reserve.class,
-            ArrayCommand.Preempt.class)) {
-      noClasses()
-          .that()
-          .resideInAPackage("org.mxfs.daemon.core..")
-          .and()
-          .doNotHaveFullyQualifiedName("org.mxfs.daemon.core.ownership.TenureRules")
-          .should()
-          .callConstructorWhere(
-              DescribedPredicate.describe(
-                  "makes " + dangerous.getSimpleName(),
-                  call -> call.getTargetOwner().isEquivalentTo(dangerous)))
-          .check(CLASSES);
-    }
+    onlyMaker(
+        "org.mxfs.daemon.core..",
+        "org.mxfs.daemon.core.ownership.TenureRules",
+        Action.Attach.class,
+        ArrayCommand.Register.class,
+        ArrayCommand.Unregister.class,
+        ArrayCommand.Reserve.class,
+        ArrayCommand.Preempt.class);
   }
 
   /** What later steps rest on is made where it is proven, and nowhere else. */
   @Test
   void aProofIsMadeByWhatProvesIt() {
-    Map<Class<?>, String> makers =
-        Map.of(
-            Fenced.class, "org\\.mxfs\\.daemon\\.core\\.fencing\\.Proof",
-            Cleared.class, "org\\.mxfs\\.daemon\\.core\\.recovery\\.RecordsCleared",
-            RecordsCleared.class, "org\\.mxfs\\.daemon\\.core\\.recovery\\.ClearRecords",
-            LocksCleared.class, "org\\.mxfs\\.daemon\\.core\\.recovery\\.RecordsCleared",
-            RecoverJournal.class, "org\\.mxfs\\.daemon\\.core\\.recovery\\.LocksCleared",
-            Recovered.class, "org\\.mxfs\\.daemon\\.core\\.recovery\\.RecoverJournal");
-    makers.forEach(
-        (proof, maker) -> {
-          noClasses()
-              .that()
-              .haveNameNotMatching(maker)
-              .should()
-              .callConstructorWhere(
-                  DescribedPredicate.describe(
-                      "makes " + proof.getSimpleName(),
-                      call -> call.getTargetOwner().isEquivalentTo(proof)))
-              .check(CLASSES);
-        });
+    String anywhere = "org.mxfs.daemon..";
+    onlyMaker(anywhere, "org.mxfs.daemon.core.fencing.Proof", Fenced.class);
+    onlyMaker(anywhere, "org.mxfs.daemon.core.recovery.ClearRecords", RecordsCleared.class);
+    onlyMaker(
+        anywhere,
+        "org.mxfs.daemon.core.recovery.RecordsCleared",
+        Cleared.class,
+        LocksCleared.class);
+    onlyMaker(anywhere, "org.mxfs.daemon.core.recovery.LocksCleared", RecoverJournal.class);
+    onlyMaker(anywhere, "org.mxfs.daemon.core.recovery.RecoverJournal", Recovered.class);
   }
 
   /** Fencing knows nothing of who uses it; recovery knows fencing and locks. */
@@ -176,19 +171,11 @@ class ArchitectureTest {
   /** What writes a heartbeat slot is made where it is known whose the slot is. */
   @Test
   void onlyTheRulesOfSlotsMakeWhatWritesOne() {
-    for (Class<?> dangerous : List.of(DiskCommand.WriteBeat.class, DiskCommand.FreeSlot.class)) {
-      noClasses()
-          .that()
-          .resideInAPackage("org.mxfs.daemon.core..")
-          .and()
-          .doNotHaveFullyQualifiedName("org.mxfs.daemon.core.membership.SlotRules")
-          .should()
-          .callConstructorWhere(
-              DescribedPredicate.describe(
-                  "makes " + dangerous.getSimpleName(),
-                  call -> call.getTargetOwner().isEquivalentTo(dangerous)))
-          .check(CLASSES);
-    }
+    onlyMaker(
+        "org.mxfs.daemon.core..",
+        "org.mxfs.daemon.core.membership.SlotRules",
+        DiskCommand.WriteBeat.class,
+        DiskCommand.FreeSlot.class);
   }
 
   /** From the ground up: each knows only those that stand before it. */
@@ -261,6 +248,22 @@ class ArchitectureTest {
             "RangeLock",
             "RangeLocks");
     expectStack("org.mxfs.daemon.core.lock.", rooms);
+  }
+
+  private static void onlyMaker(String inPackage, String maker, Class<?>... made) {
+    for (Class<?> one : made) {
+      noClasses()
+          .that()
+          .resideInAPackage(inPackage)
+          .and()
+          .doNotHaveFullyQualifiedName(maker)
+          .should()
+          .callConstructorWhere(
+              DescribedPredicate.describe(
+                  "makes " + one.getSimpleName(),
+                  call -> call.getTargetOwner().isEquivalentTo(one)))
+          .check(CLASSES);
+    }
   }
 
   private static void expectStack(String prefix, List<String> rooms) {

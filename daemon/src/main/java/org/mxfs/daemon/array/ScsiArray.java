@@ -4,10 +4,6 @@ package org.mxfs.daemon.array;
 import java.io.Closeable;
 import java.util.HexFormat;
 import java.util.List;
-import java.util.concurrent.LinkedBlockingQueue;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicInteger;
-import java.util.concurrent.locks.LockSupport;
 import java.util.function.BiConsumer;
 import java.util.function.Consumer;
 import org.mxfs.bindings.linux.Errnos;
@@ -15,6 +11,7 @@ import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.ArrayCommand;
 import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.edge.CommandThread;
 import org.mxfs.scsi.Capabilities;
 import org.mxfs.scsi.Done;
 import org.mxfs.scsi.FullStatus;
@@ -44,19 +41,11 @@ public final class ScsiArray implements Closeable {
 
   private static final ReservationType TYPE = ReservationType.WRITE_EXCLUSIVE_REGISTRANTS_ONLY;
 
-  private static final long QUIET_NANOS = TimeUnit.MILLISECONDS.toNanos(1);
-
   private static final Logger LOG = LoggerFactory.getLogger(ScsiArray.class);
 
   private final ScsiDevice device;
-  private final BiConsumer<Action.Array, ArrayAnswer> answers;
   private final Consumer<String> attentions;
-  private final LinkedBlockingQueue<Runnable> queue = new LinkedBlockingQueue<>();
-  private final Thread thread;
-  private volatile boolean closed;
-
-  /** Commands that were handed over and are not done. */
-  private final AtomicInteger underWay = new AtomicInteger();
+  private final CommandThread<Action.Array, ArrayAnswer> commands;
 
   /**
    * Takes over {@code device}; both consumers are called on the array's thread.
@@ -69,62 +58,28 @@ public final class ScsiArray implements Closeable {
       BiConsumer<Action.Array, ArrayAnswer> answers,
       Consumer<String> attentions) {
     this.device = device;
-    this.answers = answers;
     this.attentions = attentions;
-    thread = Thread.ofPlatform().name("array").daemon().unstarted(this::run);
+    commands = new CommandThread<>("array", asked -> perform(asked.command()), answers);
   }
 
   public void start() {
-    thread.start();
+    commands.start();
   }
 
   /** Queues a command; its answer comes later. */
   public void execute(Action.Array asked) {
-    underWay.incrementAndGet();
-    queue.add(
-        () -> {
-          ArrayAnswer answer;
-          try {
-            answer = perform(asked.command());
-          } finally {
-            underWay.decrementAndGet();
-          }
-          answers.accept(asked, answer);
-        });
+    commands.execute(asked);
   }
 
-  /**
-   * Waits until no command is under way.
-   *
-   * @return false if one still is after so long
-   */
+  /** See {@link CommandThread#quiesce}. */
   public boolean quiesce(long millis) {
-    long end = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(millis);
-    while (underWay.get() > 0) {
-      if (System.nanoTime() - end >= 0) {
-        return false;
-      }
-      LockSupport.parkNanos(this, QUIET_NANOS);
-    }
-    return true;
+    return commands.quiesce(millis);
   }
 
   /** A command under way is not waited for: its thread ends with the process. */
   @Override
   public void close() {
-    closed = true;
-    queue.add(() -> {});
-  }
-
-  private void run() {
-    try {
-      while (!closed) {
-        queue.take().run();
-      }
-      device.close();
-    } catch (InterruptedException e) {
-      throw new IllegalStateException("nobody interrupts the array's thread", e);
-    }
+    commands.close(device::close);
   }
 
   /** Executes one command now, on the calling thread. */
