@@ -55,10 +55,12 @@ final class Daemon {
   private static final long QUIET_MILLIS = 3_000;
 
   /**
-   * How often this node writes its heartbeat to the lock state; 0: it has none. Not switched on in
-   * the product: see docs/takeover.md. At most a second, and several in a lease.
+   * How often this node writes its heartbeat to the lock state, in milliseconds; 0: it has none.
+   * Not set in the product: see docs/takeover.md. At most a second, and several in a lease.
    */
-  private static final long BEAT_MILLIS = Long.getLong("mxfs.beats", 0);
+  private static final String BEATS = "mxfs.beats";
+
+  private static final long MAX_BEAT_MILLIS = 1_000;
 
   private static final int BEATS_IN_A_LEASE = 4;
 
@@ -110,6 +112,12 @@ final class Daemon {
   }
 
   private int serve(KernelLink link, Hello hello, String volume) throws IOException {
+    long beatMillis;
+    try {
+      beatMillis = beatMillis(hello, beatSetting(System.getProperty(BEATS)));
+    } catch (IllegalArgumentException e) {
+      return refuse(link, Errno.EINVAL, String.valueOf(e.getMessage()));
+    }
     NodeIdentity node;
     BlockDevice block;
     try {
@@ -133,7 +141,7 @@ final class Daemon {
                 volume,
                 hello.device(),
                 hello.xfsOptions(),
-                beatMillis(hello),
+                beatMillis,
                 hostName()));
 
     ScsiArray commands;
@@ -153,7 +161,7 @@ final class Daemon {
     if (commands != null) {
       commands.start();
     }
-    if (commands != null && beatMillis(hello) != 0) {
+    if (commands != null && beatMillis != 0) {
       DiskThread thread =
           new DiskThread(
               bytes -> openDisk(block, bytes),
@@ -162,7 +170,7 @@ final class Daemon {
       disk = thread;
       thread.start();
     }
-    Warmup.run();
+    Warmup.run(beatMillis != 0);
     LOG.debug("edges up after ms={}", sinceStart());
     Loop loop = new Loop(machine, mailbox, this::now, new Performer(link, machine));
     loop.step(new Event.Start(hello.predecessor()));
@@ -171,10 +179,32 @@ final class Daemon {
   }
 
   /** A mount that reads only need not be able to write. */
-  private static long beatMillis(Hello hello) {
+  private static long beatMillis(Hello hello, long setting) {
     return hello.lockstate() && !hello.readOnly()
-        ? Math.min(BEAT_MILLIS, hello.leaseMillis() / BEATS_IN_A_LEASE)
+        ? Math.min(setting, hello.leaseMillis() / BEATS_IN_A_LEASE)
         : 0;
+  }
+
+  /**
+   * How often to beat, as it was set; 0: never.
+   *
+   * @param set null: nothing was
+   */
+  static long beatSetting(@Nullable String set) {
+    if (set == null) {
+      return 0;
+    }
+    if (set.matches("[0-9]{1,4}") && Long.parseLong(set) <= MAX_BEAT_MILLIS) {
+      return Long.parseLong(set);
+    }
+    throw new IllegalArgumentException(
+        "-D"
+            + BEATS
+            + "="
+            + set
+            + ": not a number of milliseconds from 1 to "
+            + MAX_BEAT_MILLIS
+            + ", or 0 for no heartbeats");
   }
 
   /**

@@ -53,7 +53,8 @@ final class Training {
     try {
       log(directory);
       for (int i = 0; i < 20; i++) {
-        Warmup.run();
+        Warmup.run(true);
+        Warmup.run(false);
       }
       netlink();
       scsi();

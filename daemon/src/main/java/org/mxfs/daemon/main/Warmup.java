@@ -33,12 +33,17 @@ final class Warmup {
 
   private Warmup() {}
 
-  static void run() throws IOException {
+  /**
+   * Walks it.
+   *
+   * @param beats whether this node has a heartbeat
+   */
+  static void run(boolean beats) throws IOException {
     KernelLink.rehearse();
     Ownership machine =
         new Ownership(
             new OwnershipSettings(
-                NODE, 1, 1, 20_000, 100, "warm-up", "warm-up", "", 1_000, "warm-up"));
+                NODE, 1, 1, 20_000, 100, "warm-up", "warm-up", "", beats ? 1_000 : 0, "warm-up"));
     ReservationKey other = ReservationKey.of(OTHER, 7);
     List<Action> actions = machine.step(new Event.Start(Predecessor.NOBODY), 0);
     ReservationKey key = ReservationKey.NONE;

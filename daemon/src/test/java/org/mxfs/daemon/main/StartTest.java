@@ -19,6 +19,8 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class StartTest {
   @TempDir Path directory;
@@ -155,9 +157,26 @@ class StartTest {
     Housekeeping.run(directory.resolve("none"));
   }
 
+  @ParameterizedTest
+  @ValueSource(booleans = {true, false})
+  void theWarmUpEndsInBeingFenced(boolean beats) throws IOException {
+    Warmup.run(beats);
+  }
+
   @Test
-  void theWarmUpEndsInBeingFenced() throws IOException {
-    Warmup.run();
+  void howOftenToBeatIsANumberWithinItsBounds() {
+    assertThat(Daemon.beatSetting(null)).isZero();
+    for (long millis : new long[] {0, 1, 1_000}) {
+      assertThat(Daemon.beatSetting(Long.toString(millis))).isEqualTo(millis);
+    }
+    for (String wrong : new String[] {"-1", "1001", "1s", "", "99999999999999999999"}) {
+      assertThatThrownBy(() -> Daemon.beatSetting(wrong))
+          .isInstanceOf(IllegalArgumentException.class)
+          .hasMessage(
+              "-Dmxfs.beats="
+                  + wrong
+                  + ": not a number of milliseconds from 1 to 1000, or 0 for no heartbeats");
+    }
   }
 
   @Test
