@@ -2,7 +2,10 @@
 package org.mxfs.daemon.core.fencing;
 
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
 import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.ReservationKey;
@@ -19,6 +22,10 @@ import org.mxfs.daemon.core.ReservationKey;
  * waiting is left, whoever registers makes that wait begin anew.
  */
 public final class Fencing implements Cloneable {
+  private static final String READ_KEYS = "READ KEYS";
+  private static final String READ_RESERVATION = "READ RESERVATION";
+  private static final String RESET = "LOGICAL UNIT RESET";
+
   private final ReservationKey own;
   private final ReservationKey victim;
   private final FencingSettings settings;
@@ -39,8 +46,24 @@ public final class Fencing implements Cloneable {
   /** PREEMPT AND ABORT was refused: it is not a command of this disk. */
   private boolean abortRefused;
 
+  /**
+   * A reset was refused, so nothing was sent: that says nothing of the way to the unit. The array
+   * is looked at before the next, and time counts meanwhile.
+   */
+  private boolean resetRefused;
+
   private int preempts;
-  private int failedResets;
+  private @Nullable ReservationKey earlierPreempted;
+  private int unknownResets;
+
+  /** By command, what was told of it: told again when it is another, or after a success. */
+  private Map<String, String> failures = new HashMap<>();
+
+  /** Of the question that is open. */
+  private long askedAt;
+
+  private long openNotedAt;
+  private boolean againNoted;
   private boolean unguardedNoted;
   private boolean waitNoted;
 
@@ -58,6 +81,7 @@ public final class Fencing implements Cloneable {
       Fencing copy = (Fencing) super.clone();
       copy.proof = proof.clone();
       copy.out = new ArrayList<>();
+      copy.failures = new HashMap<>(failures);
       return copy;
     } catch (CloneNotSupportedException impossible) {
       throw new AssertionError(impossible);
@@ -98,14 +122,21 @@ public final class Fencing implements Cloneable {
     ArrayAnswer answer = event.answer();
     switch (asked) {
       case FenceCommand.ReadKeys _ -> {
-        if (!(answer instanceof ArrayAnswer.Keys)) {
-          failed("READ KEYS", answer, now);
+        resetRefused = false;
+        againNoted &= !proof.isGone();
+        if (answer instanceof ArrayAnswer.Keys) {
+          failures.remove(READ_KEYS);
+        } else {
+          failed(READ_KEYS, answer, now);
         }
       }
       case FenceCommand.ReadReservation _ -> {
         if (!(answer instanceof ArrayAnswer.Reservation)) {
-          failed("READ RESERVATION", answer, now);
-        } else if (proof.isUnguarded()) {
+          failed(READ_RESERVATION, answer, now);
+          break;
+        }
+        failures.remove(READ_RESERVATION);
+        if (proof.isUnguarded()) {
           unguarded(now);
         } else {
           unguardedNoted = false;
@@ -115,9 +146,14 @@ public final class Fencing implements Cloneable {
       case FenceCommand.Reset _ -> onReset(answer, now);
     }
     if (proof.isRegistered() && !wasRegistered && preempts > 0) {
-      note(
-          Action.Level.WARN,
-          victim + " is registered after " + preempts + " PREEMPT, or again: once more");
+      if (!againNoted) {
+        againNoted = true;
+        note(Action.Level.WARN, victim + " is registered after a PREEMPT, or again: once more");
+      }
+      pauseUntil = now + FencingSettings.RETRY_MILLIS;
+    }
+    ReservationKey earlier = proof.earlier();
+    if (earlier != null && earlier.equals(earlierPreempted)) {
       pauseUntil = now + FencingSettings.RETRY_MILLIS;
     }
     if (wasEnded && proof.isGone()) {
@@ -140,20 +176,29 @@ public final class Fencing implements Cloneable {
   }
 
   private void onPreempted(FenceCommand.Preempt preempt, ArrayAnswer answer) {
+    String what = "PREEMPT of " + preempt.victim();
     if (answer instanceof ArrayAnswer.Rejected && preempt.abort()) {
       abortRefused = true;
       note(Action.Level.INFO, "the disk has no PREEMPT AND ABORT: " + answer);
     } else if (answer instanceof ArrayAnswer.Rejected || answer instanceof ArrayAnswer.Unclear) {
-      note(Action.Level.WARN, "PREEMPT of " + victim + ": " + answer);
+      // READ KEYS is next, and makes the pause where it had no effect.
+      noteOnChange(what, answer);
+    } else {
+      failures.remove(what);
     }
   }
 
   private void onReset(ArrayAnswer answer, long now) {
-    if (!(answer instanceof ArrayAnswer.Done)) {
-      failed("LOGICAL UNIT RESET", answer, now);
-      if (++failedResets == FencingSettings.RESETS_MAX) {
-        note(Action.Level.WARN, "no reset is known to be done: only waiting is left");
-      }
+    if (answer instanceof ArrayAnswer.Done) {
+      failures.remove(RESET);
+      return;
+    }
+    failed(RESET, answer, now);
+    if (answer instanceof ArrayAnswer.Rejected) {
+      resetRefused = true;
+      pauseUntil = now + FencingSettings.LOOK_MILLIS;
+    } else if (++unknownResets == FencingSettings.RESETS_MAX) {
+      note(Action.Level.WARN, "no reset is known to be done: only waiting is left");
     }
   }
 
@@ -167,8 +212,15 @@ public final class Fencing implements Cloneable {
   }
 
   private void failed(String what, ArrayAnswer answer, long now) {
-    note(Action.Level.WARN, what + ", while " + victim + " is fenced: " + answer);
+    noteOnChange(what, answer);
     pauseUntil = now + FencingSettings.RETRY_MILLIS;
+  }
+
+  private void noteOnChange(String what, ArrayAnswer answer) {
+    String failure = answer.toString();
+    if (!failure.equals(failures.put(what, failure))) {
+      note(Action.Level.WARN, what + ", while " + victim + " is fenced: " + failure);
+    }
   }
 
   private void goOn(long now) {
@@ -185,6 +237,7 @@ public final class Fencing implements Cloneable {
       return;
     }
     if (proof.asked() != null) {
+      stillOpen(now);
       return;
     }
     long due = onlyTimeIsLeft() ? Math.min(lookAt, proof.lifeEndsAtMillis()) : pauseUntil;
@@ -192,15 +245,41 @@ public final class Fencing implements Cloneable {
       out.add(new FenceAction.Wake(Math.max(due, pauseUntil)));
       return;
     }
-    ask(next(), now);
+    ask(next(now), now);
+  }
+
+  /** Whoever carries the question out has a time limit of its own; that it is late is told. */
+  private void stillOpen(long now) {
+    if (now >= openNotedAt + FencingSettings.OPEN_MILLIS) {
+      openNotedAt = now;
+      note(
+          Action.Level.WARN,
+          "no answer for "
+              + (now - askedAt)
+              + " ms, while "
+              + victim
+              + " is fenced, to "
+              + proof.asked());
+    }
+    out.add(new FenceAction.Wake(openNotedAt + FencingSettings.OPEN_MILLIS));
   }
 
   private boolean onlyTimeIsLeft() {
     return proof.isShutOut()
-        && !(settings.resetEndsAll() && failedResets < FencingSettings.RESETS_MAX);
+        && !(settings.resetEndsAll() && unknownResets < FencingSettings.RESETS_MAX);
   }
 
-  private FenceCommand next() {
+  private FenceCommand next(long now) {
+    ReservationKey earlier = proof.earlier();
+    if (earlier != null) {
+      if (!earlier.equals(earlierPreempted)) {
+        earlierPreempted = earlier;
+        note(
+            Action.Level.WARN,
+            earlier + " of an earlier daemon there is registered: it is shut out first");
+      }
+      return new FenceCommand.Preempt(own, earlier, false);
+    }
     boolean abort = settings.abortEndsAll() && !abortRefused;
     if (proof.isGuarded()) {
       return preempt(abort);
@@ -211,7 +290,8 @@ public final class Fencing implements Cloneable {
     if (proof.isGone()) {
       return new FenceCommand.ReadReservation();
     }
-    if (proof.isShutOut() && !onlyTimeIsLeft()) {
+    boolean timeIsUp = proof.isShutOut() && now >= proof.lifeEndsAtMillis();
+    if (proof.isShutOut() && !onlyTimeIsLeft() && !resetRefused && !timeIsUp) {
       return new FenceCommand.Reset();
     }
     // Without a PREEMPT first only where what it ends has to be known from before.
@@ -225,7 +305,10 @@ public final class Fencing implements Cloneable {
   }
 
   private void ask(FenceCommand command, long now) {
+    askedAt = now;
+    openNotedAt = now;
     out.add(new FenceAction.Ask(proof.ask(command, now), command));
+    out.add(new FenceAction.Wake(now + FencingSettings.OPEN_MILLIS));
   }
 
   private void note(Action.Level level, String text) {

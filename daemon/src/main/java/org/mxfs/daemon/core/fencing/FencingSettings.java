@@ -35,7 +35,10 @@ public record FencingSettings(
   /** How often the array is looked at while nothing is left but waiting. */
   public static final long LOOK_MILLIS = 2_000;
 
-  /** How many resets without a known success before waiting is all that is left. */
+  /** After which an answer that has not come is told, and again. */
+  public static final long OPEN_MILLIS = 60_000;
+
+  /** How many resets of unknown outcome before waiting is all that is left. */
   public static final int RESETS_MAX = 3;
 
   public FencingSettings {

@@ -19,7 +19,9 @@ import org.mxfs.daemon.core.ReservationKey;
  *
  * <p>(1) READ KEYS shows our key and not the victim's; READ RESERVATION, asked after that was
  * answered, shows a holder of type 5 that is not the victim. Nobody ever sends RELEASE. GOOD of a
- * PREEMPT is no proof, nor is a conflict.
+ * PREEMPT is no proof, nor is a conflict. A key of an earlier life of the victim's node counts as
+ * the victim's: a late REGISTER of a daemon that is gone can put it there, and the array takes the
+ * victim's writes by it, since it looks at the way by which they come and not at the key.
  *
  * <p>(2) A last READ KEYS, asked after the end of what was under way, shows the same PRGENERATION:
  * nobody registered, unregistered, preempted or cleared in between. Without that, a REGISTER of the
@@ -89,6 +91,9 @@ final class Proof implements Cloneable {
   /** When (1) was answered, by our clock. */
   private long shutOutAtMillis;
 
+  /** The key of an earlier life of the victim's node that READ KEYS has shown, without a later. */
+  private @Nullable ReservationKey earlier;
+
   private boolean unguarded;
   private boolean lost;
   private @Nullable Fenced fenced;
@@ -138,9 +143,9 @@ final class Proof implements Cloneable {
     return stage == Stage.GUARDED;
   }
 
-  /** PREEMPT AND ABORT was GOOD: time for READ KEYS. */
-  boolean isAborted() {
-    return stage == Stage.ABORTED;
+  /** Registered in the victim's place: time for a PREEMPT of it. */
+  @Nullable ReservationKey earlier() {
+    return earlier;
   }
 
   /** The victim is not registered: time for READ RESERVATION. */
@@ -178,11 +183,14 @@ final class Proof implements Cloneable {
     pending = new Question(++questions, command, now);
     switch (command) {
       case FenceCommand.ReadKeys _, FenceCommand.ReadReservation _ -> {}
-      case FenceCommand.Preempt preempt ->
-          stage =
-              preempt.abort() && settings.abortEndsAll() && stage == Stage.GUARDED
-                  ? Stage.ABORTING
-                  : Stage.NOTHING;
+      case FenceCommand.Preempt preempt -> {
+        boolean abort = preempt.abort() && preempt.victim().equals(victim);
+        stage =
+            abort && settings.abortEndsAll() && stage == Stage.GUARDED
+                ? Stage.ABORTING
+                : Stage.NOTHING;
+        earlier = null;
+      }
       case FenceCommand.Reset _ -> {
         if (stage == Stage.SHUT_OUT && settings.resetEndsAll()) {
           stage = Stage.RESETTING;
@@ -237,9 +245,15 @@ final class Proof implements Cloneable {
       lost = true;
       return;
     }
+    earlier = null;
     if (keys.keys().contains(victim)) {
       stage = Stage.REGISTERED;
       generation = keys.generation();
+      return;
+    }
+    earlier = keys.keys().stream().filter(this::isEarlier).findFirst().orElse(null);
+    if (earlier != null) {
+      stage = Stage.NOTHING;
       return;
     }
     boolean same = keys.generation() == generation;
@@ -260,10 +274,14 @@ final class Proof implements Cloneable {
     }
   }
 
+  private boolean isEarlier(ReservationKey key) {
+    return key.nodeId() == victim.nodeId() && key.incarnation() < victim.incarnation();
+  }
+
   private void sawReservation(ArrayAnswer.Reservation reservation, long now) {
     boolean reserved = !reservation.holder().isNone() && reservation.type() == TYPE;
     unguarded = !reserved;
-    if (!reserved) {
+    if (!reserved || isEarlier(reservation.holder())) {
       stage = Stage.NOTHING;
     } else if (stage == Stage.REGISTERED || stage == Stage.GUARDED) {
       stage = Stage.GUARDED;
@@ -282,8 +300,8 @@ final class Proof implements Cloneable {
   }
 
   /**
-   * All that decides what may come, without the counters: stage, and times as how long ago, as far
-   * as they count.
+   * All that decides what may be proven, without the counters: stage, and times as how long ago, as
+   * far as they count.
    */
   void digest(long now, LongConsumer into) {
     long bits = Arrays.asList(Stage.values()).indexOf(stage);

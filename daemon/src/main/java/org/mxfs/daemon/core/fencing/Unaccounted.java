@@ -14,9 +14,9 @@ import org.mxfs.daemon.core.ReservationKey;
  * is reserved. So while there is one, the reservation is never given up: the last node to leave
  * leaves its key and the reservation in place.
  *
- * <p>An incarnation is accounted for when its node is seen registered under another key (a kernel
- * mounts a device once, so the earlier life is over), or when a person says that it is off. Time
- * accounts for nobody: a paused machine can wake up next year.
+ * <p>An incarnation is accounted for when its node is seen registered under a later key (a kernel
+ * mounts a device once, so the earlier life is over; an earlier key says nothing), or when a person
+ * says that it is off. Time accounts for nobody: a paused machine can wake up next year.
  */
 public final class Unaccounted {
   /** What is known of one, less before more; for {@code mxfsctl fence list}. */
@@ -84,7 +84,10 @@ public final class Unaccounted {
       return List.of();
     }
     List<ReservationKey> over =
-        keys.keySet().stream().filter(key -> key.nodeId() == registered.nodeId()).toList();
+        keys.keySet().stream()
+            .filter(key -> key.nodeId() == registered.nodeId())
+            .filter(key -> key.incarnation() < registered.incarnation())
+            .toList();
     over.forEach(keys::remove);
     return over;
   }

@@ -11,20 +11,40 @@ import org.mxfs.daemon.core.fencing.Fenced;
  * Step 2: the lock records that the dead incarnation alone wrote. It cannot write them any more, so
  * another may. Its heartbeat slot is no part of it: that one remembers it.
  *
+ * <p>Which these are is known from a reading of the disk that was asked for after the proof was
+ * there: what the dead one wrote last may come after any before.
+ *
  * <p>A write that failed, or whose outcome is not known, is done again; the step is over when each
  * is known to be on disk.
  */
 public final class ClearRecords {
   private final Fenced fenced;
-  private final TreeSet<Integer> left;
+  private final long lastReading;
+  private final TreeSet<Integer> left = new TreeSet<>();
+  private boolean isRead;
 
   /**
-   * @param slots whose records name the dead incarnation, as a reading of the disk shows them that
-   *     was asked for after {@code fenced} was there
+   * @param lastReading the number of the last reading that was asked for; later ones have larger
+   *     numbers
    */
-  public ClearRecords(Fenced fenced, Collection<Integer> slots) {
+  public ClearRecords(Fenced fenced, long lastReading) {
     this.fenced = fenced;
-    this.left = new TreeSet<>(slots);
+    this.lastReading = lastReading;
+  }
+
+  /**
+   * A reading of the disk.
+   *
+   * @param slots whose records name the dead incarnation
+   * @return false if it is too old, or another has counted
+   */
+  public boolean read(long reading, Collection<Integer> slots) {
+    if (reading <= lastReading || isRead) {
+      return false;
+    }
+    isRead = true;
+    left.addAll(slots);
+    return true;
   }
 
   /** What is to be written, again and again until it is. */
@@ -37,13 +57,13 @@ public final class ClearRecords {
     left.remove(slot);
   }
 
-  /** The proof, once nothing is left. */
+  /** The proof, once the disk was read and nothing is left. */
   public @Nullable RecordsCleared done() {
-    return left.isEmpty() ? new RecordsCleared(fenced) : null;
+    return isRead && left.isEmpty() ? new RecordsCleared(fenced) : null;
   }
 
   @Override
   public String toString() {
-    return "ClearRecords[" + fenced.victim() + ", left " + left.size() + "]";
+    return "ClearRecords[" + fenced.victim() + (isRead ? ", left " + left.size() : "") + "]";
   }
 }

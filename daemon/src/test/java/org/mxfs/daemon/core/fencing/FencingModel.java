@@ -14,6 +14,7 @@ import java.util.function.Predicate;
 import java.util.random.RandomGenerator;
 import org.jspecify.annotations.Nullable;
 import org.mxfs.daemon.core.ArrayAnswer;
+import org.mxfs.daemon.core.ReservationKey;
 
 /**
  * Everything that can happen to a {@link Proof}: all of it, breadth first, in a small world, and by
@@ -31,13 +32,17 @@ final class FencingModel {
   /** Of a walk. */
   private static final int STEPS = 60;
 
+  private static final FenceCommand OF_EARLIER =
+      new FenceCommand.Preempt(ModelArray.A, ModelArray.V_EARLIER, false);
+
   private static final List<FenceCommand> COMMANDS =
       List.of(
           new FenceCommand.ReadKeys(),
           new FenceCommand.ReadReservation(),
           new FenceCommand.Preempt(ModelArray.A, ModelArray.V, false),
           new FenceCommand.Preempt(ModelArray.A, ModelArray.V, true),
-          new FenceCommand.Reset());
+          new FenceCommand.Reset(),
+          OF_EARLIER);
 
   /**
    * How often what is not bounded by itself may happen.
@@ -54,7 +59,11 @@ final class FencingModel {
 
   /** A command of ours: not there yet, or executed with its answer on the way. */
   private record Flight(
-      long number, FenceCommand command, @Nullable ArrayAnswer shown, String wrong) {}
+      long number,
+      FenceCommand command,
+      @Nullable ArrayAnswer shown,
+      String wrong,
+      ReservationKey holder) {}
 
   private record Stale(long number, ArrayAnswer answer) {}
 
@@ -122,6 +131,7 @@ final class FencingModel {
         flightBits = kind(f.command());
         flightBits = flightBits << 32 | answer(f.shown());
         flightBits = flightBits << 1 | (f.wrong().isEmpty() ? 0 : 1);
+        flightBits = flightBits << 4 | bits(f.holder());
       }
       Stale s = stale;
       return new Code(
@@ -139,9 +149,15 @@ final class FencingModel {
         case null -> 0;
         case FenceCommand.ReadKeys _ -> 1;
         case FenceCommand.ReadReservation _ -> 2;
-        case FenceCommand.Preempt preempt -> preempt.abort() ? 3 : 4;
+        case FenceCommand.Preempt preempt when preempt.victim().equals(ModelArray.V) ->
+            preempt.abort() ? 3 : 4;
         case FenceCommand.Reset _ -> 5;
+        case FenceCommand.Preempt _ -> 6;
       };
+    }
+
+    private static long bits(ReservationKey key) {
+      return (long) key.nodeId() << 2 | key.incarnation();
     }
 
     private static long answer(@Nullable ArrayAnswer answer) {
@@ -153,12 +169,10 @@ final class FencingModel {
           bits = bits << 1 | (keys.keys().contains(ModelArray.A) ? 1 : 0);
           bits = bits << 1 | (keys.keys().contains(ModelArray.B) ? 1 : 0);
           bits = bits << 1 | (keys.keys().contains(ModelArray.V) ? 1 : 0);
+          bits = bits << 1 | (keys.keys().contains(ModelArray.V_EARLIER) ? 1 : 0);
           yield bits << 1 | (keys.keys().contains(ModelArray.V_ANEW) ? 1 : 0);
         }
-        case ArrayAnswer.Reservation reservation ->
-            2L << 16
-                | (long) reservation.holder().nodeId() << 2
-                | reservation.holder().incarnation();
+        case ArrayAnswer.Reservation reservation -> 2L << 16 | bits(reservation.holder());
         case ArrayAnswer.Done _ -> 3;
         case ArrayAnswer.Conflict _ -> 4;
         case ArrayAnswer.Rejected _ -> 5;
@@ -182,7 +196,7 @@ final class FencingModel {
     return new FencingSettings(abort, reset, 1, 0, LIFE - 1);
   }
 
-  private World start(ModelArray.Kind kind, int holder, boolean late) {
+  private World start(ModelArray.Kind kind, int holder, ModelArray.Late late) {
     return new World(
         new ModelArray(kind, LIFE, holder, late), new Proof(ModelArray.A, ModelArray.V, settings));
   }
@@ -204,7 +218,7 @@ final class FencingModel {
     Deque<World> open = new ArrayDeque<>();
     Deque<Integer> openNumbers = new ArrayDeque<>();
     for (int holder = ModelArray.NOBODY; holder <= ModelArray.BY_V; holder++) {
-      for (boolean late : new boolean[] {false, true}) {
+      for (ModelArray.Late late : ModelArray.Late.values()) {
         World start = start(kind, holder, late);
         seen.add(start.code());
         open.add(start);
@@ -258,7 +272,8 @@ final class FencingModel {
 
   private void walk(ModelArray.Kind kind, long seed) {
     RandomGenerator random = new SplittableRandom(seed);
-    World world = start(kind, random.nextInt(0, 4), random.nextBoolean());
+    ModelArray.Late[] late = ModelArray.Late.values();
+    World world = start(kind, random.nextInt(0, 4), late[random.nextInt(late.length)]);
     List<String> story = new ArrayList<>(List.of("seed " + seed, world.array.toString()));
     for (int step = 0; step < STEPS && !world.isOver(); step++) {
       List<Deed> deeds = deeds(world);
@@ -365,12 +380,16 @@ final class FencingModel {
     if (flight == null) {
       FenceCommand helpful = helpful(world.proof);
       for (FenceCommand command : COMMANDS) {
+        if (command.equals(OF_EARLIER) && !world.array.hasEarlierLife()) {
+          continue; // it meets nobody, as one of the victim after the first
+        }
         deeds.add(
             new Deed(
                 "asked: " + command,
                 command.equals(helpful) ? 12 : 1,
                 w -> {
-                  w.flight = new Flight(w.proof.ask(command, w.now), command, null, "");
+                  long number = w.proof.ask(command, w.now);
+                  w.flight = new Flight(number, command, null, "", ReservationKey.NONE);
                   return true;
                 }));
       }
@@ -388,7 +407,7 @@ final class FencingModel {
                 if (flight.command() instanceof FenceCommand.ReadKeys) {
                   w.stale = new Stale(flight.number(), shown);
                 }
-                judge(w, flight.wrong());
+                judge(w, flight.wrong(), flight.holder());
                 return true;
               }));
     } else {
@@ -399,7 +418,8 @@ final class FencingModel {
               w -> {
                 ArrayAnswer answer = w.array.execute(flight.command());
                 String wrong = w.array.whatIsNotShutOut();
-                w.flight = new Flight(flight.number(), flight.command(), answer, wrong);
+                w.flight =
+                    new Flight(flight.number(), flight.command(), answer, wrong, w.array.holder());
                 return true;
               }));
     }
@@ -410,6 +430,9 @@ final class FencingModel {
 
   /** Once in the order in which {@link Fencing} asks, so that chance comes to a proof at times. */
   private FenceCommand helpful(Proof proof) {
+    if (proof.earlier() != null) {
+      return OF_EARLIER;
+    }
     if (proof.isGuarded()) {
       return COMMANDS.get(3);
     }
@@ -430,7 +453,7 @@ final class FencingModel {
                 w.doubts++;
                 w.proof.answered(stale.number(), stale.answer(), w.now);
                 w.stale = null;
-                judge(w, w.array.whatIsNotShutOut());
+                judge(w, w.array.whatIsNotShutOut(), w.array.holder());
                 return true;
               }));
     }
@@ -447,7 +470,7 @@ final class FencingModel {
                 w.orphan = later ? flight.command() : w.orphan;
                 w.flight = null;
                 w.proof.answered(flight.number(), new ArrayAnswer.Unclear("no answer"), w.now);
-                judge(w, w.array.whatIsNotShutOut());
+                judge(w, w.array.whatIsNotShutOut(), w.array.holder());
                 return true;
               }));
     }
@@ -458,9 +481,14 @@ final class FencingModel {
         || command instanceof FenceCommand.ReadReservation;
   }
 
-  private void judge(World world, String wrong) {
+  /** Both as they were when the last reading was executed. */
+  private void judge(World world, String notShutOut, ReservationKey holder) {
     Fenced fenced = world.proof.fenced();
     if (fenced != null) {
+      String wrong = notShutOut;
+      if (wrong.isEmpty() && !fenced.holder().equals(holder)) {
+        wrong = holder + " holds the reservation";
+      }
       proofs.merge(fenced.end().getClass(), 1, Integer::sum);
       world.violation = wrong.isEmpty() ? "" : wrong + ", and yet " + fenced;
     }

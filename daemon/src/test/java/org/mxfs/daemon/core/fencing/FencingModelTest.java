@@ -24,6 +24,12 @@ class FencingModelTest {
             FencingModel.settings(kind == ModelArray.Kind.STANDARD, kind.resetReaches),
             new FencingModel.Limits(1, 1, 0, 0));
     assertThat(model.proofs).containsKey(End.Waited.class);
+    assertThat(model.proofs.containsKey(End.Aborted.class))
+        .as("by abort")
+        .isEqualTo(kind == ModelArray.Kind.STANDARD);
+    assertThat(model.proofs.containsKey(End.Reset.class))
+        .as("by reset")
+        .isEqualTo(kind.resetReaches);
   }
 
   @ParameterizedTest
@@ -48,6 +54,6 @@ class FencingModelTest {
     assertThatThrownBy(
             () -> FencingModel.walk(kind, FencingModel.settings(abort, reset), LARGE, SEEDS))
         .isInstanceOf(AssertionError.class)
-        .hasMessageContaining("a write of the victim is under way, and yet");
+        .hasMessageContaining("of the victim is under way, and yet");
   }
 }

@@ -10,12 +10,14 @@ import java.util.SplittableRandom;
 import java.util.random.RandomGenerator;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.ReservationKey;
 
 /** When what is asked, and that it comes to an end. */
+@Timeout(60)
 class FencingTest {
   /** Of a command, in the model's array and in the settings: the settings say a little more. */
   private static final int LIFE = 10_000;
@@ -115,7 +117,7 @@ class FencingTest {
   }
 
   private static Bench bench(ModelArray.Kind kind, int holder) {
-    return new Bench(new ModelArray(kind, LIFE, holder, false), settings(kind));
+    return new Bench(new ModelArray(kind, LIFE, holder, ModelArray.Late.NONE), settings(kind));
   }
 
   @Test
@@ -154,7 +156,8 @@ class FencingTest {
   /** What is trusted to abort and refuses the command: the next way. */
   @Test
   void aRefusedPreemptAndAbortBecomesAPreempt() {
-    ModelArray tgt = new ModelArray(ModelArray.Kind.TGT, LIFE, ModelArray.BY_V, false);
+    ModelArray tgt =
+        new ModelArray(ModelArray.Kind.TGT, LIFE, ModelArray.BY_V, ModelArray.Late.NONE);
     Bench bench = new Bench(tgt, new FencingSettings(true, true, LIFE / 2, 0, LIFE / 2));
     bench.toTheEnd();
     assertThat(requireNonNull(bench.fenced).end()).isEqualTo(new End.Reset());
@@ -186,6 +189,94 @@ class FencingTest {
     assertThat(bench.asked).startsWith("Preempt", "ReadKeys", "Preempt", "ReadKeys");
     assertThat(bench.now - begun).isGreaterThanOrEqualTo(FencingSettings.RETRY_MILLIS);
     assertThat(bench.fenced).isNotNull();
+  }
+
+  /** Nothing was sent, so that says nothing of the way: it is tried again, and time counts. */
+  @Test
+  void aResetThatIsRefusedDoesNotCountAgainstResets() {
+    Bench bench = bench(ModelArray.Kind.LIO, ModelArray.BY_A);
+    int refused = 0;
+    while (!bench.isOver()) {
+      FenceAction.Ask ask = bench.pending;
+      if (ask != null && ask.command() instanceof FenceCommand.Reset && refused < 4) {
+        refused++;
+        bench.answer(new ArrayAnswer.Rejected("EAGAIN"));
+      } else {
+        bench.goOn();
+      }
+    }
+    assertThat(requireNonNull(bench.fenced).end()).isEqualTo(new End.Reset());
+    assertThat(bench.asked.stream().filter("Reset"::equals)).hasSize(5);
+    assertThat(bench.notes.stream().filter(note -> note.contains("EAGAIN"))).hasSize(1);
+  }
+
+  @Test
+  void whereAResetIsAlwaysRefusedTimeEndsIt() {
+    Bench bench = bench(ModelArray.Kind.LIO, ModelArray.BY_A);
+    long begun = bench.now;
+    while (!bench.isOver()) {
+      FenceAction.Ask ask = bench.pending;
+      if (ask != null && ask.command() instanceof FenceCommand.Reset) {
+        bench.answer(new ArrayAnswer.Rejected("EAGAIN"));
+      } else {
+        bench.goOn();
+      }
+    }
+    assertThat(requireNonNull(bench.fenced).end()).isInstanceOf(End.Waited.class);
+    assertThat(bench.now - begun).isBetween(10_000L, 10_300L + FencingSettings.LOOK_MILLIS);
+    assertThat(bench.notes.stream().filter(note -> note.contains("EAGAIN"))).hasSize(1);
+  }
+
+  @Test
+  void aQuestionThatStaysOpenIsToldEachMinute() {
+    Bench bench = bench(ModelArray.Kind.TGT, ModelArray.BY_V);
+    for (int minute = 1; minute <= 3; minute++) {
+      assertThat(bench.wakeAt).isEqualTo(bench.now + FencingSettings.OPEN_MILLIS);
+      bench.now += FencingSettings.OPEN_MILLIS - 1;
+      bench.step(new FenceEvent.Tick());
+      assertThat(bench.notes).hasSize(minute - 1);
+      bench.now++;
+      bench.step(new FenceEvent.Tick());
+      assertThat(bench.notes).hasSize(minute);
+      assertThat(bench.notes.getLast()).contains("no answer for " + minute * 60_000 + " ms");
+    }
+    bench.toTheEnd();
+    assertThat(bench.fenced).isNotNull();
+  }
+
+  @Test
+  void aPreemptThatIsRefusedAgainAndAgainIsToldWhenTheReasonChanges() {
+    Bench bench = bench(ModelArray.Kind.TGT, ModelArray.BY_V);
+    int refused = 0;
+    while (!bench.isOver()) {
+      FenceAction.Ask ask = bench.pending;
+      if (ask != null && ask.command() instanceof FenceCommand.Preempt && refused < 20) {
+        bench.answer(new ArrayAnswer.Rejected(refused++ < 10 ? "not ready" : "no memory"));
+      } else {
+        bench.goOn();
+      }
+    }
+    assertThat(bench.fenced).isNotNull();
+    assertThat(bench.notes.stream().filter(note -> note.contains("not ready"))).hasSize(1);
+    assertThat(bench.notes.stream().filter(note -> note.contains("no memory"))).hasSize(1);
+    assertThat(bench.notes.stream().filter(note -> note.contains("once more"))).hasSize(1);
+  }
+
+  /** A REGISTER of an earlier daemon has come late, in the place of the victim's. */
+  @Test
+  void aKeyOfAnEarlierLifeIsShutOutToo() {
+    ModelArray array =
+        new ModelArray(
+            ModelArray.Kind.LIO, LIFE, ModelArray.BY_B, ModelArray.Late.OF_AN_EARLIER_LIFE);
+    Bench bench = new Bench(array, settings(ModelArray.Kind.LIO));
+    bench.goOn();
+    array.lateRegisterIsExecuted();
+    bench.toTheEnd();
+    assertThat(bench.asked)
+        .containsExactly(
+            "Preempt", "ReadKeys", "Preempt", "ReadKeys", "ReadReservation", "Reset", "ReadKeys");
+    assertThat(array.whatIsNotShutOut()).isEmpty();
+    assertThat(bench.notes).anyMatch(note -> note.contains("an earlier daemon"));
   }
 
   @Test
@@ -251,7 +342,9 @@ class FencingTest {
     int proofs = 0;
     for (long seed = 0; seed < 2_000; seed++) {
       RandomGenerator random = new SplittableRandom(seed);
-      ModelArray array = new ModelArray(kind, LIFE, random.nextInt(0, 4), random.nextBoolean());
+      ModelArray.Late[] late = ModelArray.Late.values();
+      ModelArray array =
+          new ModelArray(kind, LIFE, random.nextInt(0, 4), late[random.nextInt(late.length)]);
       Bench bench = new Bench(array, settings(kind));
       for (int i = 0; i < 12 && !bench.isOver(); i++) {
         fault(bench, random);

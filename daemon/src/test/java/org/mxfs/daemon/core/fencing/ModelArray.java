@@ -9,8 +9,9 @@ import org.mxfs.daemon.core.ReservationKey;
 /**
  * A disk with three initiators: who fences (A), another survivor (B), the victim (V), which may
  * come back under a second key. Commands of the victim that the array has accepted are under way
- * for at most {@code life}: writes, and one REGISTER from before that has not been answered. Each
- * kind of array ends them in its own way.
+ * for at most {@code life}: writes, and one REGISTER from before that has not been answered, of its
+ * key or of that of an earlier daemon there ({@link #V_EARLIER}): the victim's XFS writes by that
+ * one as well. Each kind of array ends them in its own way.
  */
 final class ModelArray implements Cloneable {
   /** What PREEMPT AND ABORT does, and whether a reset reaches the array. */
@@ -33,15 +34,17 @@ final class ModelArray implements Cloneable {
 
   static final ReservationKey A = ReservationKey.of(1, 1);
   static final ReservationKey B = ReservationKey.of(2, 1);
-  static final ReservationKey V = ReservationKey.of(3, 1);
-  static final ReservationKey V_ANEW = ReservationKey.of(3, 2);
+  static final ReservationKey V_EARLIER = ReservationKey.of(3, 1);
+  static final ReservationKey V = ReservationKey.of(3, 2);
+  static final ReservationKey V_ANEW = ReservationKey.of(3, 3);
 
   static final int NOBODY = 0;
   static final int BY_A = 1;
   static final int BY_B = 2;
   static final int BY_V = 3;
 
-  private static final ReservationKey[] NAMES = {ReservationKey.NONE, A, B, V, V_ANEW};
+  private static final ReservationKey[] NAMES = {ReservationKey.NONE, A, B, V};
+  private static final ReservationKey[] VICTIMS = {ReservationKey.NONE, V, V_ANEW, V_EARLIER};
 
   /** Under way; {@code age} since the array has accepted it. */
   private record Write(int age, boolean whileHolder) {}
@@ -51,21 +54,31 @@ final class ModelArray implements Cloneable {
   boolean aRegistered = true;
   boolean bRegistered = true;
 
-  /** 0: not registered; 1: as {@link #V}; 2: as {@link #V_ANEW}. */
+  /** 0: not registered; 1: as {@link #V}; 2: as {@link #V_ANEW}; 3: as {@link #V_EARLIER}. */
   int victim = 1;
 
   int holder;
   long generation;
   private List<Write> writes = List.of();
 
-  /** The age of a REGISTER from no key to V that is under way, or -1. */
+  /** The age of a REGISTER from no key to one of the victim's that is under way, or -1. */
   int lateRegister;
 
-  ModelArray(Kind kind, int life, int holder, boolean lateRegister) {
+  private final Late late;
+
+  /** Of which key. */
+  enum Late {
+    NONE,
+    OF_THE_VICTIM,
+    OF_AN_EARLIER_LIFE
+  }
+
+  ModelArray(Kind kind, int life, int holder, Late late) {
     this.kind = kind;
     this.life = life;
     this.holder = holder;
-    this.lateRegister = lateRegister ? 0 : -1;
+    this.late = late;
+    this.lateRegister = late == Late.NONE ? -1 : 0;
   }
 
   @Override
@@ -82,11 +95,9 @@ final class ModelArray implements Cloneable {
   ArrayAnswer execute(FenceCommand command) {
     return switch (command) {
       case FenceCommand.ReadKeys _ -> keys();
-      case FenceCommand.ReadReservation _ -> {
-        ReservationKey key = holder == BY_V && victim == 2 ? V_ANEW : NAMES[holder];
-        yield new ArrayAnswer.Reservation(key, key.isNone() ? 0 : 5);
-      }
-      case FenceCommand.Preempt preempt -> preempt(preempt.abort());
+      case FenceCommand.ReadReservation _ ->
+          new ArrayAnswer.Reservation(holder(), holder == NOBODY ? 0 : 5);
+      case FenceCommand.Preempt preempt -> preempt(preempt.victim(), preempt.abort());
       case FenceCommand.Reset _ -> {
         if (kind.resetReaches) {
           endAll();
@@ -94,6 +105,15 @@ final class ModelArray implements Cloneable {
         yield new ArrayAnswer.Done();
       }
     };
+  }
+
+  /** That key is registered, or will be. */
+  boolean hasEarlierLife() {
+    return victim == 3 || (lateRegister >= 0 && late == Late.OF_AN_EARLIER_LIFE);
+  }
+
+  ReservationKey holder() {
+    return holder == BY_V ? VICTIMS[victim] : NAMES[holder];
   }
 
   private ArrayAnswer keys() {
@@ -105,19 +125,19 @@ final class ModelArray implements Cloneable {
       keys.add(B);
     }
     if (victim > 0) {
-      keys.add(victim == 1 ? V : V_ANEW);
+      keys.add(VICTIMS[victim]);
     }
     return new ArrayAnswer.Keys(generation, keys);
   }
 
-  private ArrayAnswer preempt(boolean abort) {
+  private ArrayAnswer preempt(ReservationKey key, boolean abort) {
     if (abort && kind == Kind.TGT) {
       return new ArrayAnswer.Rejected("no such service action");
     }
     if (!aRegistered) {
       return new ArrayAnswer.Conflict();
     }
-    if (victim != 1) {
+    if (!VICTIMS[victim].equals(key)) {
       return kind == Kind.STANDARD ? new ArrayAnswer.Conflict() : new ArrayAnswer.Done();
     }
     shutOut(BY_A);
@@ -144,7 +164,7 @@ final class ModelArray implements Cloneable {
 
   /** A write of the incarnation that is to be fenced; refused where the standard says so. */
   boolean victimWrites() {
-    if ((victim != 1 && holder != NOBODY) || victim == 2) {
+    if ((victim == 0 && holder != NOBODY) || victim == 2) {
       return false;
     }
     List<Write> more = new ArrayList<>(writes);
@@ -174,7 +194,7 @@ final class ModelArray implements Cloneable {
     }
     lateRegister = -1;
     if (victim == 0) {
-      victim = 1;
+      victim = late == Late.OF_AN_EARLIER_LIFE ? 3 : 1;
       generation++;
     }
     return true;
@@ -191,7 +211,7 @@ final class ModelArray implements Cloneable {
   }
 
   boolean otherPreemptsVictim() {
-    if (!bRegistered || victim != 1) {
+    if (!bRegistered || victim == 0 || victim == 2) {
       return false;
     }
     shutOut(BY_B);
@@ -210,7 +230,7 @@ final class ModelArray implements Cloneable {
 
   /** It leaves the disk unreserved only while it has no reason to think that one is shut out. */
   boolean otherRegistersOrLeaves() {
-    if (bRegistered && holder == BY_B && victim == 0) {
+    if (bRegistered && holder == BY_B && (victim == 0 || victim == 3)) {
       return false;
     }
     holder = bRegistered && holder == BY_B ? NOBODY : holder;
@@ -266,8 +286,14 @@ final class ModelArray implements Cloneable {
   // ---- what has to hold when a proof is made ----
 
   String whatIsNotShutOut() {
+    if (!aRegistered) {
+      return "we are not registered";
+    }
     if (victim == 1) {
       return "the victim is registered";
+    }
+    if (victim == 3) {
+      return "a key of an earlier life is registered, and lets the victim write";
     }
     if (holder == NOBODY) {
       return "the disk is not reserved";
@@ -285,6 +311,7 @@ final class ModelArray implements Cloneable {
     bits = bits << 2 | victim;
     bits = bits << 2 | holder;
     bits = bits << 4 | (lateRegister + 1);
+    bits = bits << 1 | (lateRegister >= 0 && late == Late.OF_AN_EARLIER_LIFE ? 1 : 0);
     List<Integer> codes =
         writes.stream().map(w -> 1 + w.age() * 2 + (w.whileHolder() ? 1 : 0)).sorted().toList();
     for (int i = 0; i < 3; i++) {
@@ -298,10 +325,10 @@ final class ModelArray implements Cloneable {
     return "registered "
         + keys()
         + " holder "
-        + NAMES[holder]
+        + holder()
         + " writes "
         + writes
         + " late REGISTER "
-        + lateRegister;
+        + late;
   }
 }

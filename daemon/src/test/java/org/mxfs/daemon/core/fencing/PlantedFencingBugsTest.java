@@ -61,7 +61,13 @@ class PlantedFencingBugsTest {
     AN_OLD_ANSWER_IS_BELIEVED(
         "if (asked == null || asked.number() != question) {", "if (asked == null) {"),
     REGISTERING_AGAIN_DOES_NOT_MATTER(
-        "void registering() {\n    lost = true;", "void registering() {");
+        "void registering() {\n    lost = true;", "void registering() {"),
+    OUR_OWN_KEY_IS_NOT_LOOKED_FOR(
+        "if (!keys.keys().contains(own)) {", "if (keys.keys().isEmpty()) {"),
+    A_VICTIM_THAT_HOLDS_THE_RESERVATION_AGAIN_WILL_DO(
+        "} else if (reservation.holder().equals(victim)) {", "} else if (victim.isNone()) {"),
+    AN_EARLIER_KEY_DOES_NOT_MATTER(
+        "key.incarnation() < victim.incarnation()", "key.incarnation() < 0");
 
     final String right;
     final String wrong;

@@ -15,8 +15,9 @@ import org.mxfs.daemon.core.ReservationKey;
 class ProofTest {
   private static final ReservationKey OWN = ReservationKey.of(1, 1);
   private static final ReservationKey OTHER = ReservationKey.of(2, 1);
-  private static final ReservationKey VICTIM = ReservationKey.of(3, 1);
-  private static final ReservationKey ANEW = ReservationKey.of(3, 2);
+  private static final ReservationKey EARLIER = ReservationKey.of(3, 1);
+  private static final ReservationKey VICTIM = ReservationKey.of(3, 2);
+  private static final ReservationKey ANEW = ReservationKey.of(3, 3);
   private static final ArrayAnswer DONE = new ArrayAnswer.Done();
   private static final FencingSettings RESET = new FencingSettings(false, true, 30_000, 5, 120_000);
   private static final FencingSettings ABORT = new FencingSettings(true, false, 30_000, 5, 120_000);
@@ -146,6 +147,26 @@ class ProofTest {
     reset(DONE);
     keys(8, OWN, ANEW);
     assertThat(requireNonNull(proof.fenced()).holder()).isEqualTo(ANEW);
+  }
+
+  /** A late REGISTER of an earlier daemon is in the place of the victim's: its XFS writes by it. */
+  @Test
+  void whileAnEarlierKeyOfItsNodeIsRegisteredNothingIsKnown() {
+    keys(8, OWN, EARLIER);
+    assertThat(proof.isGone()).isFalse();
+    holder(OWN);
+    assertThat(proof.isShutOut()).isFalse();
+    reset(DONE);
+    keys(8, OWN, EARLIER);
+    assertThat(proof.fenced()).isNull();
+    keys(9, OWN);
+    holder(EARLIER);
+    assertThat(proof.isShutOut()).as("it holds the reservation again").isFalse();
+    keys(10, OWN);
+    holder(OWN);
+    reset(DONE);
+    keys(10, OWN);
+    assertThat(proof.fenced()).isNotNull();
   }
 
   @Test

@@ -10,8 +10,9 @@ import org.mxfs.daemon.core.fencing.Unaccounted.State;
 
 class UnaccountedTest {
   private static final ReservationKey OWN = ReservationKey.of(1, 1);
-  private static final ReservationKey DEAD = ReservationKey.of(3, 1);
-  private static final ReservationKey ANEW = ReservationKey.of(3, 2);
+  private static final ReservationKey EARLIER = ReservationKey.of(3, 1);
+  private static final ReservationKey DEAD = ReservationKey.of(3, 2);
+  private static final ReservationKey ANEW = ReservationKey.of(3, 3);
   private static final ReservationKey OTHER = ReservationKey.of(4, 1);
 
   private final Unaccounted unaccounted = new Unaccounted();
@@ -45,6 +46,19 @@ class UnaccountedTest {
     assertThat(unaccounted.mayLeaveUnguarded()).isFalse();
     assertThat(unaccounted.cameBack(ANEW)).containsExactly(DEAD);
     assertThat(unaccounted.mayLeaveUnguarded()).isTrue();
+  }
+
+  /**
+   * What an earlier life has left registered, or a late REGISTER of it, says nothing of a later.
+   */
+  @Test
+  void anEarlierKeyOfThatNodeIsNoReturn() {
+    unaccounted.fenced(fenced(DEAD));
+    assertThat(unaccounted.cameBack(EARLIER)).isEmpty();
+    assertThat(unaccounted.compared(List.of(OWN), List.of(OWN, EARLIER))).isEmpty();
+    assertThat(unaccounted.mayLeaveUnguarded()).isFalse();
+    assertThat(unaccounted.compared(List.of(OWN), List.of(OWN, EARLIER, ANEW)))
+        .containsExactly(DEAD);
   }
 
   @Test

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.List;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.Event;
 import org.mxfs.daemon.core.ReservationKey;
@@ -20,6 +21,7 @@ import org.mxfs.daemon.core.lock.LockAction;
 /**
  * F4: each step from the proof of the step before. That there is no other way is the compiler's.
  */
+@Timeout(60)
 class RecoveryTest {
   private static final ReservationKey OWN = ReservationKey.of(1, 1);
   private static final ReservationKey OTHER = ReservationKey.of(2, 1);
@@ -31,11 +33,15 @@ class RecoveryTest {
     Fencing fencing = new Fencing(OWN, DEAD, settings);
     List<FenceAction> actions = fencing.step(new FenceEvent.Start(), 0);
     while (true) {
-      FenceAction last = actions.getLast();
-      if (last instanceof FenceAction.Done done) {
+      if (actions.getLast() instanceof FenceAction.Done done) {
         return done.proof();
       }
-      FenceAction.Ask ask = (FenceAction.Ask) last;
+      FenceAction.Ask ask =
+          actions.stream()
+              .filter(FenceAction.Ask.class::isInstance)
+              .map(FenceAction.Ask.class::cast)
+              .findFirst()
+              .orElseThrow();
       ArrayAnswer answer =
           switch (ask.command()) {
             case FenceCommand.ReadKeys _ -> new ArrayAnswer.Keys(4, List.of(OWN, OTHER));
@@ -48,7 +54,8 @@ class RecoveryTest {
 
   @Test
   void recordsAreClearedWhenEachIsKnownToBeOnDisk() {
-    ClearRecords clear = new ClearRecords(fenced(OWN), List.of(70, 65, 70));
+    ClearRecords clear = new ClearRecords(fenced(OWN), 3);
+    assertThat(clear.read(4, List.of(70, 65, 70))).isTrue();
     assertThat(clear.left()).containsExactly(65, 70);
     assertThat(clear.done()).isNull();
     clear.written(65);
@@ -61,11 +68,27 @@ class RecoveryTest {
 
   @Test
   void whoHadNoRecordsNeedsNoWrite() {
-    assertThat(new ClearRecords(fenced(OWN), List.of()).done()).isNotNull();
+    ClearRecords clear = new ClearRecords(fenced(OWN), 3);
+    clear.read(4, List.of());
+    assertThat(clear.done()).isNotNull();
+  }
+
+  /** What the dead one has written last may come after a reading that was asked for before. */
+  @Test
+  void whichRecordsThereAreIsReadAfterTheProof() {
+    ClearRecords clear = new ClearRecords(fenced(OWN), 3);
+    assertThat(clear.done()).as("not read").isNull();
+    assertThat(clear.read(3, List.of())).as("asked for before").isFalse();
+    assertThat(clear.done()).isNull();
+    assertThat(clear.read(4, List.of(65))).isTrue();
+    assertThat(clear.read(5, List.of())).as("one is enough").isFalse();
+    assertThat(clear.left()).containsExactly(65);
   }
 
   private static RecordsCleared recordsCleared(ReservationKey holder) {
-    return requireNonNull(new ClearRecords(fenced(holder), List.of()).done());
+    ClearRecords clear = new ClearRecords(fenced(holder), 0);
+    clear.read(1, List.of());
+    return requireNonNull(clear.done());
   }
 
   @Test
@@ -83,9 +106,13 @@ class RecoveryTest {
 
   @Test
   void theJournalIsRecoveredOnTheSurvivorThatHoldsTheReservation() {
-    assertThat(locksCleared(OTHER).recoverJournal()).isNull();
-    RecoverJournal journal = requireNonNull(locksCleared(OWN).recoverJournal());
+    assertThat(locksCleared(OTHER).recoverJournal(7)).isNull();
+    RecoverJournal journal = requireNonNull(locksCleared(OWN).recoverJournal(7));
     assertThat(journal.attached(new Event.Attached(7, 5, 0, "EIO"))).as("again").isNull();
+    assertThat(journal.attached(new Event.Attached(6, 0, 0, "")))
+        .as("the end of an earlier attach")
+        .isNull();
+    assertThat(journal.epoch()).isEqualTo(7);
     Recovered recovered = requireNonNull(journal.attached(new Event.Attached(7, 0, 0, "")));
     assertThat(recovered.epoch()).isEqualTo(7);
     assertThat(recovered.victim()).isEqualTo(DEAD);
