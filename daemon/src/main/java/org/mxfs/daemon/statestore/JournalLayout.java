@@ -27,7 +27,6 @@ public final class JournalLayout {
   static final Field CLAIM_OVER =
       CLAIM.add(Kind.U64, "over before", "the writes of all openings below this one are over");
   static final Field CLAIM_CRC = CLAIM.add(Kind.U32, "checksum", "of all bytes before it");
-  static final int CLAIM_SIZE = CLAIM.size();
 
   private static final Layout HEAD =
       new Layout("Journal: head of a segment, in its first block and again in its last");
@@ -53,7 +52,6 @@ public final class JournalLayout {
           "position in the segment; the batches before it were durable before this was written");
   static final Field HEAD_CHANGE = HEAD.add(Kind.U64, "change", "number of the last change in it");
   static final Field HEAD_CRC = HEAD.add(Kind.U32, "checksum", "of all bytes before it");
-  static final int HEAD_SIZE = HEAD.size();
 
   private static final Layout BATCH =
       new Layout("Journal: a batch, at the start of a block; what it holds took effect as one");

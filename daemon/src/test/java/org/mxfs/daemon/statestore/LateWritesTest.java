@@ -22,6 +22,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.mxfs.bindings.ErrnoException;
 import org.mxfs.bindings.linux.Errnos;
 import org.mxfs.blockio.BlockDevice;
 import org.mxfs.blockio.FaultyBlockDevice;
@@ -74,6 +75,11 @@ class LateWritesTest {
       }
       dead = true;
       return new Fault.Fails(Errnos.ENOTRECOVERABLE);
+    }
+
+    /** Whoever works on it was killed: anything else that goes wrong is a fault of the store. */
+    boolean hasKilled() {
+      return dead;
     }
 
     @Override
@@ -177,18 +183,35 @@ class LateWritesTest {
     }
   }
 
-  /** Works until it is killed; null: it lived. */
-  private static @Nullable IOException life(
-      BlockDevice device, boolean over, long salt, Truth truth, int changes) {
+  /** Works up to so many requests, and tells whether it lived to the end. */
+  private static boolean lives(Disk disk, long limit, boolean over, long salt, Truth truth)
+      throws IOException {
+    BlockDevice device = disk.upTo(limit);
     try {
       StateStore store = open(device, over, salt);
       if (store != null) {
         truth.check(store, "writer " + salt);
-        truth.work(store, changes);
+        truth.work(store, 24);
       }
-      return null;
     } catch (IOException killed) {
-      return killed;
+      mustBeAKill(disk, killed, "writer " + salt + ", killed after " + limit);
+      return false;
+    }
+    assertThat(disk.hasKilled()).as("a request failed and nobody was told").isFalse();
+    return true;
+  }
+
+  /** The error is that of the request that failed, and of nothing else. */
+  private static void mustBeAKill(Disk disk, IOException error, String when) {
+    boolean isKill = false;
+    for (Throwable cause = error; cause != null && !isKill; cause = cause.getCause()) {
+      isKill = cause instanceof ErrnoException e && e.errno() == Errnos.ENOTRECOVERABLE;
+    }
+    if (error instanceof StoreException e) {
+      isKill &= e.kind() == StoreException.Kind.BROKEN;
+    }
+    if (!isKill || !disk.hasKilled()) {
+      throw new AssertionError(when, error);
     }
   }
 
@@ -209,8 +232,8 @@ class LateWritesTest {
     for (long limit = 0; ; limit++) {
       Disk disk = made();
       Truth truth = new Truth();
-      assertThat(life(disk.device, true, 5, truth, 2)).isNull();
-      if (life(disk.upTo(limit), true, 6, truth, 24) == null) {
+      truth.work(opened(disk.device, true, 5, "at first"), 2);
+      if (lives(disk, limit, true, 6, truth)) {
         disk.close();
         break;
       }
@@ -269,9 +292,7 @@ class LateWritesTest {
             }
           }
         } catch (IOException killed) {
-          if (killed instanceof StoreException e && e.kind() != StoreException.Kind.BROKEN) {
-            throw new AssertionError(when, e);
-          }
+          mustBeAKill(disk, killed, when);
         }
         late = Math.max(late, disk.late.size());
       }

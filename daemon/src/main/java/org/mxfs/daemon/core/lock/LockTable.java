@@ -133,8 +133,7 @@ final class LockTable {
     for (Resource resource : resources.values()) {
       LockId writer = null;
       for (Lock lock : resource.granted.values()) {
-        boolean couldWrite = lock.toldMode != null && lock.toldMode.mayWriteValue();
-        writer = couldWrite ? lock.id : writer;
+        writer = couldWrite(lock) ? lock.id : writer;
       }
       ValueBlock value = resource.value;
       if (writer != null && !next.nodes().contains(writer.node())) {
@@ -516,6 +515,11 @@ final class LockTable {
     return lock.mode != null && lock.mode.mayWriteValue();
   }
 
+  /** A grant that was not told lets nobody write. */
+  private static boolean couldWrite(Lock lock) {
+    return lock.toldMode != null && lock.toldMode.mayWriteValue();
+  }
+
   // ---- granting ----
 
   private void grantWhatFits(Resource resource) {
@@ -725,17 +729,20 @@ final class LockTable {
     for (SlotPool.Left left : slots.pollLeftOf(victim)) {
       batch.write(left.slot(), null, null);
     }
+    // All that it asked for goes before anybody is granted anything: or one request of the dead
+    // would be granted when the one before it goes.
+    Set<Resource> touched = new LinkedHashSet<>();
     for (Lock lock : List.copyOf(locks.values())) {
-      if (!lock.id.node().equals(victim)) {
-        continue;
+      if (lock.id.node().equals(victim)) {
+        if (lock.request != null) {
+          withdraw(lock);
+        }
+        freeSlot(lock); // and nothing is recorded for it any more
+        touched.add(lock.resource);
       }
-      if (lock.request != null) {
-        withdraw(lock);
-      }
-      freeSlot(lock); // and nothing is recorded for it any more
-      settle(lock.resource);
     }
     clearing.put(victim, batch.written()); // others may have been on their way already
+    touched.forEach(this::settle);
   }
 
   private void finishClearing() {
@@ -747,7 +754,7 @@ final class LockTable {
       clearing.remove(victim);
       for (Lock lock : List.copyOf(locks.values())) {
         if (lock.id.node().equals(victim)) {
-          if (mayWrite(lock)) {
+          if (couldWrite(lock)) {
             lock.resource.value = lock.resource.value.invalidated();
           }
           forget(lock);

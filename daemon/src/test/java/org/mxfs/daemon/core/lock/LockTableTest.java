@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.mxfs.daemon.core.lock;
 
+import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.ArrayList;
@@ -255,5 +256,43 @@ class LockTableTest {
         .filteredOn(LockAction.Persist.class::isInstance)
         .flatExtracting(action -> ((LockAction.Persist) action).writes())
         .allMatch(write -> write.entry() == null);
+  }
+
+  /** A dead node that waits twice for one file: what goes first must not let its second one in. */
+  @Test
+  void theDeadAreGrantedNothingWhileTheyAreCleared() {
+    Alone alone = new Alone(10, 10);
+    alone.table.restated(A);
+    alone.table.restated(B);
+    alone.table.take(A, new LockMessage.Acquire(1, 1, FILE, Mode.PR, false, 0));
+    alone.toDisk();
+    alone.acquire(2, Mode.EX);
+    alone.acquire(3, Mode.PR);
+    alone.table.take(A, new LockMessage.Acquire(4, 1, FILE, Mode.EX, false, 0));
+    alone.toDisk();
+    alone.table.clear(B);
+    alone.table.endOfStep();
+    assertThat(alone.out.end())
+        .filteredOn(LockAction.Persist.class::isInstance)
+        .flatExtracting(action -> ((LockAction.Persist) action).writes())
+        .isEmpty();
+    assertThat(alone.table.size()).isEqualTo(2);
+  }
+
+  /** Its grant was still to be recorded, so it was not told and has written nothing. */
+  @Test
+  void aGrantThatWasNotToldDoesNotMakeTheValueDoubtful() {
+    Alone alone = new Alone(10, 10);
+    alone.table.restated(A);
+    alone.table.restated(B);
+    alone.table.take(A, new LockMessage.Acquire(1, 1, FILE, Mode.NL, false, 0));
+    alone.toDisk();
+    alone.acquire(2, Mode.EX);
+    alone.table.endOfStep();
+    alone.table.clear(B);
+    alone.toDisk();
+    alone.table.take(A, new LockMessage.Convert(1, 2, FILE, Mode.PR, false, 0, null));
+    assertThat(alone.table.resources().get(FILE))
+        .satisfies(file -> assertThat(requireNonNull(file).value.isValid()).isTrue());
   }
 }

@@ -27,6 +27,10 @@ final class TableModel {
     @Nullable Mode mode;
     long sequence;
     boolean told;
+
+    /** What its owner knows of: a grant that was not told lets nobody write. */
+    @Nullable Mode toldMode;
+
     @Nullable Mode wanted;
     boolean noQueue;
     long wantedSequence;
@@ -200,6 +204,7 @@ final class TableModel {
     table.take(entry.id.node(), message);
     if (down) {
       entry.mode = mode;
+      entry.toldMode = mode;
       entry.sequence = sequence;
       entry.calledFor.clear();
       settle(entry.resource, null);
@@ -279,22 +284,22 @@ final class TableModel {
   private void clear(ReservationKey victim) {
     history.add("clear " + victim);
     table.clear(victim);
-    for (Entry entry : List.copyOf(model.values())) {
-      if (entry.id.node().equals(victim)) {
-        entry.dying = true;
-        if (entry.wanted != null) {
-          unwant(entry);
-        }
-        settle(entry.resource, null);
+    List<Entry> its =
+        model.values().stream().filter(entry -> entry.id.node().equals(victim)).toList();
+    for (Entry entry : its) {
+      entry.dying = true;
+      if (entry.wanted != null) {
+        unwant(entry);
       }
     }
+    its.forEach(entry -> settle(entry.resource, null));
   }
 
   private void cleared(ReservationKey victim) {
     for (Entry entry : List.copyOf(model.values())) {
       if (entry.id.node().equals(victim)) {
-        Mode held = entry.mode;
-        if (held != null && held.mayWriteValue()) {
+        Mode told = entry.toldMode;
+        if (told != null && told.mayWriteValue()) {
           ValueBlock old = value(entry.resource);
           values.put(entry.resource, new ValueBlock(old.version() + 1, false, old.bytes()));
         }
@@ -374,6 +379,7 @@ final class TableModel {
     entry.told = true;
     Mode mode = entry.mode;
     if (mode != null) {
+      entry.toldMode = mode;
       ValueBlock value = value(entry.resource);
       say(entry, new LockMessage.Granted(entry.id.number(), entry.sequence, mode, value));
     }
