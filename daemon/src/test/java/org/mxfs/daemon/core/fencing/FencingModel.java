@@ -272,8 +272,7 @@ final class FencingModel {
 
   private void walk(ModelArray.Kind kind, long seed) {
     RandomGenerator random = new SplittableRandom(seed);
-    ModelArray.Late[] late = ModelArray.Late.values();
-    World world = start(kind, random.nextInt(0, 4), late[random.nextInt(late.length)]);
+    World world = start(kind, random.nextInt(0, 4), ModelArray.Late.any(random));
     List<String> story = new ArrayList<>(List.of("seed " + seed, world.array.toString()));
     for (int step = 0; step < STEPS && !world.isOver(); step++) {
       List<Deed> deeds = deeds(world);

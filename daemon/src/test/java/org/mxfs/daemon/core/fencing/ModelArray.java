@@ -3,6 +3,7 @@ package org.mxfs.daemon.core.fencing;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.random.RandomGenerator;
 import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.ReservationKey;
 
@@ -70,7 +71,14 @@ final class ModelArray implements Cloneable {
   enum Late {
     NONE,
     OF_THE_VICTIM,
-    OF_AN_EARLIER_LIFE
+    OF_AN_EARLIER_LIFE;
+
+    /** None as often as one. */
+    static Late any(RandomGenerator random) {
+      return random.nextBoolean()
+          ? NONE
+          : random.nextBoolean() ? OF_THE_VICTIM : OF_AN_EARLIER_LIFE;
+    }
   }
 
   ModelArray(Kind kind, int life, int holder, Late late) {

@@ -52,8 +52,8 @@ class PlantedFencingBugsTest {
         "boolean next = keys.generation() == (generation + 1) % GENERATIONS;",
         "boolean next = true;"),
     WHETHER_IT_WAS_RESERVED_BEFORE_DOES_NOT_MATTER(
-        "preempt.abort() && settings.abortEndsAll() && stage == Stage.GUARDED",
-        "preempt.abort() && settings.abortEndsAll() && isRegistered()"),
+        "abort && settings.abortEndsAll() && stage == Stage.GUARDED",
+        "abort && settings.abortEndsAll() && isRegistered()"),
     AN_ABORT_OF_UNKNOWN_OUTCOME_COUNTS(
         "stage == Stage.ABORTING && answer instanceof ArrayAnswer.Done"
             + " ? Stage.ABORTED : Stage.NOTHING",
@@ -64,8 +64,7 @@ class PlantedFencingBugsTest {
         "void registering() {\n    lost = true;", "void registering() {"),
     OUR_OWN_KEY_IS_NOT_LOOKED_FOR(
         "if (!keys.keys().contains(own)) {", "if (keys.keys().isEmpty()) {"),
-    A_VICTIM_THAT_HOLDS_THE_RESERVATION_AGAIN_WILL_DO(
-        "} else if (reservation.holder().equals(victim)) {", "} else if (victim.isNone()) {"),
+    WHO_HELD_THE_RESERVATION_HOLDS_IT_STILL("holder.equals(victim) ? own : holder", "holder"),
     AN_EARLIER_KEY_DOES_NOT_MATTER(
         "key.incarnation() < victim.incarnation()", "key.incarnation() < 0");
 
