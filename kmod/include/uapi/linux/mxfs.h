@@ -172,6 +172,8 @@ enum mxfs_heartbeat_state {
 	MXFS_HEARTBEAT_GIVEN,	/* to the key, by the owner */
 	MXFS_HEARTBEAT_ALIVE,	/* written by the node */
 	MXFS_HEARTBEAT_PAUSED,	/* the same, and it will be silent for a while */
+	MXFS_HEARTBEAT_FENCED,	/* by who has shut the key out; not accounted for yet */
+	MXFS_HEARTBEAT_LEFT,	/* by the node, which has left and stays registered to keep the reservation */
 };
 
 /* A heartbeat slot on disk; docs/daemon.md says what each field is. Integers are little-endian here, and here alone. */

@@ -34,6 +34,8 @@ public final class SlotLayout {
   private static final int RESERVED = MxfsLockstate.MXFS_HEARTBEAT_GIVEN;
   private static final int ALIVE = MxfsLockstate.MXFS_HEARTBEAT_ALIVE;
   private static final int PAUSED = MxfsLockstate.MXFS_HEARTBEAT_PAUSED;
+  private static final int FENCED = MxfsLockstate.MXFS_HEARTBEAT_FENCED;
+  private static final int LEFT = MxfsLockstate.MXFS_HEARTBEAT_LEFT;
 
   public static final Layout LAYOUT = new Layout("Heartbeat slot (disk)");
   public static final Layout.Field MAGIC = LAYOUT.add(Kind.U32, "magic", "the bytes `MXLS`");
@@ -54,7 +56,8 @@ public final class SlotLayout {
           Kind.U32,
           "state",
           "0: free; 1: given to the key by the owner; 2: written by the node; 3: the same, and it"
-              + " will be silent for a while");
+              + " will be silent for a while; 4: by the owner, which has shut the key out; 5: by"
+              + " the node, which has left and stays registered to keep the reservation");
   public static final Layout.Field RESERVED_FIELD = LAYOUT.add(Kind.U32, "reserved", "0");
   public static final Layout.Field LEASE =
       LAYOUT.add(Kind.U32, "lease ms", "how long after a beat the node may start operations");
@@ -88,6 +91,8 @@ public final class SlotLayout {
           case RESERVED -> RESERVED;
           case ALIVE -> ALIVE;
           case PAUSED -> PAUSED;
+          case FENCED -> FENCED;
+          case LEFT -> LEFT;
         });
     LEASE.put(buffer, base, beat.leaseMillis());
     HOST_LENGTH.put(buffer, base, length);
@@ -116,6 +121,17 @@ public final class SlotLayout {
     VOLUME.putUuid(buffer, base, volume);
   }
 
+  private static Beat.@Nullable State stateOf(long state) {
+    return switch ((int) state) {
+      case RESERVED -> Beat.State.RESERVED;
+      case ALIVE -> Beat.State.ALIVE;
+      case PAUSED -> Beat.State.PAUSED;
+      case FENCED -> Beat.State.FENCED;
+      case LEFT -> Beat.State.LEFT;
+      default -> null;
+    };
+  }
+
   /** What the heartbeat slot at {@code base} is. */
   public static Slot get(ByteBuffer buffer, int base, UUID volume, int index, int slotBytes) {
     if (MAGIC.get(buffer, base) != MXLS) {
@@ -142,10 +158,7 @@ public final class SlotLayout {
       return new Slot.Free(EPOCH.get(buffer, base), SEQUENCE.get(buffer, base));
     }
     long length = HOST_LENGTH.get(buffer, base);
-    Beat.@Nullable State said =
-        state == RESERVED
-            ? Beat.State.RESERVED
-            : state == ALIVE ? Beat.State.ALIVE : state == PAUSED ? Beat.State.PAUSED : null;
+    Beat.@Nullable State said = stateOf(state);
     if (key.nodeId() == 0 || said == null || length > HOST_MAX) {
       return new Slot.Damaged(Slot.Kind.FOREIGN, "state " + state + " of key " + key);
     }

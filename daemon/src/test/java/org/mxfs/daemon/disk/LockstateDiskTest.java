@@ -282,10 +282,12 @@ final class LockstateDiskTest {
     try (BlockDevice device = open(file())) {
       LockstateDisk disk = disk(device);
       disk.perform(new DiskCommand.WriteBeat(9, BEAT));
-      Beat paused = new Beat(BEAT.key(), 6, 18, Beat.State.PAUSED, 1, "");
-      disk.perform(new DiskCommand.WriteBeat(9, paused));
-      assertThat(slots(disk.perform(new DiskCommand.ReadBeats())).get(9))
-          .isEqualTo(new Slot.Taken(paused));
+      for (Beat.State state : Beat.State.values()) {
+        Beat beat = new Beat(BEAT.key(), 6, 18, state, 1, "");
+        disk.perform(new DiskCommand.WriteBeat(9, beat));
+        assertThat(slots(disk.perform(new DiskCommand.ReadBeats())).get(9))
+            .isEqualTo(new Slot.Taken(beat));
+      }
       assertThat(disk.perform(new DiskCommand.FreeSlot(9, 7, 19)))
           .isEqualTo(new DiskAnswer.Written());
       assertThat(slots(disk.perform(new DiskCommand.ReadBeats())).get(9))

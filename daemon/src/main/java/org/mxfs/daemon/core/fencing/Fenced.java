@@ -31,6 +31,11 @@ public final class Fenced {
     return victim;
   }
 
+  /** The victim's key, or one of an earlier life of its node: the victim would write by it. */
+  public boolean isOfVictim(ReservationKey key) {
+    return key.nodeId() == victim.nodeId() && key.incarnation() <= victim.incarnation();
+  }
+
   /** The key of this node: it was registered all the time. */
   public ReservationKey by() {
     return by;

@@ -6,7 +6,7 @@ import org.mxfs.daemon.core.ReservationKey;
 /**
  * A heartbeat record of a slot that somebody has.
  *
- * @param key who has the slot: a node in one of its lives
+ * @param key whose slot it is: a node in one of its lives
  * @param epoch the highest one that the writer knew; an owner's own before it acts
  * @param sequence larger with every write of the slot, whoever writes
  * @param leaseMillis how long after a beat its node may still start operations
@@ -24,6 +24,17 @@ public record Beat(
      * Written by the node itself, which will not write for a while: it gives the volume away, or
      * changes its key. That it is silent says nothing.
      */
-    PAUSED
+    PAUSED,
+    /**
+     * Written by the holder of the reservation, which has shut this incarnation out: it may still
+     * wake up with writes in its queues, so the disk stays reserved. {@link Beat#epoch} is the
+     * writer's.
+     */
+    FENCED,
+    /**
+     * Written by the node itself, after XFS was detached and as its last: it stays registered so
+     * that the disk stays reserved, and whoever mounts may shut it out.
+     */
+    LEFT
   }
 }

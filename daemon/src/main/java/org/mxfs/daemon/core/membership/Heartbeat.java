@@ -298,6 +298,9 @@ public final class Heartbeat {
       readBack = false;
     }
     certain = certain || begun || !table.hidesOne();
+    if (table.isFenced(standing.key())) {
+      end("another node has shut this incarnation out, and says so in its slot");
+    }
     noteSilence();
   }
 
@@ -515,6 +518,9 @@ public final class Heartbeat {
   }
 
   private boolean needsSlot(ReservationKey key) {
+    if (table.isFenced(key)) {
+      return false; // it was shut out: only a later life of its node has one again
+    }
     int count = table.countOf(key);
     if (key.equals(standing.key())) {
       return (rules.slot() < 0 || table.isAvoided(rules.slot())) && count < 2;

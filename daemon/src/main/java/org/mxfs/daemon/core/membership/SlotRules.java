@@ -6,6 +6,7 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.mxfs.daemon.core.DiskCommand;
 import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.fencing.Fenced;
 
 /**
  * What may be written to heartbeat slots: whatever writes one is made here, and nowhere else; a
@@ -14,7 +15,8 @@ import org.mxfs.daemon.core.ReservationKey;
  * <p>Nothing is written but on a reading that was good, is not old, and is the last one: so a file
  * that was moved, or a volume that was made anew elsewhere, is noticed before the next write. A
  * node writes the slot in which it reads its key. Who holds the reservation gives slots out, on a
- * reading that was asked for after the array had shown who is registered, one on each reading.
+ * reading that was asked for after the array had shown who is registered, one on each reading; with
+ * the proof that a node was shut out it marks that node's slot.
  */
 final class SlotRules {
   /** After so long a reading is too old to write on. */
@@ -180,7 +182,7 @@ final class SlotRules {
   DiskCommand.WriteBeat beat(
       Beat.State state, long epoch, long leaseMillis, String host, long now) {
     require(mayWriteOwn(now), "a beat into slot " + slot + ", which is not known to be ours");
-    require(state != Beat.State.RESERVED, "a slot is given, not taken");
+    require(state == Beat.State.ALIVE || state == Beat.State.PAUSED, "a slot is given, not taken");
     writing = true;
     return new DiskCommand.WriteBeat(
         slot, new Beat(key, epoch, ++sequence, state, leaseMillis, host));
@@ -191,6 +193,40 @@ final class SlotRules {
     require(mayWriteOwn(now), "slot " + slot + " is given back, which is not known to be ours");
     writing = true;
     return new DiskCommand.FreeSlot(slot, epoch, ++sequence);
+  }
+
+  /**
+   * Our last record: this node has let go of XFS, and stays registered so that the disk stays
+   * reserved.
+   */
+  DiskCommand.WriteBeat left(long epoch, String host, long now) {
+    require(mayWriteOwn(now), "a last record into slot " + slot + ", not known to be ours");
+    writing = true;
+    return new DiskCommand.WriteBeat(
+        slot, new Beat(key, epoch, ++sequence, Beat.State.LEFT, 0, host));
+  }
+
+  /** Whether this slot may be marked now as that of who was shut out. */
+  boolean mayMark(int which, Fenced proof, long now) {
+    return mayGive(now)
+        && registered.stream().noneMatch(proof::isOfVictim)
+        && table.canMark(which, proof.victim());
+  }
+
+  /** The slot of who was shut out says so from now on: it has no other writer any more. */
+  DiskCommand.WriteBeat mark(int which, Fenced proof, long epoch, long now) {
+    require(mayMark(which, proof, now), "slot " + which + " is not known to be the victim's");
+    writing = true;
+    used = true;
+    return new DiskCommand.WriteBeat(
+        which,
+        new Beat(
+            proof.victim(),
+            epoch,
+            table.sequenceOf(which) + 1,
+            Beat.State.FENCED,
+            0,
+            table.hostOf(proof.victim())));
   }
 
   /** Which slot the key gets; -1: none is free. */
@@ -204,7 +240,7 @@ final class SlotRules {
       ReservationKey whom, long epoch, long leaseMillis, String host, long now) {
     int free = slotFor(whom, now);
     require(mayGive(now), "a slot is given on a reading that is too old");
-    require(registered.contains(whom) && free >= 0, "no slot for " + whom);
+    require(registered.contains(whom) && free >= 0 && !table.isFenced(whom), "no slot for " + whom);
     writing = true;
     used = true;
     boolean own = whom.equals(key);

@@ -20,6 +20,10 @@ import org.mxfs.daemon.core.ReservationKey;
  * #REST_MILLIS} first. A node uses a slot once it has read its own key there. That takes no
  * message: the holder sees who is registered, and the others see the disk.
  *
+ * <p>A slot that says {@link Beat.State#FENCED} remembers who was shut out: it is given to nobody
+ * but a later life of the same node, however long it rests. Its key, which may still be there when
+ * it wakes up, has no slot.
+ *
  * <p>A slot that is damaged keeps what was last read in it: a node that died while it wrote is not
  * forgotten, and its slot is not another's.
  */
@@ -183,11 +187,51 @@ public final class SlotTable {
       return false;
     }
     return switch (slots.get(slot)) {
-      case Slot.Taken taken -> taken.beat().key().equals(key);
+      case Slot.Taken taken -> taken.beat().key().equals(key) && !isOver(slot);
       case Slot.Free _ -> false;
       case Slot.Damaged damaged ->
-          damaged.kind() == Slot.Kind.TORN && damage.size() == 1 && keyOf(slot).equals(key);
+          damaged.kind() == Slot.Kind.TORN
+              && damage.size() == 1
+              && keyOf(slot).equals(key)
+              && !isOver(slot);
     };
+  }
+
+  private boolean says(int slot, Beat.State state) {
+    return known[slot] instanceof Slot.Taken taken && taken.beat().state() == state;
+  }
+
+  /** Its last record was written: its key writes it no more. */
+  private boolean isOver(int slot) {
+    return says(slot, Beat.State.FENCED) || says(slot, Beat.State.LEFT);
+  }
+
+  /** Whether a slot says that this incarnation was shut out. */
+  public boolean isFenced(ReservationKey key) {
+    return slotsOf(key).stream().anyMatch(i -> says(i, Beat.State.FENCED));
+  }
+
+  /**
+   * Whether this slot can be marked: it shows this key, or is torn and was this key's, and does not
+   * say already that it was shut out.
+   */
+  boolean canMark(int slot, ReservationKey key) {
+    boolean legible =
+        switch (slots.get(slot)) {
+          case Slot.Taken _ -> true;
+          case Slot.Free _ -> false;
+          case Slot.Damaged damaged -> damaged.kind() == Slot.Kind.TORN;
+        };
+    return isCredible() && legible && keyOf(slot).equals(key) && !says(slot, Beat.State.FENCED);
+  }
+
+  /** Its host, for messages; "" where no slot names one. */
+  String hostOf(ReservationKey key) {
+    return slotsOf(key).stream()
+        .map(i -> known[i] instanceof Slot.Taken taken ? taken.beat().host() : "")
+        .filter(host -> !host.isEmpty())
+        .findFirst()
+        .orElse("");
   }
 
   /**
@@ -217,6 +261,13 @@ public final class SlotTable {
     return false;
   }
 
+  /** Of an earlier life of the key's node; one that was shut out gives way to a later one only. */
+  private boolean isEarlier(int slot, ReservationKey key) {
+    ReservationKey before = keyOf(slot);
+    return before.nodeId() == key.nodeId()
+        && (!says(slot, Beat.State.FENCED) || before.incarnation() < key.incarnation());
+  }
+
   /**
    * A free slot, for a key that is registered and has none; -1: there is none. What an earlier life
    * of the same node had is taken over at once: that life is over, by the kernel's word or by a
@@ -230,7 +281,7 @@ public final class SlotTable {
       return -1;
     }
     for (int i = 0; i < slots.size(); i++) {
-      if (restingSince[i] != Long.MAX_VALUE && keyOf(i).nodeId() == key.nodeId() && i != avoided) {
+      if (restingSince[i] != Long.MAX_VALUE && isEarlier(i, key) && i != avoided) {
         return i;
       }
     }
@@ -242,7 +293,7 @@ public final class SlotTable {
             case Slot.Taken _ -> rested;
             case Slot.Damaged _ -> alone || rested;
           };
-      if (free && i != avoided) {
+      if (free && i != avoided && !says(i, Beat.State.FENCED)) {
         return i;
       }
     }

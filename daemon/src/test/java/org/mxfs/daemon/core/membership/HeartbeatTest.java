@@ -672,4 +672,34 @@ final class HeartbeatTest {
     pass(1_500);
     assertThat(at(0).key()).isEqualTo(ME);
   }
+
+  /** It wakes up and reads that it is dead: it beats no more, and its lease ends. */
+  @Test
+  void whoReadsThatItWasShutOutEndsItsBeats() {
+    give(2, ME);
+    start(false);
+    pass(2_000);
+    int before = beats().size();
+    disk.set(2, taken(ME, Beat.State.FENCED, 9, 5_000));
+    pass(5_000);
+    assertThat(beats()).hasSize(before);
+    assertThat(machine.isRequired()).isTrue();
+    assertThat(texts()).anyMatch(text -> text.contains("shut this incarnation out"));
+    assertThat(machine.mayAttach(9, now)).isNotEqualTo(Heartbeat.Verdict.YES);
+  }
+
+  /** A late REGISTER of who was shut out. */
+  @Test
+  void theHolderGivesNoSlotToWhoWasShutOut() {
+    holder = true;
+    give(0, ME);
+    disk.set(4, taken(OTHER, Beat.State.FENCED, 5, 9));
+    start(false);
+    for (int i = 0; i < 30; i++) {
+      machine.sawKeys(List.of(ME, OTHER), now);
+      pass(1_000);
+    }
+    assertThat(beats()).noneMatch(beat -> beat.key().equals(OTHER));
+    assertThat(at(4).state()).isEqualTo(Beat.State.FENCED);
+  }
 }

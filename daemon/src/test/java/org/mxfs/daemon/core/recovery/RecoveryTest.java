@@ -7,15 +7,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
-import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.Event;
 import org.mxfs.daemon.core.ReservationKey;
-import org.mxfs.daemon.core.fencing.FenceAction;
-import org.mxfs.daemon.core.fencing.FenceCommand;
-import org.mxfs.daemon.core.fencing.FenceEvent;
 import org.mxfs.daemon.core.fencing.Fenced;
-import org.mxfs.daemon.core.fencing.Fencing;
-import org.mxfs.daemon.core.fencing.FencingSettings;
+import org.mxfs.daemon.core.fencing.Proofs;
 import org.mxfs.daemon.core.lock.LockAction;
 
 /**
@@ -27,29 +22,8 @@ class RecoveryTest {
   private static final ReservationKey OTHER = ReservationKey.of(2, 1);
   private static final ReservationKey DEAD = ReservationKey.of(3, 1);
 
-  /** There is no other way to one than a fencing that comes to its end. */
   private static Fenced fenced(ReservationKey holder) {
-    FencingSettings settings = new FencingSettings(false, true, 30_000, 5, 120_000);
-    Fencing fencing = new Fencing(OWN, DEAD, settings);
-    List<FenceAction> actions = fencing.step(new FenceEvent.Start(), 0);
-    while (true) {
-      if (actions.getLast() instanceof FenceAction.Done done) {
-        return done.proof();
-      }
-      FenceAction.Ask ask =
-          actions.stream()
-              .filter(FenceAction.Ask.class::isInstance)
-              .map(FenceAction.Ask.class::cast)
-              .findFirst()
-              .orElseThrow();
-      ArrayAnswer answer =
-          switch (ask.command()) {
-            case FenceCommand.ReadKeys _ -> new ArrayAnswer.Keys(4, List.of(OWN, OTHER));
-            case FenceCommand.ReadReservation _ -> new ArrayAnswer.Reservation(holder, 5);
-            case FenceCommand.Preempt _, FenceCommand.Reset _ -> new ArrayAnswer.Done();
-          };
-      actions = fencing.step(new FenceEvent.Answered(ask.question(), answer), 1);
-    }
+    return Proofs.of(OWN, DEAD, holder);
   }
 
   @Test

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.core.membership;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.mxfs.daemon.core.DiskCommand;
+import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.fencing.Fenced;
+import org.mxfs.daemon.core.fencing.Proofs;
+
+/** Slots of nodes that were shut out, or have left and stay registered. */
+class SlotRulesTest {
+  private static final ReservationKey ME = ReservationKey.of(1, 7);
+  private static final ReservationKey EARLIER = ReservationKey.of(3, 1);
+  private static final ReservationKey DEAD = ReservationKey.of(3, 2);
+  private static final ReservationKey ANEW = ReservationKey.of(3, 3);
+  private static final ReservationKey OTHER = ReservationKey.of(4, 1);
+  private static final Fenced PROOF = Proofs.of(ME, DEAD, ME);
+  private static final Slot TORN = new Slot.Damaged(Slot.Kind.TORN, "torn");
+  private static final long FRESH = 1_000;
+
+  private final SlotTable table = new SlotTable();
+  private final SlotRules rules = new SlotRules(table, 100, FRESH);
+  private final List<Slot> disk = new ArrayList<>();
+  private long now = 50_000;
+
+  SlotRulesTest() {
+    for (int i = 0; i < 8; i++) {
+      disk.add(new Slot.Free());
+    }
+    disk.set(0, taken(ME, Beat.State.ALIVE, 5));
+    disk.set(2, taken(DEAD, Beat.State.ALIVE, 40));
+    rules.key(ME);
+    rules.holder(true);
+  }
+
+  private static Slot taken(ReservationKey key, Beat.State state, long sequence) {
+    return new Slot.Taken(new Beat(key, 3, sequence, state, 20_000, "host"));
+  }
+
+  private void keys(ReservationKey... registered) {
+    rules.sawKeys(List.of(registered), now);
+  }
+
+  private void read() {
+    rules.ask();
+    rules.read(disk, now);
+  }
+
+  private void carriedOut(DiskCommand.WriteBeat write) {
+    disk.set(write.slot(), new Slot.Taken(write.beat()));
+    rules.written(true);
+  }
+
+  /** To what {@link #DEAD} has written last. */
+  private void mark() {
+    keys(ME);
+    read();
+    carriedOut(rules.mark(2, PROOF, 9, now));
+  }
+
+  @Test
+  void whoWasShutOutIsRememberedInItsSlot() {
+    keys(ME);
+    read();
+    DiskCommand.WriteBeat write = rules.mark(2, PROOF, 9, now);
+    assertThat(write)
+        .isEqualTo(
+            new DiskCommand.WriteBeat(2, new Beat(DEAD, 9, 41, Beat.State.FENCED, 0, "host")));
+    carriedOut(write);
+    keys(ME);
+    read();
+    assertThat(table.isFenced(DEAD)).isTrue();
+    assertThat(rules.mayMark(2, PROOF, now)).as("it says so already").isFalse();
+  }
+
+  @Test
+  void aSlotIsMarkedOnAReadingAfterTheArrayHasShownThatItsKeyIsGone() {
+    read();
+    keys(ME);
+    assertThat(rules.mayMark(2, PROOF, now)).as("read before").isFalse();
+    for (ReservationKey registered : List.of(DEAD, EARLIER)) {
+      keys(ME, registered);
+      read();
+      assertThat(rules.mayMark(2, PROOF, now)).as("it writes by %s", registered).isFalse();
+    }
+    keys(ME, ANEW);
+    read();
+    assertThat(rules.mayMark(2, PROOF, now)).as("a later life is another").isTrue();
+    assertThat(rules.mayMark(2, PROOF, now + FRESH + 1)).as("too old").isFalse();
+    rules.holder(false);
+    assertThat(rules.mayMark(2, PROOF, now)).as("not the holder").isFalse();
+    assertThatThrownBy(() -> rules.mark(2, PROOF, 9, now))
+        .isInstanceOf(IllegalStateException.class);
+  }
+
+  @Test
+  void noSlotButTheVictimsIsMarked() {
+    disk.set(3, taken(OTHER, Beat.State.ALIVE, 1));
+    disk.set(4, taken(ANEW, Beat.State.ALIVE, 1));
+    disk.set(5, TORN);
+    keys(ME, OTHER, ANEW);
+    read();
+    for (int i = 0; i < disk.size(); i++) {
+      assertThat(rules.mayMark(i, PROOF, now)).as("slot %d", i).isEqualTo(i == 2);
+    }
+  }
+
+  /** It may have died in the middle of a write. */
+  @Test
+  void aTornSlotThatWasTheVictimsIsMarked() {
+    read();
+    disk.set(2, TORN);
+    keys(ME);
+    read();
+    DiskCommand.WriteBeat write = rules.mark(2, PROOF, 9, now);
+    assertThat(write.beat().sequence()).isEqualTo(41);
+    assertThat(write.beat().host()).isEqualTo("host");
+  }
+
+  /** However long it rests. Only a later life of its node accounts for it. */
+  @Test
+  void aMarkedSlotGoesToALaterLifeOfTheSameNodeAndToNobodyElse() {
+    mark();
+    for (int i = 1; i < disk.size(); i++) {
+      if (i != 2) {
+        disk.set(i, taken(ReservationKey.of(50 + i, 1), Beat.State.ALIVE, 1));
+      }
+    }
+    read();
+    keys(ME, OTHER, EARLIER, ANEW);
+    now += 10 * SlotTable.REST_MILLIS;
+    assertThat(table.freeSlot(EARLIER, false, now)).isNotEqualTo(2);
+    assertThat(table.freeSlot(ANEW, false, now)).isEqualTo(2);
+    for (int i = 1; i < disk.size(); i++) {
+      if (i != 2) {
+        disk.set(i, taken(OTHER, Beat.State.ALIVE, 2));
+      }
+    }
+    read();
+    keys(ME, OTHER);
+    now += 10 * SlotTable.REST_MILLIS;
+    assertThat(table.freeSlot(ReservationKey.of(9, 1), false, now)).isEqualTo(-1);
+    disk.set(2, TORN);
+    read();
+    keys(ME, OTHER);
+    now += 10 * SlotTable.REST_MILLIS;
+    assertThat(table.freeSlot(ReservationKey.of(9, 1), true, now)).as("torn since").isEqualTo(-1);
+  }
+
+  /** A late REGISTER of it must not bring it back to life on disk. */
+  @Test
+  void whoWasShutOutGetsNoSlotAgain() {
+    mark();
+    keys(ME, DEAD);
+    read();
+    assertThatThrownBy(() -> rules.give(DEAD, 9, 20_000, "", now))
+        .isInstanceOf(IllegalStateException.class);
+    SlotRules its = new SlotRules(table, 1, FRESH);
+    its.key(DEAD);
+    its.ask();
+    its.read(disk, now);
+    assertThat(its.slot()).isEqualTo(-1);
+    assertThat(its.mayWriteOwn(now)).isFalse();
+  }
+
+  @Test
+  void whoLeavesAndStaysRegisteredWritesThatAsItsLast() {
+    read();
+    DiskCommand.WriteBeat write = rules.left(9, "me", now);
+    assertThat(write.slot()).isZero();
+    assertThat(write.beat()).isEqualTo(new Beat(ME, 9, 101, Beat.State.LEFT, 0, "me"));
+    carriedOut(write);
+    read();
+    assertThat(rules.mayWriteOwn(now)).isFalse();
+    assertThat(table.isFenced(ME)).isFalse();
+    assertThatThrownBy(() -> rules.beat(Beat.State.LEFT, 1, 1, "", now))
+        .isInstanceOf(IllegalStateException.class);
+  }
+
+  /** It has let go of XFS, and whoever shuts it out ends its registration: it rests like others. */
+  @Test
+  void theSlotOfWhoHasLeftIsFreeOnceItsKeyIsGoneAndItHasRested() {
+    disk.set(2, taken(DEAD, Beat.State.LEFT, 41));
+    for (int i = 1; i < disk.size(); i++) {
+      if (i != 2) {
+        disk.set(i, taken(OTHER, Beat.State.ALIVE, 1));
+      }
+    }
+    keys(ME, OTHER, DEAD);
+    read();
+    now += 10 * SlotTable.REST_MILLIS;
+    assertThat(table.freeSlot(ReservationKey.of(9, 1), false, now)).isEqualTo(-1);
+    keys(ME, OTHER);
+    assertThat(table.freeSlot(ReservationKey.of(9, 1), false, now + SlotTable.REST_MILLIS))
+        .isEqualTo(2);
+  }
+}
