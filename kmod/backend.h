@@ -61,6 +61,7 @@ struct mxfs_renamed {
  * @get_acl: an access control list, or an ERR_PTR
  * @fiemap: takes no page fault: -EFAULT, and how far it came is in @info
  * @statfs: of the volume
+ * @sync: all of it to the disk; what could not be written is noted for syncfs(2)
  * @open: is the file still there?
  * @lookup: @found is what a name means; without @found->lower it is free
  * @make: a name and its file, or one more name; without @found->lower somebody else has the inode
@@ -87,6 +88,7 @@ struct mxfs_ops {
 	int (*fileattr_set)(struct inode *inode, struct mxfs_fileattr *fa, struct mxfs_attrs *attr);
 	int (*fiemap)(struct inode *inode, struct fiemap_extent_info *info, u64 start, u64 len);
 	int (*statfs)(struct inode *inode, struct kstatfs *buf);
+	int (*sync)(struct super_block *sb);
 	int (*open)(struct inode *inode);
 
 	int (*lookup)(struct inode *dir, const struct qstr *name, struct mxfs_found *found);

@@ -7,6 +7,7 @@
 #include <linux/init.h>
 #include <linux/module.h>
 #include "daemon/daemon.h"
+#include "data/data.h"
 #include "role/lease.h"
 #include "vfs/vfs.h"
 
@@ -22,7 +23,7 @@ static int __init mxfs_init(void)
 	err = mxfs_inode_cache_create();
 	if (err)
 		goto err_wq;
-	err = mxfs_file_cache_create();
+	err = mxfs_direct_create();
 	if (err)
 		goto err_inode;
 	mxfs_debugfs_init();
@@ -43,7 +44,7 @@ err_lease:
 	mxfs_lease_exit();
 err_file:
 	mxfs_debugfs_exit();
-	mxfs_file_cache_destroy();
+	mxfs_direct_destroy();
 err_inode:
 	mxfs_inode_cache_destroy();
 err_wq:
@@ -58,7 +59,7 @@ static void __exit mxfs_exit(void)
 	mxfs_lease_exit();
 	mxfs_debugfs_exit();
 	mxfs_daemon_exit();
-	mxfs_file_cache_destroy();
+	mxfs_direct_destroy();
 	mxfs_inode_cache_destroy();
 	destroy_workqueue(mxfs_wq);
 }

@@ -26,7 +26,7 @@
  *	mmap_lock > fault_gate > invalidate_lock (upper) > folio lock > wb_gate > lower i_rwsem ...
  *
  * File data is never copied to or from user memory with a page fault under a lower lock: the memory may
- * be a map of this very volume (vfs/file.c).
+ * be a map of this very volume (data/data.h).
  */
 #ifndef _MXFS_SB_H
 #define _MXFS_SB_H

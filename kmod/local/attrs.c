@@ -13,6 +13,7 @@
 #include <linux/xattr.h>
 #include "local/bind.h"
 #include "local/local.h"
+#include "local/mount.h"
 
 int mxfs_local_getattr(struct inode *inode, struct kstat *stat, u32 mask, unsigned int flags)
 {
@@ -231,4 +232,14 @@ int mxfs_local_statfs(struct inode *inode, struct kstatfs *buf)
 	struct path path = { .mnt = MXFS_ISB(inode)->lower, .dentry = mxfs_lower(inode) };
 
 	return IS_ERR(path.dentry) ? PTR_ERR(path.dentry) : vfs_statfs(&path, buf);
+}
+
+int mxfs_local_sync(struct super_block *sb)
+{
+	struct mxfs_sb *sbi = MXFS_SB(sb);
+	struct super_block *lower = sbi->lower->mnt_sb;
+	int err = mxfs_sync_lower(lower);
+
+	mxfs_carry_errors(sbi, lower);
+	return err;
 }

@@ -80,6 +80,7 @@ const struct mxfs_ops mxfs_local_ops = {
 	.fileattr_set = mxfs_local_fileattr_set,
 	.fiemap = mxfs_local_fiemap,
 	.statfs = mxfs_local_statfs,
+	.sync = mxfs_local_sync,
 	.open = mxfs_local_open,
 	.lookup = mxfs_local_lookup,
 	.make = mxfs_local_make,

@@ -33,6 +33,7 @@ int mxfs_local_fileattr_get(struct inode *inode, struct mxfs_fileattr *fa);
 int mxfs_local_fileattr_set(struct inode *inode, struct mxfs_fileattr *fa, struct mxfs_attrs *attr);
 int mxfs_local_fiemap(struct inode *inode, struct fiemap_extent_info *info, u64 start, u64 len);
 int mxfs_local_statfs(struct inode *inode, struct kstatfs *buf);
+int mxfs_local_sync(struct super_block *sb);
 
 /* names.c */
 int mxfs_local_lookup(struct inode *dir, const struct qstr *name, struct mxfs_found *found) __mxfs_hot;

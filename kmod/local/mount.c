@@ -454,3 +454,32 @@ int mxfs_probe_end(struct mxfs_sb *sbi, struct vfsmount *mnt, struct fs_context 
 		errorf(fc, "mxfs: %s was taken by somebody else on this node", sbi->source);
 	return err;
 }
+
+/**
+ * mxfs_carry_errors - what XFS could not write is for syncfs(2) above to tell, once to each open file
+ * @sbi: the mount
+ * @lower: XFS's superblock, after it was synced
+ *
+ * Return: 0, or the error that was not known above yet.
+ */
+int mxfs_carry_errors(struct mxfs_sb *sbi, struct super_block *lower)
+{
+	int err;
+
+	spin_lock(&sbi->bind.lock);
+	err = errseq_check_and_advance(&lower->s_wb_err, &sbi->change.wb_err);
+	spin_unlock(&sbi->bind.lock);
+	if (err)
+		errseq_set(&sbi->sb->s_wb_err, err);
+	return err;
+}
+
+int mxfs_sync_lower(struct super_block *lower)
+{
+	int err;
+
+	down_read(&lower->s_umount);
+	err = sync_filesystem(lower);
+	up_read(&lower->s_umount);
+	return err;
+}

@@ -133,43 +133,13 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 		queue_work(system_unbound_wq, &sbi->orphans.work);
 }
 
-/**
- * mxfs_carry_errors - what XFS could not write is for syncfs(2) above to tell, once to each open file
- * @sbi: the mount
- * @lower: XFS's superblock, after it was synced
- *
- * Return: 0, or the error that was not known above yet.
- */
-int mxfs_carry_errors(struct mxfs_sb *sbi, struct super_block *lower)
-{
-	int err;
-
-	spin_lock(&sbi->bind.lock);
-	err = errseq_check_and_advance(&lower->s_wb_err, &sbi->change.wb_err);
-	spin_unlock(&sbi->bind.lock);
-	if (err)
-		errseq_set(&sbi->sb->s_wb_err, err);
-	return err;
-}
-
-static int mxfs_sync_lower(struct mxfs_sb *sbi, struct vfsmount *mnt)
-{
-	struct super_block *lsb = mnt->mnt_sb;
-	int err;
-
-	down_read(&lsb->s_umount);
-	err = sync_filesystem(lsb);
-	up_read(&lsb->s_umount);
-	return err;
-}
-
 /*
  * All that was accepted goes to disk now, while there is still somebody to hear that it could not. Return: 0; an error that
  * may concern any file. What single files could not write is in their mappings.
  */
 static int mxfs_sync_last(struct mxfs_sb *sbi, struct vfsmount *mnt)
 {
-	int err = mxfs_sync_lower(sbi, mnt), lost;
+	int err = mxfs_sync_lower(mnt->mnt_sb), lost;
 
 	lost = mxfs_carry_errors(sbi, mnt->mnt_sb);
 	if (err)
@@ -392,7 +362,7 @@ static void mxfs_detach(struct mxfs_sb *sbi, u64 epoch)
 	if (READ_ONCE(sbi->state) == MXFS_STATE_ATTACHED) {
 		/* What can be written with the gates open need not be written with them closed. */
 		mxfs_cache_flush_all(sbi);
-		mxfs_sync_lower(sbi, sbi->lower);
+		mxfs_sync_lower(sbi->lower->mnt_sb);
 	}
 	mutex_lock(&sbi->state_lock);
 	if (sbi->state == MXFS_STATE_DEAD) {

@@ -20,6 +20,5 @@ void mxfs_distrust_all(struct mxfs_sb *sbi);
 void mxfs_shutdown(struct mxfs_sb *sbi, const char *why);
 void mxfs_shutdown_soon(struct mxfs_sb *sbi, const char *why);
 void mxfs_shutdown_workfn(struct work_struct *work);
-int mxfs_carry_errors(struct mxfs_sb *sbi, struct super_block *lower);
 
 #endif /* _MXFS_ROLE_ATTACH_H */

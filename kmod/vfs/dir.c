@@ -10,6 +10,7 @@
 #include <linux/namei.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include "data/data.h"
 #include "local/local.h"
 #include "local/own.h"
 #include "vfs/vfs.h"

@@ -474,7 +474,7 @@ static int mxfs_fiemap_nofault(struct inode *inode, struct fiemap_extent_info *i
 
 /*
  * XFS copies each extent to user memory with the inode locked, and that memory may be a map of this volume, or one that
- * is long in coming: as in vfs/file.c, no page fault below, nor inside the gate. What was not in memory is brought in
+ * is long in coming: as in data/data.h, no page fault below, nor inside the gate. What was not in memory is brought in
  * between, and all is asked again.
  */
 static int mxfs_fiemap(struct inode *inode, struct fiemap_extent_info *info, u64 start, u64 len)

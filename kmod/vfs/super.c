@@ -118,7 +118,7 @@ static struct mxfs_sb *mxfs_sb_alloc(void)
 static int mxfs_sync_fs(struct super_block *sb, int wait)
 {
 	struct mxfs_sb *sbi = MXFS_SB(sb);
-	struct super_block *lower;
+	struct mxfs_op op;
 	int err, left;
 
 	if (!wait)
@@ -129,14 +129,10 @@ static int mxfs_sync_fs(struct super_block *sb, int wait)
 		return 0;
 	if (err)
 		return err;
+	mxfs_begin_inside(&op, sbi);
 	left = mxfs_cache_left_out_all(sbi);
-	lower = sbi->lower->mnt_sb;
-	down_read(&lower->s_umount);
-	err = sync_filesystem(lower) ?: left;
-	up_read(&lower->s_umount);
-	/* syncfs(2) looks at what this notes, when we have returned. */
-	mxfs_carry_errors(sbi, lower);
-	mxfs_leave(sbi);
+	err = op.ops->sync(sb) ?: left;
+	mxfs_end(&op);
 	return err;
 }
 

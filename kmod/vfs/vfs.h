@@ -37,17 +37,6 @@ extern const struct file_operations mxfs_dir_fops;
 /* file.c */
 extern const struct file_operations mxfs_file_fops;
 int mxfs_open(struct inode *inode, struct file *file) __mxfs_hot;
-int mxfs_release(struct inode *inode, struct file *file) __mxfs_hot;
-loff_t mxfs_llseek(struct file *file, loff_t offset, int whence);
-int mxfs_fsync(struct file *file, loff_t start, loff_t end, int datasync);
-long mxfs_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
-#ifdef CONFIG_COMPAT
-long mxfs_compat_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
-#else
-#define mxfs_compat_ioctl NULL
-#endif
-int mxfs_file_cache_create(void);
-void mxfs_file_cache_destroy(void);
 
 /* export.c */
 extern const struct export_operations mxfs_export_ops;
