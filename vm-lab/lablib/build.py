@@ -247,15 +247,18 @@ def _remove_dist(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def install_tree(made: image.Image | None = None) -> Path:
-    """The install tree in the cache: module for the lab's kernel, mount helper, daemon with its trained AOT cache."""
+def install_tree(made: image.Image | None = None, beats: int | None = None) -> Path:
+    """The install tree in the cache: module for the lab's kernel, mount helper, daemon with its trained AOT cache.
+
+    `beats`: how often a node writes its heartbeat, in milliseconds; None: as the product has it.
+    """
     stock = image.ensure()
     made = made or stock
     ko = module(made=made)
     helper = mount_helper(stock)
     daemon = daemon_tree()
     trained = aot_cache(daemon, stock)  # it belongs to the processor, not to the kernel
-    key = host.digest(made.name, ko.parent.name, helper or "", daemon.name, trained.name)
+    key = host.digest(made.name, ko.parent.name, helper or "", daemon.name, trained.name, "" if beats is None else f"beats {beats}")
     result = host.cache() / "dist" / key
     if not result.exists():
         new = _new(result)
@@ -267,6 +270,9 @@ def install_tree(made: image.Image | None = None) -> Path:
             shutil.copy(ko, place / "mxfs.ko")
             if helper:
                 shutil.copy(helper, new / "usr/sbin/mount.mxfs")
+            if beats is not None:
+                with open(new / "usr/lib/mxfs/options", "a") as settings:
+                    settings.write(f"-Dmxfs.beats={beats}\n")
             _publish(new, result)
     _keep_newest(host.cache() / "dist", result)
     return result

@@ -150,6 +150,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("scripts", nargs="*", metavar="SCRIPT", help="which ones (default: all, in order)")
     sub.add_argument("--list", action="store_true", help="what there is, with time limits and markers")
     sub.add_argument("--dist", type=Path, metavar="DIR", help="install tree (default: built as by 'lab dist')")
+    sub.add_argument("--beats", type=int, default=None, metavar="MILLIS",
+                     help="how often a node writes its heartbeat, 0: never (default: as the product has it)")
     with_kernel(sub)
     sub = add("bench", _bench, "speed against plain XFS in the same boot, printed as ratios with their targets", True, in_lab=False)
     sub.add_argument("benches", nargs="*", metavar="BENCH", help="which ones (default: all)")
@@ -382,7 +384,7 @@ def _protocol(options) -> int:
         _print(options, found, "\n".join(f"{one['name']:<16} {one['limit']:>4} s  {one['proves']}" for one in found))
         return 0
     results = []
-    for result in protocol.run(options.scripts or protocol.names(), options.dist, options.name, options.kernel):
+    for result in protocol.run(options.scripts or protocol.names(), options.dist, options.name, options.kernel, options.beats):
         results.append(result)
         if not options.json:
             print(f"{result.name:<16} {'ok' if result.ok else 'FAILED'} ({result.seconds:.1f} s)", flush=True)

@@ -92,7 +92,8 @@ def run_all(tree: Path | None = None) -> Iterator[Outcome]:
     return run(list(ORDER), tree=tree)
 
 
-def run(chosen: list[str], tree: Path | None = None, lab_name: str | None = None, kernel: str | None = None) -> Iterator[Outcome]:
+def run(chosen: list[str], tree: Path | None = None, lab_name: str | None = None, kernel: str | None = None,
+        beats: int | None = None) -> Iterator[Outcome]:
     """Runs scripts in a lab of their own, or in one that is up; an outcome as soon as there is one."""
     modules = {name: load(name) for name in chosen}
     programs = build.c_tests()
@@ -100,7 +101,8 @@ def run(chosen: list[str], tree: Path | None = None, lab_name: str | None = None
         yield from _run_in(Lab.open(lab_name), modules, programs)
         return
     made = kernels.ensure(kernel)
-    with Lab.ephemeral("protocol", 2, dist=tree or build.install_tree(made), disk_size=6 << 30, kernel=made.kind) as lab:
+    with Lab.ephemeral("protocol", 2, dist=tree or build.install_tree(made, beats), disk_size=6 << 30,
+                       kernel=made.kind) as lab:
         yield from _run_in(lab, modules, programs)
     progress.say(f"logs: {logs_folder(lab.name)}")
 
