@@ -87,15 +87,44 @@ def _place(extents, index: int, slot: int) -> int:
     raise AssertionError(f"no slot {index} in {extents}")
 
 
-def _whole(stage, node, uuid: bytes, slot: int = 512, device=DEVICE) -> dict:
-    """It is there, and each slot on the device is one that nobody has."""
+def _heartbeat(uuid: bytes, index: int, slot: int, data: bytes) -> tuple[int, int, str]:
+    """State, key and host of a record, after everything else in it was found to be right."""
+    magic, version, kind, where, size, volume, key, _epoch, _sequence, state, _, _lease, length = struct.unpack_from("<4sHHII16sQQQIIII", data)
+    (crc,) = struct.unpack_from("<I", data, 508)
+    if (magic, version, kind, where, size, volume, crc) != (b"MXLS", 1, 1, index, slot, uuid, _crc32c(data[:508])):
+        raise AssertionError(f"slot {index} is no heartbeat of this volume: {data[:96].hex()}")
+    return state, key, data[80:80 + length].decode()
+
+
+def _beating(stage, nodes, uuid: bytes) -> None:
+    """Where daemons write heartbeats, each has a slot, and no slot has two; all the others are nobody's."""
+    n1 = nodes[0]
+    beats = n1.run("grep -o '^-Dmxfs.beats=[0-9]*' /usr/lib/mxfs/options", check=False).out.strip() not in ("", "-Dmxfs.beats=0")
+    extents = _told_of(n1)["extents"]
+    ALIVE = 2
+
+    def hosts() -> list[str]:
+        data = _read(n1, extents)
+        found = [_heartbeat(uuid, index, 512, data[index * 512:(index + 1) * 512]) for index in range(SLOTS)]
+        return sorted(host for state, key, host in found if state == ALIVE and key)
+
+    want = [node.name for node in nodes] if beats else []
+    stage.until(lambda: hosts() == want, 30, f"heartbeats of {want or 'nobody'} on the device")
+
+
+def _whole(stage, node, uuid: bytes, slot: int = 512, device=DEVICE, daemons: bool = False) -> dict:
+    """It is there, and each slot on the device is one that nobody has; where there have been `daemons`, a heartbeat of this volume."""
     told = _told_of(node)
     stage.same(told["errno"], 0, f"{node.name}: the lock state: {told}")
     stage.same(sum(length for _, _, length in told["extents"]), SLOTS * slot, f"bytes of the lock state: {told}")
     stage.same(told["damaged"], 0, "damaged slots")
     data = _read(node, told["extents"], device)
     for index in range(SLOTS):
-        stage.check(data[index * slot:(index + 1) * slot] == _slot(uuid, index, slot), f"slot {index} on the device is not what it should be")
+        one = data[index * slot:(index + 1) * slot]
+        if daemons:
+            _heartbeat(uuid, index, slot, one)
+        else:
+            stage.check(one == _slot(uuid, index, slot), f"slot {index} on the device is not what it should be")
     return told
 
 
@@ -122,17 +151,18 @@ def _made(stage, n1, n2):
     stage.same(_remount(stage, n1, made=False, errno=ENOENT, options="ro")["reason"], "there is none", "a volume mounted read-only")
     stage.umount(n1)
     _remount(stage, n1, made=True)
-    first = _whole(stage, n1, uuid)
+    first = _whole(stage, n1, uuid, daemons=True)
     stage.same(first["published"], 1, "published")
     # By a node that has no XFS mounted: before it can be the owner.
     stage.mount(n2)
-    second = _whole(stage, n2, uuid)
+    second = _whole(stage, n2, uuid, daemons=True)
     stage.same((second["extents"], second["generation"]), (first["extents"], 1), "where the second node finds it, at its first look")
     for turn in range(2):
         for node in (n2, n1):
             stage.take(node)
             stage.same(_told_of(node)["extents"], first["extents"], f"{node.name}: where it is after a change of owner")
     stage.same([_told_of(node)["generation"] for node in (n1, n2)], [2, 1], "how often the answer has changed")
+    _beating(stage, (n1, n2), uuid)
     for command in (f"cat {OURS}", f"stat {OURS}", f"rm {OURS}"):
         stage.check(n1.run(command, check=False).rc, f"'{command}' reaches the lock state")
     stage.umount(n2)
@@ -145,7 +175,7 @@ def _made(stage, n1, n2):
     # Mutable, because somebody made it so: immutable again.
     _plain(stage, "chattr -i .mxfs/lockstate")
     stage.same(_remount(stage, n1, made=False)["extents"], first["extents"], "where it is at the next mount")
-    _whole(stage, n1, uuid)
+    _whole(stage, n1, uuid, daemons=True)
     stage.umount(n1)
     stage.matches("^----i", _plain(stage, "lsattr .mxfs/lockstate"), "its flags, after they had been taken away")
     stage.repair()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.mxfs.daemon.core;
 
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -11,4 +12,23 @@ import org.jspecify.annotations.Nullable;
  * @param errno why there is none, as a positive number; 0 where there is one
  * @param reason the same in words; empty where there is one
  */
-public record Lockstate(long generation, @Nullable LockstateMap map, int errno, String reason) {}
+public record Lockstate(long generation, @Nullable LockstateMap map, int errno, String reason) {
+  /**
+   * What is so for as long as this mount lives: there is none (ENOENT), it was not looked for
+   * (ENODATA), it is none of this volume (EUCLEAN), of a newer version or in an answer that nobody
+   * here understands (EPROTO), in too many pieces (EFBIG), or the module knows of none
+   * (EOPNOTSUPP). The numbers are Linux' (asm-generic/errno.h).
+   */
+  private static final Set<Integer> VERDICTS = Set.of(2, 61, 117, 71, 27, 95);
+
+  /** An answer that nobody here understands. */
+  public static final int NOT_UNDERSTOOD = 71;
+
+  /**
+   * Whether looking came to an end, so that no daemon of this mount has ever had a map; an error of
+   * looking, as of the disk or for want of memory, says nothing of that.
+   */
+  public boolean isCertain() {
+    return map != null || VERDICTS.contains(errno);
+  }
+}

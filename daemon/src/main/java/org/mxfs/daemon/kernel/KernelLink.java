@@ -300,13 +300,23 @@ public final class KernelLink implements Closeable {
     if (!knowsLockstate) {
       return new Lockstate(0, null, Errnos.EOPNOTSUPP, "the kernel module does not know of it");
     }
-    return lockstate(
+    return understood(
         netlink
             .requestOne(
                 family,
                 MxfsCommand.MXFS_CMD_LOCKSTATE,
                 Attributes.builder().u32(MxfsAttribute.MXFS_A_MOUNT, mount).build())
             .attributes());
+  }
+
+  /** What cannot be understood, the next daemon would not understand either: no beats, then. */
+  static Lockstate understood(Attributes answer) {
+    try {
+      return lockstate(answer);
+    } catch (MalformedMessageException | ContractException e) {
+      return new Lockstate(
+          0, null, Lockstate.NOT_UNDERSTOOD, "the kernel's answer: " + e.getMessage());
+    }
   }
 
   /** The same from the kernel's answer. */

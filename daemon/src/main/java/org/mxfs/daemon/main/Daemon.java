@@ -10,7 +10,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Collections;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
+import java.util.function.LongPredicate;
 import org.jspecify.annotations.Nullable;
 import org.mxfs.bindings.ErrnoException;
 import org.mxfs.blockio.BlockDevices;
@@ -533,10 +535,13 @@ final class Daemon {
    * for.
    */
   private void leave(KernelLink link, Errno errno) throws IOException {
-    if (array != null && !array.quiesce(QUIET_MILLIS)) {
+    ScsiArray commands = array;
+    DiskThread beats = disk;
+    long end = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(QUIET_MILLIS);
+    if (commands != null && !quiesce(commands::quiesce, end)) {
       throw new IOException("a command to the array does not end: leaving without saying so");
     }
-    if (disk != null && !disk.quiesce(QUIET_MILLIS)) {
+    if (beats != null && !quiesce(beats::quiesce, end)) {
       throw new IOException("a heartbeat does not end: leaving without saying so");
     }
     summary();
@@ -544,6 +549,11 @@ final class Daemon {
       peers.close(); // what was to be sent, above all LEAVE
     }
     link.left(errno);
+  }
+
+  /** One end for all that is waited for: the kernel waits no longer, either. */
+  static boolean quiesce(LongPredicate quiesce, long endNanos) {
+    return quiesce.test(Math.max(0, TimeUnit.NANOSECONDS.toMillis(endNanos - System.nanoTime())));
   }
 
   private void summary() {

@@ -159,6 +159,20 @@ class KernelLinkTest {
     }
   }
 
+  /** Danger 31 of docs/takeover.md: the next daemon would be told the same. */
+  @Test
+  void anAnswerAboutTheLockStateThatIsNotUnderstoodMeansNoBeats() throws IOException {
+    for (Attributes wrong :
+        List.of(lockstate(extents(0, 4096)).build(), Attributes.builder().build())) {
+      Lockstate told = KernelLink.understood(wrong);
+      assertThat(told.map()).isNull();
+      assertThat(told.isCertain()).isTrue();
+      assertThat(told.reason()).startsWith("the kernel's answer: ");
+    }
+    Attributes right = lockstate(extents(0, 4096, 32_768)).build();
+    assertThat(KernelLink.understood(right)).isEqualTo(KernelLink.lockstate(right));
+  }
+
   /** A module of before would refuse the question, and the attribute. */
   @Test
   void aModuleThatDoesNotKnowOfTheLockStateIsNotAsked() throws IOException {

@@ -179,6 +179,14 @@ class StartTest {
     }
   }
 
+  /** Danger 31 of docs/takeover.md: the kernel waits for LEFT for 10 s in all. */
+  @Test
+  void whatLeavingWaitsForHasOneEnd() {
+    long end = System.nanoTime() + 3_000_000_000L;
+    assertThat(Daemon.quiesce(millis -> millis > 0 && millis <= 3_000, end)).isTrue();
+    assertThat(Daemon.quiesce(millis -> millis == 0, System.nanoTime())).isTrue();
+  }
+
   @Test
   void theTrainingRunsAndLeavesNothingBehind() throws Exception {
     Training.run();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.mxfs.daemon.core.fencing;
 
+import org.mxfs.daemon.core.CommandLife;
+
 /**
  * What is known of the disk and of the way to it.
  *
@@ -11,13 +13,11 @@ package org.mxfs.daemon.core.fencing;
  * @param resetEndsAll a logical unit reset from here reaches the unit and ends the commands of
  *     every initiator before it is answered. Not so through QEMU's virtio-scsi, nor through other
  *     adapters that are not the initiator themselves
- * @param timeoutMillis after which a node's kernel gives a command up or sends it again: {@code
- *     /sys/block/sdX/device/timeout}, 30 s (drivers/scsi/sd.h, SD_TIMEOUT)
- * @param retries how often a kernel sends it again (sd.h, SD_MAX_RETRIES: 5); the life of a command
- *     is {@code timeout * (retries + 1)} (scsi_lib.c, scsi_cmd_runtime_exceeced). A target whose
- *     own disks are Linux' has the same limit below it
+ * @param timeoutMillis after which a node's kernel gives a command up or sends it again; see {@link
+ *     CommandLife}. A target whose own disks are Linux' has the same limit below it
+ * @param retries how often a kernel sends it again
  * @param targetMillis what a target may take beyond that before it has let go of a command whose
- *     initiator is silent: LIO was seen to wait 120 s
+ *     initiator is silent
  */
 public record FencingSettings(
     boolean abortEndsAll,
@@ -27,7 +27,8 @@ public record FencingSettings(
     long targetMillis) {
   /** Nothing is known of the disk: only waiting counts. */
   public static final FencingSettings UNKNOWN_DISK =
-      new FencingSettings(false, false, 30_000, 5, 120_000);
+      new FencingSettings(
+          false, false, CommandLife.TIMEOUT_MILLIS, CommandLife.RETRIES, CommandLife.TARGET_MILLIS);
 
   /** Pause before something that had no effect is tried again. */
   public static final long RETRY_MILLIS = 200;
@@ -47,12 +48,8 @@ public record FencingSettings(
     }
   }
 
-  /**
-   * No command that the array has accepted is carried out later than that. One in a hundred more,
-   * because the clocks are of different machines.
-   */
+  /** No command that the array has accepted is carried out later than that. */
   public long commandLifeMillis() {
-    long life = timeoutMillis * (retries + 1) + targetMillis;
-    return life + (life + 99) / 100;
+    return CommandLife.millis(timeoutMillis, retries, targetMillis);
   }
 }

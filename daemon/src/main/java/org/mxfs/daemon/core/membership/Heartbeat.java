@@ -77,6 +77,9 @@ public final class Heartbeat {
   /** A slot whose writes have failed for this part of a lease is given up for another. */
   private static final int GIVE_UP_PART = 4;
 
+  /** A reading is written on for this part of a lease: a slow array needs it, from its question. */
+  private static final int FRESH_PART = 4;
+
   /** Pause after a write that failed. */
   private static final long RETRY_MILLIS = 200;
 
@@ -103,6 +106,16 @@ public final class Heartbeat {
   // The command under way.
   private @Nullable DiskCommand pending;
   private long askedAt;
+
+  /** Counts questions to the disk, and what is waited for. */
+  private long ticks;
+
+  private long askedTick;
+
+  /** When the last good reading was asked for, and since when one is waited for. */
+  private long readTick;
+
+  private long readWantedSince;
 
   private long cycleDue;
   private long retryDue;
@@ -138,7 +151,10 @@ public final class Heartbeat {
     this.settings = settings;
     suspicion = new Suspicion(settings.beatMillis());
     rules =
-        new SlotRules(table, settings.firstSequence(), Math.max(2 * settings.beatMillis(), 1_000));
+        new SlotRules(
+            table,
+            settings.firstSequence(),
+            Math.max(2 * settings.beatMillis(), settings.leaseMillis() / FRESH_PART));
   }
 
   // ---- what comes in ----
@@ -168,11 +184,12 @@ public final class Heartbeat {
       return;
     }
     if (said == null) {
-      if (place == Place.UNKNOWN) {
-        place = Place.NONE;
-        certain = true;
-      }
-      readTrouble(Action.Level.INFO, "no heartbeats on disk: " + lockstate.reason());
+      place = Place.NONE;
+      certain = certain || lockstate.isCertain();
+      boolean usual = lockstate.errno() != Lockstate.NOT_UNDERSTOOD && lockstate.isCertain();
+      readTrouble(
+          usual ? Action.Level.INFO : Action.Level.WARN,
+          "no heartbeats on disk: " + lockstate.reason());
       return;
     }
     map = said;
@@ -249,7 +266,8 @@ public final class Heartbeat {
       case DiskAnswer.Beats beats -> {
         suspicion.read(beats.slots(), askedAt, now);
         int before = rules.slot();
-        rules.read(beats.slots(), now);
+        rules.read(beats.slots());
+        readTick = askedTick;
         afterReading(before, now);
       }
       case DiskAnswer.Foreign foreign -> end(foreign.why());
@@ -429,8 +447,9 @@ public final class Heartbeat {
     if (next != null) {
       pending = next;
       askedAt = now;
+      askedTick = ++ticks;
       if (next instanceof DiskCommand.ReadBeats) {
-        rules.ask();
+        rules.ask(now);
         if (now >= cycleDue) {
           cycleDue = now + settings.beatMillis();
           beatOwed = true;
@@ -453,6 +472,9 @@ public final class Heartbeat {
         && onDisk != null
         && !lookedSinceWrite
         && now < doubtUntil) {
+      return new DiskCommand.ReadBeats();
+    }
+    if (readWantedSince > readTick) {
       return new DiskCommand.ReadBeats();
     }
     DiskCommand better = table.isAvoided(rules.slot()) ? gift(now) : null;
@@ -548,6 +570,11 @@ public final class Heartbeat {
     return begun || (resuming && !certain);
   }
 
+  /** Whether beats have ended for good, and the lease needs them: this node is to stop. */
+  public boolean isDoomed() {
+    return rules.over() != null && isRequired();
+  }
+
   /** When the last beat was asked for that is on disk. */
   public long beatenAt() {
     return beatenAt;
@@ -556,6 +583,20 @@ public final class Heartbeat {
   /** The highest epoch on disk, as far as it was read. */
   public long maxEpoch() {
     return table.maxEpoch();
+  }
+
+  /** Now, for {@link #hasReadSince}. */
+  public long mark() {
+    return ++ticks;
+  }
+
+  /** Whether the slots were read on a question of after that, or never will be; else they are. */
+  public boolean hasReadSince(long mark) {
+    if (place == Place.NONE || rules.over() != null || gone || readTick > mark) {
+      return true;
+    }
+    readWantedSince = Math.max(readWantedSince, mark);
+    return false;
   }
 
   /** Whether a tenure's epoch is on disk, so that XFS may be attached. */
@@ -569,7 +610,10 @@ public final class Heartbeat {
     if (isOnDisk(epoch, now)) {
       return Verdict.YES;
     }
-    if (!isRequired() && (place == Place.NONE || rules.over() != null)) {
+    if (rules.over() != null) {
+      return isRequired() ? Verdict.NO : Verdict.YES; // nothing will ever be written
+    }
+    if (!isRequired() && place == Place.NONE) {
       return Verdict.YES;
     }
     if (waitedFor != epoch) {
@@ -643,18 +687,18 @@ public final class Heartbeat {
     return pending instanceof DiskCommand.WriteBeat || pending instanceof DiskCommand.FreeSlot;
   }
 
-  /** Whether this node has a slot, or can get one. */
-  public Verdict hasRoom(long now) {
+  /** Whether this node has a slot, or can get one, if only when one has rested. */
+  public Verdict hasRoom() {
     if (place == Place.NONE || rules.over() != null || rules.slot() >= 0) {
       return Verdict.YES;
     }
     if (!looked || place != Place.OPEN) {
       return Verdict.NOT_YET;
     }
-    boolean room =
-        !table.isCredible()
-            || table.hasRoomFor(standing.key())
-            || (standing.holder() && rules.slotFor(standing.key(), now) >= 0);
+    if (registered.isEmpty()) {
+      return Verdict.NOT_YET;
+    }
+    boolean room = !table.isCredible() || table.hasRoomFor(standing.key(), registered);
     return room ? Verdict.YES : Verdict.NO;
   }
 

@@ -19,7 +19,7 @@ import org.mxfs.daemon.core.fencing.Fenced;
  * the proof that a node was shut out it marks that node's slot.
  */
 final class SlotRules {
-  /** After so long a reading is too old to write on. */
+  /** So long after it was asked for a reading is too old to write on. */
   private final long freshMillis;
 
   private final SlotTable table;
@@ -36,7 +36,7 @@ final class SlotRules {
   private boolean good;
   private boolean used;
   private long readAskedAt;
-  private long readMillis;
+  private long askedMillis;
   private boolean writing;
   private @Nullable String over;
 
@@ -111,15 +111,16 @@ final class SlotRules {
     return registered;
   }
 
-  void ask() {
+  void ask(long now) {
     readAskedAt = ++ticks;
+    askedMillis = now;
+    good = false; // what was read before is not the last reading any more
   }
 
-  void read(List<Slot> slots, long now) {
+  void read(List<Slot> slots) {
     table.read(slots);
     good = true;
     used = false;
-    readMillis = now;
     look();
   }
 
@@ -156,7 +157,7 @@ final class SlotRules {
   // ---- what may be done ----
 
   private boolean isFresh(long now) {
-    return over == null && good && !writing && now - readMillis <= freshMillis;
+    return over == null && good && !writing && now - askedMillis <= freshMillis;
   }
 
   boolean mayWriteOwn(long now) {

@@ -7,6 +7,7 @@ import java.util.Collection;
 import java.util.Comparator;
 import java.util.List;
 import java.util.OptionalInt;
+import org.mxfs.daemon.core.CommandLife;
 import org.mxfs.daemon.core.ReservationKey;
 
 /**
@@ -29,10 +30,11 @@ import org.mxfs.daemon.core.ReservationKey;
  */
 public final class SlotTable {
   /**
-   * How long a slot of a key that is gone from the array stays unused: longer than a command can
-   * live (30 s, and the kernel's error handling).
+   * How long a slot of a key that is gone from the array stays unused: as long as a command can
+   * live. Only strangers wait for it; a node that boots again has the slot of its earlier life at
+   * once.
    */
-  public static final long REST_MILLIS = 60_000;
+  public static final long REST_MILLIS = CommandLife.MILLIS;
 
   private static final Slot NOTHING = new Slot.Free();
 
@@ -250,15 +252,28 @@ public final class SlotTable {
     }
   }
 
-  /** Whether a slot is nobody's, or an earlier life's of the key's node. */
-  public boolean hasRoomFor(ReservationKey key) {
+  /**
+   * Whether a slot is nobody's, an earlier life's of the key's node, or of a key that is not
+   * registered any more and was not shut out, so that it comes free.
+   */
+  public boolean hasRoomFor(ReservationKey key, Collection<ReservationKey> registered) {
     for (int i = 0; i < slots.size(); i++) {
-      boolean nobodys = slots.get(i) instanceof Slot.Free;
-      if (i != avoided && (nobodys || keyOf(i).nodeId() == key.nodeId())) {
+      boolean nobodys =
+          switch (slots.get(i)) {
+            case Slot.Free _ -> true;
+            case Slot.Taken _ -> !registered.contains(keyOf(i));
+            case Slot.Damaged _ -> !keyOf(i).isNone() && !registered.contains(keyOf(i));
+          };
+      boolean comesFree = nobodys && !says(i, Beat.State.FENCED);
+      if (i != avoided && (comesFree || keyOf(i).nodeId() == key.nodeId())) {
         return true;
       }
     }
     return false;
+  }
+
+  private boolean hasRested(int slot, long now) {
+    return restingSince[slot] != Long.MAX_VALUE && now - restingSince[slot] >= REST_MILLIS;
   }
 
   /** Of an earlier life of the key's node; one that was shut out gives way to a later one only. */
@@ -281,12 +296,14 @@ public final class SlotTable {
       return -1;
     }
     for (int i = 0; i < slots.size(); i++) {
-      if (restingSince[i] != Long.MAX_VALUE && isEarlier(i, key) && i != avoided) {
+      // Where it cannot be read now, it may have been given to another since it was read.
+      boolean legible = slots.get(i) instanceof Slot.Taken || hasRested(i, now);
+      if (restingSince[i] != Long.MAX_VALUE && legible && isEarlier(i, key) && i != avoided) {
         return i;
       }
     }
     for (int i = 0; i < slots.size(); i++) {
-      boolean rested = restingSince[i] != Long.MAX_VALUE && now - restingSince[i] >= REST_MILLIS;
+      boolean rested = hasRested(i, now);
       boolean free =
           switch (slots.get(i)) {
             case Slot.Free _ -> true;

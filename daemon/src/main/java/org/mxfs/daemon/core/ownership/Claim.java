@@ -12,7 +12,6 @@ import org.mxfs.daemon.core.PeerMessage;
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.core.Role;
 import org.mxfs.daemon.core.Waiter;
-import org.mxfs.daemon.core.membership.SlotTable;
 
 /** Getting the volume: as a member, ask the holder, take what is granted, prove that it is ours. */
 final class Claim {
@@ -51,6 +50,15 @@ final class Claim {
   /** It is our turn to attach, before the next waiter's. */
   private boolean ownTurn;
 
+  /** Since when the epochs on disk are waited for, as {@link Pulse#mark} numbers it. */
+  private long epochsSince;
+
+  private long epochsAskedAt;
+  private boolean epochsNeeded;
+
+  /** When the keys were asked for with which the tenure has begun. */
+  private long confirmedAt;
+
   /** For the hand-over's log line. */
   private ReservationKey takenFrom = ReservationKey.NONE;
 
@@ -84,8 +92,9 @@ final class Claim {
 
   // ---- the wish ----
 
+  /** It is of no use to who can never attach: others would wait for each turn of ours. */
   boolean isWanted() {
-    return want;
+    return want && !pulse.isDoomed();
   }
 
   boolean isOwnTurn() {
@@ -262,10 +271,10 @@ final class Claim {
     if (holder.equals(rules.key()) && rules.isOurs()) {
       close();
       tenureRequest = 0;
-      situation.become(new Phase.Confirming());
+      confirm();
       return;
     }
-    if (situation.isReady() && !want && !view.mustReread()) {
+    if (situation.isReady() && !isWanted() && !view.mustReread()) {
       return;
     }
     if (out.now() >= view.readDue() || view.mustReread()) {
@@ -279,7 +288,7 @@ final class Claim {
       return;
     }
     if (holder.isNone()) {
-      if (want || !situation.isReady()) {
+      if (isWanted() || !situation.isReady()) {
         reserve();
       }
       return;
@@ -290,7 +299,7 @@ final class Claim {
     }
     if (!situation.isReady()) {
       lookForHolder();
-    } else if (want) {
+    } else if (isWanted()) {
       request();
     }
   }
@@ -416,10 +425,10 @@ final class Claim {
         departure.fail(
             Errno.EBUSY,
             Outbox.fill(
-                "all heartbeat slots of volume {} are taken: so many nodes have it mounted, or did"
-                    + " and crashed less than {} s ago",
+                "all heartbeat slots of volume {} are taken by nodes that are registered on {}: so"
+                    + " many have it mounted, or crashed and were not shut out",
                 situation.settings().volume(),
-                SlotTable.REST_MILLIS / 1_000));
+                situation.settings().device()));
         yield false;
       }
     };
@@ -545,7 +554,7 @@ final class Claim {
       rules.sawOurs(askedAt);
       tenureRequest = taking.requestId();
       requestId = 0;
-      situation.become(new Phase.Confirming());
+      confirm();
       return;
     }
     out.note(
@@ -587,8 +596,40 @@ final class Claim {
 
   // ---- Confirming ----
 
+  private void confirm() {
+    epochsNeeded = false;
+    epochsSince = pulse.mark();
+    epochsAskedAt = out.now();
+    situation.become(new Phase.Confirming());
+  }
+
   void goOnConfirming() {
+    // A grant tells its epoch, which is above all before.
+    if ((epochsNeeded || rules.granted() == null) && !hasReadEpochs()) {
+      return;
+    }
     array.wantForPhase(ArrayCommand.ReadKeys::new, this::onConfirming);
+  }
+
+  /**
+   * Whether the epochs on disk were read since the reservation was seen to be ours, when nobody
+   * else began a tenure any more; a disk that cannot be read is waited for so long and no longer.
+   * An array that was without power counts from 0 again, and may keep registrations.
+   */
+  private boolean hasReadEpochs() {
+    long patience = epochsAskedAt + OwnershipSettings.DISK_MILLIS;
+    if (pulse.hasReadSince(epochsSince) || out.now() >= patience) {
+      return true;
+    }
+    out.wakeAt(patience);
+    return false;
+  }
+
+  /** Before an attach: what was seen at the beginning of the tenure may be so no more. */
+  void forgetWhatIsOld() {
+    if (out.now() - confirmedAt > situation.settings().leaseMillis() / 4) {
+      rules.forgetAlone();
+    }
   }
 
   private void onConfirming(ArrayDialogue.Reply reply) {
@@ -618,9 +659,14 @@ final class Claim {
           return;
         }
         lease.extend(reply.askedAtMillis());
-        // Who has just granted the volume is not registered for a moment, and comes back.
-        boolean alone = keys.keys().size() == paths && tenureRequest == 0;
-        rules.beginTenure(reply.askedAt(), nextEpoch(keys.generation()), alone);
+        long next = nextEpoch(keys.generation());
+        if (next == 0) {
+          epochsNeeded = true; // the grant's is not to be believed: the disk's is wanted first
+          return;
+        }
+        confirmedAt = reply.askedAtMillis();
+        rules.sawKeys(keys.keys());
+        rules.beginTenure(reply.askedAt(), next, keys.keys().size() == paths);
         ownTurn = true;
         situation.become(new Phase.Holding());
         pulse.beginTenure(keys.keys());
@@ -638,13 +684,18 @@ final class Claim {
 
   /**
    * The epoch of the tenure that begins now: see {@link Ownership}. A grant that claims to be far
-   * ahead of the array's own count is not believed.
+   * ahead of the array's own count, and of the disk, is not believed.
+   *
+   * @return 0: the disk is to be read first
    */
   private long nextEpoch(long generation) {
     Permit.Granted granted = rules.granted();
     long said = granted == null ? 0 : granted.newEpoch();
-    long credible = said <= generation + EPOCH_LEAP_MAX ? said : 0;
-    long next = Math.max(rules.epoch() + 1, Math.max(generation, credible));
+    boolean credible = said <= Math.max(generation, pulse.maxEpoch()) + EPOCH_LEAP_MAX;
+    if (!credible && !epochsNeeded) {
+      return 0;
+    }
+    long next = Math.max(rules.epoch() + 1, Math.max(generation, credible ? said : 0));
     return Math.max(next, pulse.maxEpoch() + 1);
   }
 }

@@ -172,6 +172,7 @@ final class Handover {
     Heartbeat.Verdict disk = due ? pulse.mayAttach() : Heartbeat.Verdict.YES;
     if (due && disk == Heartbeat.Verdict.YES && (situation.isReady() || claim.mayHaveSlot())) {
       diskNoted = false;
+      claim.forgetWhatIsOld();
       attachment.attach();
       return;
     }

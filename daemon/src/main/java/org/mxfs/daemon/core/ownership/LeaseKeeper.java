@@ -124,9 +124,11 @@ final class LeaseKeeper {
               keys.generation(),
               keys.keys().size()));
     } else if (situation.phase() instanceof Phase.Holding) {
+      rules.sawKeys(keys.keys());
       checkedKeys = keys.keys();
       halfway = true;
     } else {
+      rules.sawKeys(keys.keys());
       pulse.sawKeys(keys.keys());
       extend(askedAt);
       tidier.looked(keys.keys());

@@ -84,7 +84,7 @@ public final class Ownership {
     attachment = new Attachment(settings, out, rules);
     pulse = new Pulse(out, rules, situation);
     departure = new Departure(out, rules, situation, array, attachment, pulse);
-    Registrar registrar = new Registrar(out, rules, situation, array, departure);
+    Registrar registrar = new Registrar(out, rules, situation, array, departure, pulse);
     tidier = new KeyTidier(out, rules, situation, view, neighbours, array);
     lease = new LeaseKeeper(out, rules, situation, array, departure, tidier, pulse);
     claim =

@@ -165,6 +165,16 @@ final class Pulse {
     return heartbeat == null ? 0 : heartbeat.maxEpoch();
   }
 
+  /** A number for {@link #hasReadSince}. */
+  long mark() {
+    return heartbeat == null ? 0 : heartbeat.mark();
+  }
+
+  /** Whether the slots were read on a question that was asked since, or never will be. */
+  boolean hasReadSince(long mark) {
+    return heartbeat == null || heartbeat.hasReadSince(mark);
+  }
+
   /** Whether the epoch of the tenure is on disk, or need not be. */
   Heartbeat.Verdict mayAttach() {
     if (heartbeat == null) {
@@ -175,6 +185,11 @@ final class Pulse {
       out.wakeAt(heartbeat.patienceEnds());
     }
     return verdict;
+  }
+
+  /** Whether this node is to stop when its lease ends, so that it wants nothing any more. */
+  boolean isDoomed() {
+    return heartbeat != null && heartbeat.isDoomed();
   }
 
   String trouble() {
@@ -209,7 +224,7 @@ final class Pulse {
     if (heartbeat == null) {
       return Heartbeat.Verdict.YES;
     }
-    Heartbeat.Verdict verdict = heartbeat.hasRoom(out.now());
+    Heartbeat.Verdict verdict = heartbeat.hasRoom();
     long patience =
         situation.startedAt()
             + (verdict == Heartbeat.Verdict.NO

@@ -48,6 +48,7 @@ final class Registrar {
   private final Situation situation;
   private final ArrayDialogue array;
   private final Departure departure;
+  private final Pulse pulse;
 
   private Step step = Step.REGISTER;
   private ReservationKey old = ReservationKey.NONE;
@@ -60,12 +61,14 @@ final class Registrar {
       TenureRules rules,
       Situation situation,
       ArrayDialogue array,
-      Departure departure) {
+      Departure departure,
+      Pulse pulse) {
     this.out = out;
     this.rules = rules;
     this.situation = situation;
     this.array = array;
     this.departure = departure;
+    this.pulse = pulse;
   }
 
   /** Begins. {@code before} is the key that our path should have, or none. */
@@ -190,6 +193,8 @@ final class Registrar {
   }
 
   private Result onKeys(List<ReservationKey> keys) {
+    rules.sawKeys(keys);
+    pulse.sawKeys(keys);
     int paths = Collections.frequency(keys, wanted);
     if (paths == 0) {
       departure.trouble(

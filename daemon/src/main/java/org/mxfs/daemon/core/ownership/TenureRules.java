@@ -80,6 +80,12 @@ final class TenureRules implements Cloneable {
   /** When the reading was asked for that showed our key and no other; used by one attach. */
   private long aloneAt;
 
+  /**
+   * Nobody else was registered when this mount began, nor has been since. Who is merely not seen
+   * now may have given the volume away a moment ago, and come back.
+   */
+  private boolean cameAlone;
+
   /** Counts questions and what makes them old. */
   private long ticks;
 
@@ -163,6 +169,21 @@ final class TenureRules implements Cloneable {
   /** What is registered before we are. */
   void foundRegistered(Collection<ReservationKey> keys) {
     lives = lives.found(keys, key);
+    cameAlone = key.isNone();
+    sawKeys(keys);
+  }
+
+  /** READ KEYS has shown these, whatever it was asked for. */
+  void sawKeys(Collection<ReservationKey> keys) {
+    if (keys.stream().anyMatch(other -> other.nodeId() != nodeId)) {
+      forgetAlone();
+      cameAlone = false;
+    }
+  }
+
+  /** That this node is alone was seen too long ago. */
+  void forgetAlone() {
+    aloneAt = 0;
   }
 
   void heardTwin() {
@@ -216,7 +237,7 @@ final class TenureRules implements Cloneable {
   /**
    * READ KEYS shows our key registered once, after {@link #sawOurs}: a tenure begins.
    *
-   * @param alone whether it shows no other key
+   * @param alone whether it shows no other key; believed where this mount has never seen one
    */
   void beginTenure(long askedAt, long newEpoch, boolean alone) {
     require(isEvidence(askedAt) && isOurs(), "a tenure on an answer that is too old");
@@ -224,7 +245,7 @@ final class TenureRules implements Cloneable {
     epoch = newEpoch;
     tenure = epoch;
     hold = Hold.PROVEN;
-    aloneAt = alone ? askedAt : 0;
+    aloneAt = alone && cameAlone ? askedAt : 0;
     close();
   }
 
@@ -288,6 +309,7 @@ final class TenureRules implements Cloneable {
       return null;
     }
     doubt();
+    cameAlone = false;
     granted = new Permit.Granted(granter, requestId, newEpoch);
     return granted;
   }
@@ -300,6 +322,7 @@ final class TenureRules implements Cloneable {
   void grant() {
     require(mayGrant(), "a grant while XFS may be attached here");
     hold = Hold.GRANTED;
+    cameAlone = false;
     doubt();
   }
 

@@ -8,12 +8,15 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.DiskAnswer;
 import org.mxfs.daemon.core.DiskCommand;
 import org.mxfs.daemon.core.Lockstate;
 import org.mxfs.daemon.core.LockstateMap;
 import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.fencing.FencingSettings;
 import org.mxfs.daemon.core.membership.Heartbeat.Verdict;
 import org.mxfs.daemon.core.membership.Heartbeat.Wish;
 
@@ -26,9 +29,10 @@ final class HeartbeatTest {
   private static final Lockstate TOLD = new Lockstate(1, MAP, 0, "");
   private static final long BEAT = 1_000;
   private static final long PATIENCE = 5_000;
+  private static final long LEASE = 20_000;
 
   private final Heartbeat machine =
-      new Heartbeat(new Heartbeat.Settings(BEAT, 20_000, "me", 1_000, PATIENCE));
+      new Heartbeat(new Heartbeat.Settings(BEAT, LEASE, "me", 1_000, PATIENCE));
   private final MemorySlots memory = new MemorySlots();
   private final List<Slot> disk = memory.slots;
   private final List<DiskCommand> done = new ArrayList<>();
@@ -227,11 +231,71 @@ final class HeartbeatTest {
     SlotTable table = new SlotTable();
     SlotRules rules = new SlotRules(table, 1, 2_000);
     rules.key(ME);
-    rules.ask();
-    rules.read(List.of(taken(ME, Beat.State.RESERVED, 1, 1)), 0);
+    rules.ask(0);
+    rules.read(List.of(taken(ME, Beat.State.RESERVED, 1, 1)));
     assertThatThrownBy(() -> rules.beat(Beat.State.ALIVE, 1, 1, "", 2_001))
         .isInstanceOf(IllegalStateException.class);
     rules.beat(Beat.State.ALIVE, 1, 1, "", 2_000);
+  }
+
+  /** Danger 32: what a reading shows is as old as its question. */
+  @Test
+  void aReadingIsAsOldAsItsQuestion() {
+    give(2, ME);
+    start(false);
+    settle();
+    now += BEAT;
+    machine.stand(new Heartbeat.Standing(key, epoch, holder, wish), now);
+    assertThat(Objects.requireNonNull(machine.next(now))).isInstanceOf(DiskCommand.ReadBeats.class);
+    now += LEASE / 4 + 1;
+    machine.answered(memory.execute(new DiskCommand.ReadBeats()), now);
+    machine.stand(new Heartbeat.Standing(key, epoch, holder, wish), now);
+    assertThat(machine.next(now)).as("read again").isInstanceOf(DiskCommand.ReadBeats.class);
+    now += LEASE / 4;
+    machine.answered(memory.execute(new DiskCommand.ReadBeats()), now);
+    machine.stand(new Heartbeat.Standing(key, epoch, holder, wish), now);
+    assertThat(machine.next(now)).isInstanceOf(DiskCommand.WriteBeat.class);
+  }
+
+  /** Danger 32. */
+  @Test
+  void aSlotRestsForAsLongAsACommandCanLive() {
+    assertThat(SlotTable.REST_MILLIS)
+        .isEqualTo(FencingSettings.UNKNOWN_DISK.commandLifeMillis())
+        .isEqualTo(303_000);
+  }
+
+  /** Danger 32: a stranger waits for the slot of who is gone, the same node does not. */
+  @Test
+  void whoBootsAgainHasItsSlotAtOnce() {
+    for (int i = 0; i < 64; i++) {
+      disk.set(i, taken(ReservationKey.of(100 + i, 1), Beat.State.ALIVE, 1, 1));
+    }
+    ReservationKey again = ReservationKey.of(105, 2);
+    holder = true;
+    start(false);
+    settle();
+    machine.sawKeys(List.of(ME, OTHER, again), now);
+    pass(2 * BEAT);
+    assertThat(at(5).key()).isEqualTo(again);
+    assertThat(beats()).allMatch(b -> b.key().equals(again));
+  }
+
+  /** Danger 24: the module has the same rule. */
+  @Test
+  void halfOfTheSlotsMakeALockState() {
+    give(2, ME);
+    for (int i = 10; i < 42; i++) {
+      disk.set(i, new Slot.Damaged(Slot.Kind.FOREIGN, "other data"));
+    }
+    start(false);
+    pass(2_000);
+    assertThat(beats()).as("32 are good").isNotEmpty();
+    int before = beats().size();
+    disk.set(42, new Slot.Damaged(Slot.Kind.FOREIGN, "other data"));
+    pass(3_000);
+    assertThat(beats()).as("31 are").hasSize(before);
+    assertThat(texts()).anyMatch(t -> t.contains("most heartbeat slots are no records"));
   }
 
   /** Danger 2. */
@@ -264,7 +328,6 @@ final class HeartbeatTest {
     start(false);
     machine.sawKeys(List.of(ME), now);
     settle();
-    assertThat(machine.hasRoom(now)).isEqualTo(Verdict.NO);
     assertThat(machine.mayAttach(5, now)).isEqualTo(Verdict.YES);
     machine.sawKeys(List.of(ME), now);
     pass(SlotTable.REST_MILLIS + 5_000);
@@ -272,6 +335,47 @@ final class HeartbeatTest {
     settle();
     assertThat(machine.mayAttach(5, now)).isEqualTo(Verdict.YES);
     assertThat(beats()).as("when slots have come free").isNotEmpty();
+  }
+
+  /** Dangers 3 and 29. */
+  @Test
+  void roomIsWhereASlotIsOfNobodyWhoIsRegistered() {
+    List<ReservationKey> all = new ArrayList<>(List.of(ME));
+    for (int i = 0; i < 64; i++) {
+      all.add(ReservationKey.of(100 + i, 1));
+      disk.set(i, taken(all.getLast(), Beat.State.ALIVE, 1, 1));
+    }
+    start(false);
+    settle();
+    assertThat(machine.hasRoom()).as("who is registered is not known").isEqualTo(Verdict.NOT_YET);
+    machine.sawKeys(all, now);
+    assertThat(machine.hasRoom()).isEqualTo(Verdict.NO);
+    machine.sawKeys(all.subList(0, 64), now);
+    assertThat(machine.hasRoom()).as("one is gone").isEqualTo(Verdict.YES);
+    disk.set(63, taken(all.getLast(), Beat.State.FENCED, 1, 2));
+    pass(BEAT);
+    assertThat(machine.hasRoom()).as("it was shut out, and may wake up").isEqualTo(Verdict.NO);
+    disk.set(63, taken(all.getLast(), Beat.State.ALIVE, 1, 3));
+    machine.sawKeys(all, now);
+    pass(BEAT);
+    disk.set(63, new Slot.Damaged(Slot.Kind.TORN, "torn"));
+    pass(BEAT);
+    assertThat(machine.hasRoom()).as("it is its owner's still").isEqualTo(Verdict.NO);
+    machine.sawKeys(all.subList(0, 64), now);
+    assertThat(machine.hasRoom()).isEqualTo(Verdict.YES);
+  }
+
+  /** Danger 29. */
+  @Test
+  void whoIsRegisteredAloneIsNeverRefused() {
+    for (int i = 0; i < 64; i++) {
+      disk.set(i, taken(ReservationKey.of(100 + i, 1), Beat.State.ALIVE, 1, 1));
+    }
+    disk.set(7, new Slot.Damaged(Slot.Kind.UNREADABLE, "EIO"));
+    start(false);
+    settle();
+    machine.sawKeys(List.of(ME), now);
+    assertThat(machine.hasRoom()).isEqualTo(Verdict.YES);
   }
 
   /** Danger 3. */
@@ -390,6 +494,47 @@ final class HeartbeatTest {
     assertThat(machine.isRequired()).isTrue();
     settle();
     assertThat(machine.isRequired()).isFalse();
+  }
+
+  /** Danger 30. */
+  @Test
+  void anErrorOfLookingDoesNotFreeARestartedDaemon() {
+    machine.start(true, now);
+    machine.told(new Lockstate(1, null, 5, "it cannot be looked for: EIO"), now);
+    assertThat(machine.isRequired()).isTrue();
+    machine.told(new Lockstate(2, null, 12, "it cannot be looked for: ENOMEM"), now);
+    assertThat(machine.isRequired()).isTrue();
+    assertThat(machine.mayAttach(5, now)).isEqualTo(Verdict.NOT_YET);
+    assertThat(machine.mayAttach(5, now + PATIENCE)).isEqualTo(Verdict.NO);
+    // Found after all, and the key has no slot in it.
+    machine.told(TOLD, now);
+    settle();
+    assertThat(machine.isRequired()).isFalse();
+  }
+
+  /** Danger 30. */
+  @ParameterizedTest
+  @ValueSource(ints = {2, 27, 61, 71, 95, 117})
+  void thatThereIsNoneFreesARestartedDaemon(int errno) {
+    machine.start(true, now);
+    machine.told(new Lockstate(1, null, errno, "there is none"), now);
+    assertThat(machine.isRequired()).isFalse();
+    assertThat(machine.mayAttach(5, now)).isEqualTo(Verdict.YES);
+  }
+
+  /** Danger 31. */
+  @Test
+  void whereBeatsHaveEndedNoTenureIsWaitedFor() {
+    give(2, ME);
+    start(false);
+    pass(2_000);
+    memory.reading = new DiskAnswer.Foreign("another volume");
+    pass(2_000);
+    holder = true;
+    epoch = 9;
+    settle();
+    assertThat(machine.isDoomed()).isTrue();
+    assertThat(machine.mayAttach(9, now)).isEqualTo(Verdict.NO);
   }
 
   /** Danger 8. */

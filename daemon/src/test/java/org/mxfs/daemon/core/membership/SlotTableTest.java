@@ -85,7 +85,8 @@ final class SlotTableTest {
   void aSlotThatMovesIsNotAtRest() {
     SlotTable table = new SlotTable();
     Slot[] all = new Slot[64];
-    for (int n = 0; n <= 70; n++) {
+    long turns = SlotTable.REST_MILLIS / 1_000 + 10;
+    for (int n = 0; n <= turns; n++) {
       for (int i = 0; i < 64; i++) {
         all[i] = beat(ReservationKey.of(100 + i, 1), 1, 1 + n);
       }
@@ -96,7 +97,7 @@ final class SlotTableTest {
       }
       table.sawRegistered(registered, n * 1_000L);
     }
-    assertThat(table.freeSlot(A, false, 70_000)).isEqualTo(-1);
+    assertThat(table.freeSlot(A, false, turns * 1_000)).isEqualTo(-1);
   }
 
   @Test
@@ -114,6 +115,17 @@ final class SlotTableTest {
     assertThat(table.freeSlot(A, false, 0)).as("not seen to be gone").isEqualTo(2);
     table.sawRegistered(List.of(A, B), 0);
     assertThat(table.freeSlot(A, false, 0)).isEqualTo(1);
+  }
+
+  /** By another holder, to the node's life of today, before it was damaged. */
+  @Test
+  void aSlotThatCannotBeReadMayHaveBeenGivenMeanwhile() {
+    SlotTable table = new SlotTable();
+    table.read(slots(beat(ReservationKey.of(1, 6), 1, 1)));
+    table.read(slots(new Slot.Damaged(Slot.Kind.UNREADABLE, "EIO")));
+    table.sawRegistered(List.of(A, B), 0);
+    assertThat(table.freeSlot(A, false, 0)).isEqualTo(1);
+    assertThat(table.freeSlot(A, false, SlotTable.REST_MILLIS)).isZero();
   }
 
   @Test

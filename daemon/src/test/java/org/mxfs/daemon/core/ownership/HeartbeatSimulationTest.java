@@ -60,7 +60,8 @@ class HeartbeatSimulationTest {
   /** Schedules that once went wrong. */
   @Test
   void whatOnceWentWrong() {
-    for (long seed : new long[] {66, 78, 80, 106, 107, 109, 115, 118, 264, 285, 393, 715}) {
+    for (long seed :
+        new long[] {66, 78, 80, 106, 107, 109, 115, 118, 264, 285, 393, 715, 6731, 8836, 100365}) {
       Simulation.withDisk(seed, Sabotage.NONE).run();
     }
   }

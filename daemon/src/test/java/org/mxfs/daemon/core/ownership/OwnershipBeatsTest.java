@@ -43,6 +43,9 @@ class OwnershipBeatsTest {
   /** Writes that are not answered while the disk stalls. */
   private boolean stalled;
 
+  /** Readings that are not answered. */
+  private boolean blind;
+
   private final Deque<Action.Disk> held = new ArrayDeque<>();
   private long now = 100_000;
 
@@ -65,7 +68,13 @@ class OwnershipBeatsTest {
           }
           case Action.AskLockstate _ -> events.add(new Event.LockstateTold(lockstate));
           case Action.Disk asked -> {
-            if (stalled && !(asked.command() instanceof DiskCommand.ReadBeats)) {
+            boolean answered =
+                switch (asked.command()) {
+                  case DiskCommand.Open _ -> true;
+                  case DiskCommand.ReadBeats _ -> !blind;
+                  case DiskCommand.WriteBeat _, DiskCommand.FreeSlot _ -> !stalled;
+                };
+            if (!answered) {
               held.add(asked);
             } else {
               events.add(asked.answered(memory.execute(asked.command())));
@@ -118,6 +127,28 @@ class OwnershipBeatsTest {
     give(new Event.Start(Predecessor.NOBODY));
     attached();
     assertThat(actions(Action.Ready.class)).containsExactly(new Action.Ready(Role.OWNER, true));
+  }
+
+  private void giveHeld() {
+    Action.Disk asked = held.remove();
+    give(asked.answered(memory.execute(asked.command())));
+  }
+
+  /** The peer owns the volume, and gives it to us, saying this epoch. */
+  private void granted(long epoch) {
+    give(new Event.Want());
+    long request =
+        actions(Action.Send.class).stream()
+            .filter(send -> send.message() instanceof PeerMessage.OwnRequest)
+            .map(send -> ((PeerMessage.OwnRequest) send.message()).requestId())
+            .reduce((_, second) -> second)
+            .orElseThrow();
+    give(new Event.Received(PEER, 9, new PeerMessage.OwnGrant(request, epoch, 1, List.of())));
+  }
+
+  private void peerLeaves() {
+    array.execute(PEER_NEXUS, new ArrayCommand.Unregister(PEER, false));
+    give(new Event.Received(PEER, 9, new PeerMessage.Leave()));
   }
 
   private void attached() {
@@ -179,6 +210,61 @@ class OwnershipBeatsTest {
     assertThat(actions(Action.Attach.class).getFirst().epoch()).isEqualTo(701);
   }
 
+  /** Danger 28: the array counts from 0, and what the disk has is not read yet. */
+  @Test
+  void aTenureWaitsForAReadingAfterTheReservation() {
+    disk.set(9, new Slot.Free(700, 1));
+    blind = true;
+    give(new Event.Start(Predecessor.NOBODY));
+    pass(OwnershipSettings.DISK_MILLIS - 500);
+    assertThat(array.holds(NEXUS)).isTrue();
+    assertThat(actions(Action.Attach.class)).isEmpty();
+    blind = false;
+    giveHeld();
+    assertThat(actions(Action.Attach.class).getFirst().epoch()).isEqualTo(701);
+  }
+
+  /** Danger 28. */
+  @Test
+  void aReadingFromBeforeTheReservationIsNotEnough() {
+    startAsMember();
+    disk.set(9, new Slot.Free(900, 1));
+    peerLeaves();
+    give(new Event.Want());
+    pass(500);
+    assertThat(actions(Action.Attach.class).getFirst().epoch()).isEqualTo(901);
+  }
+
+  /** Danger 28. */
+  @Test
+  void aDiskThatCannotBeReadIsNotWaitedForLonger() {
+    memory.reading = new DiskAnswer.Failed("EIO");
+    give(new Event.Start(Predecessor.NOBODY));
+    pass(OwnershipSettings.DISK_MILLIS - 500);
+    assertThat(actions(Action.Attach.class)).isEmpty();
+    pass(OwnershipSettings.DISK_MILLIS + 1_000);
+    assertThat(actions(Action.Attach.class)).hasSize(1);
+  }
+
+  /** Danger 28: what is told is believed where the disk says so, too. */
+  @Test
+  void anEpochThatIsFarAheadOfTheArrayIsLookedForOnDisk() {
+    startAsMember();
+    disk.set(9, new Slot.Free(200_000, 1));
+    granted(200_001);
+    pass(500);
+    assertThat(actions(Action.Attach.class).getFirst().epoch()).isEqualTo(200_001);
+  }
+
+  @Test
+  void aGrantIsNotHeldUpByAReading() {
+    startAsMember();
+    blind = true;
+    granted(30);
+    assertThat(actions(Action.Lease.class)).isNotEmpty();
+    assertThat(machine.epoch()).as("a tenure has begun").isEqualTo(30);
+  }
+
   @Test
   void theLeaseNeedsBothProofs() {
     startAsOwner();
@@ -208,13 +294,54 @@ class OwnershipBeatsTest {
     assertThat(actions(Action.Fenced.class)).hasSize(1);
   }
 
+  private void allSlotsAreTaken(boolean registered) {
+    for (int i = 0; i < 64; i++) {
+      ReservationKey key = ReservationKey.of(0x100 + i, 1);
+      disk.set(i, new Slot.Taken(new Beat(key, 1, 1, Beat.State.ALIVE, LEASE, "other")));
+      if (registered) {
+        array.execute(100 + i, new ArrayCommand.Register(ReservationKey.NONE, key, false));
+      }
+    }
+  }
+
+  /** Danger 29. */
+  @Test
+  void whoCrashedAndIsNotRegisteredKeepsNobodyOut() {
+    allSlotsAreTaken(false);
+    peerOwns();
+    give(new Event.Start(Predecessor.NOBODY));
+    give(new Event.PeerUp(PEER, 5, "peer", "", true));
+    pass(OwnershipSettings.PEER_WAIT_MILLIS + 100);
+    assertThat(actions(Action.Ready.class)).containsExactly(new Action.Ready(Role.MEMBER, true));
+  }
+
+  /** Danger 29. */
+  @Test
+  void whoIsRegisteredAloneMounts() {
+    allSlotsAreTaken(false);
+    startAsOwner();
+  }
+
+  /** Danger 31. */
+  @Test
+  void whoCanNeverBeatAgainAsksForNothing() {
+    startAsMember();
+    memory.reading = new DiskAnswer.Foreign("another volume");
+    pass(2_000);
+    assertThat(notes("no more heartbeats")).hasSize(1);
+    give(new Event.Want());
+    pass(3_000);
+    assertThat(actions(Action.Send.class))
+        .noneMatch(send -> send.message() instanceof PeerMessage.OwnRequest);
+    peerLeaves();
+    pass(3_000);
+    assertThat(array.holds(NEXUS)).isFalse();
+  }
+
   /** Danger 3. */
   @Test
   void aMountWithoutAFreeSlotFailsBeforeItWantsTheVolume() {
-    for (int i = 0; i < 64; i++) {
-      Beat beat = new Beat(ReservationKey.of(0x100 + i, 1), 1, 1, Beat.State.ALIVE, LEASE, "other");
-      disk.set(i, new Slot.Taken(beat));
-    }
+    allSlotsAreTaken(true);
     peerOwns();
     give(new Event.Start(Predecessor.NOBODY));
     give(new Event.PeerUp(PEER, 5, "peer", "", true));
@@ -311,6 +438,49 @@ class OwnershipBeatsTest {
     // Who gives it loses its registration by that, and comes back.
     give(new Event.Received(PEER, 9, new PeerMessage.OwnGrant(request, 10, 1, List.of())));
     assertThat(array.isRegistered(PEER_NEXUS)).isFalse();
+    assertThat(actions(Action.Attach.class)).singleElement().matches(a -> !a.alone());
+  }
+
+  /** Danger 27. */
+  @Test
+  void aloneIsNobodyWhoSeesAnotherBeforeItAttaches() {
+    stalled = true;
+    give(new Event.Start(Predecessor.NOBODY));
+    assertThat(actions(Action.Attach.class)).isEmpty();
+    array.execute(PEER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, PEER, false));
+    give(new Event.UnitAttention("REGISTRATIONS PREEMPTED"));
+    stalled = false;
+    giveHeld();
+    assertThat(actions(Action.Attach.class)).singleElement().matches(a -> !a.alone());
+  }
+
+  /** Danger 27. */
+  @Test
+  void whoWaitsForItsEpochIsAloneStill() {
+    stalled = true;
+    give(new Event.Start(Predecessor.NOBODY));
+    pass(2_000);
+    stalled = false;
+    giveHeld();
+    assertThat(actions(Action.Attach.class)).singleElement().matches(Action.Attach::alone);
+  }
+
+  /** Danger 27. */
+  @Test
+  void thatItIsAloneGrowsOld() {
+    stalled = true;
+    give(new Event.Start(Predecessor.NOBODY));
+    pass(OwnershipSettings.DISK_MILLIS + 100);
+    assertThat(actions(Action.Attach.class)).singleElement().matches(a -> !a.alone());
+  }
+
+  /** Danger 27: who is not registered at the moment comes back. */
+  @Test
+  void aloneIsNobodyWhoHasSeenAnotherInThisMount() {
+    startAsMember();
+    peerLeaves();
+    give(new Event.Want());
+    pass(500);
     assertThat(actions(Action.Attach.class)).singleElement().matches(a -> !a.alone());
   }
 

@@ -24,6 +24,7 @@ import org.mxfs.daemon.core.Predecessor;
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.core.membership.Beat;
 import org.mxfs.daemon.core.membership.Slot;
+import org.mxfs.daemon.core.membership.SlotTable;
 
 /**
  * Some nodes, one array, one network, one seed. Everything that {@link Ownership} meets in life
@@ -119,7 +120,7 @@ final class Simulation {
   private static final long HEALED_MILLIS = 20_000;
 
   /** Longer than slots rest. */
-  private static final long SETTLE_WITH_DISK_MILLIS = 70_000;
+  private static final long SETTLE_WITH_DISK_MILLIS = SlotTable.REST_MILLIS + 10_000;
 
   private static final long LEASE_MILLIS = 20_000;
   private static final long BEAT_MILLIS = 1_000;
@@ -1033,7 +1034,8 @@ final class Simulation {
       int thisLife = life;
       int path = nexus;
       int slot = slotOf(command);
-      boolean gives = isGift(command);
+      // What gives a slot or frees one is over when it has failed: see docs/takeover.md.
+      boolean gives = isGift(command) || command instanceof DiskCommand.FreeSlot;
       if (slot >= 0) {
         writers.put(slot, this);
       }
@@ -1049,7 +1051,6 @@ final class Simulation {
           has(DiskKind.ERRORS)
               && !(command instanceof DiskCommand.Open)
               && chance(now / 4_000 % 3 == 0 ? 0.7 : 0.1);
-      // What gives a slot or frees one is over when it has failed: see docs/takeover.md.
       boolean landsLater =
           fails && command instanceof DiskCommand.WriteBeat && !gives && chance(0.4);
       boolean lands = !fails || chance(0.5);
