@@ -47,8 +47,8 @@ class SlotRulesTest {
   }
 
   private void read() {
-    rules.ask();
-    rules.read(disk, now);
+    rules.ask(now);
+    rules.read(disk);
   }
 
   private void carriedOut(DiskCommand.WriteBeat write) {
@@ -162,8 +162,8 @@ class SlotRulesTest {
         .isInstanceOf(IllegalStateException.class);
     SlotRules its = new SlotRules(table, 1, FRESH);
     its.key(DEAD);
-    its.ask();
-    its.read(disk, now);
+    its.ask(now);
+    its.read(disk);
     assertThat(its.slot()).isEqualTo(-1);
     assertThat(its.mayWriteOwn(now)).isFalse();
   }
