@@ -17,6 +17,7 @@ import org.mxfs.daemon.core.ArrayCommand;
 import org.mxfs.daemon.core.DiskCommand;
 import org.mxfs.daemon.core.fencing.Fenced;
 import org.mxfs.daemon.core.lock.Cleared;
+import org.mxfs.daemon.core.membership.Silence;
 import org.mxfs.daemon.core.recovery.LocksCleared;
 import org.mxfs.daemon.core.recovery.RecordsCleared;
 import org.mxfs.daemon.core.recovery.RecoverJournal;
@@ -113,6 +114,10 @@ class ArchitectureTest {
         ArrayCommand.Unregister.class,
         ArrayCommand.Reserve.class,
         ArrayCommand.Preempt.class);
+    onlyMaker(
+        "org.mxfs.daemon.core..",
+        "org.mxfs.daemon.core.ownership.Takeover",
+        Action.ResetUnit.class);
   }
 
   /** What later steps rest on is made where it is proven, and nowhere else. */
@@ -120,6 +125,7 @@ class ArchitectureTest {
   void aProofIsMadeByWhatProvesIt() {
     String anywhere = "org.mxfs.daemon..";
     onlyMaker(anywhere, "org.mxfs.daemon.core.fencing.Proof", Fenced.class);
+    onlyMaker(anywhere, "org.mxfs.daemon.core.membership.Suspicion", Silence.class);
     onlyMaker(anywhere, "org.mxfs.daemon.core.recovery.ClearRecords", RecordsCleared.class);
     onlyMaker(
         anywhere,
@@ -183,7 +189,7 @@ class ArchitectureTest {
   void theRoomsOfMembershipStandOnEachOther() {
     expectStack(
         "org.mxfs.daemon.core.membership.",
-        List.of("Beat", "Slot", "SlotTable", "Suspicion", "SlotRules", "Heartbeat"));
+        List.of("Beat", "Slot", "SlotTable", "Silence", "Suspicion", "SlotRules", "Heartbeat"));
   }
 
   /** From the ground up: each knows only those that stand before it. */
@@ -207,6 +213,7 @@ class ArchitectureTest {
             "Registrar",
             "KeyTidier",
             "LeaseKeeper",
+            "Takeover",
             "Claim",
             "Handover",
             "Joining",

@@ -37,6 +37,9 @@ public sealed interface Action {
     }
   }
 
+  /** LOGICAL UNIT RESET; the answer comes back with the same number. */
+  record ResetUnit(long question) implements Action {}
+
   /** Kernel: where is the lock state? The reply comes back as {@link Event.LockstateTold}. */
   record AskLockstate() implements Action {}
 

@@ -33,6 +33,9 @@ public sealed interface Event {
   /** The answer to the disk command of this number. */
   record DiskAnswered(long question, DiskAnswer answer) implements Event {}
 
+  /** The answer to the reset of this number: done, rejected or unclear. */
+  record UnitReset(long question, ArrayAnswer answer) implements Event {}
+
   /** Kernel: where the lock state is, or why there is none. */
   record LockstateTold(Lockstate lockstate) implements Event {}
 

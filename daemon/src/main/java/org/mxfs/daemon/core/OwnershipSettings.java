@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.mxfs.daemon.core;
 
+import org.jspecify.annotations.Nullable;
+import org.mxfs.daemon.core.fencing.FencingSettings;
+
 /**
  * What {@link org.mxfs.daemon.core.ownership.Ownership} is told before it starts.
  *
@@ -15,6 +18,7 @@ package org.mxfs.daemon.core;
  * @param beatMillis how often this node writes its heartbeat; 0: it has none, and does not ask for
  *     the lock state
  * @param host for messages in heartbeats
+ * @param takeover what is known of the disk, for fencing; null: a silent owner is waited for
  */
 public record OwnershipSettings(
     int nodeId,
@@ -26,7 +30,11 @@ public record OwnershipSettings(
     String device,
     String xfsOptions,
     long beatMillis,
-    String host) {
+    String host,
+    @Nullable FencingSettings takeover) {
+  /** How much faster than ours another node's clock may be, in a hundred parts. */
+  private static final int CLOCKS_PERCENT = 22;
+
   /**
    * How long a mount listens before it believes that no other machine runs under this node's id, or
    * shares a device that has no reservations. Others answer a newcomer at once, so this is many
@@ -85,6 +93,32 @@ public record OwnershipSettings(
   /** How long giving the volume away, or leaving, waits for the last record of a slot. */
   public static final long LAST_RECORD_MILLIS = 1_000;
 
+  /** Without takeover. */
+  public OwnershipSettings(
+      int nodeId,
+      long unixSeconds,
+      long firstRequestId,
+      long leaseMillis,
+      long quantumMillis,
+      String volume,
+      String device,
+      String xfsOptions,
+      long beatMillis,
+      String host) {
+    this(
+        nodeId,
+        unixSeconds,
+        firstRequestId,
+        leaseMillis,
+        quantumMillis,
+        volume,
+        device,
+        xfsOptions,
+        beatMillis,
+        host,
+        null);
+  }
+
   /** Without heartbeats. */
   public OwnershipSettings(
       int nodeId,
@@ -115,5 +149,22 @@ public record OwnershipSettings(
     if (leaseMillis <= 0) {
       throw new IllegalArgumentException("lease of " + leaseMillis + " ms");
     }
+    if (takeover != null && beatMillis == 0) {
+      throw new IllegalArgumentException("takeover without heartbeats");
+    }
+    if (takeover != null
+        && (leaseMillis + leaseMillis / 4 + 2 * beatMillis) * 100
+            < leaseMillis * (100 + CLOCKS_PERCENT)) {
+      throw new IllegalArgumentException("a node would be shut out before its lease has ended");
+    }
+  }
+
+  /**
+   * For how long a node must have been silent to be shut out; 0: nobody is. Its lease counts from
+   * when its last beat was asked for, by its own clock; the silence from when that was read, by
+   * ours. So a node has stopped strictly before others act.
+   */
+  public long silenceMillis() {
+    return takeover == null ? 0 : leaseMillis + leaseMillis / 4 + 2 * beatMillis;
   }
 }

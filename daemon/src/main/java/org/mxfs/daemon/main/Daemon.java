@@ -19,6 +19,7 @@ import org.mxfs.blockio.BlockDevices;
 import org.mxfs.daemon.array.BlockDevice;
 import org.mxfs.daemon.array.DeviceNode;
 import org.mxfs.daemon.array.ScsiArray;
+import org.mxfs.daemon.array.UnitReset;
 import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.ArrayCommand;
@@ -27,6 +28,7 @@ import org.mxfs.daemon.core.Errno;
 import org.mxfs.daemon.core.Event;
 import org.mxfs.daemon.core.OwnershipSettings;
 import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.fencing.FencingSettings;
 import org.mxfs.daemon.core.ownership.Ownership;
 import org.mxfs.daemon.discovery.Discovery;
 import org.mxfs.daemon.disk.DiskThread;
@@ -62,6 +64,13 @@ final class Daemon {
    */
   private static final String BEATS = "mxfs.beats";
 
+  /**
+   * Whether a silent owner is shut out and taken over from: {@code reset} where a logical unit
+   * reset is known to end everything that is under way, {@code true} where it is waited for.
+   * Nothing is done without it, or without heartbeats.
+   */
+  private static final String TAKEOVER = "mxfs.takeover";
+
   private static final long MAX_BEAT_MILLIS = 1_000;
 
   private static final int BEATS_IN_A_LEASE = 4;
@@ -78,6 +87,8 @@ final class Daemon {
   private @Nullable Peers peers;
   private @Nullable ScsiArray array;
   private @Nullable DiskThread disk;
+  private @Nullable BlockDevice device;
+  private @Nullable UnitReset resets;
   private @Nullable Incarnations incarnations;
 
   Daemon(Arguments.Run arguments, Paths paths) throws IOException {
@@ -115,8 +126,10 @@ final class Daemon {
 
   private int serve(KernelLink link, Hello hello, String volume) throws IOException {
     long beatMillis;
+    FencingSettings takeover;
     try {
       beatMillis = beatMillis(hello, beatSetting(System.getProperty(BEATS)));
+      takeover = takeoverSetting(System.getProperty(TAKEOVER));
     } catch (IllegalArgumentException e) {
       return refuse(link, Errno.EINVAL, String.valueOf(e.getMessage()));
     }
@@ -144,7 +157,9 @@ final class Daemon {
                 hello.device(),
                 hello.xfsOptions(),
                 beatMillis,
-                hostName()));
+                hostName(),
+                beatMillis == 0 ? null : takeover));
+    device = block;
 
     ScsiArray commands;
     try {
@@ -207,6 +222,43 @@ final class Daemon {
             + ": not a number of milliseconds from 1 to "
             + MAX_BEAT_MILLIS
             + ", or 0 for no heartbeats");
+  }
+
+  /**
+   * What is known of the disk, as it was set; null: nobody is taken over from.
+   *
+   * @param set null: nothing was
+   */
+  static @Nullable FencingSettings takeoverSetting(@Nullable String set) {
+    FencingSettings unknown = FencingSettings.UNKNOWN_DISK;
+    return switch (set == null ? "false" : set) {
+      case "false" -> null;
+      case "true" -> unknown;
+      case "reset" ->
+          new FencingSettings(
+              false, true, unknown.timeoutMillis(), unknown.retries(), unknown.targetMillis());
+      default ->
+          throw new IllegalArgumentException(
+              "-D" + TAKEOVER + "=" + set + ": not true, reset or false");
+    };
+  }
+
+  /** Made when the first one is wanted. */
+  private UnitReset resets() {
+    UnitReset made = resets;
+    BlockDevice block = device;
+    if (made == null) {
+      if (block == null) {
+        throw new IllegalStateException("a reset of no device");
+      }
+      made =
+          new UnitReset(
+              () -> DeviceNode.open(paths.dev(), block),
+              (question, answer) -> mailbox.fromArray(new Event.UnitReset(question, answer)));
+      made.start();
+      resets = made;
+    }
+    return made;
   }
 
   /**
@@ -282,6 +334,7 @@ final class Daemon {
           mailbox.fromArray(asked.answered(new DiskAnswer.Failed("not a SCSI disk")));
         }
       }
+      case Action.ResetUnit reset -> resets().execute(reset.question());
       case Action.AskLockstate _ -> askLockstate(link);
       case Action.TellKey tell -> {
         if (incarnations != null) {

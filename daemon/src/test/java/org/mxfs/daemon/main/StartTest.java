@@ -21,6 +21,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.mxfs.daemon.core.fencing.FencingSettings;
 
 class StartTest {
   @TempDir Path directory;
@@ -165,6 +166,13 @@ class StartTest {
 
   @Test
   void howOftenToBeatIsANumberWithinItsBounds() {
+    assertThat(Daemon.takeoverSetting(null)).isNull();
+    assertThat(Daemon.takeoverSetting("false")).isNull();
+    assertThat(Daemon.takeoverSetting("true")).isEqualTo(FencingSettings.UNKNOWN_DISK);
+    assertThat(Daemon.takeoverSetting("reset"))
+        .satisfies(disk -> assertThat(disk != null && disk.resetEndsAll()).isTrue());
+    assertThatThrownBy(() -> Daemon.takeoverSetting("yes"))
+        .isInstanceOf(IllegalArgumentException.class);
     assertThat(Daemon.beatSetting(null)).isZero();
     for (long millis : new long[] {0, 1, 1_000}) {
       assertThat(Daemon.beatSetting(Long.toString(millis))).isEqualTo(millis);

@@ -74,6 +74,14 @@ public final class Fencing implements Cloneable {
     this.proof = new Proof(own, victim, settings);
   }
 
+  /** Of one that is not registered as far as is known: it looks first. */
+  public static Fencing ofOneThatIsGone(
+      ReservationKey own, ReservationKey victim, FencingSettings settings) {
+    Fencing fencing = new Fencing(own, victim, settings);
+    fencing.preempts = 1;
+    return fencing;
+  }
+
   /** For exploring what may happen from here. */
   @Override
   public Fencing clone() {

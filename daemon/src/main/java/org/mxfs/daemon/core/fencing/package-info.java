@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * Shutting one dead incarnation out of the disk, and knowing that it is. Pure: the answers of the
- * array come in, and when; what is to be asked goes out. Nothing uses it yet.
+ * array come in, and when; what is to be asked goes out. Used where takeover is on: {@code
+ * ownership.Takeover}.
  *
  * <p>{@link org.mxfs.daemon.core.fencing.Proof} alone keeps safety and alone makes a {@link
  * org.mxfs.daemon.core.fencing.Fenced}; {@link org.mxfs.daemon.core.fencing.Fencing} decides when

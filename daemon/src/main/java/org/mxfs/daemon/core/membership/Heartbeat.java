@@ -13,6 +13,7 @@ import org.mxfs.daemon.core.DiskCommand;
 import org.mxfs.daemon.core.Lockstate;
 import org.mxfs.daemon.core.LockstateMap;
 import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.fencing.Fenced;
 
 /**
  * When to read the heartbeat slots, and when to write one: a pure machine. Every beat it reads all,
@@ -144,6 +145,17 @@ public final class Heartbeat {
   private String readTrouble = "";
 
   private String writeTrouble = "";
+
+  /** As the holder: since when; and how silent a node is that may be taken for gone. */
+  private long holderSince = Long.MAX_VALUE;
+
+  private long silenceMillis;
+
+  private boolean shutOut;
+
+  /** Who was shut out is still to be found and marked; until then no slot of theirs is given. */
+  private boolean settling;
+
   private Set<ReservationKey> registered = Set.of();
   private final Set<ReservationKey> silent = new HashSet<>();
 
@@ -209,6 +221,8 @@ public final class Heartbeat {
       rules.key(now.key());
     }
     rules.holder(now.holder());
+    holderSince = !now.holder() ? Long.MAX_VALUE : Math.min(holderSince, millis);
+    settling &= now.holder();
     boolean last = now.wish() == Wish.PAUSE || now.wish() == Wish.LEAVE;
     if (!last) {
       lastRecordSince = Long.MAX_VALUE;
@@ -317,6 +331,7 @@ public final class Heartbeat {
     }
     certain = certain || begun || !table.hidesOne();
     if (table.isFenced(standing.key())) {
+      shutOut = true;
       end("another node has shut this incarnation out, and says so in its slot");
     }
     noteSilence();
@@ -481,6 +496,10 @@ public final class Heartbeat {
     if (better != null) {
       return better;
     }
+    DiskCommand mark = mark(now);
+    if (mark != null) {
+      return mark;
+    }
     boolean urgent = isOwnRecordUrgent();
     if (rules.slot() >= 0 && (urgent || (beatOwed && standing.wish() == Wish.BEAT))) {
       if (rules.mayWriteOwn(now)) {
@@ -519,6 +538,26 @@ public final class Heartbeat {
     return rules.beat(state, epoch, settings.leaseMillis(), settings.host(), now);
   }
 
+  /** Marks a slot of who was shut out; a reading, where one is needed for it. */
+  private @Nullable DiskCommand mark(long now) {
+    if (standing.wish() != Wish.BEAT) {
+      return null;
+    }
+    for (Fenced proof : rules.fenced()) {
+      Silence silence = suspicion.proof(proof.victim(), silenceMillis);
+      for (int slot : table.slotsOf(proof.victim())) {
+        if (silence != null && rules.mayMark(slot, proof, silence, now)) {
+          long epoch = Math.max(standing.epoch(), table.maxEpoch());
+          return rules.mark(slot, proof, silence, epoch, now);
+        }
+        if (silence != null && !rules.isBasis(now) && table.canMark(slot, proof.victim())) {
+          return new DiskCommand.ReadBeats();
+        }
+      }
+    }
+    return null;
+  }
+
   /** A slot for who has none; a reading, where one is needed for it. */
   private @Nullable DiskCommand gift(long now) {
     if (standing.wish() != Wish.BEAT || !rules.mayGiveAfterReading(now)) {
@@ -543,6 +582,9 @@ public final class Heartbeat {
     if (table.isFenced(key)) {
       return false; // it was shut out: only a later life of its node has one again
     }
+    if (settling && table.beats().stream().anyMatch(beat -> isUnsettledLife(beat, key))) {
+      return false; // the slot is what is left to know of that life
+    }
     int count = table.countOf(key);
     if (key.equals(standing.key())) {
       return (rules.slot() < 0 || table.isAvoided(rules.slot())) && count < 2;
@@ -560,7 +602,72 @@ public final class Heartbeat {
     return now < retryDue ? retryDue : cycleDue;
   }
 
+  private static boolean isUnsettledLife(Beat beat, ReservationKey key) {
+    return beat.state() == Beat.State.ALIVE
+        && beat.key().nodeId() == key.nodeId()
+        && !beat.key().equals(key);
+  }
+
   // ---- what others ask ----
+
+  /** Whether its slot says that this node was shut out: it never registers or attaches again. */
+  public boolean isShutOut() {
+    return shutOut;
+  }
+
+  /** That this node has been silent for so long, as the last reading shows; null: not known. */
+  public @Nullable Silence silence(ReservationKey key, long atLeastMillis) {
+    return suspicion.proof(key, atLeastMillis);
+  }
+
+  /**
+   * As the holder, before XFS is attached: who was shut out and is not marked yet; null: that is
+   * not known yet. A slot that was damaged before it was ever read may hide one: it is waited for
+   * as long as a command can live.
+   */
+  public @Nullable List<ReservationKey> unsettled(long now) {
+    if (place == Place.NONE) {
+      return List.of();
+    }
+    settling = true;
+    boolean hides = table.hidesOne();
+    if (hides && (holderSince > now || now - holderSince < SlotTable.REST_MILLIS)) {
+      return null;
+    }
+    return rules.unsettled();
+  }
+
+  /** The sequence of the record that says that this key is alive; -1: none does. */
+  public long aliveSequenceOf(ReservationKey key) {
+    return table.beats().stream()
+        .filter(beat -> beat.key().equals(key) && beat.state() == Beat.State.ALIVE)
+        .mapToLong(Beat::sequence)
+        .max()
+        .orElse(-1);
+  }
+
+  /** Nobody is unsettled any more. */
+  public void settled() {
+    settling = false;
+  }
+
+  /**
+   * This was shut out, and nothing of it is under way: its slot is marked, once it is seen to be
+   * silent for so long after that.
+   */
+  public void shutOut(Fenced proof, long silence) {
+    silenceMillis = silence;
+    rules.shutOut(proof);
+  }
+
+  /** Numbers of readings: the last one that was asked for, and the last good one. */
+  public long askedReading() {
+    return rules.askedReading();
+  }
+
+  public long goodReading() {
+    return rules.goodReading();
+  }
 
   /**
    * Whether the lease needs a beat: this key has beaten, or may have before this daemon began. A

@@ -2,7 +2,9 @@
 package org.mxfs.daemon.core.membership;
 
 import java.util.Collection;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import org.mxfs.daemon.core.DiskCommand;
 import org.mxfs.daemon.core.ReservationKey;
@@ -49,6 +51,12 @@ final class SlotRules {
 
   private long giveAfter = Long.MIN_VALUE;
 
+  /** Proofs of this tenure, and when each came. */
+  private final Map<Fenced, Long> fenced = new LinkedHashMap<>();
+
+  /** When the last good reading was asked for. */
+  private long goodAskedAt;
+
   SlotRules(SlotTable table, long firstSequence, long freshMillis) {
     this.table = table;
     this.sequence = firstSequence;
@@ -87,6 +95,7 @@ final class SlotRules {
       registered = List.of();
       keysAt = 0;
       aloneSince = Long.MAX_VALUE;
+      fenced.clear(); // what was proven holds in this tenure
     }
     holder = now;
   }
@@ -120,6 +129,7 @@ final class SlotRules {
   void read(List<Slot> slots) {
     table.read(slots);
     good = true;
+    goodAskedAt = readAskedAt;
     used = false;
     look();
   }
@@ -166,12 +176,12 @@ final class SlotRules {
 
   /** Whether the last reading was asked for after the array had shown who is registered. */
   boolean mayGive(long now) {
-    return isFresh(now)
-        && holder
-        && !used
-        && keysAt != 0
-        && readAskedAt > keysAt
-        && now >= giveAfter;
+    return isBasis(now) && now >= giveAfter;
+  }
+
+  /** The holder may write a slot that is not its own on this reading. */
+  boolean isBasis(long now) {
+    return isFresh(now) && holder && !used && keysAt != 0 && readAskedAt > keysAt;
   }
 
   /** Whether a slot may be given once there is a reading for it. */
@@ -207,16 +217,58 @@ final class SlotRules {
         slot, new Beat(key, epoch, ++sequence, Beat.State.LEFT, 0, host));
   }
 
-  /** Whether this slot may be marked now as that of who was shut out. */
-  boolean mayMark(int which, Fenced proof, long now) {
-    return mayGive(now)
+  /** As the holder: this was shut out, and has ended. */
+  void shutOut(Fenced proof) {
+    if (holder) {
+      fenced.put(proof, ++ticks);
+    }
+  }
+
+  Collection<Fenced> fenced() {
+    return List.copyOf(fenced.keySet());
+  }
+
+  /** The number of the last reading that was asked for, and of the last good one. */
+  long askedReading() {
+    return readAskedAt;
+  }
+
+  long goodReading() {
+    return goodAskedAt;
+  }
+
+  /** See {@link SlotTable#unsettled}; null: there is no reading yet that tells. */
+  @Nullable List<ReservationKey> unsettled() {
+    boolean tells = over == null && good && holder && keysAt != 0 && readAskedAt > keysAt;
+    return tells ? table.unsettled(registered, key) : null;
+  }
+
+  /**
+   * Whether this slot may be marked now as that of who was shut out. What it had under way includes
+   * a beat, from which its lease may count anew: so that it is silent has to be seen after the
+   * proof that it was shut out. A gift that was under way may go over it: that is to a later life
+   * of the same node, which accounts for it.
+   */
+  boolean mayMark(int which, Fenced proof, Silence silence, long now) {
+    Long since = fenced.get(proof);
+    return since != null
+        && isBasis(now)
+        && readAskedAt > since
+        && silence.key().equals(proof.victim())
         && registered.stream().noneMatch(proof::isOfVictim)
+        && (table.isRecord(which) || !isBack(proof.victim()))
         && table.canMark(which, proof.victim());
   }
 
+  /** A slot that cannot be read may have been given to a later life of the node meanwhile. */
+  private boolean isBack(ReservationKey victim) {
+    return registered.stream().anyMatch(other -> other.nodeId() == victim.nodeId());
+  }
+
   /** The slot of who was shut out says so from now on: it has no other writer any more. */
-  DiskCommand.WriteBeat mark(int which, Fenced proof, long epoch, long now) {
-    require(mayMark(which, proof, now), "slot " + which + " is not known to be the victim's");
+  DiskCommand.WriteBeat mark(int which, Fenced proof, Silence silence, long epoch, long now) {
+    require(
+        mayMark(which, proof, silence, now), "slot " + which + " is not known to be the victim's");
     writing = true;
     used = true;
     return new DiskCommand.WriteBeat(

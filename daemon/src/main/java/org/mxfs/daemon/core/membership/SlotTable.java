@@ -208,6 +208,19 @@ public final class SlotTable {
     return says(slot, Beat.State.FENCED) || says(slot, Beat.State.LEFT);
   }
 
+  /**
+   * Keys of other nodes that said they were alive, and are not registered: each was shut out, by a
+   * node that has not lived to mark its slot, or by a person.
+   */
+  List<ReservationKey> unsettled(Collection<ReservationKey> registered, ReservationKey own) {
+    return beats().stream()
+        .filter(beat -> beat.state() == Beat.State.ALIVE)
+        .map(Beat::key)
+        .filter(key -> key.nodeId() != own.nodeId() && !registered.contains(key))
+        .distinct()
+        .toList();
+  }
+
   /** Whether a slot says that this incarnation was shut out. */
   public boolean isFenced(ReservationKey key) {
     return slotsOf(key).stream().anyMatch(i -> says(i, Beat.State.FENCED));
@@ -225,6 +238,11 @@ public final class SlotTable {
           case Slot.Damaged damaged -> damaged.kind() == Slot.Kind.TORN;
         };
     return isCredible() && legible && keyOf(slot).equals(key) && !says(slot, Beat.State.FENCED);
+  }
+
+  /** Whether it can be read, as it is now. */
+  boolean isRecord(int slot) {
+    return !(slots.get(slot) instanceof Slot.Damaged);
   }
 
   /** Its host, for messages; "" where no slot names one. */

@@ -4,6 +4,7 @@ package org.mxfs.daemon.core.membership;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 import org.mxfs.daemon.core.ReservationKey;
 
 /**
@@ -17,7 +18,8 @@ import org.mxfs.daemon.core.ReservationKey;
  * damaged is as still as one that shows the record of before: who wrote it may have died of it.
  */
 public final class Suspicion {
-  private record Seen(Beat beat, long still) {}
+  /** {@code legible}: its slot shows a record, or one that was cut off in the middle. */
+  private record Seen(Beat beat, long still, boolean legible) {}
 
   private final long beatMillis;
   private Map<Integer, Seen> seen = new HashMap<>();
@@ -46,12 +48,17 @@ public final class Suspicion {
           };
       if (beat != null) {
         long still = before != null && isSame(before.beat, beat) ? before.still + counted : 0;
-        now.put(i, new Seen(beat, still));
+        now.put(i, new Seen(beat, still, isLegible(slots.get(i))));
       }
     }
     seen = now;
     lastAnsweredAt = answeredAt;
     lastTimely = timely;
+  }
+
+  /** What this node alone cannot read its writer may write, again and again. */
+  private static boolean isLegible(Slot slot) {
+    return !(slot instanceof Slot.Damaged damaged) || damaged.kind() == Slot.Kind.TORN;
   }
 
   private static boolean isSame(Beat one, Beat other) {
@@ -77,6 +84,23 @@ public final class Suspicion {
   /** For how long it has been pausing; -1 when it does not. */
   public long pausedFor(ReservationKey key) {
     return longest(key, Beat.State.PAUSED);
+  }
+
+  /**
+   * That a node, which said that it would beat or would be silent for a while, has been silent for
+   * at least so long; null: that is not known.
+   */
+  public @Nullable Silence proof(ReservationKey key, long atLeastMillis) {
+    long least = Long.MAX_VALUE;
+    for (Seen one : seen.values()) {
+      Beat beat = one.beat;
+      if (beat.key().equals(key)
+          && (beat.state() == Beat.State.ALIVE || beat.state() == Beat.State.PAUSED)) {
+        least = Math.min(least, one.legible ? one.still : 0);
+      }
+    }
+    boolean isKnown = lastTimely && least != Long.MAX_VALUE && atLeastMillis > 0;
+    return isKnown && least >= atLeastMillis ? new Silence(key, least) : null;
   }
 
   /**

@@ -12,6 +12,7 @@ import org.mxfs.daemon.core.PeerMessage;
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.core.Role;
 import org.mxfs.daemon.core.Waiter;
+import org.mxfs.daemon.core.membership.Silence;
 
 /** Getting the volume: as a member, ask the holder, take what is granted, prove that it is ours. */
 final class Claim {
@@ -297,11 +298,37 @@ final class Claim {
       takeFromOldSelf();
       return;
     }
+    if ((isWanted() || !situation.isReady()) && takeFromSilent(holder)) {
+      return;
+    }
     if (!situation.isReady()) {
       lookForHolder();
     } else if (isWanted()) {
       request();
     }
+  }
+
+  /**
+   * The owner is silent for longer than its lease: it is shut out. That alone lets nobody attach;
+   * see {@link Takeover}.
+   */
+  private boolean takeFromSilent(ReservationKey holder) {
+    Silence silence = pulse.silence(holder);
+    if (silence == null) {
+      return false;
+    }
+    out.note(
+        Action.Level.WARN,
+        "node {} (key {}), which owns the volume, has not written its heartbeat for {} ms: it is"
+            + " shut out by {}",
+        holder.nodeName(),
+        holder,
+        silence.millis(),
+        rules.key());
+    close();
+    Permit permit = new Permit.Silent(silence, holder);
+    situation.become(new Phase.Taking(permit, Phase.TakeStep.CHECK, 0));
+    return true;
   }
 
   private void reserve() {
@@ -385,7 +412,10 @@ final class Claim {
       }
       return;
     }
-    long deadline = situation.startedAt() + OwnershipSettings.PEER_WAIT_MILLIS;
+    OwnershipSettings its = situation.settings();
+    // Whether the owner is silent is not known before it was watched for so long.
+    long watched = its.silenceMillis() == 0 ? 0 : its.silenceMillis() + 2 * its.beatMillis();
+    long deadline = situation.startedAt() + OwnershipSettings.PEER_WAIT_MILLIS + watched;
     if (out.now() < deadline) {
       out.wakeAt(deadline);
       return;
@@ -508,6 +538,14 @@ final class Claim {
   // ---- Taking ----
 
   void goOnTaking(Phase.Taking taking) {
+    if (taking.permit() instanceof Permit.Silent
+        && taking.step() == Phase.TakeStep.PREEMPT
+        && pulse.silence(taking.victim()) == null) {
+      out.note(Action.Level.INFO, "{} is not known to be silent any more", taking.victim());
+      situation.become(new Phase.Member());
+      view.readAt(out.now());
+      return;
+    }
     array.wantForPhase(
         () ->
             switch (taking.step()) {

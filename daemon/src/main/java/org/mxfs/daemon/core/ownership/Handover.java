@@ -169,6 +169,9 @@ final class Handover {
     boolean own = !situation.isLeaving() && (claim.isWanted() || !situation.isReady());
     Waiter next = situation.isReady() ? queue.first() : null;
     boolean due = own && (claim.isOwnTurn() || next == null) && attachment.attachIsDue();
+    if (!rules.isSettled()) {
+      return; // see Takeover
+    }
     Heartbeat.Verdict disk = due ? pulse.mayAttach() : Heartbeat.Verdict.YES;
     if (due && disk == Heartbeat.Verdict.YES && (situation.isReady() || claim.mayHaveSlot())) {
       diskNoted = false;

@@ -42,6 +42,10 @@ import org.mxfs.daemon.core.ReservationKey;
  * restarted daemon does not know what its predecessor granted, nor what it left under way: if XFS
  * is detached, it takes a new key before anything else.
  *
+ * <p><b>Takeover</b>, where it is on: a node also PREEMPTs the key of an owner whose heartbeat has
+ * stood still for longer than its lease and a margin. Before it attaches, or lets others, it proves
+ * of everybody who was shut out that nothing of theirs is under way: see {@link Takeover}.
+ *
  * <p><b>Registering</b> is always REGISTER from the key that is thought to be there, never REGISTER
  * AND IGNORE EXISTING KEY: see {@link Registrar}.
  *
@@ -75,10 +79,11 @@ public final class Ownership {
   private final Claim claim;
   private final Handover handover;
   private final Joining joining;
+  private final Takeover takeover;
 
   public Ownership(OwnershipSettings settings) {
     this.settings = settings;
-    rules = new TenureRules(settings.nodeId());
+    rules = new TenureRules(settings.nodeId(), settings.silenceMillis());
     situation = new Situation(settings, out, rules);
     array = new ArrayDialogue(out, rules, situation);
     attachment = new Attachment(settings, out, rules);
@@ -87,6 +92,7 @@ public final class Ownership {
     Registrar registrar = new Registrar(out, rules, situation, array, departure, pulse);
     tidier = new KeyTidier(out, rules, situation, view, neighbours, array);
     lease = new LeaseKeeper(out, rules, situation, array, departure, tidier, pulse);
+    takeover = new Takeover(out, rules, situation, array, lease, pulse);
     claim =
         new Claim(out, rules, situation, view, neighbours, queue, array, departure, lease, pulse);
     handover =
@@ -189,10 +195,19 @@ public final class Ownership {
         if (!pulse.onAnswer(answered.question(), answered.answer())) {
           lease.lookNow(); // the array let a write not pass
         }
+        if (pulse.isShutOut()) {
+          departure.fenced(
+              Outbox.fill(
+                  "another node has shut {} out, and says so in its heartbeat slot", rules.key()));
+        }
       }
+      case Event.UnitReset reset -> takeover.onReset(reset.question(), reset.answer());
       case Event.LockstateTold told -> pulse.told(told.lockstate());
       case Event.Want _ -> onWant();
-      case Event.Attached attached -> onResult(attachment.on(attached));
+      case Event.Attached attached -> {
+        takeover.onAttached(attached);
+        onResult(attachment.on(attached));
+      }
       case Event.Detached detached -> onResult(attachment.on(detached));
       case Event.Status status -> onStatus(status);
       case Event.Leave _ -> onLeave();
@@ -388,7 +403,10 @@ public final class Ownership {
       case Phase.Reserving _ -> claim.goOnReserving();
       case Phase.Taking taking -> claim.goOnTaking(taking);
       case Phase.Confirming _ -> claim.goOnConfirming();
-      case Phase.Holding _ -> handover.serve();
+      case Phase.Holding _ -> {
+        takeover.goOn();
+        handover.serve();
+      }
       case Phase.Consented consented -> handover.goOnConsented(consented);
       case Phase.Withdrawing withdrawing -> handover.goOnWithdrawing(withdrawing);
       case Phase.Rejoining _ -> handover.goOnRejoining();

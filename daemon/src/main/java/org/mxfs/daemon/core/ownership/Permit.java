@@ -2,6 +2,7 @@
 package org.mxfs.daemon.core.ownership;
 
 import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.membership.Silence;
 
 /**
  * Why this node may PREEMPT a key. A permit only names its reason: {@link TenureRules} checks it
@@ -17,6 +18,12 @@ sealed interface Permit {
 
   /** The victim has consented, for a request of ours that is still open. */
   record Granted(ReservationKey victim, long request, long newEpoch) implements Permit {}
+
+  /**
+   * The victim's node has not written its heartbeat for longer than its lease and a margin, so its
+   * kernel has stopped; or this is a key of an earlier life of that node.
+   */
+  record Silent(Silence proof, ReservationKey victim) implements Permit {}
 
   /** The victim is an earlier incarnation of this very node, and dead: see {@link DeadLives}. */
   record DeadLife(ReservationKey victim) implements Permit {}

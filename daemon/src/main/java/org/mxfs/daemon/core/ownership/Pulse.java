@@ -9,7 +9,9 @@ import org.mxfs.daemon.core.DiskCommand;
 import org.mxfs.daemon.core.Lockstate;
 import org.mxfs.daemon.core.OwnershipSettings;
 import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.fencing.Fenced;
 import org.mxfs.daemon.core.membership.Heartbeat;
+import org.mxfs.daemon.core.membership.Silence;
 
 /**
  * This node's heartbeat on disk, joined to ownership: tells {@link Heartbeat} where this node
@@ -190,6 +192,48 @@ final class Pulse {
   /** Whether this node is to stop when its lease ends, so that it wants nothing any more. */
   boolean isDoomed() {
     return heartbeat != null && heartbeat.isDoomed();
+  }
+
+  // ---- takeover ----
+
+  /** This node's slot says that it was shut out. */
+  boolean isShutOut() {
+    return heartbeat != null && heartbeat.isShutOut();
+  }
+
+  /** That this node is silent, for long enough to be shut out; null: not known. */
+  @Nullable Silence silence(ReservationKey key) {
+    return heartbeat == null ? null : heartbeat.silence(key, situation.settings().silenceMillis());
+  }
+
+  /** See {@link Heartbeat#unsettled}. */
+  @Nullable List<ReservationKey> unsettled() {
+    return heartbeat == null ? List.of() : heartbeat.unsettled(out.now());
+  }
+
+  /** Of the record that says that this key is alive; -1: none does. */
+  long sequenceOf(ReservationKey key) {
+    return heartbeat == null ? -1 : heartbeat.aliveSequenceOf(key);
+  }
+
+  void settled() {
+    if (heartbeat != null) {
+      heartbeat.settled();
+    }
+  }
+
+  void shutOut(Fenced proof) {
+    if (heartbeat != null) {
+      heartbeat.shutOut(proof, situation.settings().silenceMillis());
+    }
+  }
+
+  long askedReading() {
+    return heartbeat == null ? 0 : heartbeat.askedReading();
+  }
+
+  long goodReading() {
+    return heartbeat == null ? 0 : heartbeat.goodReading();
   }
 
   String trouble() {

@@ -7,6 +7,7 @@ import org.jspecify.annotations.Nullable;
 import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayCommand;
 import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.membership.Silence;
 
 /**
  * Safety alone: this node's key, its tenure of the reservation, the grant it has given, and how old
@@ -20,6 +21,12 @@ import org.mxfs.daemon.core.ReservationKey;
  * away: that is {@link Hold#PROVEN}, and only in it XFS is attached. A grant ends it, and it comes
  * back in two ways only: a fresh key, clean, that the array shows as the holder; or the reservation
  * was seen with another node, and was taken anew. No message of a peer ends a grant.
+ *
+ * <p><b>Silence.</b> Where takeover is on, there is a second reason to PREEMPT another node's key:
+ * a {@link Silence} that is longer than its lease and a margin, so that its kernel serves nothing
+ * any more. The victim may be owner still, in its own eyes, with writes under way. So a tenure that
+ * no grant has begun is not {@link #settled} at first: until everybody who was shut out is known to
+ * have ended, XFS is not attached and the volume is not given away.
  *
  * <p><b>Age.</b> An answer says what was so after its question was asked. What this node has done
  * since (given a grant, accepted one, changed its key) may have changed it, so an answer to a
@@ -56,6 +63,10 @@ final class TenureRules implements Cloneable {
   }
 
   private final int nodeId;
+
+  /** For how long a node must have been silent to be shut out; 0: nobody is. */
+  private final long silenceMillis;
+
   private DeadLives lives;
   private ReservationKey key = ReservationKey.NONE;
 
@@ -86,13 +97,21 @@ final class TenureRules implements Cloneable {
    */
   private boolean cameAlone;
 
+  /** Nobody who was shut out has anything under way. */
+  private boolean settled;
+
   /** Counts questions and what makes them old. */
   private long ticks;
 
   private long doubtAt;
 
   TenureRules(int nodeId) {
+    this(nodeId, 0);
+  }
+
+  TenureRules(int nodeId, long silenceMillis) {
     this.nodeId = nodeId;
+    this.silenceMillis = silenceMillis;
     lives = DeadLives.unknown(nodeId);
   }
 
@@ -164,6 +183,7 @@ final class TenureRules implements Cloneable {
   void alone() {
     solo = true;
     hold = Hold.NO;
+    settled = false;
   }
 
   /** What is registered before we are. */
@@ -246,6 +266,7 @@ final class TenureRules implements Cloneable {
     tenure = epoch;
     hold = Hold.PROVEN;
     aloneAt = alone && cameAlone ? askedAt : 0;
+    settled = silenceMillis == 0 || granted != null; // who has granted it was settled
     close();
   }
 
@@ -254,6 +275,17 @@ final class TenureRules implements Cloneable {
     require(isEvidence(askedAt) && xfsHere && hold == Hold.NO, "nothing to resume");
     tenure = epoch;
     hold = Hold.PROVEN;
+    settled = true;
+  }
+
+  boolean isSettled() {
+    return settled;
+  }
+
+  /** Everybody who was shut out of the disk is known to have ended; see {@link Takeover}. */
+  void settled() {
+    require(hold == Hold.PROVEN && !xfsHere, "settled without a tenure");
+    settled = true;
   }
 
   /** READ RESERVATION shows another holder after our grant: our registration went with it. */
@@ -281,6 +313,7 @@ final class TenureRules implements Cloneable {
     hold = Hold.NO;
     tenure = 0;
     aloneAt = 0;
+    settled = false;
     doubt();
   }
 
@@ -315,7 +348,7 @@ final class TenureRules implements Cloneable {
   }
 
   boolean mayGrant() {
-    return hold == Hold.PROVEN && !xfsHere && !departing;
+    return hold == Hold.PROVEN && !xfsHere && !departing && settled;
   }
 
   /** Consent: from here on the reservation may move. */
@@ -323,6 +356,7 @@ final class TenureRules implements Cloneable {
     require(mayGrant(), "a grant while XFS may be attached here");
     hold = Hold.GRANTED;
     cameAlone = false;
+    settled = false;
     doubt();
   }
 
@@ -332,6 +366,7 @@ final class TenureRules implements Cloneable {
     require(
         !xfsHere && !departing && (solo || hold == Hold.PROVEN),
         "ATTACH while the reservation is not known to be ours");
+    require(solo || settled, "ATTACH while who was shut out may have writes under way");
     if (solo && tenure == 0) {
       tenure = ++epoch;
     }
@@ -359,6 +394,7 @@ final class TenureRules implements Cloneable {
     require(old.nodeId() == nodeId, "unregistering another node's key {}", old);
     departing = true;
     hold = Hold.NO;
+    settled = false;
     doubt();
     return new ArrayCommand.Unregister(old, aptpl);
   }
@@ -375,10 +411,28 @@ final class TenureRules implements Cloneable {
         switch (permit) {
           case Permit.Granted grant -> grant.equals(granted);
           case Permit.DeadLife dead -> isDeadSelf(dead.victim());
+          case Permit.Silent silent -> isSilent(silent);
         };
     require(holds, "PREEMPT with {}, which does not hold", permit);
     require(!xfsHere && !departing && hold == Hold.NO, "PREEMPT ({}) in a tenure", permit);
     doubt();
+    return new ArrayCommand.Preempt(key, permit.victim());
+  }
+
+  private boolean isSilent(Permit.Silent permit) {
+    ReservationKey silent = permit.proof().key();
+    ReservationKey victim = permit.victim();
+    return silenceMillis != 0
+        && permit.proof().millis() >= silenceMillis
+        && silent.nodeId() != nodeId
+        && victim.nodeId() == silent.nodeId()
+        && victim.incarnation() <= silent.incarnation();
+  }
+
+  /** In a tenure that is not settled: shuts out who has nothing of the reservation any more. */
+  ArrayCommand.Preempt shutOut(Permit.Silent permit) {
+    require(hold == Hold.PROVEN && !settled && !xfsHere, "shutting out beside an owner's work");
+    require(isSilent(permit), "PREEMPT with {}, which does not hold", permit);
     return new ArrayCommand.Preempt(key, permit.victim());
   }
 
@@ -394,6 +448,7 @@ final class TenureRules implements Cloneable {
   void invariants() {
     require(!xfsHere || hold != Hold.GRANTED, "XFS may be attached while a grant is out");
     require(!xfsHere || !departing, "XFS may be attached while this node unregisters");
+    require(hold == Hold.PROVEN || !settled, "settled without a tenure");
     require(!xfsHere || next.isNone(), "XFS may be attached while the key is replaced");
     // An earlier daemon's attach may be under way, at an epoch that the kernel has yet to tell.
     require(hold != Hold.PROVEN || tenure != 0 || xfsHere, "a tenure without an epoch");
@@ -415,6 +470,7 @@ final class TenureRules implements Cloneable {
     bits = bits << 1 | (departing ? 1 : 0);
     bits = bits << 1 | (inherited ? 1 : 0);
     bits = bits << 1 | (solo ? 1 : 0);
+    bits = bits << 1 | (settled ? 1 : 0);
     return bits << 1 | (isOurs() ? 1 : 0);
   }
 

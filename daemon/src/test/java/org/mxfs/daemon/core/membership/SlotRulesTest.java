@@ -36,11 +36,14 @@ class SlotRulesTest {
     disk.set(2, taken(DEAD, Beat.State.ALIVE, 40));
     rules.key(ME);
     rules.holder(true);
+    rules.shutOut(PROOF);
   }
 
   private static Slot taken(ReservationKey key, Beat.State state, long sequence) {
     return new Slot.Taken(new Beat(key, 3, sequence, state, 20_000, "host"));
   }
+
+  private static final Silence SILENCE = Silences.of(DEAD, 25);
 
   private void keys(ReservationKey... registered) {
     rules.sawKeys(List.of(registered), now);
@@ -49,6 +52,10 @@ class SlotRulesTest {
   private void read() {
     rules.ask(now);
     rules.read(disk);
+  }
+
+  private boolean mayMark(int slot) {
+    return rules.mayMark(slot, PROOF, SILENCE, now);
   }
 
   private void carriedOut(DiskCommand.WriteBeat write) {
@@ -60,14 +67,14 @@ class SlotRulesTest {
   private void mark() {
     keys(ME);
     read();
-    carriedOut(rules.mark(2, PROOF, 9, now));
+    carriedOut(rules.mark(2, PROOF, SILENCE, 9, now));
   }
 
   @Test
   void whoWasShutOutIsRememberedInItsSlot() {
     keys(ME);
     read();
-    DiskCommand.WriteBeat write = rules.mark(2, PROOF, 9, now);
+    DiskCommand.WriteBeat write = rules.mark(2, PROOF, SILENCE, 9, now);
     assertThat(write)
         .isEqualTo(
             new DiskCommand.WriteBeat(2, new Beat(DEAD, 9, 41, Beat.State.FENCED, 0, "host")));
@@ -75,26 +82,26 @@ class SlotRulesTest {
     keys(ME);
     read();
     assertThat(table.isFenced(DEAD)).isTrue();
-    assertThat(rules.mayMark(2, PROOF, now)).as("it says so already").isFalse();
+    assertThat(mayMark(2)).as("it says so already").isFalse();
   }
 
   @Test
   void aSlotIsMarkedOnAReadingAfterTheArrayHasShownThatItsKeyIsGone() {
     read();
     keys(ME);
-    assertThat(rules.mayMark(2, PROOF, now)).as("read before").isFalse();
+    assertThat(mayMark(2)).as("read before").isFalse();
     for (ReservationKey registered : List.of(DEAD, EARLIER)) {
       keys(ME, registered);
       read();
-      assertThat(rules.mayMark(2, PROOF, now)).as("it writes by %s", registered).isFalse();
+      assertThat(mayMark(2)).as("it writes by %s", registered).isFalse();
     }
     keys(ME, ANEW);
     read();
-    assertThat(rules.mayMark(2, PROOF, now)).as("a later life is another").isTrue();
-    assertThat(rules.mayMark(2, PROOF, now + FRESH + 1)).as("too old").isFalse();
+    assertThat(mayMark(2)).as("a later life is another").isTrue();
+    assertThat(rules.mayMark(2, PROOF, SILENCE, now + FRESH + 1)).as("too old").isFalse();
     rules.holder(false);
-    assertThat(rules.mayMark(2, PROOF, now)).as("not the holder").isFalse();
-    assertThatThrownBy(() -> rules.mark(2, PROOF, 9, now))
+    assertThat(mayMark(2)).as("not the holder").isFalse();
+    assertThatThrownBy(() -> rules.mark(2, PROOF, SILENCE, 9, now))
         .isInstanceOf(IllegalStateException.class);
   }
 
@@ -106,7 +113,7 @@ class SlotRulesTest {
     keys(ME, OTHER, ANEW);
     read();
     for (int i = 0; i < disk.size(); i++) {
-      assertThat(rules.mayMark(i, PROOF, now)).as("slot %d", i).isEqualTo(i == 2);
+      assertThat(mayMark(i)).as("slot %d", i).isEqualTo(i == 2);
     }
   }
 
@@ -115,9 +122,12 @@ class SlotRulesTest {
   void aTornSlotThatWasTheVictimsIsMarked() {
     read();
     disk.set(2, TORN);
+    keys(ME, ANEW);
+    read();
+    assertThat(mayMark(2)).as("it may be its later life's by now").isFalse();
     keys(ME);
     read();
-    DiskCommand.WriteBeat write = rules.mark(2, PROOF, 9, now);
+    DiskCommand.WriteBeat write = rules.mark(2, PROOF, SILENCE, 9, now);
     assertThat(write.beat().sequence()).isEqualTo(41);
     assertThat(write.beat().host()).isEqualTo("host");
   }
@@ -198,5 +208,48 @@ class SlotRulesTest {
     keys(ME, OTHER);
     assertThat(table.freeSlot(ReservationKey.of(9, 1), false, now + SlotTable.REST_MILLIS))
         .isEqualTo(2);
+  }
+
+  /** A beat that was under way when it was shut out gave it a lease anew. */
+  @Test
+  void itIsSeenToBeSilentAfterTheProof() {
+    keys(ME);
+    read();
+    Fenced later = Proofs.of(ME, DEAD, ME);
+    assertThat(rules.mayMark(2, later, SILENCE, now)).as("never told").isFalse();
+    rules.shutOut(later);
+    assertThat(rules.mayMark(2, later, SILENCE, now)).as("read before").isFalse();
+    read();
+    assertThat(rules.mayMark(2, later, Silences.of(OTHER, 25), now))
+        .as("another is silent")
+        .isFalse();
+    assertThat(rules.mayMark(2, later, SILENCE, now)).isTrue();
+  }
+
+  /** Danger 33: the array may have lost everything in between. */
+  @Test
+  void aProofHoldsInItsTenureOnly() {
+    rules.holder(false);
+    rules.holder(true);
+    keys(ME);
+    read();
+    assertThat(mayMark(2)).isFalse();
+  }
+
+  @Test
+  void whoSaysThatItIsAliveAndIsNotRegisteredIsUnsettled() {
+    disk.set(3, taken(OTHER, Beat.State.ALIVE, 1));
+    disk.set(4, taken(ReservationKey.of(5, 1), Beat.State.PAUSED, 1));
+    disk.set(5, taken(ReservationKey.of(1, 2), Beat.State.ALIVE, 1));
+    read();
+    keys(ME, OTHER);
+    assertThat(rules.unsettled()).as("read before").isNull();
+    read();
+    assertThat(rules.unsettled()).containsExactly(DEAD);
+    carriedOut(rules.mark(2, PROOF, SILENCE, 9, now));
+    read();
+    assertThat(rules.unsettled()).isEmpty();
+    rules.holder(false);
+    assertThat(rules.unsettled()).isNull();
   }
 }

@@ -70,4 +70,51 @@ final class SuspicionTest {
     assertThat(suspicion.silentFor(A)).isEqualTo(-1);
     assertThat(suspicion.silentFor(ReservationKey.of(1, 8))).isZero();
   }
+
+  /** Ten seconds. */
+  private void stand(Slot slot, long from) {
+    for (long time = from; time <= from + 10_000; time += 1_000) {
+      suspicion.read(List.of(slot), time, time);
+    }
+  }
+
+  private static Slot record(Beat.State state) {
+    return new Slot.Taken(new Beat(A, 1, 1, state, 1_000, ""));
+  }
+
+  @Test
+  void thatANodeIsSilentIsProvenOfOneThatBeatOrPaused() {
+    for (Beat.State state : Beat.State.values()) {
+      stand(record(state), 0);
+      boolean wasToBeat = state == Beat.State.ALIVE || state == Beat.State.PAUSED;
+      assertThat(suspicion.proof(A, 10_000) != null).as("%s", state).isEqualTo(wasToBeat);
+      assertThat(suspicion.proof(A, 10_001)).isNull();
+      suspicion.read(List.of(), 20_000, 20_000);
+    }
+    stand(record(Beat.State.ALIVE), 30_000);
+    assertThat(suspicion.proof(A, 0)).as("nobody is to be shut out").isNull();
+    suspicion.readFailed();
+    assertThat(suspicion.proof(A, 10_000)).as("what is so now is not known").isNull();
+  }
+
+  /** What this node alone cannot read its writer may write, again and again. */
+  @Test
+  void aSlotThatCannotBeReadProvesNothing() {
+    for (Slot.Kind kind : Slot.Kind.values()) {
+      stand(record(Beat.State.ALIVE), 0);
+      suspicion.read(List.of(new Slot.Damaged(kind, "damaged")), 11_000, 11_000);
+      boolean mayBeOfItsDeath = kind == Slot.Kind.TORN;
+      assertThat(suspicion.proof(A, 10_000) != null).as("%s", kind).isEqualTo(mayBeOfItsDeath);
+      suspicion.read(List.of(), 20_000, 20_000);
+    }
+  }
+
+  @Test
+  void aNodeWithTwoSlotsIsAsSilentAsTheLivelier() {
+    Slot first = record(Beat.State.ALIVE);
+    for (long time = 0; time <= 10_000; time += 1_000) {
+      suspicion.read(List.of(first, SlotTableTest.beat(A, 1, time)), time, time);
+    }
+    assertThat(suspicion.proof(A, 1_000)).isNull();
+  }
 }

@@ -72,6 +72,16 @@ final class SimulatedDisk {
     return null;
   }
 
+  /** A record of this key says that it would beat, or would be silent for a while. */
+  boolean hasBeaten(ReservationKey key) {
+    return slots.stream()
+        .anyMatch(
+            slot ->
+                slot instanceof Slot.Taken taken
+                    && taken.beat().key().equals(key)
+                    && taken.beat().state() != Beat.State.RESERVED);
+  }
+
   void damage(int slot, Slot.Kind kind) {
     slots.set(slot, new Slot.Damaged(kind, "on purpose"));
   }

@@ -22,6 +22,7 @@ import org.mxfs.daemon.core.OwnershipSettings;
 import org.mxfs.daemon.core.PeerMessage;
 import org.mxfs.daemon.core.Predecessor;
 import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.fencing.FencingSettings;
 import org.mxfs.daemon.core.membership.Beat;
 import org.mxfs.daemon.core.membership.Slot;
 import org.mxfs.daemon.core.membership.SlotTable;
@@ -54,6 +55,16 @@ import org.mxfs.daemon.core.membership.SlotTable;
  *   <li>who has beaten has no lease beyond its length after its last beat reached the disk;
  *   <li>after healing every node beats again.
  * </ul>
+ *
+ * <p>With takeover ({@link #withTakeover}) owners die for good, or stand still for so long that
+ * they are taken for dead, and what they had under way reaches the disk up to a minute later,
+ * unless a reset ends it. There is also checked:
+ *
+ * <ul>
+ *   <li>nothing that such an owner had under way is carried out while another has XFS attached;
+ *   <li>who is shut out has no lease any more when another attaches;
+ *   <li>after healing the survivors get their turns without it.
+ * </ul>
  */
 final class Simulation {
   /** A fault built in on purpose, to show that the checks notice. */
@@ -76,7 +87,9 @@ final class Simulation {
     /** A reading shows what was there long before. */
     OLD_READINGS,
     /** A new daemon begins its sequence anew, and does not see the one on disk. */
-    SEQUENCE_FORGOTTEN
+    SEQUENCE_FORGOTTEN,
+    /** A reset is told of as done, and ends nothing. */
+    RESET_ENDS_NOTHING
   }
 
   /** What goes wrong with the disk. */
@@ -122,6 +135,12 @@ final class Simulation {
   /** Longer than slots rest. */
   private static final long SETTLE_WITH_DISK_MILLIS = SlotTable.REST_MILLIS + 10_000;
 
+  /** Longer than slots rest, and a survivor waits, fences and marks after that. */
+  private static final long SETTLE_WITH_TAKEOVER_MILLIS = SlotTable.REST_MILLIS + 100_000;
+
+  private static final FencingSettings RESET_REACHES =
+      new FencingSettings(false, true, 30_000, 5, 120_000);
+
   private static final long LEASE_MILLIS = 20_000;
   private static final long BEAT_MILLIS = 1_000;
   private static final List<Slot.Kind> SLOT_KINDS =
@@ -153,6 +172,12 @@ final class Simulation {
   private final @Nullable Set<DiskKind> diskKinds;
   private final SimulatedDisk disk;
   private long stalledUntil;
+  private boolean takeover;
+  private int takeovers;
+
+  /** How many resets the array has carried out. */
+  private int resets;
+
   private final java.util.Map<Integer, Node> writers = new java.util.HashMap<>();
 
   private record Scheduled(long time, long sequence, Runnable what)
@@ -180,6 +205,30 @@ final class Simulation {
     }
     Set<Kind> kinds = sabotage == Sabotage.NONE ? kindsOf(seed) : Set.of();
     return new Simulation(seed, sabotage, kinds, disk);
+  }
+
+  /**
+   * With takeover. A node whose slot is damaged cannot beat and is rightly shut out, so that kind
+   * is left out; machines that share a path or a name are another matter.
+   */
+  static Simulation withTakeover(long seed, Sabotage sabotage) {
+    Random draw = new Random(seed * 0x9e3779b97f4a7c15L + 3);
+    Set<DiskKind> disk = EnumSet.noneOf(DiskKind.class);
+    for (int i = draw.nextInt(3); i > 0; i--) {
+      disk.add(DiskKind.values()[draw.nextInt(DiskKind.values().length)]);
+    }
+    disk.remove(DiskKind.DAMAGE);
+    Set<Kind> kinds = sabotage == Sabotage.NONE ? kindsOf(seed) : EnumSet.noneOf(Kind.class);
+    kinds.remove(Kind.COLLISION);
+    kinds.remove(Kind.SHARED_NEXUS);
+    Simulation simulation = new Simulation(seed, sabotage, kinds, disk);
+    simulation.takeover = true;
+    return simulation;
+  }
+
+  /** How often XFS was attached after its owner was shut out. */
+  int takeovers() {
+    return takeovers;
   }
 
   /** Few kinds at once: all together hide each other. */
@@ -243,7 +292,13 @@ final class Simulation {
       at(time, this::trouble);
     }
     at(chaos, this::heal);
-    long settle = diskKinds == null ? 12_000 : SETTLE_WITH_DISK_MILLIS;
+    long settle =
+        takeover
+            ? SETTLE_WITH_TAKEOVER_MILLIS
+            : diskKinds == null ? 12_000 : SETTLE_WITH_DISK_MILLIS;
+    if (takeover) {
+      at(chaos + 20_000 + random.nextInt(10_000), this::killOwner);
+    }
     long end = chaos + settle + HEALED_MILLIS;
     at(chaos + settle, () -> nodes.forEach(n -> n.attachesAfterHealing = 0));
     while (true) {
@@ -417,13 +472,39 @@ final class Simulation {
       nodes.getFirst().powerOn();
     }
     for (Node node : nodes) {
-      // Without crash takeover nobody gets past a dead holder: it has to come back itself.
-      boolean neededBack = array.holder() != null && node.everHad(array.holder());
+      // Nobody gets past a dead holder without takeover, nor past one that never had a heartbeat:
+      // it has to come back itself.
+      boolean neededBack =
+          array.holder() != null
+              && node.everHad(array.holder())
+              && (!takeover || !disk.hasBeaten(array.key(array.holder())));
       if (node.off && !node.removed && (neededBack || chance(0.5))) {
         node.powerOn();
       }
     }
     keepMounted();
+  }
+
+  /** For good, if there is one, and somebody to go on. */
+  private void killOwner() {
+    for (Node node : nodes) {
+      if (!node.off && node.xfsMounted && nodes.stream().filter(n -> n.ready).count() > 1) {
+        if (node.state != KernelState.ATTACHED || disk.aliveRecordOf(node.toldKey) == null) {
+          after(100, this::killOwner);
+          return;
+        }
+        if (chance(0.4)) {
+          node.standStill(30_000 + random.nextInt(40_000));
+        } else {
+          node.powerOff();
+          node.removed = true;
+        }
+        return;
+      }
+    }
+    if (nodes.stream().filter(n -> n.ready).count() > 1) {
+      after(100, this::killOwner);
+    }
   }
 
   private void keepMounted() {
@@ -441,7 +522,7 @@ final class Simulation {
   private void checkSafety() {
     Node attached = null;
     for (Node node : nodes) {
-      if (node.off || !node.xfsMounted) {
+      if (node.off || !node.xfsMounted || node.isOver()) {
         continue;
       }
       if (attached != null) {
@@ -509,6 +590,11 @@ final class Simulation {
     private long kernelEpoch;
     private boolean removed;
     private boolean cablesPulled;
+    private boolean stoodStill;
+
+    /** On this node's clock: until then its kernel serves operations. */
+    private long leaseUntil = Long.MIN_VALUE / 2;
+
     private long pausedUntil;
     private final Deque<Runnable> inbox = new ArrayDeque<>();
     private final double pace;
@@ -570,6 +656,20 @@ final class Simulation {
       at(pausedUntil, this::wakeUp);
     }
 
+    /** For so long that it is taken for dead. */
+    void standStill(long millis) {
+      remember(name + " stands still for " + millis + " ms");
+      stoodStill = true;
+      pausedUntil = Math.max(pausedUntil, now + millis);
+      writeLands(0);
+      at(pausedUntil, this::wakeUp);
+    }
+
+    /** It may think that it has XFS attached, and its kernel serves nothing any more. */
+    boolean isOver() {
+      return stoodStill && !array.isRegistered(nexus) && leaseUntil <= clock();
+    }
+
     private void wakeUp() {
       while (now >= pausedUntil && !inbox.isEmpty()) {
         inbox.removeFirst().run();
@@ -609,6 +709,9 @@ final class Simulation {
         return;
       }
       remember(name + " loses power, kernel " + state);
+      if (xfsMounted && takeover) {
+        writeLands(1);
+      }
       off = true;
       inbox.clear();
       pausedUntil = 0;
@@ -620,6 +723,33 @@ final class Simulation {
       state = KernelState.DETACHED;
       boot++;
       lookAtAll();
+    }
+
+    /**
+     * What XFS had under way the target carries out when it likes.
+     *
+     * @param boots 1: the machine loses power; 0: it stands still
+     */
+    private void writeLands(int boots) {
+      int thisBoot = boot + boots;
+      int before = resets;
+      after(
+          random.nextInt(60_000),
+          () -> {
+            // A machine that boots logs in anew, and XFS waits for its writes before it is
+            // detached.
+            boolean isOver = off ? boots == 0 : boots == 1 || !xfsMounted;
+            if (boot != thisBoot || resets != before || isOver) {
+              return;
+            }
+            remember(name + "'s last write is carried out");
+            for (Node other : nodes) {
+              if (other != this && other.xfsMounted && !other.off) {
+                throw violation(
+                    name + "'s last write is carried out while XFS is attached on " + other.name);
+              }
+            }
+          });
     }
 
     void powerOn() {
@@ -679,7 +809,8 @@ final class Simulation {
                   name,
                   "",
                   diskKinds == null ? 0 : BEAT_MILLIS,
-                  name));
+                  name,
+                  takeover ? RESET_REACHES : null));
       step(new Event.Start(predecessor));
       lookAtAll();
     }
@@ -928,6 +1059,7 @@ final class Simulation {
           lookAtAll();
         }
         case Action.Lease lease -> {
+          leaseUntil = Math.max(leaseUntil, lease.untilMillis());
           if (lease.untilMillis() > provenAt + LEASE_MILLIS) {
             throw violation(name + " has a lease until " + lease.untilMillis());
           }
@@ -940,6 +1072,7 @@ final class Simulation {
           }
         }
         case Action.Disk asked -> disk(asked);
+        case Action.ResetUnit reset -> reset(reset.question());
         case Action.AskLockstate _ -> {
           Ownership asker = daemon;
           Lockstate told =
@@ -982,7 +1115,7 @@ final class Simulation {
         }
         case Action.Fenced fenced -> {
           // Two machines on one path, or of one name, may have to stop; nobody else.
-          boolean expected = has(Kind.SHARED_NEXUS) || has(Kind.COLLISION);
+          boolean expected = has(Kind.SHARED_NEXUS) || has(Kind.COLLISION) || stoodStill;
           if (!expected || fenced.message().contains("mistake")) {
             throw violation(name + " is fenced: " + fenced.message());
           }
@@ -1008,6 +1141,9 @@ final class Simulation {
           }
         }
         case Action.Note note -> {
+          if (note.text().startsWith("taken over from")) {
+            takeovers++;
+          }
           if (note.level() != Action.Level.DEBUG) {
             remember(name + " -- " + note.text());
           }
@@ -1018,6 +1154,29 @@ final class Simulation {
           }
         }
       }
+    }
+
+    private void reset(long question) {
+      int thisLife = life;
+      boolean done = healed || chance(0.7);
+      boolean refused = !done && chance(0.5);
+      after(
+          1 + random.nextInt(3_000),
+          () -> {
+            if (!refused && sabotage != Sabotage.RESET_ENDS_NOTHING) {
+              resets++;
+            }
+            if (life == thisLife && daemon != null) {
+              step(
+                  new Event.UnitReset(
+                      question,
+                      done
+                          ? new ArrayAnswer.Done()
+                          : refused
+                              ? new ArrayAnswer.Rejected("not now")
+                              : new ArrayAnswer.Unclear("no answer")));
+            }
+          });
     }
 
     // ---- disk ----
@@ -1467,6 +1626,11 @@ final class Simulation {
 
     private void detached(int thisBoot, long epoch) {
       if (boot != thisBoot || state != KernelState.DETACHING) {
+        return;
+      }
+      if (isOver()) {
+        remember(name + "'s XFS cannot write its log: the mount is dead");
+        gone();
         return;
       }
       if (!healed && chance(0.03)) {

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.core.ownership;
+
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import org.mxfs.daemon.core.Action;
+import org.mxfs.daemon.core.ArrayAnswer;
+import org.mxfs.daemon.core.ArrayCommand;
+import org.mxfs.daemon.core.Event;
+import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.fencing.FenceAction;
+import org.mxfs.daemon.core.fencing.FenceCommand;
+import org.mxfs.daemon.core.fencing.FenceEvent;
+import org.mxfs.daemon.core.fencing.Fenced;
+import org.mxfs.daemon.core.fencing.Fencing;
+import org.mxfs.daemon.core.fencing.FencingSettings;
+import org.mxfs.daemon.core.lock.LockAction;
+import org.mxfs.daemon.core.membership.Silence;
+import org.mxfs.daemon.core.recovery.ClearRecords;
+import org.mxfs.daemon.core.recovery.LocksCleared;
+import org.mxfs.daemon.core.recovery.RecordsCleared;
+import org.mxfs.daemon.core.recovery.RecoverJournal;
+import org.mxfs.daemon.core.recovery.Recovered;
+
+/**
+ * In a tenure that no grant has begun: before XFS is attached, everybody who was shut out is found,
+ * fenced and marked. Who they are the array and the disk say, each time anew: a slot that says
+ * "alive" whose key is not registered. So a daemon that is restarted, or a second survivor that
+ * takes over from the first, goes on where the one before has stopped.
+ *
+ * <pre>
+ *   unsettled slots -> Fencing -> Fenced -> the slot says so -> none left -> RecoverJournal -> ATTACH
+ * </pre>
+ *
+ * <p>All that was proven holds in its tenure only: the array may lose all registrations.
+ */
+final class Takeover {
+  private final Outbox out;
+  private final TenureRules rules;
+  private final Situation situation;
+  private final ArrayDialogue array;
+  private final LeaseKeeper lease;
+  private final Pulse pulse;
+
+  /** The tenure of which all below is. */
+  private long tenure;
+
+  private long since;
+  private @Nullable Fencing fencing;
+  private FenceAction.@Nullable Ask ask;
+  private long wakeAt = Long.MAX_VALUE;
+
+  /** Of the victim's record, since the fencing began. */
+  private long lastSequence;
+
+  private int changes;
+
+  private final Map<ReservationKey, ClearRecords> fenced = new LinkedHashMap<>();
+  private final List<RecoverJournal> journals = new ArrayList<>();
+
+  private long resets;
+
+  /** The number of the reset under way; 0: none. */
+  private long resetUnderWay;
+
+  private String noted = "";
+
+  Takeover(
+      Outbox out,
+      TenureRules rules,
+      Situation situation,
+      ArrayDialogue array,
+      LeaseKeeper lease,
+      Pulse pulse) {
+    this.out = out;
+    this.rules = rules;
+    this.situation = situation;
+    this.array = array;
+    this.lease = lease;
+    this.pulse = pulse;
+  }
+
+  /** As the holder: what is to be done before the tenure is settled. */
+  void goOn() {
+    FencingSettings settings = situation.settings().takeover();
+    if (settings == null || rules.isSettled()) {
+      return;
+    }
+    if (tenure != rules.tenure()) {
+      forget();
+      tenure = rules.tenure();
+      since = out.now();
+    }
+    Fencing begun = fencing;
+    if (begun != null && isNoVictim(begun.victim())) {
+      out.note(
+          Action.Level.INFO, "{} has left, or beats again: it is fenced no more", begun.victim());
+      end();
+    }
+    if (fencing == null) {
+      lookForVictims(settings);
+    } else if (out.now() >= wakeAt) {
+      wakeAt = Long.MAX_VALUE;
+      step(fencing, new FenceEvent.Tick());
+    }
+    if (rules.isSettled()) {
+      return;
+    }
+    wantWhatIsAsked();
+    if (wakeAt != Long.MAX_VALUE) {
+      out.wakeAt(wakeAt);
+    }
+  }
+
+  private void lookForVictims(FencingSettings settings) {
+    List<ReservationKey> unsettled = pulse.unsettled();
+    if (unsettled == null) {
+      return; // a reading will tell
+    }
+    if (unsettled.isEmpty()) {
+      settle();
+      return;
+    }
+    // Who is not registered for a moment, as after a grant, comes back; a reset disturbs everybody.
+    unsettled.stream()
+        .filter(key -> !fenced.containsKey(key) && pulse.silence(key) != null)
+        .findFirst()
+        .ifPresentOrElse(
+            victim -> begin(victim, settings),
+            () -> note("waiting for what becomes of " + unsettled));
+  }
+
+  /**
+   * Its slot says no more that it is alive: what it sent last has landed late. Or its record has
+   * changed twice: only one write of it can have been under way, so it lives, and is registered. It
+   * registers only where XFS is not attached.
+   */
+  private boolean isNoVictim(ReservationKey victim) {
+    long sequence = pulse.sequenceOf(victim);
+    if (sequence != lastSequence) {
+      lastSequence = sequence;
+      changes++;
+    }
+    return sequence < 0 || changes >= 2;
+  }
+
+  private void note(String text) {
+    if (!text.equals(noted)) {
+      noted = text;
+      out.note(Action.Level.INFO, "before XFS is attached: {}", text);
+    }
+  }
+
+  private void begin(ReservationKey victim, FencingSettings settings) {
+    out.note(Action.Level.WARN, "fencing {}: node {} was shut out", victim, victim.nodeName());
+    Fencing begun = Fencing.ofOneThatIsGone(rules.key(), victim, settings);
+    fencing = begun;
+    lastSequence = pulse.sequenceOf(victim);
+    changes = 0;
+    step(begun, new FenceEvent.Start());
+  }
+
+  private void forget() {
+    fencing = null;
+    ask = null;
+    wakeAt = Long.MAX_VALUE;
+    fenced.clear();
+    journals.clear();
+    resetUnderWay = 0;
+    noted = "";
+  }
+
+  // ---- the fencing ----
+
+  private void step(Fencing of, FenceEvent event) {
+    for (FenceAction action : of.step(event, out.now())) {
+      switch (action) {
+        case FenceAction.Ask asked -> ask = asked;
+        case FenceAction.Wake wake -> wakeAt = wake.atMillis();
+        case FenceAction.Reserve _ -> lease.lookNow(); // it was ours: that ends the tenure
+        case FenceAction.Done done -> {
+          Fenced proof = done.proof();
+          fenced.put(proof.victim(), new ClearRecords(proof, pulse.askedReading()));
+          pulse.shutOut(proof);
+          end();
+        }
+        case FenceAction.Lost _ -> {
+          lease.lookNow();
+          end();
+        }
+        case FenceAction.Note note -> out.note(note.level(), "{}", note.text());
+      }
+    }
+  }
+
+  private void end() {
+    fencing = null;
+    ask = null;
+    wakeAt = Long.MAX_VALUE;
+  }
+
+  private void wantWhatIsAsked() {
+    Fencing of = fencing;
+    FenceAction.Ask asked = ask;
+    if (of == null || asked == null) {
+      return;
+    }
+    switch (asked.command()) {
+      case FenceCommand.ReadKeys _ -> want(of, asked, new ArrayCommand.ReadKeys());
+      case FenceCommand.ReadReservation _ -> want(of, asked, new ArrayCommand.ReadReservation());
+      case FenceCommand.Preempt preempt -> {
+        // One who has come to life again is not shut out; its silence is waited for anew.
+        Silence silence = pulse.silence(of.victim());
+        if (silence != null) {
+          Permit.Silent permit = new Permit.Silent(silence, preempt.victim());
+          array.want(
+              ArrayDialogue.Priority.FENCE,
+              () -> rules.shutOut(permit),
+              reply -> answered(of, asked, reply.answer()));
+        }
+      }
+      case FenceCommand.Reset _ -> {
+        if (resetUnderWay == 0) {
+          resetUnderWay = ++resets;
+          out.add(new Action.ResetUnit(resetUnderWay));
+        }
+      }
+    }
+  }
+
+  private void want(Fencing of, FenceAction.Ask asked, ArrayCommand command) {
+    array.want(
+        ArrayDialogue.Priority.FENCE, () -> command, reply -> answered(of, asked, reply.answer()));
+  }
+
+  /** Of a fencing that is over, or a question that was answered, nobody wants to hear. */
+  private void answered(Fencing of, FenceAction.Ask asked, ArrayAnswer answer) {
+    if (of.equals(fencing) && asked.equals(ask) && tenure == rules.tenure()) {
+      ask = null;
+      step(of, new FenceEvent.Answered(asked.question(), answer));
+    }
+  }
+
+  void onReset(long question, ArrayAnswer answer) {
+    Fencing of = fencing;
+    FenceAction.Ask asked = ask;
+    if (question != resetUnderWay || of == null || asked == null) {
+      return; // of a tenure that is over
+    }
+    resetUnderWay = 0;
+    answered(of, asked, answer);
+  }
+
+  // ---- what comes after ----
+
+  /** Nobody is left: the journal may be recovered. */
+  private void settle() {
+    for (ClearRecords clear : fenced.values()) {
+      // There are no lock slots yet, and no locks: nothing names the victim.
+      clear.read(pulse.goodReading(), List.of());
+      RecordsCleared records = clear.done();
+      LocksCleared locks =
+          records == null
+              ? null
+              : records.locksCleared(new LockAction.LocksCleared(records.victim()));
+      RecoverJournal journal = locks == null ? null : locks.recoverJournal(rules.tenure());
+      if (journal == null) {
+        throw new IllegalStateException("a slot is marked, and not known to be read: " + clear);
+      }
+      journals.add(journal);
+    }
+    fenced.clear();
+    pulse.settled();
+    rules.settled();
+  }
+
+  void onAttached(Event.Attached end) {
+    for (RecoverJournal journal : List.copyOf(journals)) {
+      Recovered recovered = journal.attached(end);
+      if (recovered != null) {
+        journals.remove(journal);
+        out.note(
+            Action.Level.INFO,
+            "taken over from {} at epoch {}, {} ms after it was shut out",
+            recovered.victim(),
+            recovered.epoch(),
+            out.now() - since);
+      }
+    }
+  }
+}

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.core.ownership;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.mxfs.daemon.core.Action;
+import org.mxfs.daemon.core.ArrayAnswer;
+import org.mxfs.daemon.core.ArrayCommand;
+import org.mxfs.daemon.core.DiskCommand;
+import org.mxfs.daemon.core.Event;
+import org.mxfs.daemon.core.Lockstate;
+import org.mxfs.daemon.core.OwnershipSettings;
+import org.mxfs.daemon.core.Predecessor;
+import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.fencing.FencingSettings;
+import org.mxfs.daemon.core.membership.Beat;
+import org.mxfs.daemon.core.membership.MemorySlots;
+import org.mxfs.daemon.core.membership.Slot;
+
+/** One survivor of a silent owner, driven by hand. */
+@Timeout(60)
+class OwnershipTakeoverTest {
+  private static final int NODE = 0x20;
+  private static final ReservationKey OWNER = ReservationKey.of(0x10, 7);
+  private static final int NEXUS = 1;
+  private static final int OWNER_NEXUS = 2;
+  private static final long LEASE = 20_000;
+  private static final FencingSettings RESET = new FencingSettings(false, true, 30_000, 5, 120_000);
+
+  private final SimulatedArray array = new SimulatedArray();
+  private final MemorySlots memory = new MemorySlots();
+  private final List<Slot> disk = memory.slots;
+  private final List<Action> done = new ArrayList<>();
+  private @Nullable FencingSettings takeover = RESET;
+  private @Nullable Ownership running;
+
+  /** Of the owner's record: it beats while this is set. */
+  private boolean ownerLives;
+
+  private boolean answersResets = true;
+  private final Deque<Long> openResets = new ArrayDeque<>();
+  private long ownerSequence = 1;
+  private long now = 100_000;
+
+  private Ownership machine() {
+    Ownership machine = running;
+    if (machine == null) {
+      machine =
+          new Ownership(
+              new OwnershipSettings(
+                  NODE, 1_000, 1, LEASE, 100, "volume", "device", "", 1_000, "host", takeover));
+      running = machine;
+    }
+    return machine;
+  }
+
+  private void give(Event first) {
+    Deque<Event> events = new ArrayDeque<>(List.of(first));
+    while (!events.isEmpty()) {
+      List<Action> actions = machine().step(events.remove(), now);
+      done.addAll(actions);
+      for (Action action : actions) {
+        switch (action) {
+          case Action.Array asked -> {
+            now++;
+            events.add(asked.answered(array.execute(NEXUS, asked.command())));
+          }
+          case Action.AskLockstate _ ->
+              events.add(new Event.LockstateTold(new Lockstate(1, SimulatedDisk.MAP, 0, "")));
+          case Action.Disk asked -> events.add(asked.answered(memory.execute(asked.command())));
+          case Action.ResetUnit reset -> {
+            if (answersResets) {
+              events.add(new Event.UnitReset(reset.question(), new ArrayAnswer.Done()));
+            } else {
+              openResets.add(reset.question());
+            }
+          }
+          default -> {}
+        }
+      }
+    }
+  }
+
+  private void pass(long millis) {
+    long end = now + millis;
+    while (!machine().isGone() && now < end) {
+      if (ownerLives) {
+        disk.set(0, owner(Beat.State.ALIVE, ++ownerSequence));
+      }
+      now = Math.max(now, Math.min(end, machine().deadline()));
+      give(new Event.Tick());
+    }
+  }
+
+  private static Slot owner(Beat.State state, long sequence) {
+    return new Slot.Taken(new Beat(OWNER, 5, sequence, state, LEASE, "owner"));
+  }
+
+  private <T extends Action> List<T> actions(Class<T> kind) {
+    return done.stream().filter(kind::isInstance).map(kind::cast).toList();
+  }
+
+  private List<Action.Note> notes(String text) {
+    return actions(Action.Note.class).stream().filter(n -> n.text().contains(text)).toList();
+  }
+
+  private int indexOf(java.util.function.Predicate<Action> which) {
+    for (int i = 0; i < done.size(); i++) {
+      if (which.test(done.get(i))) {
+        return i;
+      }
+    }
+    return -1;
+  }
+
+  private boolean isPreempted() {
+    return indexOf(
+            a -> a instanceof Action.Array asked && asked.command() instanceof ArrayCommand.Preempt)
+        >= 0;
+  }
+
+  private static boolean marks(Action action) {
+    return action instanceof Action.Disk asked
+        && asked.command() instanceof DiskCommand.WriteBeat write
+        && write.beat().state() == Beat.State.FENCED;
+  }
+
+  /** A member, with a slot, that wants the volume. */
+  private void start() {
+    array.execute(OWNER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, OWNER, false));
+    array.execute(OWNER_NEXUS, new ArrayCommand.Reserve(OWNER));
+    disk.set(0, owner(Beat.State.ALIVE, 1));
+    ownerLives = true;
+    give(new Event.Start(Predecessor.NOBODY));
+    give(new Event.PeerUp(OWNER, 5, "owner", "", true));
+    disk.set(1, new Slot.Taken(new Beat(machine().key(), 5, 1, Beat.State.RESERVED, 0, "")));
+    pass(5_000);
+    give(new Event.Want());
+  }
+
+  private void ownerDies() {
+    ownerLives = false;
+    give(new Event.PeerDown(OWNER.nodeId()));
+  }
+
+  @Test
+  void aSilentOwnerIsShutOutFencedMarkedAndThenXfsIsAttached() {
+    start();
+    ownerDies();
+    pass(LEASE + LEASE / 4);
+    assertThat(isPreempted()).as("its lease and a margin").isFalse();
+    pass(6_000);
+    assertThat(isPreempted()).isTrue();
+    assertThat(actions(Action.Attach.class)).hasSize(1);
+    int reset = indexOf(Action.ResetUnit.class::isInstance);
+    int marked = indexOf(OwnershipTakeoverTest::marks);
+    int attach = indexOf(Action.Attach.class::isInstance);
+    assertThat(List.of(0, reset, marked, attach)).isSorted().doesNotContain(-1);
+    assertThat(((Slot.Taken) disk.get(0)).beat().state()).isEqualTo(Beat.State.FENCED);
+    give(new Event.Attached(actions(Action.Attach.class).getLast().epoch(), 0, 1, ""));
+    assertThat(notes("taken over from " + OWNER)).hasSize(1);
+    assertThat(array.isRegistered(OWNER_NEXUS)).isFalse();
+  }
+
+  @Test
+  void anOwnerThatBeatsIsLeftAlone() {
+    start();
+    give(new Event.PeerDown(OWNER.nodeId()));
+    pass(200_000);
+    assertThat(isPreempted()).isFalse();
+    assertThat(array.isRegistered(OWNER_NEXUS)).isTrue();
+  }
+
+  @Test
+  void withoutTheSettingASilentOwnerIsWaitedFor() {
+    takeover = null;
+    start();
+    ownerDies();
+    pass(200_000);
+    assertThat(isPreempted()).isFalse();
+    assertThat(actions(Action.ResetUnit.class)).isEmpty();
+  }
+
+  @Test
+  void nothingIsAttachedOrGrantedWhileTheResetIsUnderWay() {
+    answersResets = false;
+    start();
+    ownerDies();
+    pass(100_000);
+    assertThat(openResets).hasSize(1);
+    assertThat(actions(Action.Attach.class)).isEmpty();
+    assertThat(actions(Action.Fenced.class)).as("its own lease goes on").isEmpty();
+    give(new Event.UnitReset(openResets.remove() + 1, new ArrayAnswer.Done()));
+    pass(2_000);
+    assertThat(actions(Action.Attach.class)).as("the answer to another one").isEmpty();
+    answersResets = true;
+    give(new Event.UnitReset(1, new ArrayAnswer.Done()));
+    pass(3_000);
+    assertThat(actions(Action.Attach.class)).hasSize(1);
+  }
+
+  /** A disk of which nothing is known: as long as a command can live. */
+  @Test
+  void whereAResetDoesNotReachItIsWaited() {
+    takeover = FencingSettings.UNKNOWN_DISK;
+    start();
+    ownerDies();
+    pass(300_000);
+    assertThat(actions(Action.Attach.class)).isEmpty();
+    pass(60_000);
+    assertThat(actions(Action.Attach.class)).hasSize(1);
+    assertThat(actions(Action.ResetUnit.class)).isEmpty();
+  }
+
+  /** Its last beat was under way when it was shut out: its lease counts anew from that. */
+  @Test
+  void aBeatThatLandsLateMakesItWaitForTheLeaseAgain() {
+    answersResets = false;
+    start();
+    ownerDies();
+    pass(LEASE + LEASE / 4 + 6_000);
+    assertThat(openResets).hasSize(1);
+    disk.set(0, owner(Beat.State.ALIVE, ++ownerSequence));
+    answersResets = true;
+    give(new Event.UnitReset(openResets.remove(), new ArrayAnswer.Done()));
+    pass(LEASE);
+    assertThat(actions(Action.Attach.class)).isEmpty();
+    pass(LEASE / 4 + 6_000);
+    assertThat(actions(Action.Attach.class)).hasSize(1);
+  }
+
+  /** It has shut the owner out and dies; a second one finds that on the disk. */
+  @Test
+  void whoFindsASlotOfOneThatIsNotRegisteredFencesIt() {
+    start();
+    ownerDies();
+    array.execute(OWNER_NEXUS, new ArrayCommand.Unregister(OWNER, false));
+    pass(LEASE);
+    assertThat(actions(Action.Attach.class)).isEmpty();
+    pass(LEASE / 4 + 6_000);
+    assertThat(actions(Action.ResetUnit.class)).hasSize(1);
+    assertThat(actions(Action.Attach.class)).hasSize(1);
+    assertThat(((Slot.Taken) disk.get(0)).beat().state()).isEqualTo(Beat.State.FENCED);
+  }
+
+  @Test
+  void whoReadsThatItWasShutOutIsFenced() {
+    start();
+    disk.set(1, new Slot.Taken(new Beat(machine().key(), 5, 9_000, Beat.State.FENCED, 0, "host")));
+    pass(2_000);
+    assertThat(actions(Action.Fenced.class)).hasSize(1);
+  }
+
+  @Test
+  void takeoverNeedsHeartbeats() {
+    assertThatThrownBy(
+            () ->
+                new OwnershipSettings(
+                    NODE, 1, 1, LEASE, 100, "volume", "device", "", 0, "host", RESET))
+        .isInstanceOf(IllegalArgumentException.class);
+  }
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.mxfs.daemon.core.ownership;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.util.List;
+import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
+import org.junit.jupiter.api.Test;
+import org.mxfs.daemon.core.ArrayCommand;
+import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.membership.Silence;
+import org.mxfs.daemon.core.membership.Silences;
+
+/** Who may be shut out for being silent, and what is forbidden until that is all over. */
+class SilentPermitTest {
+  private static final int NODE = 1;
+  private static final ReservationKey ME = ReservationKey.of(NODE, 5);
+  private static final ReservationKey EARLIER = ReservationKey.of(3, 1);
+  private static final ReservationKey DEAD = ReservationKey.of(3, 2);
+  private static final ReservationKey ANEW = ReservationKey.of(3, 3);
+  private static final Silence SILENCE = Silences.of(DEAD, 27);
+
+  private final TenureRules rules = rules(27_000);
+
+  private static TenureRules rules(long silenceMillis) {
+    TenureRules rules = new TenureRules(NODE, silenceMillis);
+    rules.choose(ME);
+    return rules;
+  }
+
+  private static void refused(ThrowingCallable how) {
+    assertThatThrownBy(how).isInstanceOf(TenureRules.BrokenRule.class);
+  }
+
+  private void beginTenure() {
+    rules.sawOurs(rules.ask());
+    rules.beginTenure(rules.ask(), 7, false);
+    rules.invariants();
+  }
+
+  @Test
+  void whoIsSilentForLongEnoughIsShutOutAndSoAreItsEarlierLives() {
+    assertThat(rules.preempt(new Permit.Silent(SILENCE, DEAD)))
+        .isEqualTo(new ArrayCommand.Preempt(ME, DEAD));
+    assertThat(rules.preempt(new Permit.Silent(SILENCE, EARLIER)))
+        .isEqualTo(new ArrayCommand.Preempt(ME, EARLIER));
+  }
+
+  @Test
+  void nobodyElseIs() {
+    List<Permit.Silent> wrong =
+        List.of(
+            new Permit.Silent(Silences.of(DEAD, 26), DEAD),
+            new Permit.Silent(SILENCE, ANEW),
+            new Permit.Silent(SILENCE, ReservationKey.of(4, 1)),
+            new Permit.Silent(
+                Silences.of(ReservationKey.of(NODE, 1), 27), ReservationKey.of(1, 1)));
+    for (Permit.Silent permit : wrong) {
+      refused(() -> rules.preempt(permit));
+    }
+    refused(() -> rules(0).preempt(new Permit.Silent(SILENCE, DEAD)));
+    beginTenure();
+    refused(() -> rules.preempt(new Permit.Silent(SILENCE, DEAD)));
+  }
+
+  @Test
+  void aTenureThatNobodyHasGrantedNeitherAttachesNorGrantsBeforeItIsSettled() {
+    beginTenure();
+    assertThat(rules.isSettled()).isFalse();
+    refused(rules::attach);
+    refused(rules::grant);
+    assertThat(rules.shutOut(new Permit.Silent(SILENCE, DEAD)))
+        .isEqualTo(new ArrayCommand.Preempt(ME, DEAD));
+    rules.settled();
+    rules.invariants();
+    refused(() -> rules.shutOut(new Permit.Silent(SILENCE, DEAD)));
+    rules.attach();
+    rules.xfs(false);
+    rules.grant();
+    rules.invariants();
+    assertThat(rules.isSettled()).as("the next tenure begins anew").isFalse();
+  }
+
+  @Test
+  void whoHasGrantedATenureWasSettled() {
+    ReservationKey granter = ReservationKey.of(4, 1);
+    rules.open(9);
+    Permit.Granted granted = rules.accept(granter, 9, 6);
+    assertThat(granted).isNotNull();
+    beginTenure();
+    assertThat(rules.isSettled()).isTrue();
+    rules.attach();
+  }
+
+  @Test
+  void withoutTakeoverAllIsAsItWas() {
+    TenureRules off = rules(0);
+    off.sawOurs(off.ask());
+    off.beginTenure(off.ask(), 7, false);
+    assertThat(off.isSettled()).isTrue();
+    off.attach();
+  }
+
+  @Test
+  void nothingIsSettledWithoutATenure() {
+    refused(rules::settled);
+  }
+}
