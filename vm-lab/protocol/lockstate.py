@@ -93,7 +93,7 @@ def _heartbeat(uuid: bytes, index: int, slot: int, data: bytes) -> tuple[int, in
     (crc,) = struct.unpack_from("<I", data, 508)
     if (magic, version, kind, where, size, volume, crc) != (b"MXLS", 1, 1, index, slot, uuid, _crc32c(data[:508])):
         raise AssertionError(f"slot {index} is no heartbeat of this volume: {data[:96].hex()}")
-    return state, key, data[80:80 + length].decode()
+    return state, key, data[72:72 + length].decode()
 
 
 def _beating(stage, nodes, uuid: bytes) -> None:
