@@ -6,14 +6,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.Timeout;
 import org.mxfs.daemon.core.ownership.Simulation.Sabotage;
 
 /**
  * {@link Simulation} with takeover: owners die for good, and survivors go on. {@code
  * -Dmxfs.sim.takeover.seeds=N} sets how many seeds, {@code -Dmxfs.sim.takeover.seed=S} replays one.
  */
-@Timeout(300)
 class TakeoverSimulationTest {
   private static final int SEEDS = Integer.getInteger("mxfs.sim.takeover.seeds", 100);
   private static final long REPLAY = Long.getLong("mxfs.sim.takeover.seed", -1);
