@@ -61,7 +61,9 @@ class HeartbeatSimulationTest {
   @Test
   void whatOnceWentWrong() {
     for (long seed :
-        new long[] {66, 78, 80, 106, 107, 109, 115, 118, 264, 285, 393, 715, 6731, 8836, 100365}) {
+        new long[] {
+          66, 78, 80, 106, 107, 109, 115, 118, 264, 285, 393, 715, 6731, 8836, 100365, 302973
+        }) {
       Simulation.withDisk(seed, Sabotage.NONE).run();
     }
   }

@@ -1346,6 +1346,18 @@ final class Simulation {
               || disk.ownerOf(write.slot()).nodeId() != nodeId);
     }
 
+    private static ReservationKey keyIn(DiskCommand command) {
+      return command instanceof DiskCommand.WriteBeat write
+          ? write.beat().key()
+          : ReservationKey.NONE;
+    }
+
+    /** Of two machines with one id one looks like an earlier life of the other. */
+    private boolean isOfTwins(ReservationKey owner, ReservationKey given) {
+      return owner.nodeId() == given.nodeId()
+          && nodes.stream().filter(n -> n.nodeId == owner.nodeId()).count() > 1;
+    }
+
     /** Whether it is this node's to write. */
     private void checkWrite(DiskCommand command) {
       Ownership machine = daemon;
@@ -1366,7 +1378,8 @@ final class Simulation {
             name + " writes slot " + slot + ", and so does " + other.name + ": " + command);
       }
       if (isGift(command)) {
-        boolean nobodys = owner.isNone() || owner.nodeId() == nodeId;
+        boolean nobodys =
+            owner.isNone() || owner.nodeId() == nodeId || isOfTwins(owner, keyIn(command));
         boolean registered =
             nodes.stream().anyMatch(n -> !owner.isNone() && array.key(n.nexus).equals(owner));
         // Of two machines with one key the array cannot tell which is which.
