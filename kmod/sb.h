@@ -210,7 +210,9 @@ struct mxfs_own {
 /* What there is of it, or why there is nothing to use. */
 struct mxfs_lockstate_map {
 	int err; /* 0: it can be used */
-	bool remake; /* there is none, for certain: no error says so */
+	bool sure; /* where @err is set: no error of looking says so */
+	bool remake; /* there is none, for certain: it may be made */
+	bool slow; /* the disk took too long to say what is in it */
 	char reason[96];
 	struct mxfs_file_id id;
 	u32 damaged; /* of its slots */
@@ -218,14 +220,23 @@ struct mxfs_lockstate_map {
 	struct mxfs_extent extents[MXFS_LOCKSTATE_EXTENTS];
 };
 
+/* A daemon's word that the array shows no other node. */
+struct mxfs_alone {
+	bool said;
+	u32 portid; /* whose word */
+	u64 at; /* nanoseconds of CLOCK_BOOTTIME when it came */
+};
+
 /* local/lockstate.c: where the daemons write to the disk */
 struct mxfs_lockstate {
-	spinlock_t lock; /* @map, @generation, @told: of who changes them, and of who tells them */
+	spinlock_t lock; /* @map, @generation, @told, @answer: of who changes them, and of who tells them */
 	struct mxfs_lockstate_map map;
-	struct mxfs_lockstate_map seen; /* by the last attach, before its slots were looked at */
+	struct mxfs_lockstate_map seen; /* by the last look, before its slots were looked at */
 	u64 generation; /* of @map */
-	bool told; /* the daemon of this mount knows of one, and may be writing there */
-	bool alone; /* by the present ATTACH: it may be made */
+	bool told; /* a daemon of this mount was told of one */
+	struct mxfs_lockstate_map answer; /* what it was told last: it may be writing there */
+	struct mxfs_alone alone; /* by the present ATTACH */
+	bool keep_told; /* that an error has left @map as it was */
 	bool tried; /* to make it */
 	bool published; /* a probe finds it */
 	bool freeze_told; /* that it cannot be published */
@@ -282,7 +293,7 @@ struct mxfs_change {
 	u64 reattach_count;
 	int reattach_err;
 	u64 epoch; /* of @cmd */
-	bool alone; /* of @cmd: no other node is registered */
+	struct mxfs_alone alone; /* of @cmd */
 	u32 quantum_ms;
 	unsigned long attached_at; /* jiffies */
 	struct kthread_work dead_work;

@@ -205,6 +205,10 @@ static int mxfs_do_hello(struct sk_buff *skb, struct genl_info *info)
 		refcount_inc(&found->ref);
 		found->daemon.portid = info->snd_portid;
 		found->daemon.hello = true;
+		/* It was told of no lock state yet, and its predecessor's last write has ended. */
+		spin_lock(&found->lockstate.lock);
+		found->lockstate.answer.err = -ENODATA;
+		spin_unlock(&found->lockstate.lock);
 		break;
 	}
 	mutex_unlock(&mxfs_mounts_lock);
@@ -409,6 +413,7 @@ static int mxfs_put_lockstate(struct sk_buff *skb, struct mxfs_sb *sbi)
 	if (nla_put_u32(skb, MXFS_A_MOUNT, sbi->id) ||
 	    nla_put_u64_64bit(skb, MXFS_A_GENERATION, state->generation, MXFS_A_PAD))
 		return -EMSGSIZE;
+	state->answer = *map;
 	if (map->err)
 		return nla_put_u32(skb, MXFS_A_ERRNO, -map->err) ?: nla_put_string(skb, MXFS_A_MESSAGE, map->reason);
 	for (i = 0; i < map->count; i++)
@@ -419,7 +424,7 @@ static int mxfs_put_lockstate(struct sk_buff *skb, struct mxfs_sb *sbi)
 	       nla_put(skb, MXFS_A_EXTENTS, map->count * sizeof(map->extents[0]), map->extents);
 }
 
-/* From then on it is not made anew (local/lockstate.c). */
+/* From then on it is not made anew, and what is told here is what attaches are compared with (local/lockstate.c). */
 static int mxfs_do_lockstate(struct sk_buff *skb, struct genl_info *info)
 {
 	struct sk_buff *reply = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);

@@ -6,9 +6,14 @@
  * and never become another file's while anybody knows of them. Hence:
  *
  *	It is made whole, without a name: allocated, written, flushed, immutable. Then it gets its name. A crash leaves none.
- *	It is made only where there is none, or where what is there is certainly no lock state of this volume. An error says
- *	nothing about what is there, a torn slot is the last thing that a node wrote before it died.
- *	It is made only by who is alone registered, as its daemon says, and not after this mount has told its daemon of another.
+ *	It is one when at least half of its slots are records of this volume, which is the daemon's rule, too (SlotTable.isCredible()).
+ *	It is made only where there is none, or where what is there is certainly no lock state of this volume: not one slot is, and
+ *	nothing that another version may have made. An error says nothing about what is there, a torn slot is the last thing that
+ *	a node wrote before it died.
+ *	It is made only by who is alone registered, as its daemon has said just now, and not after this mount has told its daemon of
+ *	another.
+ *	Who was told of one may be writing there. So an error of looking leaves it as it was told, and where it is certainly another
+ *	one, or none, XFS is not attached before the daemon knows.
  *	It is told of only where each block is mapped, written and the file's own: bmap() says 0 for holes, for unwritten
  *	extents, and for a file that shares blocks with another (fs/xfs/xfs_aops.c: xfs_vm_bmap()).
  *	What is told was read from the device, in the very place, past every cache.
@@ -30,12 +35,22 @@
 #include "local/validate.h"
 
 #define MXFS_LOCKSTATE_CHUNK SZ_32K /* read and written at once */
-#define MXFS_LOCKSTATE_UNREADABLE 4 /* slots: with more a disk may take minutes to say so of all */
+#define MXFS_LOCKSTATE_ENOUGH (MXFS_LOCKSTATE_HEARTBEATS / 2) /* slots of this volume make it one */
+#define MXFS_LOCKSTATE_JIFFIES (5 * HZ) /* nothing more is read then: a disk may take many seconds for each bad sector */
+#define MXFS_ALONE_NANOS (10 * NSEC_PER_SEC) /* for so long it is true that nobody else is registered */
 
 enum mxfs_slot {
 	MXFS_SLOT_OK,
 	MXFS_SLOT_DAMAGED,
 	MXFS_SLOT_NEWER,
+	MXFS_SLOT_OTHER, /* damaged, if it is not of another version, or of a disk with other blocks */
+};
+
+/* Why there is none. */
+enum mxfs_none {
+	MXFS_NONE_UNSURE, /* an error: there may be one */
+	MXFS_NONE_SURE, /* what is there is not used, and left */
+	MXFS_NONE_MAKE, /* it may be made */
 };
 
 static u32 mxfs_slot_bytes(struct mxfs_sb *sbi)
@@ -69,26 +84,35 @@ static void mxfs_slot_free(struct mxfs_sb *sbi, struct mxfs_heartbeat *slot, u32
 	slot->crc = mxfs_slot_crc(slot);
 }
 
+/* A newer version may have its checksum elsewhere, and slots of another size. Where they begin, these stay where they are. */
+static bool mxfs_slot_is_other(struct mxfs_sb *sbi, const struct mxfs_heartbeat *slot)
+{
+	return slot->magic == cpu_to_le32(MXFS_LOCKSTATE_MAGIC) && !memcmp(slot->volume, sbi->geo.uuid, MXFS_UUID_SIZE) &&
+	       (le16_to_cpu(slot->version) > MXFS_LOCKSTATE_VERSION || slot->slot_bytes != cpu_to_le32(mxfs_slot_bytes(sbi)));
+}
+
 static enum mxfs_slot mxfs_slot_judge(struct mxfs_sb *sbi, const struct mxfs_heartbeat *slot, u32 index)
 {
-	if (slot->magic != cpu_to_le32(MXFS_LOCKSTATE_MAGIC) || slot->crc != mxfs_slot_crc(slot) ||
-	    memcmp(slot->volume, sbi->geo.uuid, MXFS_UUID_SIZE))
+	bool whole = slot->crc == mxfs_slot_crc(slot);
+
+	if (mxfs_slot_is_other(sbi, slot))
+		return whole && le16_to_cpu(slot->version) > MXFS_LOCKSTATE_VERSION ? MXFS_SLOT_NEWER : MXFS_SLOT_OTHER;
+	if (slot->magic != cpu_to_le32(MXFS_LOCKSTATE_MAGIC) || !whole || memcmp(slot->volume, sbi->geo.uuid, MXFS_UUID_SIZE))
 		return MXFS_SLOT_DAMAGED;
-	if (le16_to_cpu(slot->version) > MXFS_LOCKSTATE_VERSION)
-		return MXFS_SLOT_NEWER;
 	if (slot->version != cpu_to_le16(MXFS_LOCKSTATE_VERSION) || slot->kind != cpu_to_le16(MXFS_LOCKSTATE_HEARTBEAT) ||
 	    slot->index != cpu_to_le32(index) || slot->slot_bytes != cpu_to_le32(mxfs_slot_bytes(sbi)))
 		return MXFS_SLOT_DAMAGED;
 	return MXFS_SLOT_OK;
 }
 
-/* What was found: there is none, and why. @remake: that is for certain, and no error. */
-static __printf(4, 5) void mxfs_lockstate_none(struct mxfs_lockstate_map *map, int err, bool remake, const char *fmt, ...)
+/* What was found: there is none, and why. */
+static __printf(4, 5) void mxfs_lockstate_none(struct mxfs_lockstate_map *map, int err, enum mxfs_none none, const char *fmt, ...)
 {
 	va_list args;
 
 	map->err = err;
-	map->remake = remake;
+	map->sure = none != MXFS_NONE_UNSURE;
+	map->remake = none == MXFS_NONE_MAKE;
 	map->count = 0;
 	va_start(args, fmt);
 	vscnprintf(map->reason, sizeof(map->reason), fmt, args);
@@ -110,12 +134,12 @@ static void mxfs_lockstate_extents(struct mxfs_sb *sbi, struct inode *inode, str
 		device = (u64)number << inode->i_blkbits;
 		length = min(block, bytes - pos);
 		if (err || !number) {
-			mxfs_lockstate_none(map, err ?: -EUCLEAN, false,
+			mxfs_lockstate_none(map, err ?: -EUCLEAN, MXFS_NONE_UNSURE,
 					    "its blocks cannot be told, are shared with another file, or not all written");
 			return;
 		}
 		if (device > size - length || !IS_ALIGNED(device, mxfs_slot_bytes(sbi))) {
-			mxfs_lockstate_none(map, -EUCLEAN, false, "it cannot be at byte %llu of the device", device);
+			mxfs_lockstate_none(map, -EUCLEAN, MXFS_NONE_SURE, "it cannot be at byte %llu of the device", device);
 			return;
 		}
 		if (last && last->device + last->length == device) {
@@ -123,7 +147,7 @@ static void mxfs_lockstate_extents(struct mxfs_sb *sbi, struct inode *inode, str
 			continue;
 		}
 		if (map->count == MXFS_LOCKSTATE_EXTENTS) {
-			mxfs_lockstate_none(map, -EFBIG, false, "it is in more than %d pieces", MXFS_LOCKSTATE_EXTENTS);
+			mxfs_lockstate_none(map, -EFBIG, MXFS_NONE_SURE, "it is in more than %d pieces", MXFS_LOCKSTATE_EXTENTS);
 			return;
 		}
 		last = &map->extents[map->count++];
@@ -132,7 +156,9 @@ static void mxfs_lockstate_extents(struct mxfs_sb *sbi, struct inode *inode, str
 }
 
 struct mxfs_lockstate_count {
-	unsigned int ok, damaged, newer, unreadable;
+	unsigned int ok, damaged, other, newer, unreadable;
+	unsigned long end; /* jiffies */
+	bool late; /* past it: what is left is taken for unreadable */
 	int err; /* of what is unreadable */
 };
 
@@ -148,6 +174,9 @@ static void mxfs_lockstate_count(struct mxfs_sb *sbi, struct mxfs_lockstate_coun
 		case MXFS_SLOT_DAMAGED:
 			count->damaged++;
 			break;
+		case MXFS_SLOT_OTHER:
+			count->other++;
+			break;
 		case MXFS_SLOT_NEWER:
 			count->newer++;
 			break;
@@ -161,53 +190,120 @@ static bool mxfs_is_of_the_medium(int err)
 	return err == -EIO || err == -ENODATA || err == -EILSEQ;
 }
 
+/* One piece that lies together. Return: 0 when it was counted, or that it was too late for it; what the device says. */
+static int mxfs_lockstate_read_piece(struct mxfs_sb *sbi, struct mxfs_lockstate_count *count, u64 device, u64 file, void *buf, u32 bytes)
+{
+	int err;
+
+	if (time_after(jiffies, count->end)) {
+		count->late = true;
+		count->err = count->err ?: -ETIMEDOUT;
+		count->unreadable += bytes / mxfs_slot_bytes(sbi);
+		return 0;
+	}
+	err = mxfs_device_read(file_bdev(sbi->device.pin), device, buf, bytes);
+	if (!err)
+		mxfs_lockstate_count(sbi, count, buf, file, bytes);
+	return err;
+}
+
 /* A sector that cannot be read hides no other: then slot by slot. Return: 0, or an error that leaves it open what is there. */
 static int mxfs_lockstate_read(struct mxfs_sb *sbi, struct mxfs_lockstate_count *count, const struct mxfs_extent *extent, void *buf)
 {
-	struct block_device *bdev = file_bdev(sbi->device.pin);
 	u32 bytes, at, slot = mxfs_slot_bytes(sbi);
+	int err, got;
 	u64 done;
-	int err;
 
 	for (done = 0; done < extent->length; done += bytes) {
 		bytes = min_t(u64, extent->length - done, MXFS_LOCKSTATE_CHUNK);
-		err = mxfs_device_read(bdev, extent->device + done, buf, bytes);
-		if (!err) {
-			mxfs_lockstate_count(sbi, count, buf, extent->file + done, bytes);
-			continue;
-		}
-		for (at = 0; at < bytes; at += slot) {
-			err = mxfs_device_read(bdev, extent->device + done + at, buf, slot);
-			if (!err) {
-				mxfs_lockstate_count(sbi, count, buf, extent->file + done + at, slot);
+		err = mxfs_lockstate_read_piece(sbi, count, extent->device + done, extent->file + done, buf, bytes);
+		for (at = 0; err && at < bytes; at += slot) {
+			got = mxfs_lockstate_read_piece(sbi, count, extent->device + done + at, extent->file + done + at, buf, slot);
+			if (!got)
 				continue;
-			}
-			count->err = err;
-			if (!mxfs_is_of_the_medium(err) || ++count->unreadable == MXFS_LOCKSTATE_UNREADABLE)
-				return err;
+			count->err = got;
+			if (!mxfs_is_of_the_medium(got))
+				return got;
+			count->unreadable++;
 		}
 	}
 	return 0;
 }
 
-/* Is what is there a lock state of this volume? One good slot says so. */
+/* Is what is there a lock state of this volume? */
 static void mxfs_lockstate_judge(struct mxfs_sb *sbi, struct mxfs_lockstate_map *map)
 {
+	struct mxfs_lockstate_count count = { .end = jiffies + MXFS_LOCKSTATE_JIFFIES };
 	void *buf = kmalloc(MXFS_LOCKSTATE_CHUNK, GFP_KERNEL);
-	struct mxfs_lockstate_count count = {};
 	unsigned int i;
 	int err = buf ? 0 : -ENOMEM;
 
 	for (i = 0; !err && i < map->count; i++)
 		err = mxfs_lockstate_read(sbi, &count, &map->extents[i], buf);
 	kfree(buf);
-	map->damaged = count.damaged + count.unreadable;
-	if (err || (!count.ok && count.unreadable))
-		mxfs_lockstate_none(map, err ?: count.err, false, "it cannot be read (error %d)", -(err ?: count.err));
+	map->damaged = count.damaged + count.other + count.unreadable;
+	map->slow = count.late;
+	if (err)
+		mxfs_lockstate_none(map, err, MXFS_NONE_UNSURE, "it cannot be read (error %d)", -err);
 	else if (count.newer)
-		mxfs_lockstate_none(map, -EPROTO, false, "it is of a newer version of mxfs");
+		mxfs_lockstate_none(map, -EPROTO, MXFS_NONE_SURE, "it is of a newer version of mxfs");
+	else if (count.ok < MXFS_LOCKSTATE_ENOUGH && count.ok + count.unreadable >= MXFS_LOCKSTATE_ENOUGH)
+		mxfs_lockstate_none(map, count.err, MXFS_NONE_UNSURE, "%u of its %d slots cannot be read (error %d)",
+				    count.unreadable, MXFS_LOCKSTATE_HEARTBEATS, -count.err);
+	else if (count.ok < MXFS_LOCKSTATE_ENOUGH && count.other)
+		mxfs_lockstate_none(map, -EPROTO, MXFS_NONE_SURE,
+				    "it is of another version of mxfs, or has slots of another size");
+	else if (count.ok < MXFS_LOCKSTATE_ENOUGH && (count.ok || count.unreadable))
+		mxfs_lockstate_none(map, -EUCLEAN, MXFS_NONE_SURE, "only %u of its %d slots are records of this volume",
+				    count.ok, MXFS_LOCKSTATE_HEARTBEATS);
 	else if (!count.ok)
-		mxfs_lockstate_none(map, -EUCLEAN, true, "what is in it is no lock state of this volume");
+		mxfs_lockstate_none(map, -EUCLEAN, MXFS_NONE_MAKE, "what is in it is no lock state of this volume");
+}
+
+/*
+ * The file is too short, or has holes. Has another version made it, or one for a disk with other blocks? Return: 0: no, for certain;
+ * 1; or an error that leaves it open.
+ */
+static int mxfs_lockstate_is_other(struct mxfs_sb *sbi, struct inode *inode, u64 allocated)
+{
+	u64 block = i_blocksize(inode), bytes = min_t(u64, i_size_read(inode), mxfs_lockstate_bytes(sbi)), pos, seen = 0;
+	unsigned long end = jiffies + MXFS_LOCKSTATE_JIFFIES;
+	struct block_device *bdev = file_bdev(sbi->device.pin);
+	void *buf = kmalloc(block, GFP_KERNEL);
+	int err = buf ? 0 : -ENOMEM;
+	sector_t number;
+	u64 at;
+
+	for (pos = 0; !err && pos < bytes; pos += block) {
+		number = pos >> inode->i_blkbits;
+		err = bmap(inode, &number);
+		if (err || !number)
+			continue;
+		seen += block;
+		err = time_after(jiffies, end) ? -ETIMEDOUT : mxfs_device_read(bdev, (u64)number << inode->i_blkbits, buf, block);
+		for (at = 0; !err && at < block; at += MXFS_LOCKSTATE_RECORD)
+			if (mxfs_slot_is_other(sbi, buf + at))
+				err = 1;
+	}
+	kfree(buf);
+	/* bmap() says 0 for what it cannot tell, too. */
+	return err ?: seen < min(allocated, round_up(bytes, block)) ? -EUCLEAN : 0;
+}
+
+/* With sbi->cred. It cannot be used as it is. */
+static void mxfs_lockstate_misfit(struct mxfs_sb *sbi, struct inode *inode, u64 allocated, struct mxfs_lockstate_map *map)
+{
+	int other = mxfs_lockstate_is_other(sbi, inode, allocated);
+
+	if (other < 0)
+		mxfs_lockstate_none(map, other, MXFS_NONE_UNSURE, "it is too short, or has holes, and cannot be read (error %d)", -other);
+	else if (other)
+		mxfs_lockstate_none(map, -EPROTO, MXFS_NONE_SURE, "it is of another version of mxfs, or has slots of another size");
+	else if (i_size_read(inode) < mxfs_lockstate_bytes(sbi))
+		mxfs_lockstate_none(map, -EUCLEAN, MXFS_NONE_MAKE, "it has %lld bytes instead of %llu", i_size_read(inode),
+				    mxfs_lockstate_bytes(sbi));
+	else
+		mxfs_lockstate_none(map, -EUCLEAN, MXFS_NONE_MAKE, "it has holes");
 }
 
 /* With sbi->cred. The file with a reference, or NULL where there is none of ours. */
@@ -221,11 +317,13 @@ static struct dentry *mxfs_lockstate_look(struct mxfs_sb *sbi, struct vfsmount *
 	memset(map, 0, sizeof(*map));
 	found = mxfs_own_look(sbi, mnt->mnt_root, MXFS_LOCKSTATE);
 	if (found == ERR_PTR(-ENOENT)) {
-		mxfs_lockstate_none(map, -ENOENT, true, "there is none");
+		mxfs_lockstate_none(map, -ENOENT, MXFS_NONE_MAKE, "there is none");
 		return NULL;
 	}
 	if (IS_ERR(found)) {
-		mxfs_lockstate_none(map, PTR_ERR(found), false, "it cannot be looked up (error %ld)", -PTR_ERR(found));
+		err = PTR_ERR(found);
+		mxfs_lockstate_none(map, err, err == -EPERM ? MXFS_NONE_SURE : MXFS_NONE_UNSURE,
+				    err == -EPERM ? "what has its name is not mxfs's own" : "it cannot be looked up (error %d)", -err);
 		return NULL;
 	}
 	inode = d_inode(found);
@@ -233,55 +331,69 @@ static struct dentry *mxfs_lockstate_look(struct mxfs_sb *sbi, struct vfsmount *
 	/* Has it a block for each of its bytes? */
 	err = mxfs_own_bytes(&(struct path){ .mnt = mnt, .dentry = found }, &blocks);
 	if (err)
-		mxfs_lockstate_none(map, err, false, "it cannot be looked at (error %d)", -err);
-	else if (i_size_read(inode) < bytes)
-		mxfs_lockstate_none(map, -EUCLEAN, true, "it has %lld bytes instead of %llu", i_size_read(inode), bytes);
-	else if (blocks < bytes)
-		mxfs_lockstate_none(map, -EUCLEAN, true, "it has holes");
+		mxfs_lockstate_none(map, err, MXFS_NONE_UNSURE, "it cannot be looked at (error %d)", -err);
+	else if (i_size_read(inode) < bytes || blocks < bytes)
+		mxfs_lockstate_misfit(sbi, inode, blocks, map);
 	else
 		mxfs_lockstate_extents(sbi, inode, map);
 	return found;
 }
 
-static bool mxfs_lockstate_same(const struct mxfs_lockstate_map *a, const struct mxfs_lockstate_map *b)
+static bool mxfs_lockstate_same_place(const struct mxfs_lockstate_map *a, const struct mxfs_lockstate_map *b)
 {
-	return a->err == b->err && a->id.ino == b->id.ino && a->id.gen == b->id.gen && a->count == b->count &&
-	       !memcmp(a->extents, b->extents, a->count * sizeof(a->extents[0])) && !strcmp(a->reason, b->reason);
+	return a->id.ino == b->id.ino && a->id.gen == b->id.gen && a->count == b->count &&
+	       !memcmp(a->extents, b->extents, a->count * sizeof(a->extents[0]));
 }
 
-/* From now on this is what is told. In the log when it is another than before. Return: whether another one was told. */
+static bool mxfs_lockstate_same(const struct mxfs_lockstate_map *a, const struct mxfs_lockstate_map *b)
+{
+	return a->err == b->err && !strcmp(a->reason, b->reason) && mxfs_lockstate_same_place(a, b);
+}
+
+/* From now on this is what is told. In the log when it is another than before. Return: whether the daemon was told of another one. */
 static bool mxfs_lockstate_set(struct mxfs_sb *sbi, const struct mxfs_lockstate_map *map)
 {
 	struct mxfs_lockstate *state = &sbi->lockstate;
-	bool same, told, first;
+	bool same, told, wrong;
 
 	spin_lock(&state->lock);
 	same = mxfs_lockstate_same(&state->map, map);
 	told = state->told;
-	first = !state->generation;
-	state->map = *map;
-	if (!same || first)
+	wrong = told && !state->answer.err && (map->err || !mxfs_lockstate_same_place(&state->answer, map));
+	if (!same || !state->generation)
 		state->generation++;
+	state->map = *map;
 	spin_unlock(&state->lock);
-	if (same)
-		return told;
-	if (!map->err)
+	if (!same && !map->err)
 		mxfs_debug(sbi, MXFS_OWN "/" MXFS_LOCKSTATE ": inode %llu, %u pieces, the first at byte %llu of the device",
 			   map->id.ino, map->count, map->extents[0].device);
-	else if (map->err != -ENOENT || told)
+	else if (!same && (map->err != -ENOENT || told))
 		mxfs_warn(sbi, MXFS_OWN "/" MXFS_LOCKSTATE " is not used: %s", map->reason);
-	if (!map->err && map->damaged)
+	if (!same && !map->err && map->damaged)
 		mxfs_warn(sbi, MXFS_OWN "/" MXFS_LOCKSTATE ": %u of its %d slots are torn or cannot be read", map->damaged,
 			  MXFS_LOCKSTATE_HEARTBEATS);
-	if (told)
-		mxfs_warn(sbi, MXFS_OWN "/" MXFS_LOCKSTATE " is another one than the daemon was told of");
-	return told;
+	if (wrong)
+		mxfs_err(sbi, MXFS_OWN "/" MXFS_LOCKSTATE " is another one than the daemon was told of, or gone: XFS is not attached before it has asked again");
+	return wrong;
 }
 
 void mxfs_lockstate_init(struct mxfs_sb *sbi)
 {
 	spin_lock_init(&sbi->lockstate.lock);
-	mxfs_lockstate_none(&sbi->lockstate.map, -ENODATA, false, "it was not looked for yet");
+	mxfs_lockstate_none(&sbi->lockstate.map, -ENODATA, MXFS_NONE_UNSURE, "it was not looked for yet");
+}
+
+/* A look that failed says nothing of what is there: what is known stays so. */
+static bool mxfs_lockstate_keeps(struct mxfs_sb *sbi, const struct mxfs_lockstate_map *map)
+{
+	struct mxfs_lockstate *state = &sbi->lockstate;
+
+	if (!map->err || map->sure || state->map.err)
+		return false;
+	if (!state->keep_told)
+		mxfs_warn(sbi, MXFS_OWN "/" MXFS_LOCKSTATE " is taken to be where it was: %s", map->reason);
+	state->keep_told = true;
+	return true;
 }
 
 /**
@@ -297,6 +409,7 @@ void mxfs_lockstate_probe(struct mxfs_sb *sbi, struct vfsmount *mnt)
 	struct mxfs_lockstate_map map;
 	struct dentry *found = mxfs_lockstate_look(sbi, mnt, &map);
 
+	sbi->lockstate.seen = map;
 	if (!map.err)
 		mxfs_lockstate_judge(sbi, &map);
 	mxfs_lockstate_set(sbi, &map);
@@ -304,6 +417,15 @@ void mxfs_lockstate_probe(struct mxfs_sb *sbi, struct vfsmount *mnt)
 	sbi->lockstate.published = !map.err;
 	dput(found);
 	revert_creds(old_cred);
+}
+
+/* May one be made? The array's word that nobody else is registered is of the daemon that lives, and of now: logs take their time. */
+static bool mxfs_lockstate_alone(struct mxfs_sb *sbi)
+{
+	const struct mxfs_alone *alone = &sbi->lockstate.alone;
+
+	return alone->said && alone->portid == READ_ONCE(sbi->daemon.portid) &&
+	       ktime_get_boottime_ns() - alone->at < MXFS_ALONE_NANOS;
 }
 
 static int mxfs_lockstate_fill(struct mxfs_sb *sbi, struct file *file)
@@ -334,10 +456,10 @@ static void mxfs_lockstate_failed(struct mxfs_sb *sbi, struct mxfs_lockstate_map
 	struct kstatfs fs;
 
 	if (err == -ENOSPC && !vfs_statfs(&root, &fs))
-		mxfs_lockstate_none(map, err, false, "the volume is too full to make it: it takes %llu bytes, and %llu are free",
+		mxfs_lockstate_none(map, err, MXFS_NONE_SURE, "the volume is too full to make it: it takes %llu bytes, and %llu are free",
 				    mxfs_lockstate_bytes(sbi), (u64)fs.f_bavail * fs.f_bsize);
 	else
-		mxfs_lockstate_none(map, err, false, "it cannot be made (error %d)", -err);
+		mxfs_lockstate_none(map, err, MXFS_NONE_SURE, "it cannot be made (error %d)", -err);
 }
 
 /* The file, whole and flushed, without a name yet. */
@@ -358,7 +480,7 @@ static int mxfs_lockstate_write(struct mxfs_sb *sbi, struct file *file, struct m
 	if (!map->err)
 		mxfs_lockstate_judge(sbi, map);
 	if (!map->err && map->damaged)
-		mxfs_lockstate_none(map, -EIO, false, "it was made, and does not read as it was written");
+		mxfs_lockstate_none(map, -EIO, MXFS_NONE_SURE, "it was made, and does not read as it was written");
 	return map->err;
 }
 
@@ -432,31 +554,27 @@ out_shutdown:
 	return -EIO;
 }
 
-/**
- * mxfs_lockstate_attach - look at the lock state, and make it where that is due
- * @sbi: the mount, attaching: XFS is mounted, and the gates are closed; .mxfs was looked at
- *
- * Without it the volume is mounted all the same.
- *
- * Return: 0, or -EIO when XFS does not go on.
- */
-int mxfs_lockstate_attach(struct mxfs_sb *sbi)
+/* With sbi->cred. What is there now; what is in it is looked at once a mount, and where it is another one. */
+static void mxfs_lockstate_find(struct mxfs_sb *sbi, struct mxfs_lockstate_map *map, bool first)
 {
 	struct mxfs_lockstate *state = &sbi->lockstate;
-	const struct cred *old_cred = override_creds(sbi->cred);
-	bool writable = !sb_rdonly(sbi->lower->mnt_sb), first = writable && !sbi->change.begun, make;
-	struct mxfs_lockstate_map map, seen;
-	struct dentry *found;
+	struct dentry *found = mxfs_lockstate_look(sbi, sbi->lower, map);
+	const struct mxfs_lockstate_map seen = *map;
+	/* A disk that takes its time for each bad sector is asked once. */
+	bool again = mxfs_lockstate_same(&state->seen, map) && (!first || state->map.slow), there;
 	int err = 0;
 
-	found = mxfs_lockstate_look(sbi, sbi->lower, &map);
-	seen = map;
-	if (!map.err && (first || !mxfs_lockstate_same(&state->seen, &map))) {
-		if (!mxfs_lockstate_same(&state->map, &map))
+	if (!map->err && again) {
+		*map = state->map;
+	} else if (!map->err) {
+		there = !state->map.err && mxfs_lockstate_same_place(&state->map, map);
+		if (!there)
 			state->published = false;
-		mxfs_lockstate_judge(sbi, &map);
-	} else if (!map.err) {
-		map = state->map; /* in its place: what was found in it */
+		mxfs_lockstate_judge(sbi, map);
+		if (there && mxfs_lockstate_keeps(sbi, map))
+			*map = state->map;
+	} else if (mxfs_lockstate_keeps(sbi, map)) {
+		*map = state->map;
 	}
 	state->seen = seen;
 	if (found && first)
@@ -465,11 +583,31 @@ int mxfs_lockstate_attach(struct mxfs_sb *sbi)
 		mxfs_warn(sbi, MXFS_OWN "/" MXFS_LOCKSTATE " cannot be made immutable (%pe)", ERR_PTR(err));
 	dput(found);
 	/* Tried in vain, and still none: why it could not be made is the better answer. */
-	if (map.remake && state->tried && state->map.err)
-		map = state->map;
-	/* Once a mount. Not where this node has been told of one: it may be writing there. */
-	make = map.remake && writable && state->alone && !state->tried;
-	if (!mxfs_lockstate_set(sbi, &map) && make) {
+	if (map->remake && state->tried && state->map.err)
+		*map = state->map;
+}
+
+/**
+ * mxfs_lockstate_attach - look at the lock state, and make it where that is due
+ * @sbi: the mount, attaching: XFS is mounted, and the gates are closed; .mxfs was looked at
+ *
+ * Without it the volume is mounted all the same.
+ *
+ * Return: 0; -ESTALE when the daemon was told of another one, and may be writing there; -EIO when XFS does not go on.
+ */
+int mxfs_lockstate_attach(struct mxfs_sb *sbi)
+{
+	struct mxfs_lockstate *state = &sbi->lockstate;
+	const struct cred *old_cred = override_creds(sbi->cred);
+	bool writable = !sb_rdonly(sbi->lower->mnt_sb);
+	struct mxfs_lockstate_map map;
+	int err = 0;
+
+	mxfs_lockstate_find(sbi, &map, writable && !sbi->change.begun);
+	if (mxfs_lockstate_set(sbi, &map)) {
+		err = -ESTALE;
+	} else if (map.remake && writable && !state->tried && !READ_ONCE(state->told) && mxfs_lockstate_alone(sbi)) {
+		/* Once a mount. Not where this node has been told of one: it may be writing there. */
 		state->tried = true;
 		state->published = false;
 		mxfs_lockstate_make(sbi, &map);
@@ -477,7 +615,7 @@ int mxfs_lockstate_attach(struct mxfs_sb *sbi)
 		state->seen = map;
 	}
 	revert_creds(old_cred);
-	if (map.err || state->published || !writable)
-		return 0;
+	if (err || map.err || state->published || !writable)
+		return err;
 	return mxfs_lockstate_publish(sbi);
 }

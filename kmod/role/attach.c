@@ -429,6 +429,11 @@ static void mxfs_detach(struct mxfs_sb *sbi, u64 epoch)
  */
 int mxfs_command(struct mxfs_sb *sbi, enum mxfs_cmd_kind kind, u64 epoch, u32 quantum_ms, bool alone)
 {
+	struct mxfs_alone word = {
+		.said = alone,
+		.portid = READ_ONCE(sbi->daemon.portid),
+		.at = ktime_get_boottime_ns(),
+	};
 	int err = 0;
 
 	mutex_lock(&sbi->state_lock);
@@ -437,13 +442,16 @@ int mxfs_command(struct mxfs_sb *sbi, enum mxfs_cmd_kind kind, u64 epoch, u32 qu
 	} else if (sbi->change.cmd != MXFS_DO_NOTHING) {
 		/* A restarted daemon repeats what its predecessor asked for. */
 		err = sbi->change.cmd == kind && sbi->change.epoch == epoch ? 0 : -EBUSY;
+		/* What that one had seen of the array is not what this one has. */
+		if (!err)
+			sbi->change.alone = word;
 	} else if (sbi->change.unused || (sbi->change.leaving && kind == MXFS_DO_ATTACH)) {
 		err = -ESHUTDOWN;
 	} else {
 		sbi->change.cmd = kind;
 		sbi->change.epoch = epoch;
 		sbi->change.quantum_ms = quantum_ms;
-		sbi->change.alone = alone;
+		sbi->change.alone = word;
 		/* Else mxfs_unhold() sees to it, or mxfs_detach_final(). */
 		if (!sbi->change.held)
 			kthread_queue_delayed_work(sbi->change.worker, &sbi->change.work, 0);
@@ -523,7 +531,7 @@ void mxfs_cmd_workfn(struct kthread_work *work)
 	sbi->change.freeze_told = false;
 	sbi->change.cmd = MXFS_DO_NOTHING;
 	sbi->change.doing = kind;
-	sbi->lockstate.alone = kind == MXFS_DO_ATTACH && sbi->change.alone;
+	sbi->lockstate.alone = sbi->change.alone;
 	mutex_unlock(&sbi->state_lock);
 
 	switch (kind) {
@@ -563,7 +571,7 @@ static int mxfs_reattach(struct mxfs_sb *sbi, u64 request)
 		return -EBUSY;
 	}
 
-	sbi->lockstate.alone = false; /* that was then */
+	sbi->lockstate.alone.said = false; /* that was then */
 	mxfs_attach(sbi, sbi->epoch);
 	mutex_lock(&sbi->state_lock);
 	err = sbi->state != MXFS_STATE_ATTACHED ? -EIO : sb_rdonly(sbi->lower->mnt_sb) ? -EBUSY : 0;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A device-mapper device that can be made to hang or to fail:
- * dm linear NAME DEVICE | slow NAME DEVICE MS | fail NAME DEVICE FIRST COUNT | heal NAME DEVICE | suspend NAME | stop NAME | resume NAME |
- * remove NAME.
+ * dm linear NAME DEVICE | slow NAME DEVICE MS | fail NAME DEVICE FIRST COUNT | part NAME DEVICE OTHER FIRST COUNT MS | heal NAME DEVICE |
+ * suspend NAME | stop NAME | resume NAME | remove NAME.
  * "linear" maps the whole of DEVICE and prints the new device's path. A suspended device takes requests and ends none until it is
  * resumed, and nothing can cancel them: a disk that hangs (linux/dm-ioctl.h). "fail" makes COUNT sectors from FIRST on answer every
  * request with an I/O error, "heal" maps them again. "suspend" freezes the file system on it first, "stop" does not. "slow" ends each
- * request MS later (modprobe dm-delay). For lab nodes only.
+ * request MS later (modprobe dm-delay); "part" has COUNT sectors from FIRST on on OTHER, MS later. For lab nodes only.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -119,6 +119,32 @@ static int slow(const char *name, const char *device, const char *ms)
 	return ask(DM_DEV_SUSPEND, &c, "resume");
 }
 
+/* All of DEVICE, but the sectors from @first to @end are those of OTHER, and take as long. */
+static int part(const char *name, const char *device, const char *other, unsigned long long first, unsigned long long end, const char *ms)
+{
+	unsigned long long sectors;
+	struct segment *late;
+	struct command c;
+
+	if (sectors_of(device, &sectors))
+		return 1;
+	if (end > sectors || first >= end) {
+		fprintf(stderr, "dm: %s has %llu sectors\n", device, sectors);
+		return 1;
+	}
+	prepare(&c, name, 0);
+	segment(&c, 0, first, device);
+	late = &c.segments[c.dm.target_count];
+	segment(&c, first, end, other);
+	snprintf(late->target.target_type, sizeof(late->target.target_type), "delay");
+	snprintf(late->arguments, sizeof(late->arguments), "%s %llu %s", other, first, ms);
+	segment(&c, end, sectors, device);
+	if (ask(DM_TABLE_LOAD, &c, "load"))
+		return 1;
+	prepare(&c, name, 0);
+	return ask(DM_DEV_SUSPEND, &c, "resume");
+}
+
 static int create(const char *name, const char *device, const char *ms)
 {
 	struct command c;
@@ -158,6 +184,11 @@ int main(int argc, char **argv)
 
 		return map(argv[2], argv[3], first, first + strtoull(argv[5], NULL, 10), 0);
 	}
+	if (argc == 8 && !strcmp(argv[1], "part")) {
+		unsigned long long first = strtoull(argv[5], NULL, 10);
+
+		return part(argv[2], argv[3], argv[4], first, first + strtoull(argv[6], NULL, 10), argv[7]);
+	}
 	if (argc == 3) {
 		int suspend = !strcmp(argv[1], "suspend"), stop = !strcmp(argv[1], "stop");
 
@@ -167,7 +198,7 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[1], "remove"))
 			return ask(DM_DEV_REMOVE, &c, "remove");
 	}
-	fprintf(stderr, "usage: dm linear NAME DEVICE | slow NAME DEVICE MS | fail NAME DEVICE FIRST COUNT | heal NAME DEVICE | "
-		"suspend NAME | stop NAME | resume NAME | remove NAME\n");
+	fprintf(stderr, "usage: dm linear NAME DEVICE | slow NAME DEVICE MS | fail NAME DEVICE FIRST COUNT | "
+		"part NAME DEVICE OTHER FIRST COUNT MS | heal NAME DEVICE | suspend NAME | stop NAME | resume NAME | remove NAME\n");
 	return 2;
 }

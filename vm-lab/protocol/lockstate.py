@@ -1,19 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """`.mxfs/lockstate`: made once, whole, by a node that is alone; in the same place for all nodes, those too that never had XFS mounted; left as it is when a
-slot of it is torn, made anew when it is none; without it, where there is no room, the volume is mounted all the same."""
+slot of it is torn, made anew when it is none; without it, where there is no room, the volume is mounted all the same. An error says nothing about what is
+there; an attach that finds another one than the daemon was told of fails."""
 
 import base64
 import struct
+import time
 
-from lablib.protocol import DEVICE, PLACE
+from lablib.errors import LabError
+from lablib.protocol import DEVICE, PLACE, PROGRAMS
 
-LIMIT = 400
+LIMIT = 900
 MARKERS = ["SELFTEST: lock state ok"]
-EXPECTED = [r"XFS \(sda\): (User initiated shutdown|Metadata I/O Error .* xfs_fs_goingdown|Please unmount)"]
+EXPECTED = [r"I/O error, dev (dm-\d+|sda)", r"Buffer I/O error on dev dm-\d+", r"XFS \(sda\): (User initiated shutdown|Metadata I/O Error .* xfs_fs_goingdown|Please unmount)"]
 OWN_BOOT = True  # no maps of files
 SLOTS = 64
 OURS = f"{PLACE}/.mxfs/lockstate"
-ENOENT, ENOSPC, EPROTO, EUCLEAN = 2, 28, 71, 117
+ENOENT, EIO, ENOSPC, EPROTO, EUCLEAN, ESTALE = 2, 5, 28, 71, 117, 116
+DM = f"{PROGRAMS}/dm"
+ALONE_SECONDS = 10  # MXFS_ALONE_NANOS of kmod/local/lockstate.c
 
 
 def run(stage):
@@ -28,10 +33,21 @@ def run(stage):
         options("")
         _not_alone(stage, n1)
         options("--alone --lockstate")
-        _told(stage, n1, n2)
         _full(stage, n1)
         _inherits_nothing(stage, n1)
         _large_blocks(stage, n1)
+        failed = []
+        for part in (_told, _half, _other_versions, _error, _moved, _replayed, _word, _slow):
+            # A part that fails says nothing about the others.
+            try:
+                options("--alone --lockstate")
+                part(stage, n1, n2, options)
+            except LabError as error:
+                failed.append(f"{part.__name__}: {error}")
+            finally:
+                stage.close_programs()
+                n1.run(f"{DM} resume bad; umount {PLACE}; {DM} remove bad; {DM} remove broken; true", check=False, timeout=90)
+        stage.check(not failed, "\n".join(failed))
     stage.marker("SELFTEST: lock state ok")
 
 
@@ -46,10 +62,10 @@ def _crc32c(data: bytes) -> int:
     return crc ^ 0xffffffff
 
 
-def _slot(uuid: bytes, index: int, slot: int, version: int = 1) -> bytes:
+def _slot(uuid: bytes, index: int, slot: int, version: int = 1, checksum: bool = True) -> bytes:
     """A slot that nobody has, as docs/daemon.md says."""
     record = struct.pack("<4sHHII16sQQQ", b"MXLS", version, 1, index, slot, uuid, 0, 0, 0).ljust(508, b"\0")
-    return (record + struct.pack("<I", _crc32c(record))).ljust(slot, b"\0")
+    return (record + struct.pack("<I", _crc32c(record) if checksum else 0)).ljust(slot, b"\0")
 
 
 def _uuid(node, device=DEVICE) -> bytes:
@@ -132,10 +148,15 @@ def _plain(stage, command: str) -> str:
     return stage.plain.run(f"mount -t xfs {DEVICE} {PLACE} && cd {PLACE} && {{ {command}; rc=$?; }}; cd / && umount {PLACE} && exit $rc").out
 
 
-def _remount(stage, node, *, made: bool, errno: int = 0, options: str = "") -> dict:
+def _write_all(node, extents, data: bytes) -> None:
+    for file, at, length in extents:
+        _write(node, at, data[file:file + length])
+
+
+def _remount(stage, node, *, made: bool, errno: int = 0, options: str = "", device=DEVICE) -> dict:
     """Mounts; whether a lock state was made then."""
     mark = stage.mark(node)
-    stage.mount(node, options)
+    stage.mount(node, options, device=device)
     told, log = _told_of(node), stage.kernel_log(node, mark)
     stage.same(told["errno"], errno, f"the lock state: {told}\n{log}")
     stage.same("lockstate was made" in log, made, f"whether a lock state was made: {log}")
@@ -173,11 +194,12 @@ def _made(stage, n1, n2):
     stage.matches("^----i", said[0], "its flags")
     stage.same(said[1:], [f"600 0 0 1 {SLOTS * 512}"], "mode, owner, names and size; what is not refused")
     # Mutable, because somebody made it so: immutable again.
-    _plain(stage, "chattr -i .mxfs/lockstate")
+    _plain(stage, "chattr -i .mxfs .mxfs/lockstate")
     stage.same(_remount(stage, n1, made=False)["extents"], first["extents"], "where it is at the next mount")
     _whole(stage, n1, uuid, daemons=True)
     stage.umount(n1)
-    stage.matches("^----i", _plain(stage, "lsattr .mxfs/lockstate"), "its flags, after they had been taken away")
+    for flags in _plain(stage, "lsattr -d .mxfs .mxfs/lockstate").splitlines():
+        stage.matches("^----i", flags, "flags of it and of the folder, after they had been taken away")
     stage.repair()
 
 
@@ -263,23 +285,29 @@ def _not_alone(stage, node):
     stage.same(_read(node, extents), bytes(32768), "what was no lock state, where nobody said that it may be made")
 
 
-def _told(stage, n1, n2):
+def _told(stage, n1, n2, _options):
     """A daemon that was told where it is may be writing there: it is told that it is gone, and none is made."""
+    for file, at, length in _fresh(stage, n1):
+        _write(n1, at, bytes(length))
     n1.run("rm -f /run/mxfsd_solo.log")
     told = _remount(stage, n1, made=True)
     stage.until(lambda: n1.run("grep -c ^lockstate /run/mxfsd_solo.log", check=False).out == "2\n", 20, "two answers to the daemon")
     stage.same(n1.run("cat /run/mxfsd_solo.log").out.split("\n")[:6],
                ["generation 1", "lockstate 117", "attached 0", f"generation {told['generation']}", f"extent {told['extents'][0][1]}", "lockstate 0"],
                "what the daemon was told")
-    n1.run("kill -USR1 $(pidof mxfsd_solo)")
-    stage.until(lambda: stage.status(n1)["state"] == "detached", 20, "a detach")
-    n2.run(f"mount -t xfs {DEVICE} {PLACE} && cd {PLACE} && chattr -i .mxfs .mxfs/lockstate && rm .mxfs/lockstate && cd / && umount {PLACE}")
+    _elsewhere(stage, n1, n2, "chattr -i .mxfs .mxfs/lockstate && rm .mxfs/lockstate")
+    n1.run("rm -f /run/mxfsd_solo.log")
     mark = stage.mark(n1)
-    n1.run(f"touch {PLACE}/f")
+    # It fails, unless the daemon has asked again, and attached, before it hears of that.
+    n1.run(f"touch {PLACE}/f", check=False)
     stage.same(_told_of(n1)["errno"], ENOENT, "the lock state that was removed elsewhere")
     stage.until(lambda: n1.run("tail -n 1 /run/mxfsd_solo.log").out == "lockstate 2\n", 20, "the daemon to be told")
-    stage.same(n1.run("tail -n 2 /run/mxfsd_solo.log").out.split("\n")[0], f"generation {told['generation'] + 1}", "the generation")
+    stage.same(n1.run("head -n 2 /run/mxfsd_solo.log").out.splitlines(), [f"attached {ESTALE}", f"generation {told['generation'] + 1}"],
+               "what the daemon heard")
     stage.matches("another one than the daemon was told of", stage.kernel_log(n1, mark), "the kernel log")
+    n1.run(f"touch {PLACE}/f")
+    stage.same(_told_of(n1)["errno"], ENOENT, "once the daemon knows that it is gone")
+    stage.check("lockstate was made" not in stage.kernel_log(n1, mark), "it was made anew under a daemon that had been told of one")
     stage.umount(n1)
     # A new mount has told nobody.
     _remount(stage, n1, made=True)
@@ -329,7 +357,179 @@ def _large_blocks(stage, node):
         node.run(f"mkfs.xfs -q -f {options} {device}")
         try:
             stage.mount(node, device=device)
+            took = int(stage.status(node)["last_attach_us"]) / 1000
+            stage.note(f"slots of {sector} bytes: the attach that made them took {took:.0f} ms")
+            stage.check(took < 3000 * stage.slowness, f"an attach that made slots of {sector} bytes took {took:.0f} ms")
             _whole(stage, node, _uuid(node, device), slot=sector, device=device)
             stage.umount(node)
         finally:
             node.run(f"losetup -d {device}; rm /run/image")
+
+
+# ---- what is there, and what is not known
+
+def _detach(stage, node) -> None:
+    node.run("kill -USR1 $(pidof mxfsd_solo)")
+    stage.until(lambda: stage.status(node)["state"] == "detached", 20, "a detach")
+
+
+def _elsewhere(stage, node, other, command: str) -> None:
+    """What another node does to the volume in its turn."""
+    _detach(stage, node)
+    other.run(f"mount -t xfs {DEVICE} {PLACE} && cd {PLACE} && {{ {command}; rc=$?; }}; cd / && umount {PLACE} && exit $rc")
+
+
+def _fresh(stage, node, device=DEVICE) -> list:
+    """A new volume, unmounted; where its lock state is."""
+    node.run(f"mkfs.xfs -q -f {device}")
+    extents = _remount(stage, node, made=True, device=device)["extents"]
+    stage.umount(node)
+    return extents
+
+
+def _half(stage, node, _other, _options):
+    """With half of its slots it is one; with less it is not used, and left."""
+    extents = _fresh(stage, node)
+    good = _read(node, extents)
+    _write_all(node, extents, b"\xa5" * 32 * 512 + good[32 * 512:])
+    told = _remount(stage, node, made=False)
+    stage.same((told["damaged"], told["extents"]), (32, extents), "with 32 slots that are none")
+    stage.umount(node)
+    for left in (31, 1):
+        before = bytes((SLOTS - left) * 512) + good[(SLOTS - left) * 512:]
+        _write_all(node, extents, before)
+        told = _remount(stage, node, made=False, errno=EUCLEAN)
+        stage.matches(f"^only {left} of its 64 slots", told["reason"], "why it is not used")
+        stage.umount(node)
+        stage.check(_read(node, extents) == before, f"what was there with {left} good slots has changed")
+
+
+def _other_versions(stage, node, _other, _options):
+    """What a newer version has made, whose checksum may be elsewhere, or a disk with other blocks, is left as it is; also where it is shorter."""
+    extents, uuid = _fresh(stage, node), _uuid(node)
+    newer = b"".join(_slot(uuid, index, 512, version=2, checksum=False) for index in range(SLOTS))
+    wider = b"".join(_slot(uuid, index, 4096) for index in range(SLOTS // 8))
+    for what, data, command in (("a checksum elsewhere", newer, ""), ("slots of 4 KiB", wider, ""),
+                                ("shorter", newer, "chattr -i .mxfs/lockstate && truncate -s 16384 .mxfs/lockstate")):
+        stage.note(what)
+        _write_all(node, extents, data)
+        if command:
+            _plain(stage, command)
+        told = _remount(stage, node, made=False, errno=EPROTO)
+        stage.matches("another version", told["reason"], "why it is not used")
+        stage.umount(node)
+        stage.check(_read(node, extents)[:16384] == data[:16384], f"{what}: what was there has changed")
+
+
+def _error(stage, node, other, _options):
+    """Slots that cannot be read say nothing; nor does an error take the place of what was found, after a daemon was told of it."""
+    node.run("modprobe dm-mod")
+    device = node.run(f"{DM} linear bad {DEVICE}").out.strip()
+    extents = _fresh(stage, node, device)
+    _, at, length = extents[0]
+    node.run(f"{DM} fail bad {DEVICE} {at // 512} {length // 512}")
+    told = _remount(stage, node, made=False, errno=EIO, device=device)
+    stage.matches("cannot be read", told["reason"], "why it is not used")
+    stage.umount(node)
+    node.run(f"{DM} heal bad {DEVICE}")
+    stage.same(_remount(stage, node, made=False, device=device)["extents"], extents, "where it is when it can be read again")
+    stage.umount(node)
+    node.run(f"{DM} remove bad")
+    # bmap() says 0 for blocks that are shared, as for an error.
+    told = _remount(stage, node, made=False)
+    mark = stage.mark(node)
+    _elsewhere(stage, node, other, "chattr -i .mxfs/lockstate && cp --reflink=always .mxfs/lockstate twin")
+    for turn in range(2):
+        node.run(f"touch {PLACE}/f")
+        stage.same(_told_of(node), told, "what is told where it cannot be told where it is")
+        _detach(stage, node)
+    stage.same(stage.kernel_log(node, mark).count("taken to be where it was"), 1, "lines about it")
+    stage.umount(node)
+
+
+def _moved(stage, node, other, _options):
+    """Another one than the daemon was told of: XFS is not attached before the daemon knows."""
+    stage.mkfs()
+    told = _remount(stage, node, made=True)
+    node.run(f"touch {PLACE}/f")
+    _elsewhere(stage, node, other, "chattr -i .mxfs .mxfs/lockstate && dd if=.mxfs/lockstate of=new bs=32k status=none && chmod 600 new && mv new .mxfs/lockstate && sync")
+    node.run("rm -f /run/mxfsd_solo.log")
+    node.run(f"touch {PLACE}/f", check=False)  # as in _told()
+    stage.until(lambda: node.run("tail -n 1 /run/mxfsd_solo.log").out == "lockstate 0\n", 20, "the daemon to be told")
+    stage.same(node.run("head -n 1 /run/mxfsd_solo.log").out, f"attached {ESTALE}\n", "what the daemon heard first")
+    node.run(f"touch {PLACE}/f")
+    now = _told_of(node)
+    stage.check(now["errno"] == 0 and now["extents"] != told["extents"], f"where it is now: {now}")
+    stage.umount(node)
+
+
+def _replayed(stage, node, other, _options):
+    """The same where only log replay finds the other one: the daemon was told of what the probe saw."""
+    first = _fresh(stage, node)
+    node.run("rm -f /run/mxfsd_solo.log")
+    other.run(f"mount -t xfs {DEVICE} {PLACE} && cd {PLACE} && chattr -i .mxfs .mxfs/lockstate && dd if=.mxfs/lockstate of=new bs=32k status=none && chmod 600 new && sync && cd / && umount {PLACE} && "
+              f"mount -t xfs {DEVICE} {PLACE} && cd {PLACE} && mv new .mxfs/lockstate && cd / && xfs_io -x -c 'shutdown -f' {PLACE} && umount {PLACE}")
+    stage.refused(node, "ETIMEDOUT", "was not ready within 3000 ms", "ready_ms=3000", what="a lock state that log replay replaced")
+    stage.same(node.run("cat /run/mxfsd_solo.log").out.split("\n")[1:4], [f"extent {first[0][1]}", "lockstate 0", f"attached {ESTALE}"],
+               "what the daemon heard")
+    now = _remount(stage, node, made=False)
+    stage.check(now["errno"] == 0 and now["extents"] != first, f"where it is now: {now}")
+    stage.umount(node)
+
+
+def _word(stage, node, _other, options):
+    """That no other node is registered is the word of a daemon that lives, and of now: XFS may have taken long to replay its log."""
+    node.run("modprobe dm-mod")
+    device = node.run(f"{DM} linear bad {DEVICE}").out.strip()
+    node.run(f"mkfs.xfs -q -f {device}")
+    options("--lockstate")
+    mark = stage.mark(node)
+    stage.mount(node, device=device)
+    starts = 1
+
+    def succeed(by: str) -> None:
+        nonlocal starts
+        options(by)
+        node.run("kill -9 $(pidof mxfsd_solo)")
+        starts += 1
+        stage.until(lambda: (lambda now: now["daemon_starts"] == str(starts) and now["frozen"] == "0")(stage.status(node)), 20, "the next daemon")
+
+    def hang(meanwhile) -> None:
+        _detach(stage, node)
+        node.run(f"{DM} stop bad")
+        program = stage.start(node, f"touch {PLACE}/f")
+        stage.until(lambda: stage.status(node)["state"] == "attaching", 20, "an attach that hangs")
+        meanwhile()
+        node.run(f"{DM} resume bad")
+        program.finish(40)
+        stage.same(_told_of(node)["errno"], ENOENT, "the lock state")
+        stage.check("lockstate was made" not in stage.kernel_log(node, mark), "it was made")
+
+    succeed("--alone --lockstate")
+    hang(lambda: succeed("--lockstate"))
+    succeed("--alone --lockstate")
+    hang(lambda: time.sleep((ALONE_SECONDS + 1) * stage.slowness))
+    # The next one is as good as the first.
+    _detach(stage, node)
+    node.run(f"touch {PLACE}/f")
+    stage.same(_told_of(node)["errno"], 0, "the lock state, by a word of now")
+    stage.matches("lockstate was made", stage.kernel_log(node, mark), "the kernel log")
+    stage.umount(node)
+
+
+def _slow(stage, node, _other, _options, ms=3000):
+    """A disk that takes its time for each bad sector: a mount reads for a few seconds, once."""
+    node.run("modprobe dm-mod && modprobe dm-delay")
+    device = node.run(f"{DM} linear bad {DEVICE}").out.strip()
+    broken = node.run(f"{DM} linear broken {DEVICE}").out.strip()
+    extents = _fresh(stage, node, device)
+    first = extents[0][1] // 512
+    node.run(f"{DM} fail broken {DEVICE} {first} 40 && {DM} part bad {DEVICE} {broken} {first} 40 {ms}")
+    mark = stage.mark(node)
+    took = stage.mount(node, device=device)
+    stage.note(f"mounted in {took / 1000:.1f} s, where each bad sector takes {ms / 1000:.0f} s")
+    told = _told_of(node)
+    stage.same(told["errno"], EIO, f"the lock state: {told}")
+    stage.check("lockstate was made" not in stage.kernel_log(node, mark), "it was made")
+    stage.check(took < 20000 * stage.slowness, f"a mount took {took:.0f} ms where each bad sector takes {ms}")
+    stage.umount(node)

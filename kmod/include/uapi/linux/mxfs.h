@@ -88,7 +88,11 @@ enum mxfs_cmd {
 	MXFS_EV_DETACHED,	/* EPOCH, ERRNO, NANOS, MESSAGE when ERRNO is not 0 */
 	MXFS_EV_LEAVE,		/* XFS is gone for good; also of a mount that fails; repeated every second until LEFT */
 
-	/* daemon -> kernel, with MXFS_FLAG_LOCKSTATE */
+	/*
+	 * daemon -> kernel, with MXFS_FLAG_LOCKSTATE. Asked after HELLO and after each EV_ATTACHED. An attach that finds another lock state
+	 * than the last answer told of, or none, fails with ESTALE before anything may run; so do all until the daemon has asked
+	 * again. Who asks writes by the new answer only, and sends no ATTACH before its last write by the old one has ended.
+	 */
 	MXFS_CMD_LOCKSTATE,	/* MOUNT; the reply: MOUNT, GENERATION, and SLOT_BYTES, SLOTS, EXTENTS, or ERRNO, MESSAGE */
 
 	__MXFS_CMD_MAX,
