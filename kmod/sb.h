@@ -201,6 +201,8 @@ struct mxfs_orphans {
 
 /* local/own.c: .mxfs itself */
 struct mxfs_own {
+	bool foreign; /* something else stands in its place: it is not attached */
+	char refused[MXFS_MESSAGE_MAX]; /* what that is, for who mounts */
 	bool reserve_used; /* its reserve is to be filled again */
 	u64 seq; /* attach in which @inos was read; under opens.lock */
 	u64 *inos; /* inode numbers that no handle leads to */

@@ -264,6 +264,11 @@ int mxfs_daemon_start(struct mxfs_sb *sbi, struct fs_context *fc)
 		return 0;
 	/* If it ends now, or has ended, it is not to be started again. */
 	WRITE_ONCE(sbi->daemon.failed, true);
+	/* The daemon knows only that XFS could not be attached. */
+	if (sbi->own.foreign) {
+		errorf(fc, "mxfs: %s", sbi->own.refused);
+		return -EPERM;
+	}
 	mxfs_explain(sbi, err, why, sizeof(why));
 	mxfs_err(sbi, "not mounted: %s", why);
 	errorf(fc, "mxfs: %s: %s", sbi->source, why);

@@ -315,7 +315,7 @@ static struct dentry *mxfs_lockstate_look(struct mxfs_sb *sbi, struct vfsmount *
 	int err;
 
 	memset(map, 0, sizeof(*map));
-	found = mxfs_own_look(sbi, mnt->mnt_root, MXFS_LOCKSTATE);
+	found = mxfs_own_look(mnt->mnt_root, MXFS_LOCKSTATE);
 	if (found == ERR_PTR(-ENOENT)) {
 		mxfs_lockstate_none(map, -ENOENT, MXFS_NONE_MAKE, "there is none");
 		return NULL;
@@ -367,7 +367,8 @@ static bool mxfs_lockstate_set(struct mxfs_sb *sbi, const struct mxfs_lockstate_
 	if (!same && !map->err)
 		mxfs_debug(sbi, MXFS_OWN "/" MXFS_LOCKSTATE ": inode %llu, %u pieces, the first at byte %llu of the device",
 			   map->id.ino, map->count, map->extents[0].device);
-	else if (!same && (map->err != -ENOENT || told))
+	/* What is none of ours has a line of its own, once the log was replayed (local/own.c). */
+	else if (!same && map->err != -EPERM && (map->err != -ENOENT || told))
 		mxfs_warn(sbi, MXFS_OWN "/" MXFS_LOCKSTATE " is not used: %s", map->reason);
 	if (!same && !map->err && map->damaged)
 		mxfs_warn(sbi, MXFS_OWN "/" MXFS_LOCKSTATE ": %u of its %d slots are torn or cannot be read", map->damaged,

@@ -401,9 +401,15 @@ struct vfsmount *mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc, struct m
 			return mnt;
 		}
 	}
-	err = mxfs_own_check(sbi, mnt->mnt_root, fc);
-	if (err)
+	/*
+	 * A mount leaves that to its attach, before which the log is replayed: without, a file may be there by name and be what its inode
+	 * was before. To validate is to say what the disk shows.
+	 */
+	err = sbi->opts.validate ? mxfs_own_check(sbi, mnt->mnt_root) : 0;
+	if (err) {
+		errorf(fc, "mxfs: %s", sbi->own.refused);
 		goto out;
+	}
 	mxfs_lockstate_probe(sbi, mnt);
 	sb->s_maxbytes = mnt->mnt_sb->s_maxbytes;
 	sb->s_time_gran = mnt->mnt_sb->s_time_gran;

@@ -427,7 +427,8 @@ static void mxfs_note_shared(struct mxfs_sb *sbi, struct dentry *dir, const char
  * mxfs_orphans_begin - what other nodes did to the files that are held here
  * @sbi: the mount, attaching: XFS is mounted, and the gates are closed
  *
- * Return: 0; -EPERM when what stands in the place of .mxfs is not ours; -EIO when XFS does not go on.
+ * Return: 0; -EPERM when what stands in the place of .mxfs is not ours; -ESTALE when the lock state is another one than the daemon knows;
+ * -EIO when XFS does not go on.
  */
 int mxfs_orphans_begin(struct mxfs_sb *sbi)
 {
@@ -446,6 +447,9 @@ int mxfs_orphans_begin(struct mxfs_sb *sbi)
 	if (err)
 		return err;
 	old_cred = override_creds(sbi->cred);
+	/* The reserve is one for all nodes. */
+	if (!sbi->rdonly)
+		mxfs_reserve_look(sbi);
 	mxfs_each_orphan(sbi, mxfs_note_shared, NULL);
 	revert_creds(old_cred);
 	return 0;

@@ -19,6 +19,7 @@
 #include <linux/falloc.h>
 #include <linux/file.h>
 #include <linux/namei.h>
+#include <linux/quota.h>
 #include <linux/slab.h>
 #include "compat.h"
 #include "local/own.h"
@@ -47,35 +48,44 @@ static const char *mxfs_own_fault(const struct inode *inode, umode_t type)
 	return NULL;
 }
 
-static int mxfs_own_refuse(struct mxfs_sb *sbi, struct fs_context *fc, const char *in, const char *name, const char *fault)
+static void mxfs_own_tell(struct mxfs_sb *sbi, const char *in, const char *name, const char *fault)
 {
 	pr_err_ratelimited(
 		"mxfs (%s): %s%s is not mxfs's own: it is %s; it is not touched. Unmount the volume everywhere, mount it as plain xfs on one machine, look who made it, and rename or remove it\n",
 		sbi->source, in, name, fault);
-	if (fc)
-		errorf(fc, "mxfs: %s%s is not mxfs's own: it is %s. Unmount %s everywhere, mount it as plain xfs on one machine, look who made it, and rename or remove it",
-		       in, name, fault, sbi->source);
-	return -EPERM;
+	/* For mount(8), where this is what it fails for. */
+	snprintf(sbi->own.refused, sizeof(sbi->own.refused),
+		 "%s%s is not mxfs's own: it is %s. Unmount %s everywhere, mount it as plain xfs on one machine, look who made it, and rename or remove it",
+		 in, name, fault, sbi->source);
 }
 
-/* One of ours, looked at; -ENOENT. With sbi->cred. */
-static struct dentry *mxfs_own_find(struct mxfs_sb *sbi, struct fs_context *fc, struct dentry *parent, const char *in,
-				    const char *name, umode_t type)
+/* With sbi->cred. Return: as mxfs_own_find(); @fault is what is wrong where it is -EPERM. */
+static struct dentry *mxfs_own_peek(struct dentry *parent, const char *name, umode_t type, const char **fault)
 {
 	struct dentry *found = mxfs_lookup_lower(parent, name, strlen(name));
-	const char *fault;
 	int err = -ENOENT;
 
 	if (IS_ERR(found))
 		return found;
 	if (d_really_is_positive(found)) {
-		fault = mxfs_own_fault(d_inode(found), type);
-		if (!fault)
+		*fault = mxfs_own_fault(d_inode(found), type);
+		if (!*fault)
 			return found;
-		err = mxfs_own_refuse(sbi, fc, in, name, fault);
+		err = -EPERM;
 	}
 	dput(found);
 	return ERR_PTR(err);
+}
+
+/* One of ours, looked at; -ENOENT; -EPERM: what has its name is none of ours, which was said. With sbi->cred. */
+static struct dentry *mxfs_own_find(struct mxfs_sb *sbi, struct dentry *parent, const char *in, const char *name, umode_t type)
+{
+	const char *fault;
+	struct dentry *found = mxfs_own_peek(parent, name, type, &fault);
+
+	if (found == ERR_PTR(-EPERM))
+		mxfs_own_tell(sbi, in, name, fault);
+	return found;
 }
 
 /*
@@ -89,7 +99,17 @@ static int mxfs_own_set(struct dentry *dentry, bool immutable)
 	struct mxfs_fileattr fa;
 	int err = 0;
 
-	if (!gid_eq(inode->i_gid, GLOBAL_ROOT_GID) && !IS_IMMUTABLE(inode)) {
+	if (!gid_eq(inode->i_gid, GLOBAL_ROOT_GID)) {
+		/* notify_change() refuses it. */
+		if (IS_IMMUTABLE(inode)) {
+			err = vfs_fileattr_get(dentry, &fa);
+			if (err)
+				return err;
+			fileattr_fill_xflags(&fa, fa.fsx_xflags & ~FS_XFLAG_IMMUTABLE);
+			err = vfs_fileattr_set(&nop_mnt_idmap, dentry, &fa);
+			if (err)
+				return err;
+		}
 		inode_lock(inode);
 		err = notify_change(&nop_mnt_idmap, dentry, &attr, NULL);
 		inode_unlock(inode);
@@ -143,7 +163,7 @@ static int mxfs_own_make(struct dentry *parent, const char *name, umode_t type)
 /* As mxfs_own_find(), and makes it. */
 static struct dentry *mxfs_own_get(struct mxfs_sb *sbi, struct dentry *parent, const char *in, const char *name, umode_t type)
 {
-	struct dentry *found = mxfs_own_find(sbi, NULL, parent, in, name, type);
+	struct dentry *found = mxfs_own_find(sbi, parent, in, name, type);
 	bool immutable = IS_IMMUTABLE(d_inode(parent));
 	int err = 0;
 
@@ -159,7 +179,7 @@ static struct dentry *mxfs_own_get(struct mxfs_sb *sbi, struct dentry *parent, c
 	}
 	if (err)
 		return ERR_PTR(err);
-	found = mxfs_own_find(sbi, NULL, parent, in, name, type);
+	found = mxfs_own_find(sbi, parent, in, name, type);
 	if (IS_ERR(found))
 		return found;
 	err = mxfs_own_set(found, false);
@@ -182,11 +202,11 @@ struct dentry *mxfs_own_dir(struct mxfs_sb *sbi, const char *name, bool create)
 	struct dentry *root = sbi->lower->mnt_root, *top, *dir;
 
 	top = create ? mxfs_own_get(sbi, root, "", MXFS_OWN, S_IFDIR) :
-		       mxfs_own_find(sbi, NULL, root, "", MXFS_OWN, S_IFDIR);
+		       mxfs_own_find(sbi, root, "", MXFS_OWN, S_IFDIR);
 	if (IS_ERR(top) || !name)
 		return top;
 	dir = create ? mxfs_own_get(sbi, top, MXFS_OWN "/", name, S_IFDIR) :
-		       mxfs_own_find(sbi, NULL, top, MXFS_OWN "/", name, S_IFDIR);
+		       mxfs_own_find(sbi, top, MXFS_OWN "/", name, S_IFDIR);
 	dput(top);
 	return dir;
 }
@@ -209,7 +229,7 @@ struct file *mxfs_own_file(struct mxfs_sb *sbi, struct dentry *dir, const char *
 	struct file *file;
 
 	path.dentry = flags & O_CREAT ? mxfs_own_get(sbi, dir, in, name, S_IFREG) :
-					mxfs_own_find(sbi, NULL, dir, in, name, S_IFREG);
+					mxfs_own_find(sbi, dir, in, name, S_IFREG);
 	if (IS_ERR(path.dentry))
 		return ERR_CAST(path.dentry);
 	file = dentry_open(&path, (flags & ~O_CREAT) | O_LARGEFILE, sbi->cred);
@@ -219,19 +239,21 @@ struct file *mxfs_own_file(struct mxfs_sb *sbi, struct dentry *dir, const char *
 
 /**
  * mxfs_own_look - find a file in .mxfs of any XFS of this volume
- * @sbi: the mount; with sbi->cred
- * @root: of XFS, which may be mounted for a probe only
+ * @root: of XFS, which may be mounted for a probe only; with sbi->cred
  * @name: of the file
+ *
+ * Nothing is said of what is none of ours: it may be what only a log that was not replayed makes strange.
  *
  * Return: as mxfs_own_dir().
  */
-struct dentry *mxfs_own_look(struct mxfs_sb *sbi, struct dentry *root, const char *name)
+struct dentry *mxfs_own_look(struct dentry *root, const char *name)
 {
-	struct dentry *top = mxfs_own_find(sbi, NULL, root, "", MXFS_OWN, S_IFDIR), *found;
+	const char *fault;
+	struct dentry *top = mxfs_own_peek(root, MXFS_OWN, S_IFDIR, &fault), *found;
 
 	if (IS_ERR(top))
 		return top;
-	found = mxfs_own_find(sbi, NULL, top, MXFS_OWN "/", name, S_IFREG);
+	found = mxfs_own_peek(top, name, S_IFREG, &fault);
 	dput(top);
 	return found;
 }
@@ -341,12 +363,11 @@ int mxfs_own_unlink(struct dentry *dir, const char *name)
 /**
  * mxfs_own_check - is what stands in the place of .mxfs ours?
  * @sbi: the mount
- * @root: the root of the lower file system
- * @fc: where mount(8) reads messages, or NULL
+ * @root: the root of the lower file system; in a probe, which replays no log, it may seem not to be ours though it is
  *
- * Return: 0, also when there is none, or when it cannot be told; -EPERM when it is not.
+ * Return: 0, also when there is none, or when it cannot be told; -EPERM when it is not: sbi->own.foreign, and sbi->own.refused says what.
  */
-int mxfs_own_check(struct mxfs_sb *sbi, struct dentry *root, struct fs_context *fc)
+int mxfs_own_check(struct mxfs_sb *sbi, struct dentry *root)
 {
 	static const struct {
 		const char *name;
@@ -356,12 +377,12 @@ int mxfs_own_check(struct mxfs_sb *sbi, struct dentry *root, struct fs_context *
 	struct dentry *top, *found;
 	int i, err = 0;
 
-	top = mxfs_own_find(sbi, fc, root, "", MXFS_OWN, S_IFDIR);
+	top = mxfs_own_find(sbi, root, "", MXFS_OWN, S_IFDIR);
 	if (IS_ERR(top)) {
 		err = PTR_ERR(top);
 	} else {
 		for (i = 0; i < ARRAY_SIZE(ours) && err != -EPERM; i++) {
-			found = mxfs_own_find(sbi, fc, top, MXFS_OWN "/", ours[i].name, ours[i].type);
+			found = mxfs_own_find(sbi, top, MXFS_OWN "/", ours[i].name, ours[i].type);
 			err = PTR_ERR_OR_ZERO(found);
 			if (!err)
 				dput(found);
@@ -369,8 +390,8 @@ int mxfs_own_check(struct mxfs_sb *sbi, struct dentry *root, struct fs_context *
 		dput(top);
 	}
 	revert_creds(old_cred);
-	/* Another node may be writing to what a probe looks at. */
-	return err == -EPERM ? err : 0;
+	sbi->own.foreign = err == -EPERM;
+	return sbi->own.foreign ? err : 0;
 }
 
 static void mxfs_room_name(char *name, int number)
@@ -444,6 +465,21 @@ void mxfs_reserve_fill(struct mxfs_sb *sbi)
 }
 
 /**
+ * mxfs_reserve_look - has a node given the reserve's blocks back?
+ * @sbi: the mount, attaching; with sbi->cred
+ *
+ * It has its size when all of it is there: fallocate() sets that last, and what gives it back truncates it.
+ */
+void mxfs_reserve_look(struct mxfs_sb *sbi)
+{
+	struct dentry *found = mxfs_own_look(sbi->lower->mnt_root, "reserve");
+
+	WRITE_ONCE(sbi->own.reserve_used, IS_ERR(found) || i_size_read(d_inode(found)) < MXFS_RESERVE_BYTES);
+	if (!IS_ERR(found))
+		dput(found);
+}
+
+/**
  * mxfs_reserve_free - give the reserve's blocks back
  * @sbi: the mount, detaching: nobody else can take them; with sbi->cred
  *
@@ -471,43 +507,101 @@ bool mxfs_reserve_free(struct mxfs_sb *sbi)
 	return any;
 }
 
+/* Which limits hold that are not root's: what is made below the root of the volume inherits its group, or project. */
+static unsigned int mxfs_own_limits(struct super_block *lower)
+{
+	struct qc_state state = {};
+	unsigned int limits = 0;
+
+	if (!lower->s_qcop || !lower->s_qcop->get_state || !lower->s_qcop->quota_enable || !lower->s_qcop->quota_disable ||
+	    lower->s_qcop->get_state(lower, &state))
+		return 0;
+	if (state.s_state[GRPQUOTA].flags & QCI_LIMITS_ENFORCED)
+		limits |= FS_QUOTA_GDQ_ENFD;
+	if (state.s_state[PRJQUOTA].flags & QCI_LIMITS_ENFORCED)
+		limits |= FS_QUOTA_PDQ_ENFD;
+	return limits;
+}
+
+/*
+ * .mxfs, nobody's quota. XFS charges a new folder to the group or project that it inherits, and there may be nothing left of that; group 0 and
+ * project 0, which it belongs to a moment later, have no limits. So limits are lifted for that moment: the gates are closed, nobody else
+ * makes anything. XFS notes in its superblock that they are, and that they are not any more, by transactions that its log
+ * takes with the one in between; only a crash right behind a checkpoint between them leaves limits off.
+ *
+ * Return: as mxfs_own_dir(); -EIO where the limits cannot be had back.
+ */
+static struct dentry *mxfs_own_top(struct mxfs_sb *sbi)
+{
+	struct super_block *lower = sbi->lower->mnt_sb;
+	struct dentry *top = mxfs_own_dir(sbi, NULL, !sbi->rdonly);
+	unsigned int limits;
+	int err;
+
+	/* Of a project it is ENOSPC (fs/xfs/xfs_trans_dquot.c: xfs_trans_dqresv()). */
+	if (top != ERR_PTR(-EDQUOT) && top != ERR_PTR(-ENOSPC))
+		return top;
+	limits = mxfs_own_limits(lower);
+	if (!limits || lower->s_qcop->quota_disable(lower, limits))
+		return top;
+	top = mxfs_own_dir(sbi, NULL, true);
+	err = lower->s_qcop->quota_enable(lower, limits);
+	if (!err)
+		return top;
+	mxfs_err(sbi, "the limits of quotas were lifted to make " MXFS_OWN ", and cannot be had back (%pe)", ERR_PTR(err));
+	if (!IS_ERR(top))
+		dput(top);
+	return ERR_PTR(-EIO);
+}
+
+/* In the first attach: what is in .mxfs is made, or looked after. With sbi->cred. */
+static void mxfs_own_fill(struct mxfs_sb *sbi, const char *name, bool first)
+{
+	struct dentry *dir = mxfs_own_dir(sbi, name, true);
+	int err = PTR_ERR_OR_ZERO(dir);
+
+	if (!err && first)
+		err = mxfs_own_set(dir, false);
+	if (err && first)
+		mxfs_warn(sbi, MXFS_OWN "/%s cannot be made (%pe): what is open and loses its name may be lost until it can",
+			  name, ERR_PTR(err));
+	if (IS_ERR(dir))
+		return;
+	if (!err && first && !strcmp(name, "orphans"))
+		mxfs_own_room(dir);
+	dput(dir);
+}
+
 /**
  * mxfs_own_begin - look at what is ours, and make what is missing
  * @sbi: the mount, attaching: XFS is mounted, and the gates are closed
  *
  * Made in the first attach, when there is space, and not when it is needed, when there may be none.
  *
- * Return: 0, or -EPERM when something else stands in its place.
+ * Return: 0, -EPERM when something else stands in its place, or -EIO.
  */
 int mxfs_own_begin(struct mxfs_sb *sbi)
 {
-	static const char *const names[] = { "orphans", "open" };
-	const struct cred *old_cred;
+	bool first = !sbi->rdonly && !sbi->change.begun;
 	struct mxfs_inode *root = mxfs_root(sbi);
-	struct dentry *top, *dir;
-	int i, err;
+	const struct cred *old_cred;
+	struct dentry *top;
+	int err;
 
-	err = mxfs_own_check(sbi, sbi->lower->mnt_root, NULL);
+	err = mxfs_own_check(sbi, sbi->lower->mnt_root);
 	if (err)
 		return err;
 	old_cred = override_creds(sbi->cred);
-	for (i = 0; !sbi->rdonly && i < ARRAY_SIZE(names); i++) {
-		dir = mxfs_own_dir(sbi, names[i], true);
-		if (!IS_ERR(dir) && !sbi->change.begun)
-			err = mxfs_own_set(dir, false);
-		else
-			err = PTR_ERR_OR_ZERO(dir);
-		if (err && !sbi->change.begun)
-			mxfs_warn(sbi, MXFS_OWN "/%s cannot be made (%pe): what is open and loses its name may be lost until it can",
-				  names[i], ERR_PTR(err));
-		if (!IS_ERR(dir) && !i && !err && !sbi->change.begun)
-			mxfs_own_room(dir);
-		if (!IS_ERR(dir))
-			dput(dir);
+	top = mxfs_own_top(sbi);
+	/* Before anything is made in it: a crash may have left it with what it inherits. */
+	if (!IS_ERR(top) && first)
+		mxfs_own_set(top, true);
+	if (!sbi->rdonly) {
+		mxfs_own_fill(sbi, "orphans", first);
+		mxfs_own_fill(sbi, "open", first);
 	}
-	top = mxfs_own_dir(sbi, NULL, false);
 	if (!IS_ERR(top)) {
-		if (!sbi->rdonly && !sbi->change.begun) {
+		if (first) {
 			mxfs_reserve_fill(sbi);
 			mxfs_own_set(top, true);
 		}
@@ -517,7 +611,7 @@ int mxfs_own_begin(struct mxfs_sb *sbi)
 		dput(top);
 	}
 	revert_creds(old_cred);
-	return 0;
+	return top == ERR_PTR(-EIO) ? -EIO : 0;
 }
 
 struct mxfs_own_list {

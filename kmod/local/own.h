@@ -6,7 +6,6 @@
 #define _MXFS_LOCAL_OWN_H
 
 #include <linux/dcache.h>
-#include <linux/fs_context.h>
 #include "inode.h"
 
 #define MXFS_OWN ".mxfs"
@@ -18,11 +17,11 @@ static inline bool mxfs_is_own_name(const struct inode *dir, const struct qstr *
 			dir == d_inode(dir->i_sb->s_root));
 }
 
-int mxfs_own_check(struct mxfs_sb *sbi, struct dentry *root, struct fs_context *fc);
+int mxfs_own_check(struct mxfs_sb *sbi, struct dentry *root);
 int mxfs_own_begin(struct mxfs_sb *sbi);
 struct dentry *mxfs_own_dir(struct mxfs_sb *sbi, const char *name, bool create);
 struct file *mxfs_own_file(struct mxfs_sb *sbi, struct dentry *dir, const char *in, const char *name, int flags);
-struct dentry *mxfs_own_look(struct mxfs_sb *sbi, struct dentry *root, const char *name);
+struct dentry *mxfs_own_look(struct dentry *root, const char *name);
 int mxfs_own_bytes(const struct path *path, u64 *bytes);
 int mxfs_own_plain(struct dentry *dentry);
 int mxfs_own_keep(struct dentry *dentry);
@@ -31,6 +30,7 @@ int mxfs_own_link(struct dentry *lower, struct dentry *dir, struct dentry *link)
 int mxfs_own_unlink(struct dentry *dir, const char *name);
 int mxfs_own_inode(struct mxfs_sb *sbi, u64 ino);
 void mxfs_reserve_fill(struct mxfs_sb *sbi);
+void mxfs_reserve_look(struct mxfs_sb *sbi);
 bool mxfs_reserve_free(struct mxfs_sb *sbi);
 
 #endif /* _MXFS_LOCAL_OWN_H */

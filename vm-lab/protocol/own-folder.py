@@ -4,9 +4,9 @@ refused by name and never followed."""
 
 from lablib.protocol import DEVICE, PLACE, PROGRAMS
 
-LIMIT = 180
+LIMIT = 300
 MARKERS = ["SELFTEST: own folder ok"]
-EXPECTED = []
+EXPECTED = [r"XFS \(sda\): (User initiated shutdown|Metadata I/O Error .* xfs_fs_goingdown|Please unmount)"]
 OWN_BOOT = True  # names only: nothing is written to files of plain XFS there
 FOREIGN = (("install -d -o user1 -m 755 .mxfs", "owner"), ("install -d -m 777 .mxfs", "mode"), ("mkfifo .mxfs", "folder"),
            ("ln -s /etc .mxfs", "folder"), ("install -d -m 700 .mxfs && ln -s /etc .mxfs/orphans", "folder"),
@@ -26,6 +26,7 @@ def run(stage):
     stage.repair()
     stage.lab.in_parallel(lambda node: _in_its_place(stage, node, FOREIGN[node.number % 2::2]), [n1, n2])
     _foreign_lists(stage, n1)
+    _unreplayed(stage, n1)
     stage.marker("SELFTEST: own folder ok")
 
 
@@ -95,3 +96,17 @@ def _foreign_lists(stage, node):
     stage.same(node.run(f"{PROGRAMS}/file_handles wrapped {PLACE} /host/handles").out, "6 refused\n", "handles of what is in .mxfs")
     stage.umount(node)
     stage.same(stage.plain.run(f"mount -t xfs {DEVICE} {PLACE} && cat {PLACE}/victim && umount {PLACE}").out, "precious\n", "the same, after umount")
+
+
+def _unreplayed(stage, node):
+    """What only a log that was not replayed makes strange is no reason to refuse a mount, which replays it. To validate is to say what the disk shows."""
+    stage.mkfs()
+    node.run(f"mount -t xfs {DEVICE} {PLACE} && cd {PLACE} && install -d -m 700 .mxfs && install -m 644 /dev/null .mxfs/lockstate && cd / && umount {PLACE} && "
+             f"mount -t xfs {DEVICE} {PLACE} && chmod 600 {PLACE}/.mxfs/lockstate && xfs_io -x -c 'shutdown -f' {PLACE} && umount {PLACE}")
+    stage.refused(node, "EPERM", r"\.mxfs/lockstate is not mxfs's own: it is of a mode", "validate")
+    mark = stage.mark(node)
+    stage.mount(node)
+    node.run(f"touch {PLACE}/f")
+    stage.check("not mxfs's own" not in stage.kernel_log(node, mark), f"what was said of it: {stage.kernel_log(node, mark)}")
+    stage.umount(node)
+    stage.repair()

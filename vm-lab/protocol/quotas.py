@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quotas belong to the volume: a node that was not told of them keeps them; limits hold on both nodes and are asked for on both."""
+"""Quotas belong to the volume: a node that was not told of them keeps them; limits hold on both nodes and are asked for on both. The module's own
+folder is nobody's quota."""
 
-from lablib.protocol import PLACE
+from lablib.protocol import DEVICE, PLACE
 
-LIMIT = 120
+LIMIT = 180
 MARKERS = ["SELFTEST: quotas ok"]
 EXPECTED = []
 
@@ -35,4 +36,28 @@ def run(stage):
         stage.check("quota" not in line.replace("noquota", ""), f"{node.name}: quotas are off, but shown: {line}")
         stage.umount(node)
     stage.repair()
+    _used_up(stage, n1)
     stage.marker("SELFTEST: quotas ok")
+
+
+def _used_up(stage, node):
+    """Below a root whose group and project have used up their quotas .mxfs is made all the same, and the limits hold afterwards."""
+    quotas = "xfs_quota -x -c 'report -g -i -N' -c 'report -p -i -N'"
+    for what, inherits, limits in (("a group", "chmod g+s .", "-g"), ("a project", "xfs_io -c 'chproj 7' -c 'chattr +P' .", "-p")):
+        stage.mkfs()
+        stage.plain.run(f"mount -t xfs -o gquota,pquota {DEVICE} {PLACE} && cd {PLACE} && chgrp 7 . && {inherits} && touch used && "
+                        f"xfs_quota -x -c 'limit {limits} ihard=1 bhard=4k 7' {PLACE} && ! touch more 2>/dev/null && cd / && umount {PLACE}")
+        flags = node.run(f"xfs_db -r -c 'sb 0' -c 'p qflags' {DEVICE}").out
+        mark = stage.mark(node)
+        stage.mount(node)
+        stage.check(node.run(f"touch {PLACE}/more", check=False).rc == 1, f"{what}: its limit does not hold any more")
+        stage.check("cannot be made" not in stage.kernel_log(node, mark), f"{what}: {stage.kernel_log(node, mark)}")
+        stage.umount(node)
+        stage.same(node.run(f"xfs_db -r -c 'sb 0' -c 'p qflags' {DEVICE}").out, flags, f"{what}: quotas that are on, on the disk")
+        said = stage.plain.run(f"mount -t xfs -o gquota,pquota {DEVICE} {PLACE} && cd {PLACE} && stat -c '%n %g' .mxfs .mxfs/* && xfs_io -r -c lsproj .mxfs && "
+                               f"{quotas} {PLACE}; cd / && umount {PLACE}").out
+        for name in (".mxfs", ".mxfs/lockstate", ".mxfs/open", ".mxfs/orphans", ".mxfs/reserve"):
+            stage.matches(rf"(?m)^{name} 0$", said, f"{what}: what was made, and its group")
+        stage.matches("projid = 0", said, f"{what}: the project of .mxfs")
+        stage.matches(r"(?m)^(lp|#7) +2 +0 +1 ", said, f"{what}: inodes of it")
+        stage.repair()
