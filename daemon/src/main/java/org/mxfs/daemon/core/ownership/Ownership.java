@@ -290,6 +290,8 @@ public final class Ownership {
         claim.noteTaken(attached.millis());
       }
       case Attachment.Result.AttachFailed failed -> {
+        // Where it is another one than this daemon knows, the kernel attaches nothing before that.
+        pulse.askWhere();
         claim.turnIsOver();
         out.note(Action.Level.ERROR, failed.why());
         if (failed.inherited() && situation.phase() instanceof Phase.Holding) {

@@ -15,6 +15,7 @@ import org.mxfs.daemon.core.DiskAnswer;
 import org.mxfs.daemon.core.DiskCommand;
 import org.mxfs.daemon.core.Errno;
 import org.mxfs.daemon.core.Event;
+import org.mxfs.daemon.core.KernelState;
 import org.mxfs.daemon.core.Lockstate;
 import org.mxfs.daemon.core.OwnershipSettings;
 import org.mxfs.daemon.core.PeerMessage;
@@ -32,6 +33,7 @@ class OwnershipBeatsTest {
   private static final int NEXUS = 1;
   private static final int PEER_NEXUS = 2;
   private static final long LEASE = 20_000;
+  private static final int ESTALE = 116;
 
   private final SimulatedArray array = new SimulatedArray();
   private final Ownership machine = machine(1_000);
@@ -561,6 +563,18 @@ class OwnershipBeatsTest {
     pass(6_000);
     assertThat(mine().state()).isEqualTo(Beat.State.ALIVE);
     assertThat(mine().epoch()).isEqualTo(machine.epoch());
+  }
+
+  /** Danger 22. */
+  @Test
+  void anAttachThatFailsAsksWhereTheLockStateIsNow() {
+    give(new Event.Start(Predecessor.NOBODY));
+    assertThat(actions(Action.AskLockstate.class)).hasSize(1);
+    long epoch = actions(Action.Attach.class).getLast().epoch();
+    give(new Event.Attached(epoch, ESTALE, 0, "XFS cannot be mounted"));
+    long question = actions(Action.AskKernel.class).getLast().question();
+    give(new Event.Status(question, KernelState.DETACHED, 0, false));
+    assertThat(actions(Action.AskLockstate.class)).hasSize(2);
   }
 
   /** Danger 8. */
