@@ -356,7 +356,7 @@ def _taken(stage, node, device, turns=60):
     # One turn after the other, until it was quick enough: before XFS is mounted, or after it was unmounted.
     turner = stage.start(node, f"for i in $(seq {turns}); do test ! -e {ENOUGH} || break; kill -USR1 $(pidof mxfsd_solo); sleep 0.3; timeout 3 cat {PLACE}/d/f || break; done >/dev/null 2>&1")
     stage.same(snatch.line(120), "taken", "snatch")
-    stage.until(lambda: re.search("another program has taken the device|taken by another program", stage.kernel_log(node, mark)), 20, "word of it")
+    stage.until(lambda: re.search("another program has taken it|taken by another program", stage.kernel_log(node, mark)), 20, "word of it")
     done = _ends(stage, node, f"mount -o remount,rw {PLACE}", 15, "remount while another program has the device")
     stage.check(done.rc != 0 and re.search("busy", done.err + done.out), f"remount: status {done.rc}: {done.err}{done.out}")
     _let_go(snatch)
