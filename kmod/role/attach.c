@@ -41,6 +41,24 @@ static void mxfs_record_change(struct mxfs_sb *sbi)
 	sbi->changes[n] = div_u64(ktime_get_ns() - sbi->daemon.want_nanos, NSEC_PER_USEC);
 }
 
+/* What was asked for is answered by the umount that has begun (mxfs_detach_final()). Under state_lock. */
+static void mxfs_leave_to_umount(struct mxfs_sb *sbi, enum mxfs_cmd_kind kind, u64 epoch)
+{
+	sbi->change.doing = MXFS_DO_NOTHING;
+	if (sbi->change.cmd != MXFS_DO_NOTHING)
+		return;
+	sbi->change.cmd = kind;
+	sbi->change.epoch = epoch;
+}
+
+/* An attach that umount has broken off: the device is not ours. */
+static void mxfs_attach_left(struct mxfs_sb *sbi, u64 epoch)
+{
+	mutex_lock(&sbi->state_lock);
+	mxfs_leave_to_umount(sbi, MXFS_DO_ATTACH, epoch);
+	mutex_unlock(&sbi->state_lock);
+}
+
 static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 {
 	ktime_t start = ktime_get();
@@ -84,8 +102,10 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 		WRITE_ONCE(sbi->daemon.last_want, 0);
 		mutex_unlock(&sbi->state_lock);
 		wake_up_all(&sbi->wait);
-		if (mxfs_reclaim(sbi, "XFS cannot be mounted, and the device cannot be had on this node: another program has taken it, or its path is gone"))
+		if (mxfs_reclaim(sbi, "XFS cannot be mounted, and the device cannot be had on this node: another program has taken it, or its path is gone")) {
+			mxfs_attach_left(sbi, epoch);
 			return;
+		}
 		if (!frozen)
 			mxfs_err(sbi, "owner of epoch %llu, but XFS cannot be mounted (%pe); its lines before this one say why", epoch, mnt);
 		else if (!sbi->change.freeze_told)
@@ -101,7 +121,9 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 		if (mnt->mnt_sb->s_op->shutdown)
 			mnt->mnt_sb->s_op->shutdown(mnt->mnt_sb);
 		mxfs_kernel_unmount(mnt);
-		if (!mxfs_reclaim(sbi, "the device is still busy after the shutdown"))
+		if (mxfs_reclaim(sbi, "the device is still busy after the shutdown"))
+			mxfs_attach_left(sbi, epoch);
+		else
 			mxfs_send_result(sbi, MXFS_EV_ATTACHED, epoch, -EIO, 0, "the mount was shut down");
 		return;
 	}
@@ -321,16 +343,6 @@ static int mxfs_let_go(struct mxfs_sb *sbi)
 	if (sbi->lower)
 		return mxfs_detach_gates(sbi);
 	return mxfs_reclaim(sbi, "the device is still busy on this node");
-}
-
-/* What was asked for is answered by the umount that has begun (mxfs_detach_final()). Under state_lock. */
-static void mxfs_leave_to_umount(struct mxfs_sb *sbi, enum mxfs_cmd_kind kind, u64 epoch)
-{
-	sbi->change.doing = MXFS_DO_NOTHING;
-	if (sbi->change.cmd != MXFS_DO_NOTHING)
-		return;
-	sbi->change.cmd = kind;
-	sbi->change.epoch = epoch;
 }
 
 /* The other nodes need not wait for a mount that is over: its XFS is let go of, and it is not attached again. */
@@ -553,8 +565,11 @@ static int mxfs_reattach(struct mxfs_sb *sbi, u64 request)
 	int err;
 
 	err = mxfs_detach_gates(sbi);
-	if (err)
+	if (err) {
+		/* A daemon that came meanwhile waits for an EV_ATTACHED. */
+		mxfs_attach_left(sbi, sbi->epoch);
 		return err;
+	}
 
 	mutex_lock(&sbi->state_lock);
 	if (sbi->state == MXFS_STATE_DETACHING) {
@@ -612,7 +627,9 @@ void mxfs_reattach_workfn(struct kthread_work *work)
 		mutex_unlock(&sbi->state_lock);
 		err = mxfs_reattach(sbi, request);
 		mutex_lock(&sbi->state_lock);
-		sbi->change.reattaching = false;
+		/* Else umount has yet to answer. */
+		if (sbi->state != MXFS_STATE_DETACHING)
+			sbi->change.reattaching = false;
 	}
 	if (sbi->change.reattach_asked == request) {
 		sbi->change.reattach_err = err;

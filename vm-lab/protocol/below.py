@@ -12,7 +12,7 @@ from lablib.protocol import DEVICE, PLACE, PROGRAMS
 LIMIT = 480
 MARKERS = ["SELFTEST: shut down below ok", "SELFTEST: fenced on a path that hangs ok", "SELFTEST: XFS shut down is let go of ok",
            "SELFTEST: last changes ok", "SELFTEST: offline device ok", "SELFTEST: unmount without the device ok", "SELFTEST: frozen device ok", "SELFTEST: late fault ok", "SELFTEST: device taken ok",
-           "SELFTEST: nothing mounted past the lease ok", "SELFTEST: trim ok"]
+           "SELFTEST: nothing mounted past the lease ok", "SELFTEST: remount broken off ok", "SELFTEST: trim ok"]
 # Disks that fail, and metadata that is broken, on purpose.
 EXPECTED = [r"I/O error, dev (dm-\d+|sda)", r"Buffer I/O error on dev", r"XFS \((dm-\d+|sda)\)", r"log I/O error", r"[Cc]orruption", r"Metadata CRC error"]
 DAEMON = "/usr/sbin/mxfsd"
@@ -30,7 +30,7 @@ def run(stage):
     n1.run(f"mv {DAEMON} {DAEMON}.kept; modprobe dm-mod")
     failed = []
     try:
-        for marker, part in zip(MARKERS[1:], (_fenced, _shut_down, _last_changes, _offline, _unmount_taken, _frozen, _late_fault, _taken, _late_remount,
+        for marker, part in zip(MARKERS[1:], (_fenced, _shut_down, _last_changes, _offline, _unmount_taken, _frozen, _late_fault, _taken, _late_remount, _broken_off,
                                                 _trim)):
             # A part that fails says nothing about the others.
             try:
@@ -369,6 +369,22 @@ def _taken(stage, node, device, turns=60):
     stage.umount(node)
 
 
+def _snatched_remount(stage, node, device, tries):
+    """Another program has taken the device in the middle of a remount, which was refused."""
+    for _ in range(tries):
+        stage.mount(node, "ro", device=device)
+        node.run(f"cat {PLACE}/d/f")
+        snatch = _snatch(stage, node, device)
+        refused = node.run(f"mount -o remount,rw {PLACE}", check=False, timeout=60).rc != 0
+        if refused and stage.status(node)["state"] == "detaching":
+            stage.same(snatch.line(20), "taken", "snatch")
+            return snatch
+        # Too late, or in the moment before XFS is mounted: that is asked for anew.
+        stage.same(_let_go(snatch), refused, "another program had the device, and the remount was refused")
+        stage.umount(node)
+    raise LabError(f"no program was quick enough in {tries} turns")
+
+
 def _late_remount(stage, node, device, tries=20):
     """
     Another program takes the device in the middle of a remount, and keeps it until the lease is over and the daemon stands still: XFS is not
@@ -376,19 +392,7 @@ def _late_remount(stage, node, device, tries=20):
     """
     _fresh(stage, node, device, "--lease 8000")
     stage.umount(node)
-    for _ in range(tries):
-        stage.mount(node, "ro", device=device)
-        node.run(f"cat {PLACE}/d/f")
-        snatch = _snatch(stage, node, device)
-        refused = node.run(f"mount -o remount,rw {PLACE}", check=False, timeout=60).rc != 0
-        if refused and stage.status(node)["state"] == "detaching":
-            break
-        # Too late, or in the moment before XFS is mounted: that is asked for anew.
-        stage.same(_let_go(snatch), refused, "another program had the device, and the remount was refused")
-        stage.umount(node)
-    else:
-        raise LabError(f"no program was quick enough in {tries} turns")
-    stage.same(snatch.line(20), "taken", "snatch")
+    snatch = _snatched_remount(stage, node, device, tries)
     node.run("kill -STOP $(pidof mxfsd_solo)")
     stage.until(lambda: stage.status(node)["lease_ms"] == "0", 30, "the lease to be over")
     mark = stage.mark(node)
@@ -403,6 +407,23 @@ def _late_remount(stage, node, device, tries=20):
     stage.check("attached 116" in _said(node), f"what the daemon heard: {_said(node)}")
     node.run(f"mount -o remount,rw {PLACE} && echo more >>{PLACE}/d/f && cat {PLACE}/d/f", timeout=30)
     stage.umount(node)
+
+
+def _broken_off(stage, node, device, tries=20):
+    """The same, and umount breaks it off: a daemon that came meanwhile, and was told that XFS is being attached, hears what became of that."""
+    _fresh(stage, node, device, "--lease 60000")
+    stage.umount(node)
+    snatch = _snatched_remount(stage, node, device, tries)
+    node.run(f"kill -9 $(pidof mxfsd_solo); rm -f {LOG}")
+    stage.until(lambda: (lambda now: now["daemon_starts"] == "2" and now["frozen"] == "0")(stage.status(node)), 20, "the next daemon")
+    mark = stage.mark(node)
+    umount = stage.start(node, f"umount {PLACE}")
+    stage.until(lambda: not node.run(f"grep ' {PLACE} mxfs ' /proc/mounts", check=False).out, 20, "umount to be on its way")
+    _let_go(snatch)
+    stage.same(umount.finish(40).rc, 0, "umount")
+    stage.check("is free again" not in stage.kernel_log(node, mark), "the device was free before umount broke off what waited for it")
+    stage.check(any(line.startswith("attached ") for line in _said(node)), f"what the daemon heard: {_said(node)}")
+    stage.same(stage.leftovers(node), [], "after it")
 
 
 # Begins a change of owner; milliseconds until the volume is given up.
