@@ -513,7 +513,7 @@ def _completes(place: Scratch) -> None:
         said = place.sh(f"mxfsctl {words} --help")
         return set(re.findall(r"(--[a-z][a-z-]+)", said)) | set(re.findall(r"^  ([a-z]+) ", said, re.M))
 
-    for typed, words in ((" ", ""), ("scsi ", "scsi"), ("scsi check -", "scsi check")):
+    for typed, words in ((" ", ""), ("scsi ", "scsi"), ("scsi check -", "scsi check"), ("status -", "status"), ("nodes -", "nodes")):
         if (one := offered(typed.lstrip(" ") if typed != " " else "")) != (other := there(words)):
             raise CheckFailed(f"after 'mxfsctl {words}' completion offers {sorted(one)}, and there are {sorted(other)}",
                               "mend vm-lab/packages/mxfsctl.completion")

@@ -49,7 +49,7 @@ ORDER = ("module", "netlink", "blockio", "options", "same-options", "validate", 
          "scsi-iscsi", "scsi-check", "in-use", "device", "mount-helper", "quotas", "cycles", "posix", "ro", "two-node", "lockstate", "names", "full",
          "own-folder", "nfs", "attrs", "maps", "pages", "beside", "stress", "fairness", "daemon-killed", "blocked", "fenced", "life", "daemon-ends", "write-errors", "below", "suspend")
 # Not in a whole run yet: vm-lab/protocol/README.md says why.
-BY_NAME = ("packages",)
+BY_NAME = ("packages", "status")
 
 
 def names() -> list[str]:

@@ -53,6 +53,7 @@ class ArchitectureTest {
             "org.mxfs.daemon.array..",
             "org.mxfs.daemon.peer..",
             "org.mxfs.daemon.discovery..",
+            "org.mxfs.daemon.control..",
             "org.mxfs.daemon.edge..",
             "org.mxfs.daemon.log..",
             "org.mxfs.daemon.statestore..",
@@ -71,20 +72,46 @@ class ArchitectureTest {
   @Test
   void theEdgesDoNotKnowEachOther() {
     for (String edge :
-        new String[] {"kernel", "array", "disk", "peer", "discovery", "log", "statestore"}) {
+        new String[] {
+          "kernel", "array", "disk", "peer", "discovery", "control", "log", "statestore"
+        }) {
       noClasses()
           .that()
           .resideInAPackage("org.mxfs.daemon." + edge + "..")
           .should()
           .dependOnClassesThat()
           .resideInAnyPackage(
-              Stream.of("kernel", "array", "disk", "peer", "discovery", "log", "statestore", "main")
+              Stream.of(
+                      "kernel",
+                      "array",
+                      "disk",
+                      "peer",
+                      "discovery",
+                      "control",
+                      "log",
+                      "statestore",
+                      "main")
                   .filter(other -> !other.equals(edge))
                   .map(other -> "org.mxfs.daemon." + other + "..")
                   .toArray(String[]::new))
           .allowEmptyShould(true)
           .check(CLASSES);
     }
+  }
+
+  /** What people are told is what the core has published: a record, and nothing behind it. */
+  @Test
+  void theControlSocketSeesRecordsOnly() {
+    noClasses()
+        .that()
+        .resideInAPackage("org.mxfs.daemon.control..")
+        .should()
+        .dependOnClassesThat()
+        .resideInAnyPackage(
+            Stream.of("ownership", "membership", "fencing", "recovery", "lock")
+                .map(room -> "org.mxfs.daemon.core." + room + "..")
+                .toArray(String[]::new))
+        .check(CLASSES);
   }
 
   /** What edges share stands below them all. */
@@ -217,6 +244,7 @@ class ArchitectureTest {
             "Claim",
             "Handover",
             "Joining",
+            "Overview",
             "Ownership");
     expectStack("org.mxfs.daemon.core.ownership.", rooms);
   }

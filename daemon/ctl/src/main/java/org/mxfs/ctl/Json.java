@@ -18,7 +18,7 @@ final class Json {
         case '"' -> json.append("\\\"");
         case '\\' -> json.append("\\\\");
         default -> {
-          if (c < ' ' || Character.isSurrogate(c)) {
+          if (c < ' ' || (c >= 0x7f && c < 0xa0) || Character.isSurrogate(c) || isFormat(c)) {
             json.append("\\u%04x".formatted((int) c));
           } else {
             json.append(c);
@@ -27,6 +27,11 @@ final class Json {
       }
     }
     return json.append('"').toString();
+  }
+
+  /** What turns the direction of a terminal's text, for instance. */
+  private static boolean isFormat(char c) {
+    return Character.getType(c) == Character.FORMAT;
   }
 
   static <T> String list(List<T> values, Function<T, String> writer) {

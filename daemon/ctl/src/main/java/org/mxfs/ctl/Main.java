@@ -12,11 +12,16 @@ import picocli.CommandLine.Spec;
 /** Where the tool begins. */
 @Command(
     name = "mxfsctl",
-    version = "mxfsctl 0.1.0",
+    version = "mxfsctl " + Main.NUMBER,
     mixinStandardHelpOptions = true,
     description = "Looks at mxfs and at the disks it is to use.",
     subcommands = {ScsiCommand.class, HelpCommand.class})
 public final class Main implements Runnable {
+  static final String NUMBER = "0.1.0";
+
+  /** A mistake in this program. */
+  private static final int MISTAKE = 70; // EX_SOFTWARE of sysexits.h
+
   @Spec CommandSpec spec;
 
   // picocli fills it in.
@@ -25,11 +30,21 @@ public final class Main implements Runnable {
 
   /** Runs one command and ends with its exit status. */
   public static void main(String[] words) {
-    System.exit(commandLine().execute(words));
+    System.exit(commandLine(Volumes.OF_THIS_MACHINE).execute(words));
   }
 
-  static CommandLine commandLine() {
-    return new CommandLine(new Main());
+  static CommandLine commandLine(Volumes volumes) {
+    CommandLine line = new CommandLine(new Main());
+    line.addSubcommand(new StatusCommand(volumes));
+    line.addSubcommand(new NodesCommand(volumes));
+    // A trace says nothing to who runs this; what happened does.
+    line.setExecutionExceptionHandler(
+        (e, failed, _) -> {
+          failed.getErr().println("mxfsctl: a mistake in this program: " + e);
+          failed.getErr().flush();
+          return MISTAKE;
+        });
+    return line;
   }
 
   @Override

@@ -16,7 +16,7 @@ class MainTest {
   private final StringWriter said = new StringWriter();
 
   private int run(String... words) {
-    CommandLine line = Main.commandLine();
+    CommandLine line = Main.commandLine(Volumes.OF_THIS_MACHINE);
     line.setOut(new PrintWriter(said));
     line.setErr(new PrintWriter(said));
     return line.execute(words);
@@ -42,6 +42,28 @@ class MainTest {
     assertThat(run("scsi", "check")).isEqualTo(2);
     assertThat(run("scsi", "check", "--wrong", "/dev/null")).isEqualTo(2);
     assertThat(run("nonsense")).isEqualTo(2);
+    assertThat(run("status", "--wrong")).isEqualTo(2);
+    assertThat(run("nodes", "a", "b")).isEqualTo(2);
+  }
+
+  /** picocli would print its own trace of it. */
+  @Test
+  void aMistakeInACommandIsSaidWithoutATrace() {
+    CommandLine line = Main.commandLine(Volumes.OF_THIS_MACHINE);
+    line.addSubcommand("broken", new Broken());
+    line.setErr(new PrintWriter(said));
+    assertThat(line.execute("broken")).isEqualTo(70);
+    assertThat(said.toString())
+        .contains("a mistake in this program: java.lang.IllegalStateException: planted")
+        .doesNotContain("\tat ");
+  }
+
+  @CommandLine.Command
+  private static final class Broken implements Runnable {
+    @Override
+    public void run() {
+      throw new IllegalStateException("planted");
+    }
   }
 
   @Test

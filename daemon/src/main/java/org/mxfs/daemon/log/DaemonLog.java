@@ -13,6 +13,7 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Instant;
 import java.util.ArrayDeque;
 import java.util.Deque;
+import java.util.List;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
@@ -48,11 +49,20 @@ public final class DaemonLog implements ILoggerFactory {
       PosixFilePermissions.fromString("rwxr-x---");
   private static final Set<PosixFilePermission> FILE = PosixFilePermissions.fromString("rw-r-----");
 
+  /** Warnings and errors that are remembered. */
+  static final int TROUBLES_KEPT = 5;
+
+  private static final int TROUBLE_MAX = 600;
+
   private record Line(Level level, String text) {}
+
+  /** A warning or an error that was logged; {@code at} is of {@link System#nanoTime}. */
+  public record Trouble(Level level, long at, String text) {}
 
   private final ConcurrentMap<String, Logger> loggers = new ConcurrentHashMap<>();
   private final ReentrantLock lock = new ReentrantLock();
   private final Deque<Line> early = new ArrayDeque<>();
+  private final Deque<Trouble> troubles = new ArrayDeque<>();
   private final long pid = ProcessHandle.current().pid();
   private boolean opened;
   private final LineLimit limit = new LineLimit();
@@ -79,6 +89,29 @@ public final class DaemonLog implements ILoggerFactory {
   /** Lines below this level are dropped. */
   public void setLevel(Level level) {
     this.level = level;
+  }
+
+  /** The last warnings and errors, the oldest first; of the same text only the last one. */
+  public List<Trouble> troubles() {
+    lock.lock();
+    try {
+      return List.copyOf(troubles);
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  private void rememberLocked(Line line) {
+    if (line.level().toInt() < Level.WARN.toInt()) {
+      return;
+    }
+    String text = line.text();
+    String kept = text.length() <= TROUBLE_MAX ? text : text.substring(0, TROUBLE_MAX) + "…";
+    troubles.removeIf(t -> t.text().equals(kept));
+    if (troubles.size() >= TROUBLES_KEPT) {
+      troubles.removeFirst();
+    }
+    troubles.addLast(new Trouble(line.level(), System.nanoTime(), kept));
   }
 
   boolean isEnabled(Level asked) {
@@ -160,6 +193,7 @@ public final class DaemonLog implements ILoggerFactory {
           line = new Line(lineLevel, text + " (" + leftOut + " lines like this were left out)");
         }
       }
+      rememberLocked(line);
       if (opened) {
         writeLocked(line);
       } else if (early.size() < EARLY_MAX) {

@@ -24,6 +24,15 @@ final class BootClock {
     start = nanos();
   }
 
+  private BootClock(long start) {
+    this.start = start;
+  }
+
+  /** The same clock, for another thread. */
+  BootClock twin() {
+    return new BootClock(start);
+  }
+
   private long nanos() throws ErrnoException {
     Errno.check(
         Linux.clock_gettime(Processes.CLOCK_BOOTTIME, now), "clock_gettime", "CLOCK_BOOTTIME");

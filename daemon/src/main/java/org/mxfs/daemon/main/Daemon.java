@@ -20,6 +20,7 @@ import org.mxfs.daemon.array.BlockDevice;
 import org.mxfs.daemon.array.DeviceNode;
 import org.mxfs.daemon.array.ScsiArray;
 import org.mxfs.daemon.array.UnitReset;
+import org.mxfs.daemon.control.Report;
 import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.ArrayCommand;
@@ -37,6 +38,7 @@ import org.mxfs.daemon.kernel.KernelLink;
 import org.mxfs.daemon.log.DaemonLog;
 import org.mxfs.daemon.log.SystemLog;
 import org.mxfs.daemon.peer.Peers;
+import org.mxfs.daemon.wire.FrameLayout;
 import org.mxfs.netlink.OutcomeUnknownException;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -82,6 +84,7 @@ final class Daemon {
   private final HeardLimit heardLimit = new HeardLimit();
   private volatile @Nullable IOException kernelFailure;
   private volatile boolean gap;
+  private final Sightings sightings = new Sightings();
 
   private @Nullable Discovery discovery;
   private @Nullable Peers peers;
@@ -90,6 +93,7 @@ final class Daemon {
   private @Nullable BlockDevice device;
   private @Nullable UnitReset resets;
   private @Nullable Incarnations incarnations;
+  private @Nullable Control control;
 
   Daemon(Arguments.Run arguments, Paths paths) throws IOException {
     this.arguments = arguments;
@@ -188,6 +192,7 @@ final class Daemon {
       thread.start();
     }
     Warmup.run(beatMillis != 0);
+    startControl(hello, node, volume);
     LOG.debug("edges up after ms={}", sinceStart());
     Loop loop = new Loop(machine, mailbox, this::now, new Performer(link, machine));
     loop.step(new Event.Start(hello.predecessor()));
@@ -318,6 +323,9 @@ final class Daemon {
       if (peers != null && !machine.key().isNone()) {
         peers.setSelf(machine.key(), machine.epoch());
       }
+      if (control != null) {
+        control.publish(machine.status());
+      }
       for (Action action : actions) {
         Daemon.this.perform(link, action);
       }
@@ -359,6 +367,9 @@ final class Daemon {
           peers.mounted();
         }
         LOG.debug("READY told after ms={}", sinceStart());
+        if (control != null) {
+          control.open();
+        }
         Thread.ofPlatform()
             .daemon()
             .name("housekeeping")
@@ -368,6 +379,7 @@ final class Daemon {
         if (peers != null) {
           peers.close(); // the kernel kills this process as soon as it knows
         }
+        closeControl();
         link.fail(fail.errno(), fail.message());
       }
       case Action.Fenced fenced -> link.fenced(fenced.message());
@@ -601,12 +613,46 @@ final class Daemon {
     if (peers != null) {
       peers.close(); // what was to be sent, above all LEAVE
     }
+    closeControl(); // the next mount's stands in its place
     link.left(errno);
   }
 
   /** One end for all that is waited for: the kernel waits no longer, either. */
   static boolean quiesce(LongPredicate quiesce, long endNanos) {
     return quiesce.test(Math.max(0, TimeUnit.NANOSECONDS.toMillis(endNanos - System.nanoTime())));
+  }
+
+  // ---- what mxfsctl asks ----
+
+  private void startControl(Hello hello, NodeIdentity node, String volume) {
+    if (peers == null) {
+      return;
+    }
+    Report.Mount mount =
+        new Report.Mount(
+            Main.VERSION,
+            FrameLayout.VERSION,
+            ProcessHandle.current().pid(),
+            arguments.restart(),
+            volume,
+            hello.device(),
+            hello.major(),
+            hello.minor(),
+            hello.readOnly(),
+            node.nodeId(),
+            hostName(),
+            peers.port(),
+            hello.leaseMillis());
+    DaemonLog log = LoggerFactory.getILoggerFactory() instanceof DaemonLog found ? found : null;
+    Control made = new Control(paths.runDirectory(), mount, peers, sightings, log, clock.twin());
+    control = made;
+    made.start();
+  }
+
+  private void closeControl() {
+    if (control != null) {
+      control.close();
+    }
   }
 
   private void summary() {
@@ -684,6 +730,7 @@ final class Daemon {
       if (peers != null) {
         peers.heard(key, tcp, host);
       }
+      sightings.announced(key.nodeId(), tcp, System.nanoTime());
       if (heardLimit.admit(key, System.nanoTime())) {
         mailbox.fromDiscovery(new Event.Heard(key, host));
       }

@@ -14,15 +14,18 @@ import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import org.mxfs.daemon.array.ScsiArray;
+import org.mxfs.daemon.control.Report;
 import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.ArrayCommand;
 import org.mxfs.daemon.core.Event;
 import org.mxfs.daemon.core.Fnv1a;
+import org.mxfs.daemon.core.KernelState;
 import org.mxfs.daemon.core.OwnershipSettings;
 import org.mxfs.daemon.core.PeerMessage;
 import org.mxfs.daemon.core.Predecessor;
 import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.VolumeStatus;
 import org.mxfs.daemon.core.Waiter;
 import org.mxfs.daemon.core.ownership.Ownership;
 import org.mxfs.daemon.discovery.Discovery;
@@ -60,6 +63,7 @@ final class Training {
       scsi();
       network();
       loop();
+      control(directory);
       Housekeeping.run(directory);
       NodeIdentity.load(directory.resolve("node.uuid"));
       Incarnations incarnations = new Incarnations(directory, "volume");
@@ -235,6 +239,51 @@ final class Training {
             });
     loop.step(new Event.Start(Predecessor.NOBODY));
     loop.run();
+  }
+
+  /** A member that waits, asked over its socket. */
+  private static void control(Path directory) throws IOException, InterruptedException {
+    ReservationKey peer = ReservationKey.of(2, 2);
+    VolumeStatus status =
+        new VolumeStatus(
+            1,
+            VolumeStatus.State.MEMBER,
+            1,
+            KernelState.DETACHED,
+            true,
+            ReservationKey.of(1, 1),
+            1,
+            peer,
+            2,
+            new VolumeStatus.Wish(1, VolumeStatus.Reason.OWNER_HAS_IT, peer),
+            List.of(new VolumeStatus.Waiting(peer, 1)),
+            List.of(new VolumeStatus.Neighbour(2, peer, "two", true, "")));
+    Sightings sightings = new Sightings();
+    sightings.announced(2, new InetSocketAddress(InetAddress.getLoopbackAddress(), 1), 1);
+    Report.Mount mount =
+        new Report.Mount(
+            Main.VERSION, 1, 1, false, "volume", "training", 1, 1, false, 1, "one", 1, 1);
+    DaemonLog log = LoggerFactory.getILoggerFactory() instanceof DaemonLog found ? found : null;
+    LoggerFactory.getLogger(Training.class).warn("a line of the log");
+    try (Peers peers =
+        new Peers(
+            new UUID(1, 2),
+            "one",
+            "",
+            ReservationKey.of(1, 1),
+            InetAddress.getLoopbackAddress(),
+            0,
+            new Collector(new LinkedBlockingQueue<>()))) {
+      Control control = new Control(directory, mount, peers, sightings, log, new BootClock());
+      control.publish(status);
+      control.start();
+      control.open();
+      String answer = control.rehearse(WAIT_SECONDS);
+      control.close();
+      if (!answer.contains("\"state\":\"member\"")) {
+        throw new IOException("the control socket answered " + answer);
+      }
+    }
   }
 
   private record Ignore() implements Discovery.Listener {

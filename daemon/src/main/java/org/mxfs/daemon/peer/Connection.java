@@ -91,6 +91,15 @@ final class Connection {
     return address;
   }
 
+  /** Address and port of the other side. */
+  String endpoint() {
+    return address.getHostAddress() + ":" + socket.getPort();
+  }
+
+  long heardAt() {
+    return heardAt;
+  }
+
   boolean isAlive() {
     return System.nanoTime() - heardAt < ALIVE_NANOS;
   }

@@ -82,6 +82,9 @@ public final class Peers implements Closeable {
   /** What was turned away. */
   public record Counters(long malformed, long slow, long refused) {}
 
+  /** Somebody who is connected, from where, and when he was heard last ({@code nanoTime}). */
+  public record Link(int nodeId, String address, long heardAt) {}
+
   /** Who we are, as every frame says it. */
   record Self(ReservationKey key, long epoch) {}
 
@@ -162,6 +165,18 @@ public final class Peers implements Closeable {
 
   public Counters counters() {
     return new Counters(malformed.sum(), slow.sum(), refused.sum());
+  }
+
+  /** Who is connected now. */
+  public List<Link> links() {
+    List<Link> links = new ArrayList<>();
+    lock.lock();
+    try {
+      connections.forEach((id, each) -> links.add(new Link(id, each.endpoint(), each.heardAt())));
+    } finally {
+      lock.unlock();
+    }
+    return links;
   }
 
   /** Begins to accept connections. */

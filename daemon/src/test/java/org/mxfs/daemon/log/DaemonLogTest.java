@@ -42,6 +42,27 @@ class DaemonLogTest {
   }
 
   @Test
+  void theLastWarningsAndErrorsAreRememberedOnceEach() {
+    DaemonLog log = new DaemonLog();
+    Logger logger = log.getLogger("x");
+    for (int i = 0; i < DaemonLog.TROUBLES_KEPT + 1; i++) {
+      logger.warn("trouble {}", i);
+      logger.info("no trouble {}", i);
+    }
+    logger.warn("trouble {}", 2);
+    logger.error("x".repeat(100_000));
+    assertThat(log.troubles())
+        .extracting(t -> t.level() + " " + t.text().substring(0, Math.min(9, t.text().length())))
+        .containsExactly(
+            "WARN trouble 3",
+            "WARN trouble 4",
+            "WARN trouble 5",
+            "WARN trouble 2",
+            "ERROR xxxxxxxxx");
+    assertThat(log.troubles().getLast().text().length()).isLessThan(1_000);
+  }
+
+  @Test
   void aLogThatCannotBeOpenedIsSaidAndHarmsNobody() throws IOException {
     Path file = directory.resolve("in-the-way");
     Files.writeString(file, "");

@@ -98,6 +98,10 @@ final class Claim {
     return want && !pulse.isDoomed();
   }
 
+  long wantSince() {
+    return wantSince;
+  }
+
   boolean isOwnTurn() {
     return ownTurn;
   }

@@ -77,6 +77,11 @@ final class LeaseKeeper {
     return checkDue;
   }
 
+  /** Until when the kernel was told; {@link Long#MIN_VALUE}: nothing was. */
+  long until() {
+    return told < 0 ? Long.MIN_VALUE : told;
+  }
+
   /** Wants what is due. */
   void goOn() {
     tell();

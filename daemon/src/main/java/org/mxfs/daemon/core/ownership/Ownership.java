@@ -10,6 +10,7 @@ import org.mxfs.daemon.core.OwnershipSettings;
 import org.mxfs.daemon.core.PeerMessage;
 import org.mxfs.daemon.core.Predecessor;
 import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.VolumeStatus;
 
 /**
  * Who has the XFS of the volume mounted: this node's side of it, as a pure state machine.
@@ -80,6 +81,7 @@ public final class Ownership {
   private final Handover handover;
   private final Joining joining;
   private final Takeover takeover;
+  private final Overview overview;
 
   public Ownership(OwnershipSettings settings) {
     this.settings = settings;
@@ -123,6 +125,8 @@ public final class Ownership {
             lease,
             registrar,
             pulse);
+    overview =
+        new Overview(out, rules, situation, view, neighbours, queue, attachment, lease, claim);
   }
 
   /** The key this node registers, {@link ReservationKey#NONE} before it has one. */
@@ -133,6 +137,11 @@ public final class Ownership {
   /** The highest epoch this node has had: goes with every message. */
   public long epoch() {
     return rules.epoch();
+  }
+
+  /** Where it stands, in words for people; to be asked after a step. */
+  public VolumeStatus status() {
+    return overview.look();
   }
 
   /** When to send {@link Event.Tick} at the latest; {@link Long#MAX_VALUE} for never. */

@@ -14,6 +14,7 @@
  *   Pulse                       the third, the disk
  *   Departure                   the ways out
  *   LeaseKeeper  KeyTidier  Claim  Handover  Joining
+ *   Overview                    where it stands, for people
  *   Ownership                   joins them: step(event, now) -> actions
  * </pre>
  */

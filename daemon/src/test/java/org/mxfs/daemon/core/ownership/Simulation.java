@@ -22,6 +22,7 @@ import org.mxfs.daemon.core.OwnershipSettings;
 import org.mxfs.daemon.core.PeerMessage;
 import org.mxfs.daemon.core.Predecessor;
 import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.VolumeStatus;
 import org.mxfs.daemon.core.fencing.FencingSettings;
 import org.mxfs.daemon.core.membership.Beat;
 import org.mxfs.daemon.core.membership.Slot;
@@ -1008,6 +1009,10 @@ final class Simulation {
       }
       remember(name, " <- ", event);
       List<Action> actions = machine.step(event, clock());
+      VolumeStatus told = machine.status();
+      if (told.state() == VolumeStatus.State.OWNER && !told.holder().equals(machine.key())) {
+        throw violation(name + " calls itself owner, and holder " + told.holder());
+      }
       int thisLife = life;
       if (has(Kind.PAUSES) && !healed && chance(0.005)) {
         // Between the decision and the deed.

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package org.mxfs.ctl;
+
+import java.io.IOException;
+import java.net.ConnectException;
+import java.net.StandardProtocolFamily;
+import java.net.UnixDomainSocketAddress;
+import java.nio.ByteBuffer;
+import java.nio.channels.SelectionKey;
+import java.nio.channels.Selector;
+import java.nio.channels.SocketChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.concurrent.TimeUnit;
+
+/** What the daemon of a volume said on its control socket, or why it said nothing. */
+sealed interface DaemonAnswer {
+  /** The version of the answer that this program knows. */
+  int SCHEMA = 1;
+
+  long WAIT_MILLIS = 3_000;
+
+  int ANSWER_MAX = 1 << 20;
+
+  /**
+   * It answered.
+   *
+   * @param json as it came, one object
+   */
+  record Said(String json, JsonValue value) implements DaemonAnswer {}
+
+  /** There is no socket, or nobody behind it: the daemon is dead, or has not begun to listen. */
+  record Nobody() implements DaemonAnswer {}
+
+  /** It does not answer in time: stopped, or the machine is overloaded. */
+  record Silent() implements DaemonAnswer {}
+
+  /** Only root may ask. */
+  record Denied() implements DaemonAnswer {}
+
+  /** It answered, and what it said is of no use. */
+  record Strange(String why) implements DaemonAnswer {}
+
+  /** Asks, for a bounded time. */
+  static DaemonAnswer ask(Path socket, long waitMillis) {
+    if (!Files.exists(socket)) {
+      return new Nobody();
+    }
+    if (!Files.isWritable(socket)) {
+      return new Denied();
+    }
+    try (SocketChannel channel = SocketChannel.open(StandardProtocolFamily.UNIX);
+        Selector selector = Selector.open()) {
+      if (!channel.connect(UnixDomainSocketAddress.of(socket))) {
+        return new Silent(); // does not happen while it blocks
+      }
+      channel.configureBlocking(false);
+      SelectionKey key = channel.register(selector, SelectionKey.OP_WRITE);
+      return talk(channel, selector, key, waitMillis);
+    } catch (ConnectException e) {
+      return new Nobody();
+    } catch (IOException e) {
+      return new Strange(String.valueOf(e.getMessage()));
+    }
+  }
+
+  private static DaemonAnswer talk(
+      SocketChannel channel, Selector selector, SelectionKey key, long waitMillis)
+      throws IOException {
+    long end = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(waitMillis);
+    ByteBuffer request = ByteBuffer.wrap("status\n".getBytes(StandardCharsets.US_ASCII));
+    ByteBuffer answer = ByteBuffer.allocate(4_096);
+    while (true) {
+      long left = TimeUnit.NANOSECONDS.toMillis(end - System.nanoTime());
+      if (left <= 0) {
+        return new Silent();
+      }
+      selector.select(left);
+      selector.selectedKeys().clear();
+      if (request.hasRemaining()) {
+        channel.write(request);
+        key.interestOps(request.hasRemaining() ? SelectionKey.OP_WRITE : SelectionKey.OP_READ);
+      } else if (channel.read(answer) < 0) {
+        return understood(
+            new String(answer.array(), 0, answer.position(), StandardCharsets.UTF_8).strip());
+      } else if (!answer.hasRemaining()) {
+        if (answer.capacity() >= ANSWER_MAX) {
+          return new Strange("more than " + ANSWER_MAX + " bytes");
+        }
+        answer =
+            ByteBuffer.wrap(Arrays.copyOf(answer.array(), 2 * answer.capacity()))
+                .position(answer.position());
+      }
+    }
+  }
+
+  private static DaemonAnswer understood(String json) {
+    if (json.isEmpty()) {
+      return new Silent(); // it closed on us: too slow, or just ending
+    }
+    try {
+      JsonValue value = JsonValue.read(json);
+      String error = value.get("error").text();
+      if (error != null) {
+        return new Strange(error);
+      }
+      long schema = value.get("schema").number();
+      return schema == SCHEMA
+          ? new Said(json, value)
+          : new Strange("it speaks schema " + schema + ", this mxfsctl knows " + SCHEMA);
+    } catch (JsonValue.MalformedException e) {
+      return new Strange(String.valueOf(e.getMessage()));
+    }
+  }
+}
