@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An owner loses its power, or stands still and wakes up: the other node takes the volume over by itself, and nothing that was durable is lost."""
+
+import base64
+import struct
+import time
+
+from lablib.protocol import DEVICE, PLACE
+
+LIMIT = 420
+MARKERS = ["SELFTEST: power cut ok", "SELFTEST: owner that wakes up ok"]
+# The array refuses what the owner that wakes up still sends, and XFS there is shut down.
+EXPECTED = [r"reservation conflict", r"XFS \(sda\)", r"log I/O error", r"Buffer I/O error", r"I/O error, dev sda"]
+
+SLOT = 512
+LEASE_MS = 8000
+SILENT_S = 8 + 2 + 2  # OwnershipSettings.silenceMillis(): a lease, a quarter of one, two beats
+OPTIONS = "/usr/lib/mxfs/options"
+
+
+def run(stage):
+    n1, n2 = stage.n1, stage.n2
+    for node in (n1, n2):
+        _switch_on(node)
+    stage.mkfs()
+    for node in (n1, n2):
+        stage.mount(node, f"lease_ms={LEASE_MS}")
+    _power_cut(stage, n1, n2)
+    stage.marker("SELFTEST: power cut ok")
+    _wakes_up(stage, n1, n2)
+    stage.marker("SELFTEST: owner that wakes up ok")
+    for node in (n1, n2):
+        stage.umount(node)
+    stage.repair(n2)
+
+
+def _switch_on(node):
+    """What the product has off. The nodes' disk is QEMU's: what a dead QEMU had sent has ended with it, and one that is paused sends nothing."""
+    node.run(f"cp {OPTIONS} {OPTIONS}.kept 2>/dev/null; printf '%s\\n' -Dmxfs.beats=1000 -Dmxfs.takeover=reset >>{OPTIONS}")
+
+
+def _taken_over(stage, survivor, name):
+    """The survivor works again; how long that took, by the host's clock."""
+    began = time.monotonic()
+    stage.same(survivor.run(f"echo after >{PLACE}/{name} && cat {PLACE}/{name}", timeout=180 * stage.slowness).out, "after\n", "the survivor")
+    return time.monotonic() - began
+
+
+def _fill(node, name):
+    """What was acknowledged as durable, and a file that is open."""
+    return node.run(f"mkdir {PLACE}/{name} && for i in $(seq 50); do echo $i >{PLACE}/{name}/$i; done && "
+                    f"dd if=/dev/urandom of={PLACE}/{name}/big bs=1M count=8 conv=fsync status=none && sync && cd {PLACE}/{name} && md5sum * | md5sum").out
+
+
+def _power_cut(stage, n1, n2):
+    n2.run(f"ls {PLACE}")
+    sums = _fill(n1, "cut")
+    stage.same(stage.owner(), n1, "the owner")
+    dead = stage.holder(n1)
+    # Both have a heartbeat slot by then.
+    stage.until(lambda: len(_slots(n1)) == 2, 60, "the heartbeat slots of both nodes")
+    began = time.monotonic()
+    n1.kill()
+    _taken_over(stage, n2, "after-cut")
+    took = time.monotonic() - began
+    stage.note(f"from the power cut to the first successful create: {took:.1f} s, {SILENT_S} s of it silence")
+    stage.check(took > SILENT_S, f"taken over after {took:.1f} s, when the dead owner's lease might not have been over")
+    stage.same(n2.run(f"cd {PLACE}/cut && md5sum * | md5sum").out, sums, "what was durable")
+    stage.check(dead not in stage.keys(n2), "the dead owner's key is registered")
+    log = n2.run("cat /var/log/mxfs/*.log").out
+    stage.matches(rf"taken over from \S*{dead[-8:]}", log, "the log of the survivor")
+    n1.start()
+    stage.prepare([n1])
+    _switch_on(n1)
+    stage.mount(n1, f"lease_ms={LEASE_MS}", timeout=120)
+    stage.same(n1.run(f"cat {PLACE}/after-cut && cd {PLACE}/cut && md5sum * | md5sum", timeout=60).out, "after\n" + sums, "the node that came back")
+
+
+def _wakes_up(stage, n1, n2):
+    """Nothing that it still sends arrives, and it answers nothing: no write, no read, no name."""
+    sums = _fill(n1, "paused")
+    stage.same(stage.owner(), n1, "the owner")
+    stage.until(lambda: len(_slots(n1)) == 2, 90, "the heartbeat slots of both nodes")
+    writer = stage.start(n1, f"sh -c 'i=0; while echo $i >{PLACE}/paused/running; do i=$((i + 1)); done; echo ended'")
+    n1.pause()
+    try:
+        took = _taken_over(stage, n2, "after-pause")
+        stage.note(f"taken over from an owner that stands still after {took:.1f} s")
+        n2.run(f"echo survivor >{PLACE}/paused/running; sync")
+    finally:
+        n1.resume()
+    stage.same(writer.finish(60).out.split()[-1:], ["ended"], "the program on the owner that woke up")
+    for command in (f"cat {PLACE}/paused/1", f"echo x >{PLACE}/late", f"stat {PLACE}/paused/2"):
+        done = n1.run(command, check=False, timeout=60)
+        stage.check(done.rc != 0 and "Input/output error" in done.err, f"'{command}' on the owner that woke up: status {done.rc}, {done.err}")
+    stage.same(n2.run(f"cat {PLACE}/paused/running; ls {PLACE}/late 2>&1 | grep -c 'No such file'").out, "survivor\n1\n", "what the owner that woke up sent")
+    stage.umount(n1)
+    stage.mount(n1, f"lease_ms={LEASE_MS}", timeout=120)
+    n2.run(f"rm {PLACE}/paused/running")
+    stage.same(n1.run(f"cat {PLACE}/after-pause && cd {PLACE}/paused && md5sum * | md5sum", timeout=60).out, "after\n" + sums, "what was durable")
+
+
+def _slots(node) -> dict[int, int]:
+    """Who has a heartbeat slot that says alive (2), and with which state, as the disk shows it (docs/daemon.md, The lock state)."""
+    lines = node.run("cat /sys/kernel/debug/mxfs/*/lockstate").out.splitlines()
+    _, at, length = (int(number) for number in next(line for line in lines if line.startswith("extent ")).split()[1:])
+    data = base64.b64decode(node.run(f"dd if={DEVICE} iflag=direct,skip_bytes,count_bytes bs=4096 skip={at} count={length} status=none | base64 -w0").out)
+    slots = (data[place:place + SLOT] for place in range(0, len(data), SLOT))
+    return {key: state for key, state in ((struct.unpack_from("<Q", slot, 32)[0], struct.unpack_from("<I", slot, 56)[0]) for slot in slots)
+            if state == 2}
