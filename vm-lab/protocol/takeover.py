@@ -22,21 +22,25 @@ def run(stage):
     n1, n2 = stage.n1, stage.n2
     for node in (n1, n2):
         _switch_on(node)
-    stage.mkfs()
-    for node in (n1, n2):
-        stage.mount(node, f"lease_ms={LEASE_MS}")
-    _power_cut(stage, n1, n2)
-    stage.marker("SELFTEST: power cut ok")
-    _wakes_up(stage, n1, n2)
-    stage.marker("SELFTEST: owner that wakes up ok")
-    for node in (n1, n2):
-        stage.umount(node)
-    stage.repair(n2)
+    try:
+        stage.mkfs()
+        for node in (n1, n2):
+            stage.mount(node, f"lease_ms={LEASE_MS}")
+        _power_cut(stage, n1, n2)
+        stage.marker("SELFTEST: power cut ok")
+        _wakes_up(stage, n1, n2)
+        stage.marker("SELFTEST: owner that wakes up ok")
+        for node in (n1, n2):
+            stage.umount(node)
+        stage.repair(n2)
+    finally:
+        for node in (n1, n2):
+            node.run(f"mv -f {OPTIONS}.kept {OPTIONS}", check=False)
 
 
 def _switch_on(node):
     """What the product has off. The nodes' disk is QEMU's: what a dead QEMU had sent has ended with it, and one that is paused sends nothing."""
-    node.run(f"cp {OPTIONS} {OPTIONS}.kept 2>/dev/null; printf '%s\\n' -Dmxfs.beats=1000 -Dmxfs.takeover=reset >>{OPTIONS}")
+    node.run(f"touch {OPTIONS}; cp {OPTIONS} {OPTIONS}.kept; printf '%s\\n' -Dmxfs.beats=1000 -Dmxfs.takeover=reset >>{OPTIONS}")
 
 
 def _taken_over(stage, survivor, name):
