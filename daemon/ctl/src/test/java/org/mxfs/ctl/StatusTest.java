@@ -27,7 +27,7 @@ import picocli.CommandLine;
 
 /**
  * {@code mxfsctl status} and {@code nodes} on a made-up machine, with daemons on real sockets; with
- * the real daemon and module the lab's script {@code status} is to look at them.
+ * the real daemon and module the lab's script {@code status} looks at them.
  */
 @Timeout(60)
 class StatusTest {
