@@ -204,6 +204,7 @@ struct mxfs_own {
 	bool foreign; /* something else stands in its place: it is not attached */
 	char refused[MXFS_MESSAGE_MAX]; /* what that is, for who mounts */
 	bool reserve_used; /* its reserve is to be filled again */
+	bool lifted; /* limits of quotas were lifted to make it */
 	u64 seq; /* attach in which @inos was read; under opens.lock */
 	u64 *inos; /* inode numbers that no handle leads to */
 	unsigned int count;
@@ -215,6 +216,7 @@ struct mxfs_lockstate_map {
 	bool sure; /* where @err is set: no error of looking says so */
 	bool remake; /* there is none, for certain: it may be made */
 	bool slow; /* the disk took too long to say what is in it */
+	u64 size, allocated; /* where it is too short, or has holes */
 	char reason[96];
 	struct mxfs_file_id id;
 	u32 damaged; /* of its slots */
@@ -290,6 +292,7 @@ struct mxfs_change {
 	enum mxfs_cmd_kind cmd; /* queued */
 	enum mxfs_cmd_kind doing; /* taken from the queue, not answered yet */
 	struct kthread_work reattach_work;
+	bool left; /* @cmd is an ATTACH that umount has broken off, for mxfs_detach_final() to answer; under state_lock */
 	bool reattaching; /* under state_lock */
 	u64 reattach_asked; /* number of the request of a remount that waits; 0: none does; under state_lock */
 	u64 reattach_count;

@@ -155,6 +155,14 @@ static void mxfs_lockstate_extents(struct mxfs_sb *sbi, struct inode *inode, str
 	}
 }
 
+/* Somebody has, or had, this slot: what it says must not be forgotten. */
+static bool mxfs_slot_is_of_a_node(struct mxfs_sb *sbi, const struct mxfs_heartbeat *slot, u64 pos)
+{
+	u32 bytes = mxfs_slot_bytes(sbi);
+
+	return IS_ALIGNED(pos, bytes) && mxfs_slot_judge(sbi, slot, div_u64(pos, bytes)) == MXFS_SLOT_OK && slot->key;
+}
+
 struct mxfs_lockstate_count {
 	unsigned int ok, damaged, other, newer, unreadable;
 	unsigned long end; /* jiffies */
@@ -261,8 +269,8 @@ static void mxfs_lockstate_judge(struct mxfs_sb *sbi, struct mxfs_lockstate_map 
 }
 
 /*
- * The file is too short, or has holes. Has another version made it, or one for a disk with other blocks? Return: 0: no, for certain;
- * 1; or an error that leaves it open.
+ * The file is too short, or has holes. Has another version made it, or one for a disk with other blocks, or is there a node's record in
+ * it? Return: 0: no, for certain; 1, 2; or an error that leaves it open.
  */
 static int mxfs_lockstate_is_other(struct mxfs_sb *sbi, struct inode *inode, u64 allocated)
 {
@@ -281,24 +289,40 @@ static int mxfs_lockstate_is_other(struct mxfs_sb *sbi, struct inode *inode, u64
 			continue;
 		seen += block;
 		err = time_after(jiffies, end) ? -ETIMEDOUT : mxfs_device_read(bdev, (u64)number << inode->i_blkbits, buf, block);
-		for (at = 0; !err && at < block; at += MXFS_LOCKSTATE_RECORD)
+		for (at = 0; !err && at < block; at += MXFS_LOCKSTATE_RECORD) {
 			if (mxfs_slot_is_other(sbi, buf + at))
 				err = 1;
+			else if (mxfs_slot_is_of_a_node(sbi, buf + at, pos + at))
+				err = 2;
+		}
 	}
 	kfree(buf);
 	/* bmap() says 0 for what it cannot tell, too. */
 	return err ?: seen < min(allocated, round_up(bytes, block)) ? -EUCLEAN : 0;
 }
 
-/* With sbi->cred. It cannot be used as it is. */
-static void mxfs_lockstate_misfit(struct mxfs_sb *sbi, struct inode *inode, u64 allocated, struct mxfs_lockstate_map *map)
+/* With sbi->cred. It cannot be used as it is. What is in it is read once a mount, and where it is another one. */
+static void mxfs_lockstate_misfit(struct mxfs_sb *sbi, struct inode *inode, u64 allocated, struct mxfs_lockstate_map *map, bool first)
 {
-	int other = mxfs_lockstate_is_other(sbi, inode, allocated);
+	struct mxfs_lockstate *state = &sbi->lockstate;
+	const struct mxfs_lockstate_map *seen = &state->seen;
+	int other;
 
+	if (seen->err && seen->id.ino == map->id.ino && seen->id.gen == map->id.gen && seen->size == i_size_read(inode) &&
+	    seen->allocated == allocated && (seen->slow || (seen->sure && !first))) {
+		*map = *seen;
+		return;
+	}
+	map->size = i_size_read(inode);
+	map->allocated = allocated;
+	other = mxfs_lockstate_is_other(sbi, inode, allocated);
+	map->slow = other == -ETIMEDOUT;
 	if (other < 0)
 		mxfs_lockstate_none(map, other, MXFS_NONE_UNSURE, "it is too short, or has holes, and cannot be read (error %d)", -other);
-	else if (other)
+	else if (other == 1)
 		mxfs_lockstate_none(map, -EPROTO, MXFS_NONE_SURE, "it is of another version of mxfs, or has slots of another size");
+	else if (other)
+		mxfs_lockstate_none(map, -EUCLEAN, MXFS_NONE_SURE, "it is too short, or has holes, and yet has records of nodes");
 	else if (i_size_read(inode) < mxfs_lockstate_bytes(sbi))
 		mxfs_lockstate_none(map, -EUCLEAN, MXFS_NONE_MAKE, "it has %lld bytes instead of %llu", i_size_read(inode),
 				    mxfs_lockstate_bytes(sbi));
@@ -307,7 +331,7 @@ static void mxfs_lockstate_misfit(struct mxfs_sb *sbi, struct inode *inode, u64 
 }
 
 /* With sbi->cred. The file with a reference, or NULL where there is none of ours. */
-static struct dentry *mxfs_lockstate_look(struct mxfs_sb *sbi, struct vfsmount *mnt, struct mxfs_lockstate_map *map)
+static struct dentry *mxfs_lockstate_look(struct mxfs_sb *sbi, struct vfsmount *mnt, struct mxfs_lockstate_map *map, bool first)
 {
 	u64 bytes = mxfs_lockstate_bytes(sbi), blocks;
 	struct dentry *found;
@@ -333,7 +357,7 @@ static struct dentry *mxfs_lockstate_look(struct mxfs_sb *sbi, struct vfsmount *
 	if (err)
 		mxfs_lockstate_none(map, err, MXFS_NONE_UNSURE, "it cannot be looked at (error %d)", -err);
 	else if (i_size_read(inode) < bytes || blocks < bytes)
-		mxfs_lockstate_misfit(sbi, inode, blocks, map);
+		mxfs_lockstate_misfit(sbi, inode, blocks, map, first);
 	else
 		mxfs_lockstate_extents(sbi, inode, map);
 	return found;
@@ -408,7 +432,7 @@ void mxfs_lockstate_probe(struct mxfs_sb *sbi, struct vfsmount *mnt)
 {
 	const struct cred *old_cred = override_creds(sbi->cred);
 	struct mxfs_lockstate_map map;
-	struct dentry *found = mxfs_lockstate_look(sbi, mnt, &map);
+	struct dentry *found = mxfs_lockstate_look(sbi, mnt, &map, true);
 
 	sbi->lockstate.seen = map;
 	if (!map.err)
@@ -559,10 +583,11 @@ out_shutdown:
 static void mxfs_lockstate_find(struct mxfs_sb *sbi, struct mxfs_lockstate_map *map, bool first)
 {
 	struct mxfs_lockstate *state = &sbi->lockstate;
-	struct dentry *found = mxfs_lockstate_look(sbi, sbi->lower, map);
+	struct dentry *found = mxfs_lockstate_look(sbi, sbi->lower, map, first);
 	const struct mxfs_lockstate_map seen = *map;
-	/* A disk that takes its time for each bad sector is asked once. */
-	bool again = mxfs_lockstate_same(&state->seen, map) && (!first || state->map.slow), there;
+	/* A disk that takes its time for each bad sector is asked once; what an error has left open, again. */
+	bool again = mxfs_lockstate_same(&state->seen, map) &&
+		     (state->map.slow || (!first && (!state->map.err || state->map.sure))), there;
 	int err = 0;
 
 	if (!map->err && again) {
@@ -578,7 +603,7 @@ static void mxfs_lockstate_find(struct mxfs_sb *sbi, struct mxfs_lockstate_map *
 		*map = state->map;
 	}
 	state->seen = seen;
-	if (found && first)
+	if (found && first && !map->err)
 		err = mxfs_own_keep(found);
 	if (err)
 		mxfs_warn(sbi, MXFS_OWN "/" MXFS_LOCKSTATE " cannot be made immutable (%pe)", ERR_PTR(err));
@@ -589,34 +614,48 @@ static void mxfs_lockstate_find(struct mxfs_sb *sbi, struct mxfs_lockstate_map *
 }
 
 /**
- * mxfs_lockstate_attach - look at the lock state, and make it where that is due
- * @sbi: the mount, attaching: XFS is mounted, and the gates are closed; .mxfs was looked at
+ * mxfs_lockstate_attach - look at the lock state
+ * @sbi: the mount, attaching: XFS is mounted, the gates are closed, and nothing was made on it yet
  *
- * Without it the volume is mounted all the same.
- *
- * Return: 0; -ESTALE when the daemon was told of another one, and may be writing there; -EIO when XFS does not go on.
+ * Return: 0; -ESTALE when the daemon was told of another one, and may be writing there.
  */
 int mxfs_lockstate_attach(struct mxfs_sb *sbi)
 {
-	struct mxfs_lockstate *state = &sbi->lockstate;
 	const struct cred *old_cred = override_creds(sbi->cred);
-	bool writable = !sb_rdonly(sbi->lower->mnt_sb);
 	struct mxfs_lockstate_map map;
-	int err = 0;
+	bool other;
 
-	mxfs_lockstate_find(sbi, &map, writable && !sbi->change.begun);
-	if (mxfs_lockstate_set(sbi, &map)) {
-		err = -ESTALE;
-	} else if (map.remake && writable && !state->tried && !READ_ONCE(state->told) && mxfs_lockstate_alone(sbi)) {
-		/* Once a mount. Not where this node has been told of one: it may be writing there. */
+	mxfs_lockstate_find(sbi, &map, !sb_rdonly(sbi->lower->mnt_sb) && !sbi->change.begun);
+	other = mxfs_lockstate_set(sbi, &map);
+	revert_creds(old_cred);
+	return other ? -ESTALE : 0;
+}
+
+/**
+ * mxfs_lockstate_begin - make the lock state where that is due, and show it to other nodes
+ * @sbi: the mount, attaching, after mxfs_lockstate_attach(); .mxfs is there
+ *
+ * Without it the volume is mounted all the same.
+ *
+ * Return: 0; -EIO when XFS does not go on.
+ */
+int mxfs_lockstate_begin(struct mxfs_sb *sbi)
+{
+	struct mxfs_lockstate *state = &sbi->lockstate;
+	struct mxfs_lockstate_map map = state->map;
+	const struct cred *old_cred;
+
+	if (sb_rdonly(sbi->lower->mnt_sb))
+		return 0;
+	/* Once a mount. Not where this node has been told of one: it may be writing there. */
+	if (map.remake && !state->tried && !READ_ONCE(state->told) && mxfs_lockstate_alone(sbi)) {
 		state->tried = true;
 		state->published = false;
+		old_cred = override_creds(sbi->cred);
 		mxfs_lockstate_make(sbi, &map);
 		mxfs_lockstate_set(sbi, &map);
+		revert_creds(old_cred);
 		state->seen = map;
 	}
-	revert_creds(old_cred);
-	if (err || map.err || state->published || !writable)
-		return err;
-	return mxfs_lockstate_publish(sbi);
+	return map.err || state->published ? 0 : mxfs_lockstate_publish(sbi);
 }

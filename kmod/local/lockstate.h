@@ -12,5 +12,6 @@
 void mxfs_lockstate_init(struct mxfs_sb *sbi);
 void mxfs_lockstate_probe(struct mxfs_sb *sbi, struct vfsmount *mnt);
 int mxfs_lockstate_attach(struct mxfs_sb *sbi);
+int mxfs_lockstate_begin(struct mxfs_sb *sbi);
 
 #endif /* _MXFS_LOCAL_LOCKSTATE_H */

@@ -434,16 +434,19 @@ int mxfs_orphans_begin(struct mxfs_sb *sbi)
 {
 	struct mxfs_inode *root = mxfs_root(sbi);
 	const struct cred *old_cred;
+	bool make;
 	int err;
 
-	if (!sbi->attach_seq || (!sbi->change.begun && !sbi->rdonly) || (root && !READ_ONCE(root->shared))) {
+	make = !sbi->attach_seq || (!sbi->change.begun && !sbi->rdonly) || (root && !READ_ONCE(root->shared));
+	/* Before anything is made: the daemon may be writing where log recovery has freed blocks. */
+	err = (make ? mxfs_own_check(sbi, sbi->lower->mnt_root) : 0) ?: mxfs_lockstate_attach(sbi);
+	if (!err && make)
 		err = mxfs_own_begin(sbi);
-		if (err)
-			return err;
-	}
+	if (err)
+		return err;
 	if (!sbi->change.begun && !sbi->rdonly)
 		mxfs_opens_begin(sbi);
-	err = mxfs_lockstate_attach(sbi);
+	err = mxfs_lockstate_begin(sbi);
 	if (err)
 		return err;
 	old_cred = override_creds(sbi->cred);

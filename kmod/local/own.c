@@ -21,6 +21,7 @@
 #include <linux/namei.h>
 #include <linux/quota.h>
 #include <linux/slab.h>
+#include <linux/statfs.h>
 #include "compat.h"
 #include "local/own.h"
 
@@ -65,6 +66,9 @@ static struct dentry *mxfs_own_peek(struct dentry *parent, const char *name, umo
 	struct dentry *found = mxfs_lookup_lower(parent, name, strlen(name));
 	int err = -ENOENT;
 
+	/* A security module's no is not ours. */
+	if (found == ERR_PTR(-EPERM))
+		return ERR_PTR(-EACCES);
 	if (IS_ERR(found))
 		return found;
 	if (d_really_is_positive(found)) {
@@ -88,6 +92,21 @@ static struct dentry *mxfs_own_find(struct mxfs_sb *sbi, struct dentry *parent, 
 	return found;
 }
 
+/* This one flag; all else stays, for it may be the root of the volume, which is the user's. */
+static int mxfs_own_immutable(struct dentry *dentry, bool immutable)
+{
+	struct mxfs_fileattr was, fa;
+	int err = vfs_fileattr_get(dentry, &was);
+
+	if (err)
+		return err;
+	fileattr_fill_xflags(&fa, immutable ? was.fsx_xflags | FS_XFLAG_IMMUTABLE : was.fsx_xflags & ~FS_XFLAG_IMMUTABLE);
+	fa.fsx_projid = was.fsx_projid;
+	fa.fsx_extsize = was.fsx_extsize;
+	fa.fsx_cowextsize = was.fsx_cowextsize;
+	return vfs_fileattr_set(&nop_mnt_idmap, dentry, &fa);
+}
+
 /*
  * Flags that a new folder may have inherited from the root: with project inheritance no file of another project could
  * be linked into it, and its blocks would count against a project's quota. So would they against a group's.
@@ -101,15 +120,10 @@ static int mxfs_own_set(struct dentry *dentry, bool immutable)
 
 	if (!gid_eq(inode->i_gid, GLOBAL_ROOT_GID)) {
 		/* notify_change() refuses it. */
-		if (IS_IMMUTABLE(inode)) {
-			err = vfs_fileattr_get(dentry, &fa);
-			if (err)
-				return err;
-			fileattr_fill_xflags(&fa, fa.fsx_xflags & ~FS_XFLAG_IMMUTABLE);
-			err = vfs_fileattr_set(&nop_mnt_idmap, dentry, &fa);
-			if (err)
-				return err;
-		}
+		if (IS_IMMUTABLE(inode))
+			err = mxfs_own_immutable(dentry, false);
+		if (err)
+			return err;
 		inode_lock(inode);
 		err = notify_change(&nop_mnt_idmap, dentry, &attr, NULL);
 		inode_unlock(inode);
@@ -170,12 +184,12 @@ static struct dentry *mxfs_own_get(struct mxfs_sb *sbi, struct dentry *parent, c
 	if (found != ERR_PTR(-ENOENT) || sbi->rdonly)
 		return found;
 	if (immutable)
-		err = mxfs_own_set(parent, false);
+		err = mxfs_own_immutable(parent, false);
 	if (!err) {
 		err = mxfs_own_make(parent, name, type);
 		WRITE_ONCE(sbi->own.seq, 0);
 		if (immutable)
-			mxfs_own_set(parent, true);
+			mxfs_own_immutable(parent, true);
 	}
 	if (err)
 		return ERR_PTR(err);
@@ -446,6 +460,7 @@ static void mxfs_own_room(struct dentry *dir)
 void mxfs_reserve_fill(struct mxfs_sb *sbi)
 {
 	struct dentry *top = mxfs_own_dir(sbi, NULL, true);
+	struct kstatfs fs;
 	struct file *file;
 	u64 bytes;
 	int err;
@@ -457,8 +472,14 @@ void mxfs_reserve_fill(struct mxfs_sb *sbi)
 	if (IS_ERR(file))
 		return;
 	err = mxfs_own_bytes(&file->f_path, &bytes);
-	if (!err && bytes < MXFS_RESERVE_BYTES)
-		err = vfs_fallocate(file, 0, 0, MXFS_RESERVE_BYTES);
+	if (!err && (bytes < MXFS_RESERVE_BYTES || i_size_read(file_inode(file)) < MXFS_RESERVE_BYTES)) {
+		/* XFS gives up what it has set aside for all open files before it says that there is no space (xfs_blockgc_flush_all()). */
+		err = vfs_statfs(&file->f_path, &fs);
+		if (!err && (u64)fs.f_bavail * fs.f_bsize < MXFS_RESERVE_BYTES)
+			err = -ENOSPC;
+		if (!err)
+			err = vfs_fallocate(file, 0, 0, MXFS_RESERVE_BYTES);
+	}
 	__fput_sync(file);
 	/* Without space for it, it is tried again after the next attach, and when a file without a name goes. */
 	WRITE_ONCE(sbi->own.reserve_used, err);
@@ -527,11 +548,12 @@ static unsigned int mxfs_own_limits(struct super_block *lower)
  * .mxfs, nobody's quota. XFS charges a new folder to the group or project that it inherits, and there may be nothing left of that; group 0 and
  * project 0, which it belongs to a moment later, have no limits. So limits are lifted for that moment: the gates are closed, nobody else
  * makes anything. XFS notes in its superblock that they are, and that they are not any more, by transactions that its log
- * takes with the one in between; only a crash right behind a checkpoint between them leaves limits off.
+ * takes with the one in between; only a crash right behind a checkpoint between them, or a snapshot, leaves limits off. Once a mount: on a
+ * volume that is full it is in vain.
  *
- * Return: as mxfs_own_dir(); -EIO where the limits cannot be had back.
+ * Return: as mxfs_own_dir(); @lost: the limits cannot be had back.
  */
-static struct dentry *mxfs_own_top(struct mxfs_sb *sbi)
+static struct dentry *mxfs_own_top(struct mxfs_sb *sbi, bool *lost)
 {
 	struct super_block *lower = sbi->lower->mnt_sb;
 	struct dentry *top = mxfs_own_dir(sbi, NULL, !sbi->rdonly);
@@ -539,8 +561,9 @@ static struct dentry *mxfs_own_top(struct mxfs_sb *sbi)
 	int err;
 
 	/* Of a project it is ENOSPC (fs/xfs/xfs_trans_dquot.c: xfs_trans_dqresv()). */
-	if (top != ERR_PTR(-EDQUOT) && top != ERR_PTR(-ENOSPC))
+	if ((top != ERR_PTR(-EDQUOT) && top != ERR_PTR(-ENOSPC)) || sbi->own.lifted)
 		return top;
+	sbi->own.lifted = true;
 	limits = mxfs_own_limits(lower);
 	if (!limits || lower->s_qcop->quota_disable(lower, limits))
 		return top;
@@ -549,9 +572,8 @@ static struct dentry *mxfs_own_top(struct mxfs_sb *sbi)
 	if (!err)
 		return top;
 	mxfs_err(sbi, "the limits of quotas were lifted to make " MXFS_OWN ", and cannot be had back (%pe)", ERR_PTR(err));
-	if (!IS_ERR(top))
-		dput(top);
-	return ERR_PTR(-EIO);
+	*lost = true;
+	return top;
 }
 
 /* In the first attach: what is in .mxfs is made, or looked after. With sbi->cred. */
@@ -574,25 +596,21 @@ static void mxfs_own_fill(struct mxfs_sb *sbi, const char *name, bool first)
 
 /**
  * mxfs_own_begin - look at what is ours, and make what is missing
- * @sbi: the mount, attaching: XFS is mounted, and the gates are closed
+ * @sbi: the mount, attaching: XFS is mounted, and the gates are closed; mxfs_own_check() has found nothing else in its place
  *
  * Made in the first attach, when there is space, and not when it is needed, when there may be none.
  *
- * Return: 0, -EPERM when something else stands in its place, or -EIO.
+ * Return: 0, or -EIO where the limits of quotas were lifted and cannot be had back.
  */
 int mxfs_own_begin(struct mxfs_sb *sbi)
 {
 	bool first = !sbi->rdonly && !sbi->change.begun;
 	struct mxfs_inode *root = mxfs_root(sbi);
-	const struct cred *old_cred;
+	const struct cred *old_cred = override_creds(sbi->cred);
+	bool lost = false;
 	struct dentry *top;
-	int err;
 
-	err = mxfs_own_check(sbi, sbi->lower->mnt_root);
-	if (err)
-		return err;
-	old_cred = override_creds(sbi->cred);
-	top = mxfs_own_top(sbi);
+	top = mxfs_own_top(sbi, &lost);
 	/* Before anything is made in it: a crash may have left it with what it inherits. */
 	if (!IS_ERR(top) && first)
 		mxfs_own_set(top, true);
@@ -611,7 +629,7 @@ int mxfs_own_begin(struct mxfs_sb *sbi)
 		dput(top);
 	}
 	revert_creds(old_cred);
-	return top == ERR_PTR(-EIO) ? -EIO : 0;
+	return lost ? -EIO : 0;
 }
 
 struct mxfs_own_list {

@@ -49,6 +49,7 @@ static void mxfs_leave_to_umount(struct mxfs_sb *sbi, enum mxfs_cmd_kind kind, u
 		return;
 	sbi->change.cmd = kind;
 	sbi->change.epoch = epoch;
+	sbi->change.left = kind == MXFS_DO_ATTACH;
 }
 
 /* An attach that umount has broken off: the device is not ours. */
@@ -461,6 +462,7 @@ int mxfs_command(struct mxfs_sb *sbi, enum mxfs_cmd_kind kind, u64 epoch, u32 qu
 		err = -ESHUTDOWN;
 	} else {
 		sbi->change.cmd = kind;
+		sbi->change.left = false;
 		sbi->change.epoch = epoch;
 		sbi->change.quantum_ms = quantum_ms;
 		sbi->change.alone = word;
@@ -716,7 +718,8 @@ void mxfs_unhold(struct mxfs_sb *sbi)
 {
 	mutex_lock(&sbi->state_lock);
 	WRITE_ONCE(sbi->change.held, false);
-	if (sbi->change.cmd != MXFS_DO_NOTHING)
+	/* Not an attach that was broken off: XFS would be mounted in the midst of umount, by a word of before. */
+	if (sbi->change.cmd != MXFS_DO_NOTHING && !sbi->change.left)
 		kthread_queue_delayed_work(sbi->change.worker, &sbi->change.work, 0);
 	if (sbi->state == MXFS_STATE_DEAD)
 		kthread_queue_work(sbi->change.worker, &sbi->change.dead_work);

@@ -62,9 +62,9 @@ def _crc32c(data: bytes) -> int:
     return crc ^ 0xffffffff
 
 
-def _slot(uuid: bytes, index: int, slot: int, version: int = 1, checksum: bool = True) -> bytes:
-    """A slot that nobody has, as docs/daemon.md says."""
-    record = struct.pack("<4sHHII16sQQQ", b"MXLS", version, 1, index, slot, uuid, 0, 0, 0).ljust(508, b"\0")
+def _slot(uuid: bytes, index: int, slot: int, version: int = 1, checksum: bool = True, key: int = 0) -> bytes:
+    """A slot that nobody has, or `key`, as docs/daemon.md says."""
+    record = struct.pack("<4sHHII16sQQQ", b"MXLS", version, 1, index, slot, uuid, key, 0, 0).ljust(508, b"\0")
     return (record + struct.pack("<I", _crc32c(record) if checksum else 0)).ljust(slot, b"\0")
 
 
@@ -419,6 +419,11 @@ def _other_versions(stage, node, _other, _options):
         stage.matches("another version", told["reason"], "why it is not used")
         stage.umount(node)
         stage.check(_read(node, extents)[:16384] == data[:16384], f"{what}: what was there has changed")
+    stage.note("shorter, with a record of a node")
+    _write_all(node, extents, b"".join(_slot(uuid, index, 512, key=0x1234) for index in range(SLOTS)))
+    told = _remount(stage, node, made=False, errno=EUCLEAN)
+    stage.matches("has records of nodes", told["reason"], "why it is not used")
+    stage.umount(node)
 
 
 def _error(stage, node, other, _options):

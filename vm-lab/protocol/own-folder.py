@@ -27,6 +27,7 @@ def run(stage):
     stage.lab.in_parallel(lambda node: _in_its_place(stage, node, FOREIGN[node.number % 2::2]), [n1, n2])
     _foreign_lists(stage, n1)
     _unreplayed(stage, n1)
+    _root_stays(stage, n1)
     stage.marker("SELFTEST: own folder ok")
 
 
@@ -96,6 +97,21 @@ def _foreign_lists(stage, node):
     stage.same(node.run(f"{PROGRAMS}/file_handles wrapped {PLACE} /host/handles").out, "6 refused\n", "handles of what is in .mxfs")
     stage.umount(node)
     stage.same(stage.plain.run(f"mount -t xfs {DEVICE} {PLACE} && cat {PLACE}/victim && umount {PLACE}").out, "precious\n", "the same, after umount")
+
+
+def _root_stays(stage, node):
+    """A root that may not change, of a group and of a project, is that also after .mxfs was made in it."""
+    look = f"stat -c %g {PLACE}; xfs_io -r -c stat {PLACE} | grep -E 'xflags|projid|extsize'"
+    stage.mkfs(node)
+    node.run(f"mount -t xfs {DEVICE} {PLACE} && chgrp 1000 {PLACE} && xfs_io -r -c 'chproj 7' -c 'chattr +P' -c 'extsize 64k' {PLACE} && chattr +i {PLACE}")
+    before = node.run(f"{look}; umount {PLACE}").out
+    for text in ("^1000\n", "immutable", "proj-inherit", "projid = 7\n", "[.]extsize = 65536\n"):
+        stage.matches(text, before, "the root before")
+    stage.mount(node)
+    stage.same(node.run(look).out, before, "the root, on mxfs")
+    stage.umount(node)
+    node.run(f"mount -t xfs -o ro {DEVICE} {PLACE}")
+    stage.same(node.run(f"{look}; umount {PLACE}").out, before, "the root, after .mxfs was made")
 
 
 def _unreplayed(stage, node):

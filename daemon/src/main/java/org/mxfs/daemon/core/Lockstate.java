@@ -14,10 +14,10 @@ import org.jspecify.annotations.Nullable;
  */
 public record Lockstate(long generation, @Nullable LockstateMap map, int errno, String reason) {
   /**
-   * What is so for as long as this mount lives: there is none (ENOENT), it was not looked for
-   * (ENODATA), it is none of this volume (EUCLEAN) or not mxfs's own (EPERM), of a newer version or
-   * in an answer that nobody here understands (EPROTO), in too many pieces (EFBIG), or the module
-   * knows of none or cannot have one used (EOPNOTSUPP). The numbers are Linux'
+   * What no later look makes another thing of, mostly: there is none (ENOENT), it was not looked
+   * for yet (ENODATA), it is none of this volume (EUCLEAN) or not mxfs's own (EPERM), of a newer
+   * version or in an answer that nobody here understands (EPROTO), in too many pieces (EFBIG), or
+   * the module knows of none or cannot have one used (EOPNOTSUPP). The numbers are Linux'
    * (asm-generic/errno.h).
    */
   private static final Set<Integer> VERDICTS = Set.of(1, 2, 27, 61, 71, 95, 117);

@@ -196,10 +196,12 @@ final class Takeover {
     }
   }
 
+  /** A reset that is under way is of this fencing, and proves nothing for the next. */
   private void end() {
     fencing = null;
     ask = null;
     wakeAt = Long.MAX_VALUE;
+    resetUnderWay = 0;
   }
 
   private void wantWhatIsAsked() {
@@ -248,7 +250,7 @@ final class Takeover {
     Fencing of = fencing;
     FenceAction.Ask asked = ask;
     if (question != resetUnderWay || of == null || asked == null) {
-      return; // of a tenure that is over
+      return; // of a fencing that is over
     }
     resetUnderWay = 0;
     answered(of, asked, answer);
@@ -258,20 +260,22 @@ final class Takeover {
 
   /** Nobody is left: the journal may be recovered. */
   private void settle() {
+    List<RecoverJournal> recovers = new ArrayList<>();
     for (ClearRecords clear : fenced.values()) {
       // There are no lock slots yet, and no locks: nothing names the victim.
       clear.read(pulse.goodReading(), List.of());
       RecordsCleared records = clear.done();
-      LocksCleared locks =
-          records == null
-              ? null
-              : records.locksCleared(new LockAction.LocksCleared(records.victim()));
+      if (records == null) {
+        return; // a reading that is asked for after the proof will tell
+      }
+      LocksCleared locks = records.locksCleared(new LockAction.LocksCleared(records.victim()));
       RecoverJournal journal = locks == null ? null : locks.recoverJournal(rules.tenure());
       if (journal == null) {
-        throw new IllegalStateException("a slot is marked, and not known to be read: " + clear);
+        throw new IllegalStateException("in a tenure of ours another held it: " + clear);
       }
-      journals.add(journal);
+      recovers.add(journal);
     }
+    journals.addAll(recovers);
     fenced.clear();
     pulse.settled();
     rules.settled();

@@ -16,11 +16,12 @@ import org.mxfs.daemon.core.membership.Silence;
  * mount.
  *
  * <p><b>The argument.</b> Call a key <em>clean</em> while no grant from it was ever given. Nobody
- * PREEMPTs another node's key without a {@link Permit}, which is a grant from it, so once READ
- * RESERVATION has shown a clean key of ours as the holder, it stays so until we ourselves give it
- * away: that is {@link Hold#PROVEN}, and only in it XFS is attached. A grant ends it, and it comes
- * back in two ways only: a fresh key, clean, that the array shows as the holder; or the reservation
- * was seen with another node, and was taken anew. No message of a peer ends a grant.
+ * PREEMPTs another node's key without a {@link Permit}, a grant from it (or its silence, see
+ * below), so once READ RESERVATION has shown a clean key of ours as the holder, it stays so until
+ * we ourselves give it away: that is {@link Hold#PROVEN}, and only in it XFS is attached. A grant
+ * ends it, and it comes back in two ways only: a fresh key, clean, that the array shows as the
+ * holder; or the reservation was seen with another node, and was taken anew. No message of a peer
+ * ends a grant.
  *
  * <p><b>Silence.</b> Where takeover is on, there is a second reason to PREEMPT another node's key:
  * a {@link Silence} that is longer than its lease and a margin, so that its kernel serves nothing

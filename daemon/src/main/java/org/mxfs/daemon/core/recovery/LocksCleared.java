@@ -24,7 +24,7 @@ public final class LocksCleared {
    * Step 4, on exactly one survivor: who held the reservation when the victim was shut out. Null on
    * the others. The rules of ownership want their own proof of that as well.
    *
-   * @param epoch of the tenure in which it is recovered: it began after this step
+   * @param epoch of the tenure in which it is recovered
    */
   public @Nullable RecoverJournal recoverJournal(long epoch) {
     return fenced.isHolder() ? new RecoverJournal(fenced, epoch) : null;
