@@ -70,6 +70,6 @@ module_exit(mxfs_exit);
 MODULE_DESCRIPTION("Standard XFS on a shared disk, mounted by many machines at once");
 MODULE_AUTHOR("The mxfs developers");
 MODULE_LICENSE("GPL");
-MODULE_VERSION("0.1.0");
+MODULE_VERSION("0.2.0");
 MODULE_ALIAS_FS("mxfs");
 MODULE_SOFTDEP("pre: xfs");

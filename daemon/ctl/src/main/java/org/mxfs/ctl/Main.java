@@ -17,7 +17,7 @@ import picocli.CommandLine.Spec;
     description = "Looks at mxfs and at the disks it is to use.",
     subcommands = {ScsiCommand.class, HelpCommand.class})
 public final class Main implements Runnable {
-  static final String NUMBER = "0.1.0";
+  static final String NUMBER = "0.2.0";
 
   /** A mistake in this program. */
   private static final int MISTAKE = 70; // EX_SOFTWARE of sysexits.h

@@ -8,7 +8,7 @@ import org.slf4j.LoggerFactory;
 
 /** Where the program begins. */
 public final class Main {
-  static final String VERSION = "0.1.0";
+  static final String VERSION = "0.2.0";
 
   private Main() {}
 
