@@ -149,7 +149,8 @@ class StatusTest {
 
   private static String said(
       String state, String holder, String waiting, String waiters, String peers, String log) {
-    return "{\"schema\":1,\"daemon\":{\"version\":\"0.1.0\",\"pid\":77,\"up_ms\":303000,\"restarted\":false},"
+    return ("{\"schema\":1,\"daemon\":{\"version\":\"" + Main.NUMBER)
+        + "\",\"pid\":77,\"up_ms\":303000,\"restarted\":false},"
         + ("\"volume\":{\"uuid\":\"" + UUID + "\",\"device\":\"/dev/sdb\",\"major\":8,\"minor\":16")
         + ",\"read_only\":false},\"node\":{\"id\":\"00001001\",\"host\":\"n1\",\"port\":7600,"
         + "\"key\":\"0x0000100100000001\",\"protocol\":2},\"status\":{\"stepped_ms\":40,\"state\":"
@@ -196,14 +197,15 @@ class StatusTest {
              waiting: nobody
                epoch: 7
                 node: n1 (node 00001001), key 0x0000100100000001
-              daemon: pid 77 for 5 min 3 s, mxfs 0.1.0
+              daemon: pid 77 for 5 min 3 s, mxfs NUMBER
               holder: this node, key 0x0000100100000001
                lease: 17.3 s of 20.0 s left
                peers:
                       NODE      HOST  STATE      ADDRESS        HEARD      PROTOCOL  KEY
                       00001002  n2    connected  10.0.0.2:7600  0.0 s ago  2         0x0000100200000002
               health: ok
-            """);
+            """
+                .replace("NUMBER", Main.NUMBER));
     assertThat(err.toString()).isEmpty();
   }
 
