@@ -204,7 +204,8 @@ struct mxfs_own {
 	bool foreign; /* something else stands in its place: it is not attached */
 	char refused[MXFS_MESSAGE_MAX]; /* what that is, for who mounts */
 	bool reserve_used; /* its reserve is to be filled again */
-	bool lifted; /* limits of quotas were lifted to make it */
+	bool lifted; /* limits of quotas were lifted to make it, once */
+	unsigned int limits; /* and these are to be had back: FS_QUOTA_..._ENFD */
 	u64 seq; /* attach in which @inos was read; under opens.lock */
 	u64 *inos; /* inode numbers that no handle leads to */
 	unsigned int count;

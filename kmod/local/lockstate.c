@@ -7,8 +7,8 @@
  *
  *	It is made whole, without a name: allocated, written, flushed, immutable. Then it gets its name. A crash leaves none.
  *	It is one when at least half of its slots are records of this volume, which is the daemon's rule, too (SlotTable.isCredible()).
- *	It is made only where there is none, or where what is there is certainly no lock state of this volume: not one slot is, and
- *	nothing that another version may have made. An error says nothing about what is there, a torn slot is the last thing that
+ *	It is made only where there is none, or where what is there is certainly no lock state of this volume: not one slot is (where it is too
+ *	short, or has holes: of a node), and nothing that another version may have made. An error says nothing about what is there, a torn slot is the last thing that
  *	a node wrote before it died.
  *	It is made only by who is alone registered, as its daemon has said just now, and not after this mount has told its daemon of
  *	another.
@@ -155,12 +155,11 @@ static void mxfs_lockstate_extents(struct mxfs_sb *sbi, struct inode *inode, str
 	}
 }
 
-/* Somebody has, or had, this slot: what it says must not be forgotten. */
+/* Somebody has, or had, this slot, or a torn record of it is the last thing that he wrote: it must not be forgotten. */
 static bool mxfs_slot_is_of_a_node(struct mxfs_sb *sbi, const struct mxfs_heartbeat *slot, u64 pos)
 {
-	u32 bytes = mxfs_slot_bytes(sbi);
-
-	return IS_ALIGNED(pos, bytes) && mxfs_slot_judge(sbi, slot, div_u64(pos, bytes)) == MXFS_SLOT_OK && slot->key;
+	return IS_ALIGNED(pos, mxfs_slot_bytes(sbi)) && slot->magic == cpu_to_le32(MXFS_LOCKSTATE_MAGIC) &&
+	       !memcmp(slot->volume, sbi->geo.uuid, MXFS_UUID_SIZE) && (slot->key || slot->crc != mxfs_slot_crc(slot));
 }
 
 struct mxfs_lockstate_count {
@@ -415,6 +414,9 @@ static bool mxfs_lockstate_keeps(struct mxfs_sb *sbi, const struct mxfs_lockstat
 
 	if (!map->err || map->sure || state->map.err)
 		return false;
+	/* The name is another file's: that is certain. */
+	if (map->id.ino && (map->id.ino != state->map.id.ino || map->id.gen != state->map.id.gen))
+		return false;
 	if (!state->keep_told)
 		mxfs_warn(sbi, MXFS_OWN "/" MXFS_LOCKSTATE " is taken to be where it was: %s", map->reason);
 	state->keep_told = true;
@@ -480,6 +482,9 @@ static void mxfs_lockstate_failed(struct mxfs_sb *sbi, struct mxfs_lockstate_map
 	struct path root = { .mnt = sbi->lower, .dentry = sbi->lower->mnt_root };
 	struct kstatfs fs;
 
+	/* -EPERM says that what is there is none of ours. */
+	if (err == -EPERM)
+		err = -EACCES;
 	if (err == -ENOSPC && !vfs_statfs(&root, &fs))
 		mxfs_lockstate_none(map, err, MXFS_NONE_SURE, "the volume is too full to make it: it takes %llu bytes, and %llu are free",
 				    mxfs_lockstate_bytes(sbi), (u64)fs.f_bavail * fs.f_bsize);
@@ -588,7 +593,6 @@ static void mxfs_lockstate_find(struct mxfs_sb *sbi, struct mxfs_lockstate_map *
 	/* A disk that takes its time for each bad sector is asked once; what an error has left open, again. */
 	bool again = mxfs_lockstate_same(&state->seen, map) &&
 		     (state->map.slow || (!first && (!state->map.err || state->map.sure))), there;
-	int err = 0;
 
 	if (!map->err && again) {
 		*map = state->map;
@@ -603,14 +607,24 @@ static void mxfs_lockstate_find(struct mxfs_sb *sbi, struct mxfs_lockstate_map *
 		*map = state->map;
 	}
 	state->seen = seen;
-	if (found && first && !map->err)
-		err = mxfs_own_keep(found);
-	if (err)
-		mxfs_warn(sbi, MXFS_OWN "/" MXFS_LOCKSTATE " cannot be made immutable (%pe)", ERR_PTR(err));
 	dput(found);
 	/* Tried in vain, and still none: why it could not be made is the better answer. */
 	if (map->remake && state->tried && state->map.err)
 		*map = state->map;
+}
+
+/* With sbi->cred. One that is used never moves, and is nobody's quota: a crash may have left it otherwise. */
+static void mxfs_lockstate_keep(struct mxfs_sb *sbi, const struct mxfs_file_id *id)
+{
+	struct dentry *found = mxfs_own_look(sbi->lower->mnt_root, MXFS_LOCKSTATE);
+	int err;
+
+	if (IS_ERR(found))
+		return;
+	err = d_inode(found)->i_ino == id->ino && d_inode(found)->i_generation == id->gen ? mxfs_own_keep(found) : 0;
+	if (err)
+		mxfs_warn(sbi, MXFS_OWN "/" MXFS_LOCKSTATE " cannot be made immutable (%pe)", ERR_PTR(err));
+	dput(found);
 }
 
 /**
@@ -647,6 +661,11 @@ int mxfs_lockstate_begin(struct mxfs_sb *sbi)
 
 	if (sb_rdonly(sbi->lower->mnt_sb))
 		return 0;
+	if (!map.err && !sbi->change.begun) {
+		old_cred = override_creds(sbi->cred);
+		mxfs_lockstate_keep(sbi, &map.id);
+		revert_creds(old_cred);
+	}
 	/* Once a mount. Not where this node has been told of one: it may be writing there. */
 	if (map.remake && !state->tried && !READ_ONCE(state->told) && mxfs_lockstate_alone(sbi)) {
 		state->tried = true;

@@ -618,7 +618,8 @@ void mxfs_reap_workfn(struct work_struct *work)
 
 static bool mxfs_reap_hopeless(struct mxfs_sb *sbi)
 {
-	return READ_ONCE(sbi->state) == MXFS_STATE_DEAD || time_after_eq(jiffies, READ_ONCE(sbi->lease_end));
+	return READ_ONCE(sbi->state) == MXFS_STATE_DEAD || READ_ONCE(sbi->change.left) ||
+	       time_after_eq(jiffies, READ_ONCE(sbi->lease_end));
 }
 
 /*

@@ -179,7 +179,7 @@ static struct dentry *mxfs_own_get(struct mxfs_sb *sbi, struct dentry *parent, c
 {
 	struct dentry *found = mxfs_own_find(sbi, parent, in, name, type);
 	bool immutable = IS_IMMUTABLE(d_inode(parent));
-	int err = 0;
+	int err = 0, again;
 
 	if (found != ERR_PTR(-ENOENT) || sbi->rdonly)
 		return found;
@@ -188,9 +188,13 @@ static struct dentry *mxfs_own_get(struct mxfs_sb *sbi, struct dentry *parent, c
 	if (!err) {
 		err = mxfs_own_make(parent, name, type);
 		WRITE_ONCE(sbi->own.seq, 0);
-		if (immutable)
-			mxfs_own_immutable(parent, true);
+		again = immutable ? mxfs_own_immutable(parent, true) : 0;
+		if (again)
+			mxfs_warn(sbi, "the folder in which %s was made was immutable, and cannot be made so again (%pe)", name, ERR_PTR(again));
 	}
+	/* -EPERM says that what is there is none of ours. */
+	if (err == -EPERM)
+		err = -EACCES;
 	if (err)
 		return ERR_PTR(err);
 	found = mxfs_own_find(sbi, parent, in, name, type);
@@ -462,7 +466,7 @@ void mxfs_reserve_fill(struct mxfs_sb *sbi)
 	struct dentry *top = mxfs_own_dir(sbi, NULL, true);
 	struct kstatfs fs;
 	struct file *file;
-	u64 bytes;
+	u64 bytes, missing;
 	int err;
 
 	if (IS_ERR(top))
@@ -475,7 +479,8 @@ void mxfs_reserve_fill(struct mxfs_sb *sbi)
 	if (!err && (bytes < MXFS_RESERVE_BYTES || i_size_read(file_inode(file)) < MXFS_RESERVE_BYTES)) {
 		/* XFS gives up what it has set aside for all open files before it says that there is no space (xfs_blockgc_flush_all()). */
 		err = vfs_statfs(&file->f_path, &fs);
-		if (!err && (u64)fs.f_bavail * fs.f_bsize < MXFS_RESERVE_BYTES)
+		missing = MXFS_RESERVE_BYTES - min_t(u64, bytes, MXFS_RESERVE_BYTES);
+		if (!err && (u64)fs.f_bavail * fs.f_bsize < missing)
 			err = -ENOSPC;
 		if (!err)
 			err = vfs_fallocate(file, 0, 0, MXFS_RESERVE_BYTES);
@@ -549,28 +554,42 @@ static unsigned int mxfs_own_limits(struct super_block *lower)
  * project 0, which it belongs to a moment later, have no limits. So limits are lifted for that moment: the gates are closed, nobody else
  * makes anything. XFS notes in its superblock that they are, and that they are not any more, by transactions that its log
  * takes with the one in between; only a crash right behind a checkpoint between them, or a snapshot, leaves limits off. Once a mount: on a
- * volume that is full it is in vain.
+ * volume that is full it is in vain. XFS that cannot note that they are lifted has lifted them all the same (fs/xfs/xfs_qm_syscalls.c).
  *
- * Return: as mxfs_own_dir(); @lost: the limits cannot be had back.
+ * Return: as mxfs_own_dir(); @lost: the limits cannot be had back, which the next attach tries first.
  */
 static struct dentry *mxfs_own_top(struct mxfs_sb *sbi, bool *lost)
 {
 	struct super_block *lower = sbi->lower->mnt_sb;
-	struct dentry *top = mxfs_own_dir(sbi, NULL, !sbi->rdonly);
+	struct dentry *top;
 	unsigned int limits;
-	int err;
+	int err = 0;
 
+	if (sbi->own.limits && !sbi->rdonly)
+		err = lower->s_qcop->quota_enable(lower, sbi->own.limits);
+	if (err && err != -EEXIST) {
+		*lost = true;
+		return ERR_PTR(err);
+	}
+	if (!sbi->rdonly)
+		sbi->own.limits = 0;
+	top = mxfs_own_dir(sbi, NULL, !sbi->rdonly);
 	/* Of a project it is ENOSPC (fs/xfs/xfs_trans_dquot.c: xfs_trans_dqresv()). */
 	if ((top != ERR_PTR(-EDQUOT) && top != ERR_PTR(-ENOSPC)) || sbi->own.lifted)
 		return top;
-	sbi->own.lifted = true;
 	limits = mxfs_own_limits(lower);
-	if (!limits || lower->s_qcop->quota_disable(lower, limits))
+	if (!limits)
 		return top;
-	top = mxfs_own_dir(sbi, NULL, true);
-	err = lower->s_qcop->quota_enable(lower, limits);
+	sbi->own.lifted = true;
+	err = lower->s_qcop->quota_disable(lower, limits);
+	if (err == -EEXIST)
+		return top;
 	if (!err)
+		top = mxfs_own_dir(sbi, NULL, true);
+	err = lower->s_qcop->quota_enable(lower, limits);
+	if (!err || err == -EEXIST)
 		return top;
+	sbi->own.limits = limits;
 	mxfs_err(sbi, "the limits of quotas were lifted to make " MXFS_OWN ", and cannot be had back (%pe)", ERR_PTR(err));
 	*lost = true;
 	return top;
@@ -614,7 +633,9 @@ int mxfs_own_begin(struct mxfs_sb *sbi)
 	/* Before anything is made in it: a crash may have left it with what it inherits. */
 	if (!IS_ERR(top) && first)
 		mxfs_own_set(top, true);
-	if (!sbi->rdonly) {
+	if (IS_ERR(top) && first)
+		mxfs_warn(sbi, MXFS_OWN " cannot be made (%pe): what is open and loses its name may be lost until it can", top);
+	if (!IS_ERR(top) && !sbi->rdonly) {
 		mxfs_own_fill(sbi, "orphans", first);
 		mxfs_own_fill(sbi, "open", first);
 	}

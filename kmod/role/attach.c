@@ -45,11 +45,11 @@ static void mxfs_record_change(struct mxfs_sb *sbi)
 static void mxfs_leave_to_umount(struct mxfs_sb *sbi, enum mxfs_cmd_kind kind, u64 epoch)
 {
 	sbi->change.doing = MXFS_DO_NOTHING;
-	if (sbi->change.cmd != MXFS_DO_NOTHING)
-		return;
-	sbi->change.cmd = kind;
-	sbi->change.epoch = epoch;
-	sbi->change.left = kind == MXFS_DO_ATTACH;
+	if (sbi->change.cmd == MXFS_DO_NOTHING) {
+		sbi->change.cmd = kind;
+		sbi->change.epoch = epoch;
+	}
+	sbi->change.left = sbi->change.cmd == MXFS_DO_ATTACH;
 }
 
 /* An attach that umount has broken off: the device is not ours. */

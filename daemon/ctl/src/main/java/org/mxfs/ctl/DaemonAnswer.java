@@ -15,6 +15,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
 
 /** What the daemon of a volume said on its control socket, or why it said nothing. */
 sealed interface DaemonAnswer {
@@ -54,16 +55,26 @@ sealed interface DaemonAnswer {
     }
     try (SocketChannel channel = SocketChannel.open(StandardProtocolFamily.UNIX);
         Selector selector = Selector.open()) {
-      if (!channel.connect(UnixDomainSocketAddress.of(socket))) {
-        return new Silent(); // does not happen while it blocks
-      }
       channel.configureBlocking(false);
+      DaemonAnswer none = connect(channel, socket);
+      if (none != null) {
+        return none;
+      }
       SelectionKey key = channel.register(selector, SelectionKey.OP_WRITE);
       return talk(channel, selector, key, waitMillis);
+    } catch (IOException e) {
+      return new Nobody(); // it has ended, maybe at this moment
+    }
+  }
+
+  /** Null: done. Not blocking: on a daemon that is stopped the queue fills up at last (EAGAIN). */
+  private static @Nullable DaemonAnswer connect(SocketChannel channel, Path socket) {
+    try {
+      return channel.connect(UnixDomainSocketAddress.of(socket)) ? null : new Silent();
     } catch (ConnectException e) {
       return new Nobody();
     } catch (IOException e) {
-      return new Strange(String.valueOf(e.getMessage()));
+      return Files.exists(socket) ? new Silent() : new Nobody();
     }
   }
 

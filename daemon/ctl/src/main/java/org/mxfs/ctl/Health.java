@@ -94,7 +94,16 @@ final class Health {
     switch (volume.daemon()) {
       case DaemonAnswer.Said _ -> {}
       case DaemonAnswer.Nobody _ -> {
-        if (!volume.kernel("daemon_port").isEmpty() && !volume.kernel("daemon_port").equals("0")) {
+        if (volume.kernel().isEmpty()) {
+          find(
+              "not_known",
+              "No daemon of this volume can be asked, and whether one runs is not known: the"
+                  + " module's status in debugfs cannot be read.",
+              "A mount that began just now has a daemon to ask in two seconds; else "
+                  + volume.log()
+                  + " says why there is none.");
+        } else if (!volume.kernel("daemon_port").isEmpty()
+            && !volume.kernel("daemon_port").equals("0")) {
           find(
               "no_socket",
               "The daemon runs, and cannot be asked: it has no control socket.",
@@ -117,9 +126,9 @@ final class Health {
               "daemon_silent",
               "The daemon of this volume does not answer: it is stopped, it hangs, or this machine"
                   + " is overloaded.",
-              "Ask again. If it stays, end it with kill -9 ("
-                  + "pgrep -f 'mxfsd|mxfs/bin/java'): the kernel starts another one, which takes"
-                  + " over.");
+              "Ask again. If it stays, end it with "
+                  + endOfThisDaemon()
+                  + ": the kernel starts another one, which takes over.");
       case DaemonAnswer.Denied _ ->
           find("denied", "Only root may ask the daemon of this volume.", "Run mxfsctl as root.");
       case DaemonAnswer.Strange strange ->
@@ -131,6 +140,14 @@ final class Health {
               "Is it of another version than this mxfsctl? umount and mount start the one that is"
                   + " installed.");
     }
+  }
+
+  /** Each volume of the machine has a daemon; its arguments say of which it is. */
+  private String endOfThisDaemon() {
+    String uuid = volume.uuid();
+    return uuid == null
+        ? "kill -9 (pgrep -af mxfs/bin/java lists the daemons of all volumes, each with its UUID)"
+        : "pkill -9 -f -- '--uuid " + uuid.replace("-", "") + "'";
   }
 
   private void slow(JsonValue status) {

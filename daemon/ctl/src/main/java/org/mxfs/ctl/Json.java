@@ -3,10 +3,12 @@
 package org.mxfs.ctl;
 
 import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
 import java.util.function.Function;
 import java.util.stream.Collectors;
 
-/** Writes JSON (RFC 8259); there is nothing here to read it. */
+/** Writes JSON (RFC 8259); {@link JsonValue} reads it. */
 final class Json {
   private Json() {}
 
@@ -32,6 +34,14 @@ final class Json {
   /** What turns the direction of a terminal's text, for instance. */
   private static boolean isFormat(char c) {
     return Character.getType(c) == Character.FORMAT;
+  }
+
+  /** Of text, in the order of its names. */
+  static String object(Map<String, String> values) {
+    return new TreeMap<>(values)
+        .entrySet().stream()
+            .map(e -> string(e.getKey()) + ":" + string(e.getValue()))
+            .collect(Collectors.joining(",", "{", "}"));
   }
 
   static <T> String list(List<T> values, Function<T, String> writer) {

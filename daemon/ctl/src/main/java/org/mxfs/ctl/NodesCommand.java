@@ -2,9 +2,6 @@
 
 package org.mxfs.ctl;
 
-import java.io.PrintWriter;
-import java.util.ArrayList;
-import java.util.List;
 import picocli.CommandLine.Command;
 
 /** {@code mxfsctl nodes [VOLUME]}. */
@@ -32,17 +29,14 @@ final class NodesCommand extends VolumesCommand {
   }
 
   @Override
-  int tell(List<Volume> found, PrintWriter out) {
-    boolean all = true;
-    List<String> told = new ArrayList<>();
-    for (Volume each : found) {
-      JsonValue status = each.status();
-      all &=
-          status != null
-              && status.get("peers").list().stream().allMatch(p -> p.get("connected").isTrue());
-      told.add(json ? StatusJson.nodes(each) : StatusText.nodes(each));
-    }
-    out.print(json ? StatusJson.whole(told) : String.join("\n", told));
-    return all ? HEALTHY : ATTENTION;
+  boolean isWell(Volume volume) {
+    JsonValue status = volume.status();
+    return status != null
+        && status.get("peers").list().stream().allMatch(p -> p.get("connected").isTrue());
+  }
+
+  @Override
+  String told(Volume volume) {
+    return json ? StatusJson.nodes(volume) : StatusText.nodes(volume);
   }
 }

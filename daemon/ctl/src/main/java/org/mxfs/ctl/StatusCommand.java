@@ -2,8 +2,6 @@
 
 package org.mxfs.ctl;
 
-import java.io.PrintWriter;
-import java.util.ArrayList;
 import java.util.List;
 import picocli.CommandLine.Command;
 
@@ -34,15 +32,13 @@ final class StatusCommand extends VolumesCommand {
   }
 
   @Override
-  int tell(List<Volume> found, PrintWriter out) {
-    boolean healthy = true;
-    List<String> told = new ArrayList<>();
-    for (Volume each : found) {
-      List<Health.Finding> findings = Health.of(each);
-      healthy &= findings.isEmpty();
-      told.add(json ? StatusJson.status(each, findings) : StatusText.status(each, findings));
-    }
-    out.print(json ? StatusJson.whole(told) : String.join("\n", told));
-    return healthy ? HEALTHY : ATTENTION;
+  boolean isWell(Volume volume) {
+    return Health.of(volume).isEmpty();
+  }
+
+  @Override
+  String told(Volume volume) {
+    List<Health.Finding> findings = Health.of(volume);
+    return json ? StatusJson.status(volume, findings) : StatusText.status(volume, findings);
   }
 }

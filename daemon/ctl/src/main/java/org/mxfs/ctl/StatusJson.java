@@ -4,7 +4,6 @@ package org.mxfs.ctl;
 
 import java.util.List;
 import java.util.Locale;
-import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
 /** What {@code status --json} and {@code nodes --json} print; docs/mxfsctl.md describes it. */
@@ -19,14 +18,7 @@ final class StatusJson {
   }
 
   static String status(Volume volume, List<Health.Finding> findings) {
-    String kernel =
-        volume.kernel().isEmpty()
-            ? "null"
-            : Json.list(
-                    new TreeMap<>(volume.kernel()).entrySet().stream().toList(),
-                    e -> Json.string(e.getKey()) + ":" + Json.string(e.getValue()))
-                .replaceFirst("^\\[", "{")
-                .replaceFirst("]$", "}");
+    String kernel = volume.kernel().isEmpty() ? "null" : Json.object(volume.kernel());
     return "{"
         + place(volume)
         + ",\"healthy\":"

@@ -4,6 +4,7 @@ package org.mxfs.ctl;
 
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.AccessDeniedException;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -15,6 +16,9 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.TreeMap;
+import java.util.concurrent.ConcurrentSkipListMap;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -233,13 +237,21 @@ record Volumes(Path root, long waitMillis) {
 
   private void askDaemons(Map<String, Found> all) {
     Path run = root.resolve("run/mxfs");
-    Map<String, DaemonAnswer> byUuid = new TreeMap<>();
-    try (DirectoryStream<Path> sockets = Files.newDirectoryStream(run, "*.control")) {
+    Map<String, DaemonAnswer> byUuid = new ConcurrentSkipListMap<>();
+    // Side by side: each that is stopped costs all of the wait.
+    try (DirectoryStream<Path> sockets = Files.newDirectoryStream(run, "*.control");
+        ExecutorService asking = Executors.newCachedThreadPool()) {
       for (Path each : sockets) {
         String name = String.valueOf(each.getFileName());
-        DaemonAnswer answer = DaemonAnswer.ask(each, waitMillis);
-        byUuid.put(name.substring(0, name.length() - ".control".length()), answer);
+        asking.execute(
+            () ->
+                byUuid.put(
+                    name.substring(0, name.length() - ".control".length()),
+                    DaemonAnswer.ask(each, waitMillis)));
       }
+    } catch (AccessDeniedException e) {
+      all.values().forEach(found -> found.daemon = new DaemonAnswer.Denied());
+      return;
     } catch (IOException | java.nio.file.DirectoryIteratorException e) {
       return; // no daemon ever ran since the machine was booted
     }

@@ -39,8 +39,11 @@ abstract class VolumesCommand implements Callable<Integer> {
     this.volumes = volumes;
   }
 
-  /** Prints what there is to say. */
-  abstract int tell(List<Volume> found, PrintWriter out);
+  /** Whether nothing of it needs attention. */
+  abstract boolean isWell(Volume volume);
+
+  /** What there is to say of it, as text or as JSON. */
+  abstract String told(Volume volume);
 
   @Override
   public final Integer call() {
@@ -73,12 +76,18 @@ abstract class VolumesCommand implements Callable<Integer> {
       found = List.of(chosen);
     }
     PrintWriter out = spec.commandLine().getOut();
-    if (found.isEmpty() && !json) {
+    List<String> told = found.stream().map(this::told).toList();
+    if (json) {
+      out.print(StatusJson.whole(told));
+    } else if (found.isEmpty()) {
       out.println("no mxfs volume is mounted here");
+    } else {
+      out.print(String.join("\n", told));
     }
-    int status = found.isEmpty() && !json ? HEALTHY : tell(found, out);
     out.flush();
-    boolean denied = found.stream().anyMatch(v -> v.daemon() instanceof DaemonAnswer.Denied);
-    return denied ? NOT_ASKED : status;
+    if (found.stream().anyMatch(v -> v.daemon() instanceof DaemonAnswer.Denied)) {
+      return NOT_ASKED;
+    }
+    return found.stream().allMatch(this::isWell) ? HEALTHY : ATTENTION;
   }
 }

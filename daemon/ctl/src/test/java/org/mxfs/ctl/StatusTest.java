@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.io.UncheckedIOException;
 import java.net.StandardProtocolFamily;
 import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
@@ -333,7 +334,7 @@ class StatusTest {
     assertThat(run("status", "/mnt/shared")).isEqualTo(1);
     assertThat(out.toString())
         .contains("volume: unknown UUID\n")
-        .contains("The daemon of this volume does not run");
+        .contains("whether one runs is not known");
   }
 
   @Test
@@ -522,6 +523,54 @@ class StatusTest {
     listen(UUID).close();
     assertThat(run("status")).isZero();
     assertThat(out.toString()).isEqualTo("no mxfs volume is mounted here\n");
+  }
+
+  /** A daemon that is stopped takes nobody from the queue, which is full at last. */
+  @Test
+  void soManyMayAskADaemonThatIsStoppedAsWantTo() throws IOException {
+    ServerSocketChannel server = ServerSocketChannel.open(StandardProtocolFamily.UNIX);
+    servers.add(server);
+    server.bind(UnixDomainSocketAddress.of(socket(UUID)), 1);
+    for (int i = 0; i < 5; i++) {
+      assertThat(DaemonAnswer.ask(socket(UUID), 50)).isInstanceOf(DaemonAnswer.Silent.class);
+    }
+  }
+
+  @Test
+  void oneThatEndsWhileItIsAskedIsNoneThatIsStrange() throws Exception {
+    ServerSocketChannel server = listen(UUID);
+    Thread ends =
+        Thread.ofPlatform()
+            .start(
+                () -> {
+                  try (SocketChannel client = server.accept()) {
+                    // The request is there, and is not read: the other end hears of a reset.
+                    client.configureBlocking(true);
+                    client.read(ByteBuffer.allocate(1));
+                  } catch (IOException e) {
+                    throw new UncheckedIOException(e);
+                  }
+                });
+    assertThat(DaemonAnswer.ask(socket(UUID), 10_000)).isInstanceOf(DaemonAnswer.Nobody.class);
+    ends.join();
+  }
+
+  @Test
+  void whatNeitherDaemonNorKernelTellsIsNotKnown() throws IOException {
+    mount("8:16", "/mnt/shared", "/dev/sdb");
+    assertThat(run("status")).isEqualTo(1);
+    assertThat(out.toString())
+        .contains("whether one runs is not known")
+        .doesNotContain("the mount is frozen");
+  }
+
+  @Test
+  void theDaemonThatIsToBeEndedIsThisOne() throws IOException {
+    healthy();
+    again();
+    listen(UUID);
+    assertThat(run("status")).isEqualTo(1);
+    assertThat(out.toString()).contains("pkill -9 -f -- '--uuid 0d9f6e2c111122223333444455556666'");
   }
 
   @Test
