@@ -8,13 +8,13 @@ import struct
 import time
 
 from lablib.errors import LabError
+from lablib.lockstate import SLOTS, crc32c, heartbeat, hosts_that_beat, read, told_of, volume_of
 from lablib.protocol import DEVICE, PLACE, PROGRAMS
 
 LIMIT = 900
 MARKERS = ["SELFTEST: lock state ok"]
 EXPECTED = [r"I/O error, dev (dm-\d+|sda)", r"Buffer I/O error on dev dm-\d+", r"XFS \(sda\): (User initiated shutdown|Metadata I/O Error .* xfs_fs_goingdown|Please unmount)"]
 OWN_BOOT = True  # no maps of files
-SLOTS = 64
 OURS = f"{PLACE}/.mxfs/lockstate"
 ENOENT, EIO, ENOSPC, EPROTO, EUCLEAN, ESTALE = 2, 5, 28, 71, 117, 116
 DM = f"{PROGRAMS}/dm"
@@ -53,43 +53,10 @@ def run(stage):
 
 # ---- an independent reader
 
-def _crc32c(data: bytes) -> int:
-    crc = 0xffffffff
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
-    return crc ^ 0xffffffff
-
-
 def _slot(uuid: bytes, index: int, slot: int, version: int = 1, checksum: bool = True, key: int = 0) -> bytes:
     """A slot that nobody has, or `key`, as docs/daemon.md says."""
     record = struct.pack("<4sHHII16sQQQ", b"MXLS", version, 1, index, slot, uuid, key, 0, 0).ljust(508, b"\0")
-    return (record + struct.pack("<I", _crc32c(record) if checksum else 0)).ljust(slot, b"\0")
-
-
-def _uuid(node, device=DEVICE) -> bytes:
-    return bytes.fromhex(node.run(f"xfs_db -r -c 'sb 0' -c 'print uuid' {device}").out.split()[-1].replace("-", ""))
-
-
-def _told_of(node) -> dict:
-    """What the module tells its daemon."""
-    told = {"extents": []}
-    for line in node.run("cat /sys/kernel/debug/mxfs/*/lockstate").out.splitlines():
-        name, value = line.split(" ", 1)
-        if name == "extent":
-            told["extents"].append(tuple(int(number) for number in value.split()))
-        else:
-            told[name] = int(value) if value.isdigit() else value
-    return told
-
-
-def _read(node, extents, device=DEVICE) -> bytes:
-    data = b""
-    for file, at, length in extents:
-        out = node.run(f"dd if={device} iflag=direct,skip_bytes,count_bytes bs=4096 skip={at} count={length} status=none | base64 -w0").out
-        data += base64.b64decode(out)
-    return data
+    return (record + struct.pack("<I", crc32c(record) if checksum else 0)).ljust(slot, b"\0")
 
 
 def _write(node, at: int, data: bytes, device=DEVICE) -> None:
@@ -103,42 +70,25 @@ def _place(extents, index: int, slot: int) -> int:
     raise AssertionError(f"no slot {index} in {extents}")
 
 
-def _heartbeat(uuid: bytes, index: int, slot: int, data: bytes) -> tuple[int, int, str]:
-    """State, key and host of a record, after everything else in it was found to be right."""
-    magic, version, kind, where, size, volume, key, _epoch, _sequence, state, _, _lease, length = struct.unpack_from("<4sHHII16sQQQIIII", data)
-    (crc,) = struct.unpack_from("<I", data, 508)
-    if (magic, version, kind, where, size, volume, crc) != (b"MXLS", 1, 1, index, slot, uuid, _crc32c(data[:508])):
-        raise AssertionError(f"slot {index} is no heartbeat of this volume: {data[:96].hex()}")
-    return state, key, data[72:72 + length].decode()
-
-
 def _beating(stage, nodes, uuid: bytes) -> None:
     """Where daemons write heartbeats, each has a slot, and no slot has two; all the others are nobody's."""
     n1 = nodes[0]
     beats = n1.run("grep -o '^-Dmxfs.beats=[0-9]*' /usr/lib/mxfs/options", check=False).out.strip() not in ("", "-Dmxfs.beats=0")
-    extents = _told_of(n1)["extents"]
-    ALIVE = 2
-
-    def hosts() -> list[str]:
-        data = _read(n1, extents)
-        found = [_heartbeat(uuid, index, 512, data[index * 512:(index + 1) * 512]) for index in range(SLOTS)]
-        return sorted(host for state, key, host in found if state == ALIVE and key)
-
     want = [node.name for node in nodes] if beats else []
-    stage.until(lambda: hosts() == want, 30, f"heartbeats of {want or 'nobody'} on the device")
+    stage.until(lambda: hosts_that_beat(n1) == want, 30, f"heartbeats of {want or 'nobody'} on the device")
 
 
 def _whole(stage, node, uuid: bytes, slot: int = 512, device=DEVICE, daemons: bool = False) -> dict:
     """It is there, and each slot on the device is one that nobody has; where there have been `daemons`, a heartbeat of this volume."""
-    told = _told_of(node)
+    told = told_of(node)
     stage.same(told["errno"], 0, f"{node.name}: the lock state: {told}")
     stage.same(sum(length for _, _, length in told["extents"]), SLOTS * slot, f"bytes of the lock state: {told}")
     stage.same(told["damaged"], 0, "damaged slots")
-    data = _read(node, told["extents"], device)
+    data = read(node, told["extents"], device)
     for index in range(SLOTS):
         one = data[index * slot:(index + 1) * slot]
         if daemons:
-            _heartbeat(uuid, index, slot, one)
+            heartbeat(uuid, index, slot, one)
         else:
             stage.check(one == _slot(uuid, index, slot), f"slot {index} on the device is not what it should be")
     return told
@@ -157,7 +107,7 @@ def _remount(stage, node, *, made: bool, errno: int = 0, options: str = "", devi
     """Mounts; whether a lock state was made then."""
     mark = stage.mark(node)
     stage.mount(node, options, device=device)
-    told, log = _told_of(node), stage.kernel_log(node, mark)
+    told, log = told_of(node), stage.kernel_log(node, mark)
     stage.same(told["errno"], errno, f"the lock state: {told}\n{log}")
     stage.same("lockstate was made" in log, made, f"whether a lock state was made: {log}")
     return told
@@ -167,7 +117,7 @@ def _remount(stage, node, *, made: bool, errno: int = 0, options: str = "", devi
 
 def _made(stage, n1, n2):
     stage.mkfs()
-    uuid = _uuid(n1)
+    uuid = volume_of(n1)
     # Not by who may not write.
     stage.same(_remount(stage, n1, made=False, errno=ENOENT, options="ro")["reason"], "there is none", "a volume mounted read-only")
     stage.umount(n1)
@@ -181,8 +131,8 @@ def _made(stage, n1, n2):
     for turn in range(2):
         for node in (n2, n1):
             stage.take(node)
-            stage.same(_told_of(node)["extents"], first["extents"], f"{node.name}: where it is after a change of owner")
-    stage.same([_told_of(node)["generation"] for node in (n1, n2)], [2, 1], "how often the answer has changed")
+            stage.same(told_of(node)["extents"], first["extents"], f"{node.name}: where it is after a change of owner")
+    stage.same([told_of(node)["generation"] for node in (n1, n2)], [2, 1], "how often the answer has changed")
     _beating(stage, (n1, n2), uuid)
     for command in (f"cat {OURS}", f"stat {OURS}", f"rm {OURS}"):
         stage.check(n1.run(command, check=False).rc, f"'{command}' reaches the lock state")
@@ -210,7 +160,7 @@ def _unpublished(stage, n1, n2):
     told = _remount(stage, n1, made=False)
     stage.same((told["generation"], told["published"]), (2, 1), f"found by log replay, and published: {told}")
     stage.mount(n2)
-    second = _told_of(n2)
+    second = told_of(n2)
     stage.same((second["extents"], second["generation"]), (told["extents"], 1), "where a node finds it that replays no log, at its first look")
     stage.umount(n2)
     stage.umount(n1)
@@ -218,7 +168,7 @@ def _unpublished(stage, n1, n2):
 
 def _torn(stage, node):
     """What a node wrote last before it died, and what a newer version has written, stay."""
-    uuid = _uuid(node)
+    uuid = volume_of(node)
     extents = _remount(stage, node, made=False)["extents"]
     stage.umount(node)
     for index in (5, 63):
@@ -228,7 +178,7 @@ def _torn(stage, node):
     stage.same((told["damaged"], told["extents"]), (2, extents), "two torn slots")
     stage.matches("2 of its 64 slots are torn", stage.kernel_log(node, mark), "the kernel log")
     stage.umount(node)
-    stage.same(_read(node, extents)[5 * 512:6 * 512], b"\xa5" * 512, "the torn slot afterwards")
+    stage.same(read(node, extents)[5 * 512:6 * 512], b"\xa5" * 512, "the torn slot afterwards")
     # A later version may need more of it.
     _plain(stage, "chattr -i .mxfs/lockstate && truncate -s 1m .mxfs/lockstate")
     stage.same(_remount(stage, node, made=False)["extents"], extents, "the beginning of a longer one")
@@ -239,7 +189,7 @@ def _torn(stage, node):
     told = _remount(stage, node, made=False, errno=EPROTO)
     stage.matches("newer version", told["reason"], "why it is not used")
     stage.umount(node)
-    stage.same(_read(node, extents)[:512], _slot(uuid, 0, 512, version=2), "the newer version's slot afterwards")
+    stage.same(read(node, extents)[:512], _slot(uuid, 0, 512, version=2), "the newer version's slot afterwards")
 
 
 def _none(stage, node):
@@ -267,7 +217,7 @@ def _none(stage, node):
         stage.note(what)
         told = _remount(stage, node, made=made, errno=0 if made else EUCLEAN)
         if made:
-            extents = _whole(stage, node, _uuid(node))["extents"]
+            extents = _whole(stage, node, volume_of(node))["extents"]
         node.run(f"touch {PLACE}/f")
         stage.umount(node)
     stage.repair()
@@ -282,7 +232,7 @@ def _not_alone(stage, node):
     told = _remount(stage, node, made=False, errno=EUCLEAN)
     stage.matches("no lock state of this volume", told["reason"], "why it is not used")
     stage.umount(node)
-    stage.same(_read(node, extents), bytes(32768), "what was no lock state, where nobody said that it may be made")
+    stage.same(read(node, extents), bytes(32768), "what was no lock state, where nobody said that it may be made")
 
 
 def _told(stage, n1, n2, _options):
@@ -300,13 +250,13 @@ def _told(stage, n1, n2, _options):
     mark = stage.mark(n1)
     # It fails, unless the daemon has asked again, and attached, before it hears of that.
     n1.run(f"touch {PLACE}/f", check=False)
-    stage.same(_told_of(n1)["errno"], ENOENT, "the lock state that was removed elsewhere")
+    stage.same(told_of(n1)["errno"], ENOENT, "the lock state that was removed elsewhere")
     stage.until(lambda: n1.run("tail -n 1 /run/mxfsd_solo.log").out == "lockstate 2\n", 20, "the daemon to be told")
     stage.same(n1.run("head -n 2 /run/mxfsd_solo.log").out.splitlines(), [f"attached {ESTALE}", f"generation {told['generation'] + 1}"],
                "what the daemon heard")
     stage.matches("another one than the daemon was told of", stage.kernel_log(n1, mark), "the kernel log")
     n1.run(f"touch {PLACE}/f")
-    stage.same(_told_of(n1)["errno"], ENOENT, "once the daemon knows that it is gone")
+    stage.same(told_of(n1)["errno"], ENOENT, "once the daemon knows that it is gone")
     stage.check("lockstate was made" not in stage.kernel_log(n1, mark), "it was made anew under a daemon that had been told of one")
     stage.umount(n1)
     # A new mount has told nobody.
@@ -326,12 +276,12 @@ def _full(stage, node):
         node.run("kill -USR1 $(pidof mxfsd_solo)")
         stage.until(lambda: stage.status(node)["state"] == "detached", 20, "a detach")
         node.run(f"head -c 1 {PLACE}/fill >/dev/null")
-        stage.same(_told_of(node), told, "what is told after another attach")
+        stage.same(told_of(node), told, "what is told after another attach")
     stage.same(stage.kernel_log(node, mark).count("too full"), 1, "lines about it")
     stage.umount(node)
     _plain(stage, "rm fill")
     _remount(stage, node, made=True)
-    _whole(stage, node, _uuid(node))
+    _whole(stage, node, volume_of(node))
     stage.umount(node)
     stage.repair()
 
@@ -341,7 +291,7 @@ def _inherits_nothing(stage, node):
     stage.mkfs()
     _plain(stage, f"chgrp 7 . && chmod g+s . && setfacl -d -m u:user1:rwx . && xfs_io -c 'chproj 7' -c 'chattr +P' -c 'extsize 1m' {PLACE}")
     _remount(stage, node, made=True)
-    told = _whole(stage, node, _uuid(node))
+    told = _whole(stage, node, volume_of(node))
     stage.same(len(told["extents"]), 1, f"pieces: {told}")
     stage.umount(node)
     said = _plain(stage, "stat -c '%a %u %g %h %b' .mxfs/lockstate; xfs_io -r -c 'lsproj' -c 'extsize' .mxfs/lockstate; lsattr .mxfs/lockstate").splitlines()
@@ -360,7 +310,7 @@ def _large_blocks(stage, node):
             took = int(stage.status(node)["last_attach_us"]) / 1000
             stage.note(f"slots of {sector} bytes: the attach that made them took {took:.0f} ms")
             stage.check(took < 3000 * stage.slowness, f"an attach that made slots of {sector} bytes took {took:.0f} ms")
-            _whole(stage, node, _uuid(node, device), slot=sector, device=device)
+            _whole(stage, node, volume_of(node, device), slot=sector, device=device)
             stage.umount(node)
         finally:
             node.run(f"losetup -d {device}; rm /run/image")
@@ -390,7 +340,7 @@ def _fresh(stage, node, device=DEVICE) -> list:
 def _half(stage, node, _other, _options):
     """With half of its slots it is one; with less it is not used, and left."""
     extents = _fresh(stage, node)
-    good = _read(node, extents)
+    good = read(node, extents)
     _write_all(node, extents, b"\xa5" * 32 * 512 + good[32 * 512:])
     told = _remount(stage, node, made=False)
     stage.same((told["damaged"], told["extents"]), (32, extents), "with 32 slots that are none")
@@ -401,12 +351,12 @@ def _half(stage, node, _other, _options):
         told = _remount(stage, node, made=False, errno=EUCLEAN)
         stage.matches(f"^only {left} of its 64 slots", told["reason"], "why it is not used")
         stage.umount(node)
-        stage.check(_read(node, extents) == before, f"what was there with {left} good slots has changed")
+        stage.check(read(node, extents) == before, f"what was there with {left} good slots has changed")
 
 
 def _other_versions(stage, node, _other, _options):
     """What a newer version has made, whose checksum may be elsewhere, or a disk with other blocks, is left as it is; also where it is shorter."""
-    extents, uuid = _fresh(stage, node), _uuid(node)
+    extents, uuid = _fresh(stage, node), volume_of(node)
     newer = b"".join(_slot(uuid, index, 512, version=2, checksum=False) for index in range(SLOTS))
     wider = b"".join(_slot(uuid, index, 4096) for index in range(SLOTS // 8))
     for what, data, command in (("a checksum elsewhere", newer, ""), ("slots of 4 KiB", wider, ""),
@@ -418,7 +368,7 @@ def _other_versions(stage, node, _other, _options):
         told = _remount(stage, node, made=False, errno=EPROTO)
         stage.matches("another version", told["reason"], "why it is not used")
         stage.umount(node)
-        stage.check(_read(node, extents)[:16384] == data[:16384], f"{what}: what was there has changed")
+        stage.check(read(node, extents)[:16384] == data[:16384], f"{what}: what was there has changed")
     stage.note("shorter, with a record of a node")
     _write_all(node, extents, b"".join(_slot(uuid, index, 512, key=0x1234) for index in range(SLOTS)))
     told = _remount(stage, node, made=False, errno=EUCLEAN)
@@ -446,7 +396,7 @@ def _error(stage, node, other, _options):
     _elsewhere(stage, node, other, "chattr -i .mxfs/lockstate && cp --reflink=always .mxfs/lockstate twin")
     for turn in range(2):
         node.run(f"touch {PLACE}/f")
-        stage.same(_told_of(node), told, "what is told where it cannot be told where it is")
+        stage.same(told_of(node), told, "what is told where it cannot be told where it is")
         _detach(stage, node)
     stage.same(stage.kernel_log(node, mark).count("taken to be where it was"), 1, "lines about it")
     stage.umount(node)
@@ -463,7 +413,7 @@ def _moved(stage, node, other, _options):
     stage.until(lambda: node.run("tail -n 1 /run/mxfsd_solo.log").out == "lockstate 0\n", 20, "the daemon to be told")
     stage.same(node.run("head -n 1 /run/mxfsd_solo.log").out, f"attached {ESTALE}\n", "what the daemon heard first")
     node.run(f"touch {PLACE}/f")
-    now = _told_of(node)
+    now = told_of(node)
     stage.check(now["errno"] == 0 and now["extents"] != told["extents"], f"where it is now: {now}")
     stage.umount(node)
 
@@ -507,7 +457,7 @@ def _word(stage, node, _other, options):
         meanwhile()
         node.run(f"{DM} resume bad")
         program.finish(40)
-        stage.same(_told_of(node)["errno"], ENOENT, "the lock state")
+        stage.same(told_of(node)["errno"], ENOENT, "the lock state")
         stage.check("lockstate was made" not in stage.kernel_log(node, mark), "it was made")
 
     succeed("--alone --lockstate")
@@ -517,7 +467,7 @@ def _word(stage, node, _other, options):
     # The next one is as good as the first.
     _detach(stage, node)
     node.run(f"touch {PLACE}/f")
-    stage.same(_told_of(node)["errno"], 0, "the lock state, by a word of now")
+    stage.same(told_of(node)["errno"], 0, "the lock state, by a word of now")
     stage.matches("lockstate was made", stage.kernel_log(node, mark), "the kernel log")
     stage.umount(node)
 
@@ -533,7 +483,7 @@ def _slow(stage, node, _other, _options, ms=3000):
     mark = stage.mark(node)
     took = stage.mount(node, device=device)
     stage.note(f"mounted in {took / 1000:.1f} s, where each bad sector takes {ms / 1000:.0f} s")
-    told = _told_of(node)
+    told = told_of(node)
     stage.same(told["errno"], EIO, f"the lock state: {told}")
     stage.check("lockstate was made" not in stage.kernel_log(node, mark), "it was made")
     stage.check(took < 20000 * stage.slowness, f"a mount took {took:.0f} ms where each bad sector takes {ms}")

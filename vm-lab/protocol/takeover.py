@@ -1,18 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """An owner loses its power, or stands still and wakes up: the other node takes the volume over by itself, and nothing that was durable is lost."""
 
-import base64
-import struct
 import time
 
-from lablib.protocol import DEVICE, PLACE
+from lablib.lockstate import hosts_that_beat
+from lablib.protocol import PLACE
 
 LIMIT = 420
 MARKERS = ["SELFTEST: power cut ok", "SELFTEST: owner that wakes up ok"]
 # The array refuses what the owner that wakes up still sends, and XFS there is shut down.
 EXPECTED = [r"reservation conflict", r"XFS \(sda\)", r"log I/O error", r"Buffer I/O error", r"I/O error, dev sda"]
 
-SLOT = 512
 LEASE_MS = 8000
 SILENT_S = 8 + 2 + 2  # OwnershipSettings.silenceMillis(): a lease, a quarter of one, two beats
 OPTIONS = "/usr/lib/mxfs/options"
@@ -62,7 +60,7 @@ def _power_cut(stage, n1, n2):
     stage.same(stage.owner(), n1, "the owner")
     dead = stage.holder(n1)
     # Both have a heartbeat slot by then.
-    stage.until(lambda: len(_slots(n1)) == 2, 60, "the heartbeat slots of both nodes")
+    stage.until(lambda: hosts_that_beat(n1) == [n1.name, n2.name], 60, "the heartbeats of both nodes")
     began = time.monotonic()
     n1.kill()
     _taken_over(stage, n2, "after-cut")
@@ -84,11 +82,13 @@ def _wakes_up(stage, n1, n2):
     """Nothing that it still sends arrives, and it answers nothing: no write, no read, no name."""
     sums = _fill(n1, "paused")
     stage.same(stage.owner(), n1, "the owner")
-    stage.until(lambda: len(_slots(n1)) == 2, 90, "the heartbeat slots of both nodes")
+    stage.until(lambda: hosts_that_beat(n1) == [n1.name, n2.name], 90, "the heartbeats of both nodes")
     writer = stage.start(n1, f"sh -c 'i=0; while echo $i >{PLACE}/paused/running; do i=$((i + 1)); done; echo ended'")
+    stage.until(lambda: n1.run(f"test -s {PLACE}/paused/running", check=False).rc == 0, 20, "the program to write")
     n1.pause()
     try:
         took = _taken_over(stage, n2, "after-pause")
+        stage.check(took > SILENT_S, f"taken over after {took:.1f} s, when the lease of the owner that stands still might not have been over")
         stage.note(f"taken over from an owner that stands still after {took:.1f} s")
         n2.run(f"echo survivor >{PLACE}/paused/running; sync")
     finally:
@@ -102,13 +102,3 @@ def _wakes_up(stage, n1, n2):
     stage.mount(n1, f"lease_ms={LEASE_MS}", timeout=120)
     n2.run(f"rm {PLACE}/paused/running")
     stage.same(n1.run(f"cat {PLACE}/after-pause && cd {PLACE}/paused && md5sum * | md5sum", timeout=60).out, "after\n" + sums, "what was durable")
-
-
-def _slots(node) -> dict[int, int]:
-    """Who has a heartbeat slot that says alive (2), and with which state, as the disk shows it (docs/daemon.md, The lock state)."""
-    lines = node.run("cat /sys/kernel/debug/mxfs/*/lockstate").out.splitlines()
-    _, at, length = (int(number) for number in next(line for line in lines if line.startswith("extent ")).split()[1:])
-    data = base64.b64decode(node.run(f"dd if={DEVICE} iflag=direct,skip_bytes,count_bytes bs=4096 skip={at} count={length} status=none | base64 -w0").out)
-    slots = (data[place:place + SLOT] for place in range(0, len(data), SLOT))
-    return {key: state for key, state in ((struct.unpack_from("<Q", slot, 32)[0], struct.unpack_from("<I", slot, 56)[0]) for slot in slots)
-            if state == 2}

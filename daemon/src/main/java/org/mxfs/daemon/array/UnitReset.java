@@ -53,6 +53,11 @@ public final class UnitReset implements Closeable {
     commands.execute(question);
   }
 
+  /** As {@link ScsiArray#quiesce}. */
+  public boolean quiesce(long millis) {
+    return commands.quiesce(millis);
+  }
+
   /** One that is under way is not waited for: its thread ends with the process. */
   @Override
   public void close() {

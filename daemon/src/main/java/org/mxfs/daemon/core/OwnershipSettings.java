@@ -3,6 +3,7 @@ package org.mxfs.daemon.core;
 
 import org.jspecify.annotations.Nullable;
 import org.mxfs.daemon.core.fencing.FencingSettings;
+import org.mxfs.daemon.core.membership.Silence;
 
 /**
  * What {@link org.mxfs.daemon.core.ownership.Ownership} is told before it starts.
@@ -32,9 +33,6 @@ public record OwnershipSettings(
     long beatMillis,
     String host,
     @Nullable FencingSettings takeover) {
-  /** How much faster than ours another node's clock may be, in a hundred parts. */
-  private static final int CLOCKS_PERCENT = 22;
-
   /**
    * How long a mount listens before it believes that no other machine runs under this node's id, or
    * shares a device that has no reservations. Others answer a newcomer at once, so this is many
@@ -93,33 +91,7 @@ public record OwnershipSettings(
   /** How long giving the volume away, or leaving, waits for the last record of a slot. */
   public static final long LAST_RECORD_MILLIS = 1_000;
 
-  /** Without takeover. */
-  public OwnershipSettings(
-      int nodeId,
-      long unixSeconds,
-      long firstRequestId,
-      long leaseMillis,
-      long quantumMillis,
-      String volume,
-      String device,
-      String xfsOptions,
-      long beatMillis,
-      String host) {
-    this(
-        nodeId,
-        unixSeconds,
-        firstRequestId,
-        leaseMillis,
-        quantumMillis,
-        volume,
-        device,
-        xfsOptions,
-        beatMillis,
-        host,
-        null);
-  }
-
-  /** Without heartbeats. */
+  /** Without heartbeats and takeover. */
   public OwnershipSettings(
       int nodeId,
       long unixSeconds,
@@ -139,7 +111,24 @@ public record OwnershipSettings(
         device,
         xfsOptions,
         0,
-        "");
+        "",
+        null);
+  }
+
+  /** With heartbeats. */
+  public OwnershipSettings withBeats(long millis, String name) {
+    return new OwnershipSettings(
+        nodeId,
+        unixSeconds,
+        firstRequestId,
+        leaseMillis,
+        quantumMillis,
+        volume,
+        device,
+        xfsOptions,
+        millis,
+        name,
+        takeover);
   }
 
   public OwnershipSettings {
@@ -152,19 +141,10 @@ public record OwnershipSettings(
     if (takeover != null && beatMillis == 0) {
       throw new IllegalArgumentException("takeover without heartbeats");
     }
-    if (takeover != null
-        && (leaseMillis + leaseMillis / 4 + 2 * beatMillis) * 100
-            < leaseMillis * (100 + CLOCKS_PERCENT)) {
-      throw new IllegalArgumentException("a node would be shut out before its lease has ended");
-    }
   }
 
-  /**
-   * For how long a node must have been silent to be shut out; 0: nobody is. Its lease counts from
-   * when its last beat was asked for, by its own clock; the silence from when that was read, by
-   * ours. So a node has stopped strictly before others act.
-   */
+  /** For how long a node with our lease must have been silent to be shut out; 0: nobody is. */
   public long silenceMillis() {
-    return takeover == null ? 0 : leaseMillis + leaseMillis / 4 + 2 * beatMillis;
+    return takeover == null ? 0 : Silence.least(leaseMillis, beatMillis);
   }
 }

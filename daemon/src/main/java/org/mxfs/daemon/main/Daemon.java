@@ -235,13 +235,10 @@ final class Daemon {
    * @param set null: nothing was
    */
   static @Nullable FencingSettings takeoverSetting(@Nullable String set) {
-    FencingSettings unknown = FencingSettings.UNKNOWN_DISK;
     return switch (set == null ? "false" : set) {
       case "false" -> null;
-      case "true" -> unknown;
-      case "reset" ->
-          new FencingSettings(
-              false, true, unknown.timeoutMillis(), unknown.retries(), unknown.targetMillis());
+      case "true" -> FencingSettings.UNKNOWN_DISK;
+      case "reset" -> FencingSettings.RESET_ENDS_ALL;
       default ->
           throw new IllegalArgumentException(
               "-D" + TAKEOVER + "=" + set + ": not true, reset or false");
@@ -323,11 +320,12 @@ final class Daemon {
       if (peers != null && !machine.key().isNone()) {
         peers.setSelf(machine.key(), machine.epoch());
       }
-      if (control != null) {
-        control.publish(machine.status());
-      }
       for (Action action : actions) {
         Daemon.this.perform(link, action);
+      }
+      // Nothing waits for it.
+      if (control != null) {
+        control.publish(machine.status());
       }
     }
   }
@@ -605,6 +603,10 @@ final class Daemon {
     long end = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(QUIET_MILLIS);
     if (commands != null && !quiesce(commands::quiesce, end)) {
       throw new IOException("a command to the array does not end: leaving without saying so");
+    }
+    UnitReset reset = resets;
+    if (reset != null && !quiesce(reset::quiesce, end)) {
+      throw new IOException("a reset of the unit does not end: leaving without saying so");
     }
     if (beats != null && !quiesce(beats::quiesce, end)) {
       throw new IOException("a heartbeat does not end: leaving without saying so");

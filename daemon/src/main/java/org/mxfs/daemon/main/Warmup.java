@@ -42,8 +42,8 @@ final class Warmup {
     KernelLink.rehearse();
     Ownership machine =
         new Ownership(
-            new OwnershipSettings(
-                NODE, 1, 1, 20_000, 100, "warm-up", "warm-up", "", beats ? 1_000 : 0, "warm-up"));
+            new OwnershipSettings(NODE, 1, 1, 20_000, 100, "warm-up", "warm-up", "")
+                .withBeats(beats ? 1_000 : 0, "warm-up"));
     ReservationKey other = ReservationKey.of(OTHER, 7);
     List<Action> actions = machine.step(new Event.Start(Predecessor.NOBODY), 0);
     ReservationKey key = ReservationKey.NONE;

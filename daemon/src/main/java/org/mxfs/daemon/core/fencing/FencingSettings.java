@@ -30,6 +30,11 @@ public record FencingSettings(
       new FencingSettings(
           false, false, CommandLife.TIMEOUT_MILLIS, CommandLife.RETRIES, CommandLife.TARGET_MILLIS);
 
+  /** A logical unit reset ends all. */
+  public static final FencingSettings RESET_ENDS_ALL =
+      new FencingSettings(
+          false, true, CommandLife.TIMEOUT_MILLIS, CommandLife.RETRIES, CommandLife.TARGET_MILLIS);
+
   /** Pause before something that had no effect is tried again. */
   public static final long RETRY_MILLIS = 200;
 

@@ -25,6 +25,16 @@ public final class Silence {
     return millis;
   }
 
+  /**
+   * For how long a node with such a lease must have been silent to be shut out. Its lease counts
+   * from when its last beat was asked for, by its own clock; the silence from when that was read,
+   * by the reader's. So it has stopped strictly before others act, while its clock is not slower
+   * than the reader's by more than a fifth.
+   */
+  public static long least(long leaseMillis, long beatMillis) {
+    return leaseMillis + leaseMillis / 4 + 2 * beatMillis;
+  }
+
   /** Two of one node that differ in nothing but how long permit the same. */
   @Override
   public boolean equals(Object other) {

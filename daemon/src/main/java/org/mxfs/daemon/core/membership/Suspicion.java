@@ -88,19 +88,22 @@ public final class Suspicion {
 
   /**
    * That a node, which said that it would beat or would be silent for a while, has been silent for
-   * at least so long; null: that is not known.
+   * at least so long, and for longer than its own lease, which its mount has set; null: that is not
+   * known.
    */
   public @Nullable Silence proof(ReservationKey key, long atLeastMillis) {
     long least = Long.MAX_VALUE;
+    long wanted = atLeastMillis;
     for (Seen one : seen.values()) {
       Beat beat = one.beat;
       if (beat.key().equals(key)
           && (beat.state() == Beat.State.ALIVE || beat.state() == Beat.State.PAUSED)) {
         least = Math.min(least, one.legible ? one.still : 0);
+        wanted = Math.max(wanted, Silence.least(beat.leaseMillis(), beatMillis));
       }
     }
     boolean isKnown = lastTimely && least != Long.MAX_VALUE && atLeastMillis > 0;
-    return isKnown && least >= atLeastMillis ? new Silence(key, least) : null;
+    return isKnown && least >= wanted ? new Silence(key, least) : null;
   }
 
   /**

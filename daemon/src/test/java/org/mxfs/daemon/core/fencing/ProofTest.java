@@ -19,7 +19,7 @@ class ProofTest {
   private static final ReservationKey VICTIM = ReservationKey.of(3, 2);
   private static final ReservationKey ANEW = ReservationKey.of(3, 3);
   private static final ArrayAnswer DONE = new ArrayAnswer.Done();
-  private static final FencingSettings RESET = new FencingSettings(false, true, 30_000, 5, 120_000);
+  private static final FencingSettings RESET = FencingSettings.RESET_ENDS_ALL;
   private static final FencingSettings ABORT = new FencingSettings(true, false, 30_000, 5, 120_000);
 
   private Proof proof = new Proof(OWN, VICTIM, RESET);

@@ -11,7 +11,7 @@ public final class Proofs {
 
   /** One whose end is a reset; the holder is registered, too. */
   public static Fenced of(ReservationKey own, ReservationKey victim, ReservationKey holder) {
-    FencingSettings settings = new FencingSettings(false, true, 30_000, 5, 120_000);
+    FencingSettings settings = FencingSettings.RESET_ENDS_ALL;
     Fencing fencing = new Fencing(own, victim, settings);
     List<FenceAction> actions = fencing.step(new FenceEvent.Start(), 0);
     while (true) {

@@ -12,7 +12,7 @@ public final class Silences {
   /** Of so many seconds. */
   public static Silence of(ReservationKey key, int seconds) {
     Suspicion suspicion = new Suspicion(1_000);
-    Slot slot = new Slot.Taken(new Beat(key, 1, 1, Beat.State.ALIVE, 20_000, ""));
+    Slot slot = new Slot.Taken(new Beat(key, 1, 1, Beat.State.ALIVE, 0, ""));
     for (int i = 0; i <= seconds; i++) {
       suspicion.read(List.of(slot), i * 1_000L, i * 1_000L);
     }

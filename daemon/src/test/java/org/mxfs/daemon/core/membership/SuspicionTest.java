@@ -97,6 +97,16 @@ final class SuspicionTest {
     assertThat(suspicion.proof(A, 10_000)).as("what is so now is not known").isNull();
   }
 
+  /** Each mount sets its own lease. */
+  @Test
+  void whoHasALongerLeaseHasToBeSilentForLonger() {
+    Slot slot = new Slot.Taken(new Beat(A, 1, 1, Beat.State.ALIVE, 6_500, ""));
+    stand(slot, 0);
+    assertThat(suspicion.proof(A, 3_500)).as("10 s, and 10,125 ms are needed").isNull();
+    suspicion.read(List.of(slot), 11_000, 11_000);
+    assertThat(suspicion.proof(A, 3_500)).isNotNull();
+  }
+
   /** What this node alone cannot read its writer may write, again and again. */
   @Test
   void aSlotThatCannotBeReadProvesNothing() {

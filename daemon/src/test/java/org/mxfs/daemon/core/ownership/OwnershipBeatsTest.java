@@ -53,8 +53,8 @@ class OwnershipBeatsTest {
 
   private static Ownership machine(long beatMillis) {
     return new Ownership(
-        new OwnershipSettings(
-            NODE, 1_000, 1, LEASE, 100, "volume", "device", "", beatMillis, "host"));
+        new OwnershipSettings(NODE, 1_000, 1, LEASE, 100, "volume", "device", "")
+            .withBeats(beatMillis, "host"));
   }
 
   private void give(Event first) {
@@ -584,8 +584,8 @@ class OwnershipBeatsTest {
     ReservationKey key = machine.key();
     Ownership next =
         new Ownership(
-            new OwnershipSettings(
-                NODE, 1_001, 1 << 20, LEASE, 100, "volume", "device", "", 1_000, "host"));
+            new OwnershipSettings(NODE, 1_001, 1 << 20, LEASE, 100, "volume", "device", "")
+                .withBeats(1_000, "host"));
     Predecessor before =
         new Predecessor(
             key, machine.epoch(), org.mxfs.daemon.core.KernelState.ATTACHED, true, false, false);

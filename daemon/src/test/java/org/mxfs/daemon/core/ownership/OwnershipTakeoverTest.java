@@ -33,7 +33,7 @@ class OwnershipTakeoverTest {
   private static final int NEXUS = 1;
   private static final int OWNER_NEXUS = 2;
   private static final long LEASE = 20_000;
-  private static final FencingSettings RESET = new FencingSettings(false, true, 30_000, 5, 120_000);
+  private static final FencingSettings RESET = FencingSettings.RESET_ENDS_ALL;
 
   private final SimulatedArray array = new SimulatedArray();
   private final MemorySlots memory = new MemorySlots();

@@ -139,8 +139,7 @@ final class Simulation {
   /** Longer than slots rest, and a survivor waits, fences and marks after that. */
   private static final long SETTLE_WITH_TAKEOVER_MILLIS = SlotTable.REST_MILLIS + 100_000;
 
-  private static final FencingSettings RESET_REACHES =
-      new FencingSettings(false, true, 30_000, 5, 120_000);
+  private static final FencingSettings RESET_REACHES = FencingSettings.RESET_ENDS_ALL;
 
   private static final long LEASE_MILLIS = 20_000;
   private static final long BEAT_MILLIS = 1_000;
