@@ -37,7 +37,7 @@ class OwnershipBeatsTest {
 
   private final SimulatedArray array = new SimulatedArray();
   private final Ownership machine = machine(1_000);
-  private final List<Action> done = new ArrayList<>();
+  private final Deeds done = new Deeds();
   private final MemorySlots memory = new MemorySlots();
   private final List<Slot> disk = memory.slots;
   private Lockstate lockstate = new Lockstate(1, SimulatedDisk.MAP, 0, "");
@@ -61,7 +61,7 @@ class OwnershipBeatsTest {
     Deque<Event> events = new ArrayDeque<>(List.of(first));
     while (!events.isEmpty()) {
       List<Action> actions = machine.step(events.remove(), now);
-      done.addAll(actions);
+      done.all.addAll(actions);
       for (Action action : actions) {
         switch (action) {
           case Action.Array asked -> {
@@ -97,23 +97,6 @@ class OwnershipBeatsTest {
     now = Math.max(now, end);
   }
 
-  private <T extends Action> List<T> actions(Class<T> kind) {
-    return done.stream().filter(kind::isInstance).map(kind::cast).toList();
-  }
-
-  private List<Action.Note> notes(String text) {
-    return actions(Action.Note.class).stream().filter(n -> n.text().contains(text)).toList();
-  }
-
-  private int indexOf(java.util.function.Predicate<Action> which) {
-    for (int i = 0; i < done.size(); i++) {
-      if (which.test(done.get(i))) {
-        return i;
-      }
-    }
-    return -1;
-  }
-
   private static boolean writes(Action action, Beat.State state) {
     return action instanceof Action.Disk asked
         && asked.command() instanceof DiskCommand.WriteBeat write
@@ -128,7 +111,7 @@ class OwnershipBeatsTest {
   private void startAsOwner() {
     give(new Event.Start(Predecessor.NOBODY));
     attached();
-    assertThat(actions(Action.Ready.class)).containsExactly(new Action.Ready(Role.OWNER, true));
+    assertThat(done.of(Action.Ready.class)).containsExactly(new Action.Ready(Role.OWNER, true));
   }
 
   private void giveHeld() {
@@ -140,7 +123,7 @@ class OwnershipBeatsTest {
   private void granted(long epoch) {
     give(new Event.Want());
     long request =
-        actions(Action.Send.class).stream()
+        done.of(Action.Send.class).stream()
             .filter(send -> send.message() instanceof PeerMessage.OwnRequest)
             .map(send -> ((PeerMessage.OwnRequest) send.message()).requestId())
             .reduce((_, second) -> second)
@@ -154,14 +137,14 @@ class OwnershipBeatsTest {
   }
 
   private void attached() {
-    give(new Event.Attached(actions(Action.Attach.class).getLast().epoch(), 0, 1_000_000, ""));
+    give(new Event.Attached(done.of(Action.Attach.class).getLast().epoch(), 0, 1_000_000, ""));
   }
 
   private void startAsMember() {
     peerOwns();
     give(new Event.Start(Predecessor.NOBODY));
     give(new Event.PeerUp(PEER, 5, "peer", "", true));
-    assertThat(actions(Action.Ready.class)).containsExactly(new Action.Ready(Role.MEMBER, true));
+    assertThat(done.of(Action.Ready.class)).containsExactly(new Action.Ready(Role.MEMBER, true));
     disk.set(3, new Slot.Taken(new Beat(machine.key(), 5, 1, Beat.State.RESERVED, 0, "")));
     pass(2_000);
     assertThat(mine().state()).isEqualTo(Beat.State.ALIVE);
@@ -177,7 +160,7 @@ class OwnershipBeatsTest {
   }
 
   private long leaseEnd() {
-    return actions(Action.Lease.class).getLast().untilMillis();
+    return done.of(Action.Lease.class).getLast().untilMillis();
   }
 
   @Test
@@ -197,10 +180,10 @@ class OwnershipBeatsTest {
   @Test
   void theEpochIsOnDiskBeforeXfsIsAttached() {
     startAsOwner();
-    int beat = indexOf(a -> writes(a, Beat.State.ALIVE));
-    int attach = indexOf(Action.Attach.class::isInstance);
+    int beat = done.indexOf(a -> writes(a, Beat.State.ALIVE));
+    int attach = done.indexOf(Action.Attach.class::isInstance);
     assertThat(beat).isNotNegative().isLessThan(attach);
-    assertThat(mine().epoch()).isEqualTo(actions(Action.Attach.class).getFirst().epoch());
+    assertThat(mine().epoch()).isEqualTo(done.of(Action.Attach.class).getFirst().epoch());
     assertThat(now).isLessThan(100_050);
   }
 
@@ -209,7 +192,7 @@ class OwnershipBeatsTest {
   void aTenureBeginsAboveEveryEpochOnDisk() {
     disk.set(9, new Slot.Free(700, 1));
     startAsOwner();
-    assertThat(actions(Action.Attach.class).getFirst().epoch()).isEqualTo(701);
+    assertThat(done.of(Action.Attach.class).getFirst().epoch()).isEqualTo(701);
   }
 
   /** Danger 28: the array counts from 0, and what the disk has is not read yet. */
@@ -220,10 +203,10 @@ class OwnershipBeatsTest {
     give(new Event.Start(Predecessor.NOBODY));
     pass(OwnershipSettings.DISK_MILLIS - 500);
     assertThat(array.holds(NEXUS)).isTrue();
-    assertThat(actions(Action.Attach.class)).isEmpty();
+    assertThat(done.of(Action.Attach.class)).isEmpty();
     blind = false;
     giveHeld();
-    assertThat(actions(Action.Attach.class).getFirst().epoch()).isEqualTo(701);
+    assertThat(done.of(Action.Attach.class).getFirst().epoch()).isEqualTo(701);
   }
 
   /** Danger 28. */
@@ -234,7 +217,7 @@ class OwnershipBeatsTest {
     peerLeaves();
     give(new Event.Want());
     pass(500);
-    assertThat(actions(Action.Attach.class).getFirst().epoch()).isEqualTo(901);
+    assertThat(done.of(Action.Attach.class).getFirst().epoch()).isEqualTo(901);
   }
 
   /** Danger 28. */
@@ -243,9 +226,9 @@ class OwnershipBeatsTest {
     memory.reading = new DiskAnswer.Failed("EIO");
     give(new Event.Start(Predecessor.NOBODY));
     pass(OwnershipSettings.DISK_MILLIS - 500);
-    assertThat(actions(Action.Attach.class)).isEmpty();
+    assertThat(done.of(Action.Attach.class)).isEmpty();
     pass(OwnershipSettings.DISK_MILLIS + 1_000);
-    assertThat(actions(Action.Attach.class)).hasSize(1);
+    assertThat(done.of(Action.Attach.class)).hasSize(1);
   }
 
   /** Danger 28: what is told is believed where the disk says so, too. */
@@ -255,7 +238,7 @@ class OwnershipBeatsTest {
     disk.set(9, new Slot.Free(200_000, 1));
     granted(200_001);
     pass(500);
-    assertThat(actions(Action.Attach.class).getFirst().epoch()).isEqualTo(200_001);
+    assertThat(done.of(Action.Attach.class).getFirst().epoch()).isEqualTo(200_001);
   }
 
   @Test
@@ -263,7 +246,7 @@ class OwnershipBeatsTest {
     startAsMember();
     blind = true;
     granted(30);
-    assertThat(actions(Action.Lease.class)).isNotEmpty();
+    assertThat(done.of(Action.Lease.class)).isNotEmpty();
     assertThat(machine.epoch()).as("a tenure has begun").isEqualTo(30);
   }
 
@@ -283,7 +266,7 @@ class OwnershipBeatsTest {
     array.execute(PEER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, PEER, false));
     array.execute(PEER_NEXUS, new ArrayCommand.Preempt(PEER, machine.key()));
     pass(6_000);
-    assertThat(actions(Action.Fenced.class)).hasSize(1);
+    assertThat(done.of(Action.Fenced.class)).hasSize(1);
   }
 
   @Test
@@ -293,7 +276,7 @@ class OwnershipBeatsTest {
     array.execute(PEER_NEXUS, new ArrayCommand.Preempt(PEER, machine.key()));
     memory.answer = new DiskAnswer.Refused("reservation conflict");
     pass(1_100);
-    assertThat(actions(Action.Fenced.class)).hasSize(1);
+    assertThat(done.of(Action.Fenced.class)).hasSize(1);
   }
 
   private void allSlotsAreTaken(boolean registered) {
@@ -314,7 +297,7 @@ class OwnershipBeatsTest {
     give(new Event.Start(Predecessor.NOBODY));
     give(new Event.PeerUp(PEER, 5, "peer", "", true));
     pass(OwnershipSettings.PEER_WAIT_MILLIS + 100);
-    assertThat(actions(Action.Ready.class)).containsExactly(new Action.Ready(Role.MEMBER, true));
+    assertThat(done.of(Action.Ready.class)).containsExactly(new Action.Ready(Role.MEMBER, true));
   }
 
   /** Danger 29. */
@@ -330,10 +313,10 @@ class OwnershipBeatsTest {
     startAsMember();
     memory.reading = new DiskAnswer.Foreign("another volume");
     pass(2_000);
-    assertThat(notes("no more heartbeats")).hasSize(1);
+    assertThat(done.notes("no more heartbeats")).hasSize(1);
     give(new Event.Want());
     pass(3_000);
-    assertThat(actions(Action.Send.class))
+    assertThat(done.of(Action.Send.class))
         .noneMatch(send -> send.message() instanceof PeerMessage.OwnRequest);
     peerLeaves();
     pass(3_000);
@@ -348,7 +331,7 @@ class OwnershipBeatsTest {
     give(new Event.Start(Predecessor.NOBODY));
     give(new Event.PeerUp(PEER, 5, "peer", "", true));
     pass(OwnershipSettings.PEER_WAIT_MILLIS + 100);
-    assertThat(actions(Action.Fail.class))
+    assertThat(done.of(Action.Fail.class))
         .singleElement()
         .satisfies(
             fail -> {
@@ -356,9 +339,9 @@ class OwnershipBeatsTest {
               assertThat(fail.message()).contains("all heartbeat slots");
             });
     assertThat(array.isRegistered(NEXUS)).isFalse();
-    assertThat(actions(Action.Send.class))
+    assertThat(done.of(Action.Send.class))
         .noneMatch(send -> send.message() instanceof PeerMessage.OwnRequest);
-    assertThat(actions(Action.Disk.class))
+    assertThat(done.of(Action.Disk.class))
         .noneMatch(asked -> asked.command() instanceof DiskCommand.WriteBeat);
   }
 
@@ -369,32 +352,32 @@ class OwnershipBeatsTest {
     array.execute(PEER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, PEER, false));
     give(new Event.PeerUp(PEER, 1, "peer", "", true));
     give(new Event.Received(PEER, 1, new PeerMessage.OwnRequest(50)));
-    give(new Event.Detached(actions(Action.Attach.class).getLast().epoch(), 0, 1_000, ""));
+    give(new Event.Detached(done.of(Action.Attach.class).getLast().epoch(), 0, 1_000, ""));
     // The peer takes it, and gives it back.
     array.execute(PEER_NEXUS, new ArrayCommand.Preempt(PEER, machine.key()));
     give(new Event.Received(PEER, 9, new PeerMessage.OwnTaken(9)));
     give(new Event.Want());
     memory.answer = new DiskAnswer.Failed("EIO");
     long request =
-        actions(Action.Send.class).stream()
+        done.of(Action.Send.class).stream()
             .filter(send -> send.message() instanceof PeerMessage.OwnRequest)
             .map(send -> ((PeerMessage.OwnRequest) send.message()).requestId())
             .reduce((_, second) -> second)
             .orElseThrow();
-    done.clear();
+    done.all.clear();
     give(new Event.Received(PEER, 9, new PeerMessage.OwnGrant(request, 10, 1, List.of())));
     assertThat(array.holds(NEXUS)).isTrue();
     give(new Event.Received(PEER, 9, new PeerMessage.OwnRequest(51)));
     pass(OwnershipSettings.DISK_MILLIS - 100);
-    assertThat(actions(Action.Attach.class)).isEmpty();
-    assertThat(actions(Action.Send.class)).isEmpty();
+    assertThat(done.of(Action.Attach.class)).isEmpty();
+    assertThat(done.of(Action.Send.class)).isEmpty();
     give(new Event.PeerUp(PEER, 9, "peer", "", true));
     give(new Event.Received(PEER, 9, new PeerMessage.OwnRequest(51)));
     pass(OwnershipSettings.LAST_RECORD_MILLIS + 500);
-    assertThat(actions(Action.Send.class))
+    assertThat(done.of(Action.Send.class))
         .anyMatch(send -> send.message() instanceof PeerMessage.OwnGrant);
-    assertThat(notes("cannot be written to the heartbeat slot")).hasSize(1);
-    assertThat(actions(Action.Attach.class)).isEmpty();
+    assertThat(done.notes("cannot be written to the heartbeat slot")).hasSize(1);
+    assertThat(done.of(Action.Attach.class)).isEmpty();
   }
 
   /** Danger 4. */
@@ -412,35 +395,35 @@ class OwnershipBeatsTest {
     pass(OwnershipSettings.LISTEN_MILLIS);
     attached();
     pass(30_000);
-    assertThat(actions(Action.Ready.class)).hasSize(1);
-    assertThat(actions(Action.Disk.class)).isEmpty();
+    assertThat(done.of(Action.Ready.class)).hasSize(1);
+    assertThat(done.of(Action.Disk.class)).isEmpty();
     assertThat(leaseEnd()).isGreaterThan(now);
-    assertThat(actions(Action.Attach.class)).noneMatch(Action.Attach::alone);
+    assertThat(done.of(Action.Attach.class)).noneMatch(Action.Attach::alone);
   }
 
   /** Danger 5. */
   @Test
   void aloneIsWhoWasJustSeenToBe() {
     startAsOwner();
-    assertThat(actions(Action.Attach.class)).singleElement().matches(Action.Attach::alone);
+    assertThat(done.of(Action.Attach.class)).singleElement().matches(Action.Attach::alone);
     array.execute(PEER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, PEER, false));
     give(new Event.PeerUp(PEER, 1, "peer", "", true));
     give(new Event.Received(PEER, 1, new PeerMessage.OwnRequest(50)));
-    give(new Event.Detached(actions(Action.Attach.class).getLast().epoch(), 0, 1_000, ""));
+    give(new Event.Detached(done.of(Action.Attach.class).getLast().epoch(), 0, 1_000, ""));
     array.execute(PEER_NEXUS, new ArrayCommand.Preempt(PEER, machine.key()));
     give(new Event.Received(PEER, 9, new PeerMessage.OwnTaken(9)));
     give(new Event.Want());
     long request =
-        actions(Action.Send.class).stream()
+        done.of(Action.Send.class).stream()
             .filter(send -> send.message() instanceof PeerMessage.OwnRequest)
             .map(send -> ((PeerMessage.OwnRequest) send.message()).requestId())
             .reduce((_, second) -> second)
             .orElseThrow();
-    done.clear();
+    done.all.clear();
     // Who gives it loses its registration by that, and comes back.
     give(new Event.Received(PEER, 9, new PeerMessage.OwnGrant(request, 10, 1, List.of())));
     assertThat(array.isRegistered(PEER_NEXUS)).isFalse();
-    assertThat(actions(Action.Attach.class)).singleElement().matches(a -> !a.alone());
+    assertThat(done.of(Action.Attach.class)).singleElement().matches(a -> !a.alone());
   }
 
   /** Danger 27. */
@@ -448,12 +431,12 @@ class OwnershipBeatsTest {
   void aloneIsNobodyWhoSeesAnotherBeforeItAttaches() {
     stalled = true;
     give(new Event.Start(Predecessor.NOBODY));
-    assertThat(actions(Action.Attach.class)).isEmpty();
+    assertThat(done.of(Action.Attach.class)).isEmpty();
     array.execute(PEER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, PEER, false));
     give(new Event.UnitAttention("REGISTRATIONS PREEMPTED"));
     stalled = false;
     giveHeld();
-    assertThat(actions(Action.Attach.class)).singleElement().matches(a -> !a.alone());
+    assertThat(done.of(Action.Attach.class)).singleElement().matches(a -> !a.alone());
   }
 
   /** Danger 27. */
@@ -464,7 +447,7 @@ class OwnershipBeatsTest {
     pass(2_000);
     stalled = false;
     giveHeld();
-    assertThat(actions(Action.Attach.class)).singleElement().matches(Action.Attach::alone);
+    assertThat(done.of(Action.Attach.class)).singleElement().matches(Action.Attach::alone);
   }
 
   /** Danger 27. */
@@ -473,7 +456,7 @@ class OwnershipBeatsTest {
     stalled = true;
     give(new Event.Start(Predecessor.NOBODY));
     pass(OwnershipSettings.DISK_MILLIS + 100);
-    assertThat(actions(Action.Attach.class)).singleElement().matches(a -> !a.alone());
+    assertThat(done.of(Action.Attach.class)).singleElement().matches(a -> !a.alone());
   }
 
   /** Danger 27: who is not registered at the moment comes back. */
@@ -483,7 +466,7 @@ class OwnershipBeatsTest {
     peerLeaves();
     give(new Event.Want());
     pass(500);
-    assertThat(actions(Action.Attach.class)).singleElement().matches(a -> !a.alone());
+    assertThat(done.of(Action.Attach.class)).singleElement().matches(a -> !a.alone());
   }
 
   /** Danger 13. */
@@ -493,11 +476,12 @@ class OwnershipBeatsTest {
     array.execute(PEER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, PEER, false));
     give(new Event.PeerUp(PEER, 1, "peer", "", true));
     give(new Event.Received(PEER, 1, new PeerMessage.OwnRequest(50)));
-    done.clear();
+    done.all.clear();
     give(new Event.Detached(machine.epoch(), 0, 1_000, ""));
-    int paused = indexOf(a -> writes(a, Beat.State.PAUSED));
+    int paused = done.indexOf(a -> writes(a, Beat.State.PAUSED));
     int grant =
-        indexOf(a -> a instanceof Action.Send s && s.message() instanceof PeerMessage.OwnGrant);
+        done.indexOf(
+            a -> a instanceof Action.Send s && s.message() instanceof PeerMessage.OwnGrant);
     assertThat(paused).isNotNegative().isLessThan(grant);
     assertThat(mine().state()).isEqualTo(Beat.State.PAUSED);
   }
@@ -512,9 +496,9 @@ class OwnershipBeatsTest {
     stalled = true;
     give(new Event.Detached(machine.epoch(), 0, 1_000, ""));
     pass(OwnershipSettings.LAST_RECORD_MILLIS - 10);
-    assertThat(actions(Action.Send.class)).isEmpty();
+    assertThat(done.of(Action.Send.class)).isEmpty();
     pass(20);
-    assertThat(actions(Action.Send.class)).isNotEmpty();
+    assertThat(done.of(Action.Send.class)).isNotEmpty();
     // And who is not registered any more does not register before its write has ended.
     array.execute(PEER_NEXUS, new ArrayCommand.Preempt(PEER, machine.key()));
     give(new Event.Received(PEER, 9, new PeerMessage.OwnTaken(9)));
@@ -531,15 +515,17 @@ class OwnershipBeatsTest {
   void leavingGivesTheSlotBackBeforeTheKey() {
     startAsOwner();
     pass(3_000);
-    done.clear();
+    done.all.clear();
     give(new Event.Leave());
     int free =
-        indexOf(a -> a instanceof Action.Disk d && d.command() instanceof DiskCommand.FreeSlot);
+        done.indexOf(
+            a -> a instanceof Action.Disk d && d.command() instanceof DiskCommand.FreeSlot);
     int key =
-        indexOf(a -> a instanceof Action.Array c && c.command() instanceof ArrayCommand.Unregister);
+        done.indexOf(
+            a -> a instanceof Action.Array c && c.command() instanceof ArrayCommand.Unregister);
     assertThat(free).isNotNegative().isLessThan(key);
     assertThat(disk).allMatch(Slot.Free.class::isInstance);
-    assertThat(actions(Action.Left.class)).containsExactly(new Action.Left(Errno.NONE));
+    assertThat(done.of(Action.Left.class)).containsExactly(new Action.Left(Errno.NONE));
   }
 
   /** Danger 18. */
@@ -549,7 +535,7 @@ class OwnershipBeatsTest {
     stalled = true;
     give(new Event.Leave());
     pass(OwnershipSettings.LAST_RECORD_MILLIS + 100);
-    assertThat(actions(Action.Left.class)).containsExactly(new Action.Left(Errno.NONE));
+    assertThat(done.of(Action.Left.class)).containsExactly(new Action.Left(Errno.NONE));
     assertThat(array.isRegistered(NEXUS)).isFalse();
   }
 
@@ -557,7 +543,7 @@ class OwnershipBeatsTest {
   void whereTheAttachHasMadeTheFileBeatsBegin() {
     lockstate = new Lockstate(0, null, 2, "there is none");
     give(new Event.Start(Predecessor.NOBODY));
-    assertThat(actions(Action.Attach.class)).singleElement().matches(Action.Attach::alone);
+    assertThat(done.of(Action.Attach.class)).singleElement().matches(Action.Attach::alone);
     lockstate = new Lockstate(1, SimulatedDisk.MAP, 0, "");
     attached();
     pass(6_000);
@@ -569,12 +555,12 @@ class OwnershipBeatsTest {
   @Test
   void anAttachThatFailsAsksWhereTheLockStateIsNow() {
     give(new Event.Start(Predecessor.NOBODY));
-    assertThat(actions(Action.AskLockstate.class)).hasSize(1);
-    long epoch = actions(Action.Attach.class).getLast().epoch();
+    assertThat(done.of(Action.AskLockstate.class)).hasSize(1);
+    long epoch = done.of(Action.Attach.class).getLast().epoch();
     give(new Event.Attached(epoch, ESTALE, 0, "XFS cannot be mounted"));
-    long question = actions(Action.AskKernel.class).getLast().question();
+    long question = done.of(Action.AskKernel.class).getLast().question();
     give(new Event.Status(question, KernelState.DETACHED, 0, false));
-    assertThat(actions(Action.AskLockstate.class)).hasSize(2);
+    assertThat(done.of(Action.AskLockstate.class)).hasSize(2);
   }
 
   /** Danger 8. */

@@ -5,7 +5,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.util.ArrayDeque;
-import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -38,7 +37,7 @@ class OwnershipTakeoverTest {
   private final SimulatedArray array = new SimulatedArray();
   private final MemorySlots memory = new MemorySlots();
   private final List<Slot> disk = memory.slots;
-  private final List<Action> done = new ArrayList<>();
+  private final Deeds done = new Deeds();
   private @Nullable FencingSettings takeover = RESET;
   private @Nullable Ownership running;
 
@@ -66,7 +65,7 @@ class OwnershipTakeoverTest {
     Deque<Event> events = new ArrayDeque<>(List.of(first));
     while (!events.isEmpty()) {
       List<Action> actions = machine().step(events.remove(), now);
-      done.addAll(actions);
+      done.all.addAll(actions);
       for (Action action : actions) {
         switch (action) {
           case Action.Array asked -> {
@@ -104,25 +103,8 @@ class OwnershipTakeoverTest {
     return new Slot.Taken(new Beat(OWNER, 5, sequence, state, LEASE, "owner"));
   }
 
-  private <T extends Action> List<T> actions(Class<T> kind) {
-    return done.stream().filter(kind::isInstance).map(kind::cast).toList();
-  }
-
-  private List<Action.Note> notes(String text) {
-    return actions(Action.Note.class).stream().filter(n -> n.text().contains(text)).toList();
-  }
-
-  private int indexOf(java.util.function.Predicate<Action> which) {
-    for (int i = 0; i < done.size(); i++) {
-      if (which.test(done.get(i))) {
-        return i;
-      }
-    }
-    return -1;
-  }
-
   private boolean isPreempted() {
-    return indexOf(
+    return done.indexOf(
             a -> a instanceof Action.Array asked && asked.command() instanceof ArrayCommand.Preempt)
         >= 0;
   }
@@ -159,14 +141,14 @@ class OwnershipTakeoverTest {
     assertThat(isPreempted()).as("its lease and a margin").isFalse();
     pass(6_000);
     assertThat(isPreempted()).isTrue();
-    assertThat(actions(Action.Attach.class)).hasSize(1);
-    int reset = indexOf(Action.ResetUnit.class::isInstance);
-    int marked = indexOf(OwnershipTakeoverTest::marks);
-    int attach = indexOf(Action.Attach.class::isInstance);
+    assertThat(done.of(Action.Attach.class)).hasSize(1);
+    int reset = done.indexOf(Action.ResetUnit.class::isInstance);
+    int marked = done.indexOf(OwnershipTakeoverTest::marks);
+    int attach = done.indexOf(Action.Attach.class::isInstance);
     assertThat(List.of(0, reset, marked, attach)).isSorted().doesNotContain(-1);
     assertThat(((Slot.Taken) disk.get(0)).beat().state()).isEqualTo(Beat.State.FENCED);
-    give(new Event.Attached(actions(Action.Attach.class).getLast().epoch(), 0, 1, ""));
-    assertThat(notes("taken over from " + OWNER)).hasSize(1);
+    give(new Event.Attached(done.of(Action.Attach.class).getLast().epoch(), 0, 1, ""));
+    assertThat(done.notes("taken over from " + OWNER)).hasSize(1);
     assertThat(array.isRegistered(OWNER_NEXUS)).isFalse();
   }
 
@@ -186,7 +168,7 @@ class OwnershipTakeoverTest {
     ownerDies();
     pass(200_000);
     assertThat(isPreempted()).isFalse();
-    assertThat(actions(Action.ResetUnit.class)).isEmpty();
+    assertThat(done.of(Action.ResetUnit.class)).isEmpty();
   }
 
   @Test
@@ -196,15 +178,15 @@ class OwnershipTakeoverTest {
     ownerDies();
     pass(100_000);
     assertThat(openResets).hasSize(1);
-    assertThat(actions(Action.Attach.class)).isEmpty();
-    assertThat(actions(Action.Fenced.class)).as("its own lease goes on").isEmpty();
+    assertThat(done.of(Action.Attach.class)).isEmpty();
+    assertThat(done.of(Action.Fenced.class)).as("its own lease goes on").isEmpty();
     give(new Event.UnitReset(openResets.remove() + 1, new ArrayAnswer.Done()));
     pass(2_000);
-    assertThat(actions(Action.Attach.class)).as("the answer to another one").isEmpty();
+    assertThat(done.of(Action.Attach.class)).as("the answer to another one").isEmpty();
     answersResets = true;
     give(new Event.UnitReset(1, new ArrayAnswer.Done()));
     pass(3_000);
-    assertThat(actions(Action.Attach.class)).hasSize(1);
+    assertThat(done.of(Action.Attach.class)).hasSize(1);
   }
 
   /** A disk of which nothing is known: as long as a command can live. */
@@ -214,10 +196,10 @@ class OwnershipTakeoverTest {
     start();
     ownerDies();
     pass(300_000);
-    assertThat(actions(Action.Attach.class)).isEmpty();
+    assertThat(done.of(Action.Attach.class)).isEmpty();
     pass(60_000);
-    assertThat(actions(Action.Attach.class)).hasSize(1);
-    assertThat(actions(Action.ResetUnit.class)).isEmpty();
+    assertThat(done.of(Action.Attach.class)).hasSize(1);
+    assertThat(done.of(Action.ResetUnit.class)).isEmpty();
   }
 
   /** Its last beat was under way when it was shut out: its lease counts anew from that. */
@@ -232,9 +214,9 @@ class OwnershipTakeoverTest {
     answersResets = true;
     give(new Event.UnitReset(openResets.remove(), new ArrayAnswer.Done()));
     pass(LEASE);
-    assertThat(actions(Action.Attach.class)).isEmpty();
+    assertThat(done.of(Action.Attach.class)).isEmpty();
     pass(LEASE / 4 + 6_000);
-    assertThat(actions(Action.Attach.class)).hasSize(1);
+    assertThat(done.of(Action.Attach.class)).hasSize(1);
   }
 
   /** It has shut the owner out and dies; a second one finds that on the disk. */
@@ -244,10 +226,10 @@ class OwnershipTakeoverTest {
     ownerDies();
     array.execute(OWNER_NEXUS, new ArrayCommand.Unregister(OWNER, false));
     pass(LEASE);
-    assertThat(actions(Action.Attach.class)).isEmpty();
+    assertThat(done.of(Action.Attach.class)).isEmpty();
     pass(LEASE / 4 + 6_000);
-    assertThat(actions(Action.ResetUnit.class)).hasSize(1);
-    assertThat(actions(Action.Attach.class)).hasSize(1);
+    assertThat(done.of(Action.ResetUnit.class)).hasSize(1);
+    assertThat(done.of(Action.Attach.class)).hasSize(1);
     assertThat(((Slot.Taken) disk.get(0)).beat().state()).isEqualTo(Beat.State.FENCED);
   }
 
@@ -256,7 +238,7 @@ class OwnershipTakeoverTest {
     start();
     disk.set(1, new Slot.Taken(new Beat(machine().key(), 5, 9_000, Beat.State.FENCED, 0, "host")));
     pass(2_000);
-    assertThat(actions(Action.Fenced.class)).hasSize(1);
+    assertThat(done.of(Action.Fenced.class)).hasSize(1);
   }
 
   @Test
