@@ -155,6 +155,7 @@ struct mxfs_device {
 	struct file *claim; /* exclusive hold while detached */
 	u16 quotas; /* those of the volume when it was last attached here, as in sb_qflags */
 	bool quotas_said; /* what was given to mount(8) has been said to XFS */
+	bool home_due; /* which quotas are on was changed: not in XFS's log only */
 	bool stays; /* XFS was mounted, and the device not claimed since: it may still be there, frozen by somebody */
 	struct vfsmount *node; /* where XFS finds the device by a name */
 };

@@ -7,9 +7,9 @@
  *
  *	It is made whole, without a name: allocated, written, flushed, immutable. Then it gets its name. A crash leaves none.
  *	It is one when at least half of its slots are records of this volume, which is the daemon's rule, too (SlotTable.isCredible()).
- *	It is made only where there is none, or where what is there is certainly no lock state of this volume: not one slot is (where it is too
- *	short, or has holes: of a node), and nothing that another version may have made. An error says nothing about what is there, a torn slot is the last thing that
- *	a node wrote before it died.
+ *	It is made only where there is none, or where what is there is certainly no lock state of this volume: not one slot is (where it
+ *	is too short, or has holes: of a node), and nothing that another version may have made. An error says nothing about what is
+ *	there, a torn slot is the last thing that a node wrote before it died.
  *	It is made only by who is alone registered, as its daemon has said just now, and not after this mount has told its daemon of
  *	another.
  *	Who was told of one may be writing there. So an error of looking leaves it as it was told, and where it is certainly another
@@ -31,6 +31,7 @@
 #include <linux/statfs.h>
 #include "compat.h"
 #include "local/lockstate.h"
+#include "local/mount.h"
 #include "local/own.h"
 #include "local/validate.h"
 
@@ -155,11 +156,16 @@ static void mxfs_lockstate_extents(struct mxfs_sb *sbi, struct inode *inode, str
 	}
 }
 
-/* Somebody has, or had, this slot, or a torn record of it is the last thing that he wrote: it must not be forgotten. */
-static bool mxfs_slot_is_of_a_node(struct mxfs_sb *sbi, const struct mxfs_heartbeat *slot, u64 pos)
+/*
+ * Somebody has, or had, this slot, or a torn record of it is the last thing that he wrote: it must not be forgotten. One that the end of
+ * the file cuts off is not torn: XFS has zeros behind that end (fs/xfs/xfs_iops.c: xfs_setattr_size()).
+ */
+static bool mxfs_slot_is_of_a_node(struct mxfs_sb *sbi, const struct mxfs_heartbeat *slot, u64 pos, u64 size)
 {
+	bool whole = pos + MXFS_LOCKSTATE_RECORD <= size;
+
 	return IS_ALIGNED(pos, mxfs_slot_bytes(sbi)) && slot->magic == cpu_to_le32(MXFS_LOCKSTATE_MAGIC) &&
-	       !memcmp(slot->volume, sbi->geo.uuid, MXFS_UUID_SIZE) && (slot->key || slot->crc != mxfs_slot_crc(slot));
+	       !memcmp(slot->volume, sbi->geo.uuid, MXFS_UUID_SIZE) && (slot->key || (whole && slot->crc != mxfs_slot_crc(slot)));
 }
 
 struct mxfs_lockstate_count {
@@ -291,7 +297,7 @@ static int mxfs_lockstate_is_other(struct mxfs_sb *sbi, struct inode *inode, u64
 		for (at = 0; !err && at < block; at += MXFS_LOCKSTATE_RECORD) {
 			if (mxfs_slot_is_other(sbi, buf + at))
 				err = 1;
-			else if (mxfs_slot_is_of_a_node(sbi, buf + at, pos + at))
+			else if (mxfs_slot_is_of_a_node(sbi, buf + at, pos + at, bytes))
 				err = 2;
 		}
 	}
@@ -547,41 +553,24 @@ static void mxfs_lockstate_make(struct mxfs_sb *sbi, struct mxfs_lockstate_map *
 }
 
 /*
- * So that other nodes find it, XFS writes home what its log has. Return: 0, also when that has to be tried again at the next attach;
- * an error where XFS does not go on.
- *
- * A disk that fails shows in a sync before: a freeze that fails in its own does not thaw (fs/super.c: freeze_super()), and XFS has
- * stopped freeing inodes by then (fs/xfs/xfs_super.c: xfs_fs_sync_fs()).
+ * So that other nodes find it, and know which quotas are on. Return: 0, also when that has to be tried again at the next attach; an error
+ * where XFS does not go on.
  */
 static int mxfs_lockstate_publish(struct mxfs_sb *sbi)
 {
-	struct super_block *lower = sbi->lower->mnt_sb;
-	bool synced;
-	int err;
+	int err = mxfs_write_home(sbi);
 
-	down_read(&lower->s_umount);
-	err = sync_filesystem(lower);
-	up_read(&lower->s_umount);
-	synced = !err;
-	if (synced)
-		err = mxfs_freeze_lower(lower);
 	if (!err) {
-		err = mxfs_thaw_lower(lower);
-		if (err)
-			goto out_shutdown;
-		sbi->lockstate.published = true;
+		sbi->lockstate.published = !sbi->lockstate.map.err;
+		sbi->device.home_due = false;
 		return 0;
 	}
+	if (err == -ESHUTDOWN)
+		return -EIO;
 	if (!sbi->lockstate.freeze_told)
-		mxfs_warn(sbi, MXFS_OWN "/" MXFS_LOCKSTATE " cannot be shown to other nodes yet (%pe)", ERR_PTR(err));
+		mxfs_warn(sbi, "what other nodes read without XFS's log cannot be written home yet (%pe)", ERR_PTR(err));
 	sbi->lockstate.freeze_told = true;
-	if (!synced || err == -EBUSY || err == -EINTR)
-		return 0;
-out_shutdown:
-	mxfs_err(sbi, "XFS was frozen to write its log home, and does not go on (%pe)", ERR_PTR(err));
-	if (lower->s_op->shutdown)
-		lower->s_op->shutdown(lower);
-	return -EIO;
+	return 0;
 }
 
 /* With sbi->cred. What is there now; what is in it is looked at once a mount, and where it is another one. */
@@ -646,7 +635,7 @@ int mxfs_lockstate_attach(struct mxfs_sb *sbi)
 }
 
 /**
- * mxfs_lockstate_begin - make the lock state where that is due, and show it to other nodes
+ * mxfs_lockstate_begin - make the lock state where that is due, and show it, and which quotas are on, to other nodes
  * @sbi: the mount, attaching, after mxfs_lockstate_attach(); .mxfs is there
  *
  * Without it the volume is mounted all the same.
@@ -676,5 +665,7 @@ int mxfs_lockstate_begin(struct mxfs_sb *sbi)
 		revert_creds(old_cred);
 		state->seen = map;
 	}
-	return map.err || state->published ? 0 : mxfs_lockstate_publish(sbi);
+	if ((map.err || state->published) && !sbi->device.home_due)
+		return 0;
+	return mxfs_lockstate_publish(sbi);
 }

@@ -437,7 +437,7 @@ int mxfs_orphans_begin(struct mxfs_sb *sbi)
 	bool make;
 	int err;
 
-	make = !sbi->attach_seq || (!sbi->change.begun && !sbi->rdonly) || (root && !READ_ONCE(root->shared));
+	make = !sbi->attach_seq || (!sbi->change.begun && !sbi->rdonly) || (root && !READ_ONCE(root->shared)) || sbi->own.limits;
 	/* Before anything is made: the daemon may be writing where log recovery has freed blocks. */
 	err = (make ? mxfs_own_check(sbi, sbi->lower->mnt_root) : 0) ?: mxfs_lockstate_attach(sbi);
 	if (!err && make)

@@ -116,17 +116,21 @@ static int mxfs_own_set(struct dentry *dentry, bool immutable)
 	struct iattr attr = { .ia_valid = ATTR_GID, .ia_gid = GLOBAL_ROOT_GID };
 	struct inode *inode = d_inode(dentry);
 	struct mxfs_fileattr fa;
+	bool was;
 	int err = 0;
 
 	if (!gid_eq(inode->i_gid, GLOBAL_ROOT_GID)) {
 		/* notify_change() refuses it. */
-		if (IS_IMMUTABLE(inode))
+		was = IS_IMMUTABLE(inode);
+		if (was)
 			err = mxfs_own_immutable(dentry, false);
 		if (err)
 			return err;
 		inode_lock(inode);
 		err = notify_change(&nop_mnt_idmap, dentry, &attr, NULL);
 		inode_unlock(inode);
+		if (err && was)
+			mxfs_own_immutable(dentry, true);
 	}
 	if (!err)
 		err = vfs_fileattr_get(dentry, &fa);
@@ -192,19 +196,17 @@ static struct dentry *mxfs_own_get(struct mxfs_sb *sbi, struct dentry *parent, c
 		if (again)
 			mxfs_warn(sbi, "the folder in which %s was made was immutable, and cannot be made so again (%pe)", name, ERR_PTR(again));
 	}
+	if (!err) {
+		found = mxfs_own_find(sbi, parent, in, name, type);
+		if (IS_ERR(found))
+			return found;
+		err = mxfs_own_set(found, false);
+		if (!err)
+			return found;
+		dput(found);
+	}
 	/* -EPERM says that what is there is none of ours. */
-	if (err == -EPERM)
-		err = -EACCES;
-	if (err)
-		return ERR_PTR(err);
-	found = mxfs_own_find(sbi, parent, in, name, type);
-	if (IS_ERR(found))
-		return found;
-	err = mxfs_own_set(found, false);
-	if (!err)
-		return found;
-	dput(found);
-	return ERR_PTR(err);
+	return ERR_PTR(err == -EPERM ? -EACCES : err);
 }
 
 /**
@@ -533,8 +535,8 @@ bool mxfs_reserve_free(struct mxfs_sb *sbi)
 	return any;
 }
 
-/* Which limits hold that are not root's: what is made below the root of the volume inherits its group, or project. */
-static unsigned int mxfs_own_limits(struct super_block *lower)
+/* Which quotas of groups and projects are so, as limits; what is made below the root of the volume inherits its group, or project. */
+static unsigned int mxfs_own_limits(struct super_block *lower, unsigned int flag)
 {
 	struct qc_state state = {};
 	unsigned int limits = 0;
@@ -542,18 +544,41 @@ static unsigned int mxfs_own_limits(struct super_block *lower)
 	if (!lower->s_qcop || !lower->s_qcop->get_state || !lower->s_qcop->quota_enable || !lower->s_qcop->quota_disable ||
 	    lower->s_qcop->get_state(lower, &state))
 		return 0;
-	if (state.s_state[GRPQUOTA].flags & QCI_LIMITS_ENFORCED)
+	if (state.s_state[GRPQUOTA].flags & flag)
 		limits |= FS_QUOTA_GDQ_ENFD;
-	if (state.s_state[PRJQUOTA].flags & QCI_LIMITS_ENFORCED)
+	if (state.s_state[PRJQUOTA].flags & flag)
 		limits |= FS_QUOTA_PDQ_ENFD;
 	return limits;
+}
+
+/*
+ * The limits that were lifted to make .mxfs hold again; not those of quotas that another node has switched off meanwhile. A freeze of the
+ * device waits for that (fs/super.c: freeze_super()), for XFS notes it by a transaction that does not wait for a freeze
+ * (fs/xfs/libxfs/xfs_sb.c: xfs_sync_sb()).
+ */
+static int mxfs_own_restore(struct mxfs_sb *sbi, unsigned int limits)
+{
+	struct super_block *lower = sbi->lower->mnt_sb;
+	int err;
+
+	limits &= mxfs_own_limits(lower, QCI_ACCT_ENABLED);
+	err = limits ? lower->s_qcop->quota_enable(lower, limits) : 0;
+	if (err == -EEXIST)
+		err = 0;
+	sbi->own.limits = err ? limits : 0;
+	sbi->device.home_due = true;
+	if (err)
+		mxfs_err(sbi,
+			 "the limits of quotas were lifted to make " MXFS_OWN ", and cannot be had back (%pe); if this node ends before they are: mount with%s%s",
+			 ERR_PTR(err), limits & FS_QUOTA_GDQ_ENFD ? " gquota" : "", limits & FS_QUOTA_PDQ_ENFD ? " pquota" : "");
+	return err;
 }
 
 /*
  * .mxfs, nobody's quota. XFS charges a new folder to the group or project that it inherits, and there may be nothing left of that; group 0 and
  * project 0, which it belongs to a moment later, have no limits. So limits are lifted for that moment: the gates are closed, nobody else
  * makes anything. XFS notes in its superblock that they are, and that they are not any more, by transactions that its log
- * takes with the one in between; only a crash right behind a checkpoint between them, or a snapshot, leaves limits off. Once a mount: on a
+ * takes with the one in between; only a crash in that moment, or a snapshot, leaves limits off. Once a mount: on a
  * volume that is full it is in vain. XFS that cannot note that they are lifted has lifted them all the same (fs/xfs/xfs_qm_syscalls.c).
  *
  * Return: as mxfs_own_dir(); @lost: the limits cannot be had back, which the next attach tries first.
@@ -565,33 +590,32 @@ static struct dentry *mxfs_own_top(struct mxfs_sb *sbi, bool *lost)
 	unsigned int limits;
 	int err = 0;
 
-	if (sbi->own.limits && !sbi->rdonly)
-		err = lower->s_qcop->quota_enable(lower, sbi->own.limits);
-	if (err && err != -EEXIST) {
-		*lost = true;
-		return ERR_PTR(err);
+	if (sbi->own.limits && !sbi->rdonly) {
+		err = -EBUSY;
+		if (sb_start_write_trylock(lower)) {
+			err = mxfs_own_restore(sbi, sbi->own.limits);
+			sb_end_write(lower);
+		}
+		*lost = err;
+		if (err)
+			return ERR_PTR(err);
+		/* What was made then may not have reached the log. */
+		sbi->own.lifted = false;
 	}
-	if (!sbi->rdonly)
-		sbi->own.limits = 0;
 	top = mxfs_own_dir(sbi, NULL, !sbi->rdonly);
 	/* Of a project it is ENOSPC (fs/xfs/xfs_trans_dquot.c: xfs_trans_dqresv()). */
 	if ((top != ERR_PTR(-EDQUOT) && top != ERR_PTR(-ENOSPC)) || sbi->own.lifted)
 		return top;
-	limits = mxfs_own_limits(lower);
-	if (!limits)
+	limits = mxfs_own_limits(lower, QCI_LIMITS_ENFORCED);
+	if (!limits || !sb_start_write_trylock(lower))
 		return top;
 	sbi->own.lifted = true;
 	err = lower->s_qcop->quota_disable(lower, limits);
-	if (err == -EEXIST)
-		return top;
 	if (!err)
 		top = mxfs_own_dir(sbi, NULL, true);
-	err = lower->s_qcop->quota_enable(lower, limits);
-	if (!err || err == -EEXIST)
-		return top;
-	sbi->own.limits = limits;
-	mxfs_err(sbi, "the limits of quotas were lifted to make " MXFS_OWN ", and cannot be had back (%pe)", ERR_PTR(err));
-	*lost = true;
+	if (err != -EEXIST)
+		*lost = mxfs_own_restore(sbi, limits);
+	sb_end_write(lower);
 	return top;
 }
 
@@ -633,7 +657,7 @@ int mxfs_own_begin(struct mxfs_sb *sbi)
 	/* Before anything is made in it: a crash may have left it with what it inherits. */
 	if (!IS_ERR(top) && first)
 		mxfs_own_set(top, true);
-	if (IS_ERR(top) && first)
+	if (IS_ERR(top) && first && !lost)
 		mxfs_warn(sbi, MXFS_OWN " cannot be made (%pe): what is open and loses its name may be lost until it can", top);
 	if (!IS_ERR(top) && !sbi->rdonly) {
 		mxfs_own_fill(sbi, "orphans", first);

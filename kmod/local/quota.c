@@ -5,6 +5,7 @@
 #include <linux/fs.h>
 #include <linux/quota.h>
 #include "local/local.h"
+#include "local/mount.h"
 
 #define MXFS_QUOTA_JIFFIES (30 * HZ) /* to wait for ownership */
 
@@ -61,6 +62,18 @@ static int mxfs_set_info(struct super_block *sb, int type, struct qc_info *info)
 	return err;
 }
 
+/* In the gate. Which quotas are on is read before XFS's log is replayed (local/mount.c). Return: 0, or -EIO where XFS does not go on. */
+static int mxfs_quota_told(struct mxfs_sb *sbi)
+{
+	int err = mxfs_write_home(sbi);
+
+	if (!err)
+		return 0;
+	mxfs_warn(sbi, "which quotas are on is in XFS's log only, and a crash may undo it (%pe)", ERR_PTR(err));
+	WRITE_ONCE(sbi->device.home_due, true);
+	return err == -ESHUTDOWN ? -EIO : 0;
+}
+
 static int mxfs_quota_enable(struct super_block *sb, unsigned int flags)
 {
 	struct super_block *lower = mxfs_enter_quota(sb, true);
@@ -70,6 +83,8 @@ static int mxfs_quota_enable(struct super_block *sb, unsigned int flags)
 		return PTR_ERR(lower);
 	if (lower->s_qcop->quota_enable)
 		err = lower->s_qcop->quota_enable(lower, flags);
+	if (!err)
+		err = mxfs_quota_told(MXFS_SB(sb));
 	mxfs_leave(MXFS_SB(sb));
 	return err;
 }
@@ -83,6 +98,8 @@ static int mxfs_quota_disable(struct super_block *sb, unsigned int flags)
 		return PTR_ERR(lower);
 	if (lower->s_qcop->quota_disable)
 		err = lower->s_qcop->quota_disable(lower, flags);
+	if (!err)
+		err = mxfs_quota_told(MXFS_SB(sb));
 	mxfs_leave(MXFS_SB(sb));
 	return err;
 }

@@ -93,7 +93,8 @@ def run(parts: list[str], seed: int | None = None) -> int:
     print(f"{'all':<10} {passed:>7} {failed:>7} {time.monotonic() - began:>8.0f}\n")
     for suite in suites.values():
         for failure in suite.failures:
-            print(f"failed: {suite.name}: {failure.strip().splitlines()[0]}")
+            # On one line: the end of a log is often all that somebody has.
+            print(f"failed: {suite.name}: {' | '.join(failure.strip().splitlines())[:1000]}")
     print(f"{passed} passed, {failed} failed", flush=True)
     return failed
 

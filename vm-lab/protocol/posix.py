@@ -46,8 +46,9 @@ def _all(stage, node, where):
     """Every verdict, without what follows it. Reasons of failures are told at once."""
     verdicts = []
     for program in TAP:
-        out = node.run(f"{PROGRAMS}/{program} {PLACE}", check=False, timeout=300).out
-        stage.check(re.search(r"^# \d+ failed$", out, re.M), f"{program} on {where} did not run to its end:\n{out[-800:]}")
+        done = node.run(f"{PROGRAMS}/{program} {PLACE}", check=False, timeout=300)
+        out = done.out
+        stage.check(re.search(r"^# \d+ failed$", out, re.M), f"{program} on {where} did not run to its end: status {done.rc}\n{done.err[-400:]}\n{out[-400:]}")
         for failed in re.findall(r"^not ok .*\n(?:#.*\n)?", out, re.M):
             stage.note(f"{program} on {where}: {failed.strip()}")
         verdicts += [f"{line} ({program})" for line in re.findall(r"^(?:not )?ok .*", out, re.M)]

@@ -5,6 +5,7 @@ folder is nobody's quota."""
 from lablib.protocol import DEVICE, PLACE
 
 LIMIT = 180
+Q_XQUOTAON, Q_XQUOTAOFF, FS_QUOTA_UDQ_ENFD = 0x5801, 0x5802, 2  # linux/dqblk_xfs.h
 MARKERS = ["SELFTEST: quotas ok"]
 EXPECTED = []
 
@@ -36,8 +37,26 @@ def run(stage):
         stage.check("quota" not in line.replace("noquota", ""), f"{node.name}: quotas are off, but shown: {line}")
         stage.umount(node)
     stage.repair()
+    _home(stage, n1)
     _used_up(stage, n1)
     stage.marker("SELFTEST: quotas ok")
+
+
+def _home(stage, node):
+    """Which quotas are on is on the disk when the command ends, past XFS's log: who attaches after a crash asks the disk before that is replayed."""
+    def on_disk():  # sb_qflags: XFS_UQUOTA_ACCT, _ENFD, _CHKD of fs/xfs/libxfs/xfs_log_format.h
+        return int(node.run(f"dd if={DEVICE} bs=4096 count=1 iflag=direct status=none | od -An -tx1 -j176 -N2").out.replace(" ", ""), 16)
+    stage.mkfs()
+    stage.mount(node)
+    stage.umount(node)
+    stage.same(on_disk(), 0, "quotas that are on, on the disk, before any are")
+    stage.mount(node, "uquota")
+    stage.same(on_disk(), 7, "after a mount that switches them on")
+    for command, want in ((Q_XQUOTAOFF, 5), (Q_XQUOTAON, 7), (Q_XQUOTAOFF, 5)):
+        # xfs_quota(8) switches what it takes for XFS only.
+        node.run(f"python3 -c 'import ctypes; assert not ctypes.CDLL(None).quotactl({command << 8}, b\"{DEVICE}\", 0, ctypes.byref(ctypes.c_uint({FS_QUOTA_UDQ_ENFD})))'")
+        stage.same(on_disk(), want, f"after quotactl(2), command {command:#x}")
+    stage.umount(node)
 
 
 def _used_up(stage, node):
