@@ -30,8 +30,8 @@
 #include <linux/slab.h>
 #include <linux/statfs.h>
 #include "compat.h"
+#include "local/home.h"
 #include "local/lockstate.h"
-#include "local/mount.h"
 #include "local/own.h"
 #include "local/validate.h"
 

@@ -4,8 +4,8 @@
  */
 #include <linux/fs.h>
 #include <linux/quota.h>
+#include "local/home.h"
 #include "local/local.h"
-#include "local/mount.h"
 
 #define MXFS_QUOTA_JIFFIES (30 * HZ) /* to wait for ownership */
 

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * mxfs: what XFS's log has, written to its place (local/home.c).
+ */
+#ifndef _MXFS_LOCAL_HOME_H
+#define _MXFS_LOCAL_HOME_H
+
+#include "sb.h"
+
+int mxfs_write_home(struct mxfs_sb *sbi);
+
+#endif /* _MXFS_LOCAL_HOME_H */
