@@ -621,9 +621,9 @@ public final class Heartbeat {
   }
 
   /**
-   * As the holder, before XFS is attached: who was shut out and is not marked yet; null: that is
-   * not known yet. A slot that was damaged before it was ever read may hide one: it is waited for
-   * as long as a command can live.
+   * As the holder, before XFS is attached: who was shut out and is not marked yet, also where it is
+   * registered again; null: that is not known yet. A slot that was damaged before it was ever read
+   * may hide one: it is waited for as long as a command can live.
    */
   public @Nullable List<ReservationKey> unsettled(long now) {
     if (place == Place.NONE) {
@@ -658,6 +658,16 @@ public final class Heartbeat {
   public void shutOut(Fenced proof, long silence) {
     silenceMillis = silence;
     rules.shutOut(proof);
+  }
+
+  /** Whether that was proven of this key in this tenure, and still holds. */
+  public boolean isProven(ReservationKey key) {
+    return rules.fenced().stream().anyMatch(proof -> proof.victim().equals(key));
+  }
+
+  /** As the holder: this is shut out; see {@link #unsettled}. */
+  public void victim(ReservationKey key) {
+    rules.victim(key);
   }
 
   /** Numbers of readings: the last one that was asked for, and the last good one. */

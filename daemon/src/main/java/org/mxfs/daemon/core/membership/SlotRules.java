@@ -5,6 +5,7 @@ import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.mxfs.daemon.core.DiskCommand;
 import org.mxfs.daemon.core.ReservationKey;
@@ -54,6 +55,9 @@ final class SlotRules {
   /** Proofs of this tenure, and when each came. */
   private final Map<Fenced, Long> fenced = new LinkedHashMap<>();
 
+  /** Whom this tenure shuts out, and when that was said. */
+  private final Map<ReservationKey, Long> victims = new LinkedHashMap<>();
+
   /** When the last good reading was asked for. */
   private long goodAskedAt;
 
@@ -96,6 +100,7 @@ final class SlotRules {
       keysAt = 0;
       aloneSince = Long.MAX_VALUE;
       fenced.clear(); // what was proven holds in this tenure
+      victims.clear();
     }
     holder = now;
   }
@@ -110,6 +115,8 @@ final class SlotRules {
     if (holder) {
       registered = List.copyOf(keys);
       keysAt = ++ticks;
+      // Who is in again may have written since, whoever has let it in.
+      fenced.keySet().removeIf(proof -> keys.stream().anyMatch(proof::isOfVictim));
       boolean alone = registered.size() == 1 && registered.getFirst().equals(key);
       aloneSince = alone ? Math.min(aloneSince, now) : Long.MAX_VALUE;
       table.sawRegistered(registered, now);
@@ -228,6 +235,24 @@ final class SlotRules {
     return List.copyOf(fenced.keySet());
   }
 
+  /**
+   * As the holder: this was seen to be silent, and then not to be registered. It stays a victim
+   * until its slot says that it is none, whether it is registered again or beats: what it had under
+   * way is not over for that.
+   */
+  void victim(ReservationKey whom) {
+    if (holder) {
+      victims.putIfAbsent(whom, ++ticks);
+    }
+  }
+
+  private List<ReservationKey> openVictims() {
+    return victims.entrySet().stream()
+        .filter(one -> readAskedAt <= one.getValue() || table.isAlive(one.getKey()))
+        .map(Map.Entry::getKey)
+        .toList();
+  }
+
   /** The number of the last reading that was asked for, and of the last good one. */
   long askedReading() {
     return readAskedAt;
@@ -237,10 +262,17 @@ final class SlotRules {
     return goodAskedAt;
   }
 
-  /** See {@link SlotTable#unsettled}; null: there is no reading yet that tells. */
+  /**
+   * See {@link SlotTable#unsettled}, and whose end has not been seen since it was shut out; null:
+   * there is no reading yet that tells.
+   */
   @Nullable List<ReservationKey> unsettled() {
     boolean tells = over == null && good && holder && keysAt != 0 && readAskedAt > keysAt;
-    return tells ? table.unsettled(registered, key) : null;
+    return !tells
+        ? null
+        : Stream.concat(table.unsettled(registered, key).stream(), openVictims().stream())
+            .distinct()
+            .toList();
   }
 
   /**

@@ -221,6 +221,11 @@ public final class SlotTable {
         .toList();
   }
 
+  /** Whether a slot says that this incarnation is alive, as it was read last. */
+  boolean isAlive(ReservationKey key) {
+    return slotsOf(key).stream().anyMatch(i -> says(i, Beat.State.ALIVE));
+  }
+
   /** Whether a slot says that this incarnation was shut out. */
   public boolean isFenced(ReservationKey key) {
     return slotsOf(key).stream().anyMatch(i -> says(i, Beat.State.FENCED));

@@ -60,6 +60,9 @@ final class Claim {
   /** When the keys were asked for with which the tenure has begun. */
   private long confirmedAt;
 
+  /** Who was shut out for its silence, so that a tenure of ours can begin; none: nobody. */
+  private ReservationKey shutOut = ReservationKey.NONE;
+
   /** For the hand-over's log line. */
   private ReservationKey takenFrom = ReservationKey.NONE;
 
@@ -597,6 +600,9 @@ final class Claim {
       tenureRequest = taking.requestId();
       requestId = 0;
       confirm();
+      if (taking.permit() instanceof Permit.Silent silent) {
+        shutOut = silent.victim();
+      }
       return;
     }
     out.note(
@@ -639,6 +645,7 @@ final class Claim {
   // ---- Confirming ----
 
   private void confirm() {
+    shutOut = ReservationKey.NONE;
     epochsNeeded = false;
     epochsSince = pulse.mark();
     epochsAskedAt = out.now();
@@ -712,6 +719,9 @@ final class Claim {
         ownTurn = true;
         situation.become(new Phase.Holding());
         pulse.beginTenure(keys.keys());
+        if (!shutOut.isNone()) {
+          pulse.victim(shutOut); // it may be registered again by now
+        }
         out.note(
             Action.Level.DEBUG,
             "holder: key={} epoch={} generation={}",

@@ -380,6 +380,15 @@ final class Handover {
     switch (result) {
       case Registrar.Result.GoingOn _ -> {}
       case Registrar.Result.Registered _ -> {
+        if (situation.settings().takeover() != null && pulse.isOverdue()) {
+          out.note(
+              Action.Level.WARN,
+              "{} was silent for longer than its lease, and others may have begun to shut it out:"
+                  + " taking a new key",
+              rules.key());
+          withdraw();
+          return;
+        }
         lease.extend(reply.askedAtMillis());
         lease.lookedJustNow();
         situation.become(new Phase.Member());

@@ -69,6 +69,12 @@ final class LeaseKeeper {
     checkNow = true;
   }
 
+  /** What was read is older than something that was proven since: it is asked for again. */
+  void lookAnew() {
+    halfway = false;
+    checkNow = true;
+  }
+
   void lookedJustNow() {
     checkNow = false;
   }

@@ -228,6 +228,28 @@ final class Pulse {
     }
   }
 
+  /** See {@link Heartbeat#isProven}. */
+  boolean isProven(ReservationKey key) {
+    return heartbeat != null && heartbeat.isProven(key);
+  }
+
+  /** See {@link Heartbeat#victim}. */
+  void victim(ReservationKey key) {
+    if (heartbeat != null) {
+      heartbeat.victim(key);
+    }
+  }
+
+  /**
+   * Whether this key has not beaten for a lease, so that others may have begun to shut it out: from
+   * then on they wait for the end of it.
+   */
+  boolean isOverdue() {
+    return heartbeat != null
+        && heartbeat.isRequired()
+        && out.now() - heartbeat.beatenAt() >= situation.settings().leaseMillis();
+  }
+
   long askedReading() {
     return heartbeat == null ? 0 : heartbeat.askedReading();
   }

@@ -35,6 +35,10 @@ import org.mxfs.daemon.core.recovery.Recovered;
  *   unsettled slots -> Fencing -> Fenced -> the slot says so -> none left -> RecoverJournal -> ATTACH
  * </pre>
  *
+ * <p>Whom this tenure has seen silent and shut out stays a victim until its slot says that it is
+ * none. A REGISTER of it that comes late makes nobody settled: the proof holds no more, and all of
+ * it is done again.
+ *
  * <p>All that was proven holds in its tenure only: the array may lose all registrations.
  */
 final class Takeover {
@@ -95,9 +99,9 @@ final class Takeover {
       since = out.now();
     }
     Fencing begun = fencing;
-    if (begun != null && isNoVictim(begun.victim())) {
+    if (begun != null && goesOnByItself(begun.victim())) {
       out.note(
-          Action.Level.INFO, "{} has left, or beats again: it is fenced no more", begun.victim());
+          Action.Level.INFO, "{} has left, or beats again: it is not shut out now", begun.victim());
       end();
     }
     if (fencing == null) {
@@ -120,6 +124,7 @@ final class Takeover {
     if (unsettled == null) {
       return; // a reading will tell
     }
+    fenced.keySet().removeIf(key -> !pulse.isProven(key)); // it is registered again
     if (unsettled.isEmpty()) {
       settle();
       return;
@@ -135,10 +140,11 @@ final class Takeover {
 
   /**
    * Its slot says no more that it is alive: what it sent last has landed late. Or its record has
-   * changed twice: only one write of it can have been under way, so it lives, and is registered. It
-   * registers only where XFS is not attached.
+   * changed twice: only one write of it can have been under way, so it lives, and is not shut out.
+   * It stays unsettled then: it goes on when it is silent again, because it has seen that it was
+   * shut out, or has come back under another key (see {@code Handover}).
    */
-  private boolean isNoVictim(ReservationKey victim) {
+  private boolean goesOnByItself(ReservationKey victim) {
     long sequence = pulse.sequenceOf(victim);
     if (sequence != lastSequence) {
       lastSequence = sequence;
@@ -185,6 +191,7 @@ final class Takeover {
           Fenced proof = done.proof();
           fenced.put(proof.victim(), new ClearRecords(proof, pulse.askedReading()));
           pulse.shutOut(proof);
+          lease.lookAnew();
           end();
         }
         case FenceAction.Lost _ -> {
@@ -242,6 +249,9 @@ final class Takeover {
   private void answered(Fencing of, FenceAction.Ask asked, ArrayAnswer answer) {
     if (of.equals(fencing) && asked.equals(ask) && tenure == rules.tenure()) {
       ask = null;
+      if (answer instanceof ArrayAnswer.Keys keys && !keys.keys().contains(of.victim())) {
+        pulse.victim(of.victim());
+      }
       step(of, new FenceEvent.Answered(asked.question(), answer));
     }
   }

@@ -94,6 +94,10 @@ class SlotRulesTest {
       keys(ME, registered);
       read();
       assertThat(mayMark(2)).as("it writes by %s", registered).isFalse();
+      keys(ME);
+      read();
+      assertThat(mayMark(2)).as("it may have written by %s since the proof", registered).isFalse();
+      rules.shutOut(PROOF);
     }
     keys(ME, ANEW);
     read();
@@ -234,6 +238,34 @@ class SlotRulesTest {
     keys(ME);
     read();
     assertThat(mayMark(2)).isFalse();
+  }
+
+  /** Danger 39. */
+  @Test
+  void aVictimIsOneUntilItsSlotSaysOtherwiseWhoeverIsRegistered() {
+    keys(ME);
+    rules.victim(DEAD);
+    read();
+    keys(ME, DEAD);
+    read();
+    assertThat(rules.unsettled()).as("registered again").containsExactly(DEAD);
+    disk.set(2, TORN);
+    read();
+    assertThat(rules.unsettled()).as("torn").containsExactly(DEAD);
+    disk.set(2, taken(ANEW, Beat.State.RESERVED, 41));
+    read();
+    assertThat(rules.unsettled()).as("a later life has its slot").isEmpty();
+    disk.set(2, taken(DEAD, Beat.State.PAUSED, 42));
+    read();
+    assertThat(rules.unsettled()).as("it had let go of XFS").isEmpty();
+    disk.set(2, taken(DEAD, Beat.State.ALIVE, 43));
+    read();
+    assertThat(rules.unsettled()).containsExactly(DEAD);
+    rules.holder(false);
+    rules.holder(true);
+    keys(ME, DEAD);
+    read();
+    assertThat(rules.unsettled()).as("another tenure").isEmpty();
   }
 
   @Test

@@ -17,6 +17,7 @@ import org.mxfs.daemon.core.DiskCommand;
 import org.mxfs.daemon.core.Event;
 import org.mxfs.daemon.core.Lockstate;
 import org.mxfs.daemon.core.OwnershipSettings;
+import org.mxfs.daemon.core.PeerMessage;
 import org.mxfs.daemon.core.Predecessor;
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.core.fencing.FencingSettings;
@@ -217,6 +218,74 @@ class OwnershipTakeoverTest {
     assertThat(done.of(Action.Attach.class)).isEmpty();
     pass(LEASE / 4 + 6_000);
     assertThat(done.of(Action.Attach.class)).hasSize(1);
+  }
+
+  private void lateRegister() {
+    array.execute(OWNER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, OWNER, false));
+  }
+
+  /** Danger 39: it was under way when the victim died, and comes when all was proven. */
+  @Test
+  void aVictimThatIsRegisteredAgainStaysOne() {
+    answersResets = false;
+    start();
+    ownerDies();
+    pass(LEASE + LEASE / 4 + 6_000);
+    // Its last beat, which makes it wait between the proof and the mark.
+    disk.set(0, owner(Beat.State.ALIVE, ++ownerSequence));
+    answersResets = true;
+    give(new Event.UnitReset(openResets.remove(), new ArrayAnswer.Done()));
+    lateRegister();
+    pass(LEASE);
+    assertThat(array.isRegistered(OWNER_NEXUS)).isTrue();
+    assertThat(done.of(Action.Attach.class)).as("with the victim registered").isEmpty();
+    pass(LEASE / 4 + 6_000);
+    assertThat(array.isRegistered(OWNER_NEXUS)).isFalse();
+    assertThat(done.of(Action.ResetUnit.class)).as("it may have written since").hasSize(2);
+    assertThat(done.of(Action.Attach.class)).hasSize(1);
+    assertThat(((Slot.Taken) disk.get(0)).beat().state()).isEqualTo(Beat.State.FENCED);
+  }
+
+  /** It stood still; that its record moves again says nothing of what it had under way. */
+  @Test
+  void aVictimThatBeatsAgainStaysOneUntilItIsSilentAgain() {
+    answersResets = false;
+    start();
+    ownerDies();
+    pass(LEASE + LEASE / 4 + 6_000);
+    lateRegister();
+    answersResets = true;
+    ownerLives = true;
+    pass(10_000);
+    assertThat(done.of(Action.Attach.class)).isEmpty();
+    assertThat(array.isRegistered(OWNER_NEXUS)).as("who beats is not shut out").isTrue();
+    ownerLives = false;
+    pass(LEASE + LEASE / 4 + 8_000);
+    assertThat(array.isRegistered(OWNER_NEXUS)).isFalse();
+    assertThat(done.of(Action.Attach.class)).hasSize(1);
+  }
+
+  /** It gave the volume away, stood still, and others may have begun to shut it out. */
+  @Test
+  void whoComesBackAfterItsLeaseComesBackAsAnother() {
+    start();
+    ReservationKey before = machine().key();
+    give(new Event.Received(OWNER, 5, new PeerMessage.OwnGrant(1, 6, 0, List.of())));
+    pass(2_000);
+    give(new Event.Attached(done.of(Action.Attach.class).getLast().epoch(), 0, 1, ""));
+    array.execute(OWNER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, OWNER, false));
+    give(new Event.Received(OWNER, 6, new PeerMessage.OwnRequest(1)));
+    pass(1_000);
+    give(new Event.Detached(done.of(Action.Detach.class).getLast().epoch(), 0, 1, ""));
+    pass(100);
+    assertThat(done.of(Action.Send.class).getLast().message())
+        .isInstanceOf(PeerMessage.OwnGrant.class);
+    array.execute(OWNER_NEXUS, new ArrayCommand.Preempt(OWNER, before));
+    now += LEASE + 2_000;
+    pass(2_000);
+    assertThat(machine().key()).isNotEqualTo(before);
+    assertThat(array.key(NEXUS)).isEqualTo(machine().key());
+    assertThat(done.of(Action.Fenced.class)).isEmpty();
   }
 
   /** It has shut the owner out and dies; a second one finds that on the disk. */

@@ -56,6 +56,11 @@ final class SimulatedDisk {
     return owners[slot];
   }
 
+  /** The first one that is this key's; -1: there is none. */
+  int slotOf(ReservationKey key) {
+    return java.util.Arrays.asList(owners).indexOf(key);
+  }
+
   /** The highest epoch that this key has ever had on disk. */
   long epochOf(ReservationKey key) {
     return epochs.getOrDefault(key, 0L);

@@ -62,7 +62,8 @@ import org.mxfs.daemon.core.membership.SlotTable;
  * unless a reset ends it. There is also checked:
  *
  * <ul>
- *   <li>nothing that such an owner had under way is carried out while another has XFS attached;
+ *   <li>nothing that such an owner had under way is carried out while another has XFS attached,
+ *       also where a REGISTER of it comes late and lets it in again;
  *   <li>who is shut out has no lease any more when another attaches;
  *   <li>after healing the survivors get their turns without it.
  * </ul>
@@ -174,6 +175,7 @@ final class Simulation {
   private long stalledUntil;
   private boolean takeover;
   private int takeovers;
+  private int lateRegisters;
 
   /** How many resets the array has carried out. */
   private int resets;
@@ -229,6 +231,11 @@ final class Simulation {
   /** How often XFS was attached after its owner was shut out. */
   int takeovers() {
     return takeovers;
+  }
+
+  /** How often a REGISTER of a victim came when it was shut out already. */
+  int lateRegisters() {
+    return lateRegisters;
   }
 
   /** Few kinds at once: all together hide each other. */
@@ -529,7 +536,7 @@ final class Simulation {
         throw violation("XFS is attached on " + attached.name + " and on " + node.name);
       }
       attached = node;
-      if (!array.holds(node.nexus)) {
+      if (!array.holds(node.nexus) && !(node.stoodStill && node.leaseUntil <= node.clock())) {
         throw violation(
             "XFS is attached on " + node.name + ", which does not hold the reservation");
       }
@@ -591,6 +598,9 @@ final class Simulation {
     private boolean removed;
     private boolean cablesPulled;
     private boolean stoodStill;
+
+    /** A REGISTER of its key came when it was shut out. */
+    private boolean inAgain;
 
     /** On this node's clock: until then its kernel serves operations. */
     private long leaseUntil = Long.MIN_VALUE / 2;
@@ -661,7 +671,10 @@ final class Simulation {
       remember(name + " stands still for " + millis + " ms");
       stoodStill = true;
       pausedUntil = Math.max(pausedUntil, now + millis);
-      writeLands(0);
+      writeLands(boot, false);
+      if (chance(0.4)) {
+        registersLate(boot, false, toldKey, nexus);
+      }
       at(pausedUntil, this::wakeUp);
     }
 
@@ -710,7 +723,10 @@ final class Simulation {
       }
       remember(name + " loses power, kernel " + state);
       if (xfsMounted && takeover) {
-        writeLands(1);
+        writeLands(boot + 1, true);
+        if (chance(0.4)) {
+          registersLate(boot + 1, true, toldKey, nexus);
+        }
       }
       off = true;
       inbox.clear();
@@ -728,18 +744,18 @@ final class Simulation {
     /**
      * What XFS had under way the target carries out when it likes.
      *
-     * @param boots 1: the machine loses power; 0: it stands still
+     * @param dead the machine has lost power; else it stands still
      */
-    private void writeLands(int boots) {
-      int thisBoot = boot + boots;
+    private void writeLands(int thisBoot, boolean dead) {
       int before = resets;
+      boolean again = inAgain;
       after(
           random.nextInt(60_000),
           () -> {
             // A machine that boots logs in anew, and XFS waits for its writes before it is
             // detached.
-            boolean isOver = off ? boots == 0 : boots == 1 || !xfsMounted;
-            if (boot != thisBoot || resets != before || isOver) {
+            boolean isOver = off != dead || (!dead && !xfsMounted);
+            if (boot != thisBoot || resets != before || isOver || again != inAgain) {
               return;
             }
             remember(name + "'s last write is carried out");
@@ -748,6 +764,33 @@ final class Simulation {
                 throw violation(
                     name + "'s last write is carried out while XFS is attached on " + other.name);
               }
+            }
+          });
+    }
+
+    /**
+     * A REGISTER of its key was under way, and comes when it is shut out, before that was written
+     * down; from then on writes of it may be accepted again.
+     */
+    private void registersLate(int thisBoot, boolean dead, ReservationKey key, int path) {
+      after(
+          200,
+          () -> {
+            if (boot != thisBoot || off != dead || (!dead && !xfsMounted)) {
+              return;
+            }
+            int slot = disk.slotOf(key);
+            boolean open =
+                slot >= 0 && disk.aliveRecordOf(key) != null && !writers.containsKey(slot);
+            boolean shutOut = array.holder() != null && !array.isRegistered(path);
+            if (!shutOut || (open && !chance(0.2))) {
+              registersLate(thisBoot, dead, key, path);
+            } else if (open) {
+              remember(name + "'s REGISTER of " + key + " comes late");
+              lateRegisters++;
+              array.execute(path, new ArrayCommand.Register(ReservationKey.NONE, key, false));
+              inAgain = true;
+              writeLands(thisBoot, dead);
             }
           });
     }
@@ -1381,6 +1424,11 @@ final class Simulation {
         throw violation(
             name + " writes slot " + slot + ", and so does " + other.name + ": " + command);
       }
+      if (keyIn(command).equals(owner)
+          && command instanceof DiskCommand.WriteBeat write
+          && write.beat().state() == Beat.State.FENCED) {
+        cameTooLate(owner);
+      }
       if (isGift(command)) {
         boolean nobodys =
             owner.isNone() || owner.nodeId() == nodeId || isOfTwins(owner, keyIn(command));
@@ -1415,6 +1463,20 @@ final class Simulation {
               name + " writes sequence " + write.beat().sequence() + " after " + lastSequence);
         }
         lastSequence = write.beat().sequence();
+      }
+    }
+
+    /**
+     * A REGISTER that came after the last look at who is registered is not seen: a limit
+     * (docs/takeover.md). It has not come, then.
+     */
+    private void cameTooLate(ReservationKey key) {
+      for (Node node : nodes) {
+        if (node.inAgain && array.key(node.nexus).equals(key)) {
+          remember(node.name + "'s REGISTER came too late to be seen");
+          node.inAgain = false;
+          array.execute(node.nexus, new ArrayCommand.Unregister(key, false));
+        }
       }
     }
 

@@ -19,15 +19,18 @@ class TakeoverSimulationTest {
   private static void run(String what, long from, long to) {
     long start = System.nanoTime();
     int takeovers = 0;
+    int lateRegisters = 0;
     for (long seed = from; seed < to; seed++) {
       Simulation simulation = Simulation.withTakeover(seed, Sabotage.NONE);
       simulation.run();
       takeovers += simulation.takeovers();
+      lateRegisters += simulation.lateRegisters();
     }
     System.out.printf(
-        "takeover, %s %d to %d: %d takeovers, %d ms%n",
-        what, from, to - 1, takeovers, (System.nanoTime() - start) / 1_000_000);
+        "takeover, %s %d to %d: %d takeovers, %d late REGISTERs, %d ms%n",
+        what, from, to - 1, takeovers, lateRegisters, (System.nanoTime() - start) / 1_000_000);
     assertThat(takeovers).isGreaterThan((int) (to - from) / 2);
+    assertThat(lateRegisters).isPositive();
   }
 
   @Test
