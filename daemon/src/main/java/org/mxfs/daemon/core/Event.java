@@ -51,10 +51,10 @@ public sealed interface Event {
   /**
    * A connection to this node is up, or its key has changed.
    *
-   * @param xfsOptions of its mount, in one form
+   * @param options of its mount, in one form; see {@link OwnershipSettings#options()}
    * @param mounted whether mount(2) has returned there
    */
-  record PeerUp(ReservationKey key, long epoch, String host, String xfsOptions, boolean mounted)
+  record PeerUp(ReservationKey key, long epoch, String host, String options, boolean mounted)
       implements Event {}
 
   record PeerDown(int nodeId) implements Event {}

@@ -115,6 +115,29 @@ public record OwnershipSettings(
         null);
   }
 
+  /** How {@link #options} says that this node takes over; no option of XFS's. */
+  public static final String TAKEOVER = "mxfs.takeover";
+
+  /**
+   * What all nodes need the same, as it goes to the others: XFS's options, and whether this node
+   * takes over. One without it attaches in a tenure of which it does not know whether everybody who
+   * was shut out has ended, and who waits for it sees no heartbeat: that are mounts that only read,
+   * and those by an mxfs.ko that does not tell of the lock state, too.
+   */
+  public static String options(String xfsOptions, boolean takeover) {
+    return !takeover ? xfsOptions : xfsOptions.isEmpty() ? TAKEOVER : xfsOptions + "," + TAKEOVER;
+  }
+
+  /** As other nodes are told. */
+  public String options() {
+    return options(xfsOptions, takeover != null);
+  }
+
+  /** Whether a node that says this takes over. */
+  public static boolean takesOver(String options) {
+    return options.equals(TAKEOVER) || options.endsWith("," + TAKEOVER);
+  }
+
   /** With heartbeats. */
   public OwnershipSettings withBeats(long millis, String name) {
     return new OwnershipSettings(

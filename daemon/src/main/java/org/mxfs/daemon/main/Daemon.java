@@ -133,7 +133,8 @@ final class Daemon {
     FencingSettings takeover;
     try {
       beatMillis = beatMillis(hello, beatSetting(System.getProperty(BEATS)));
-      takeover = takeoverSetting(System.getProperty(TAKEOVER));
+      FencingSettings ofDisk = takeoverSetting(System.getProperty(TAKEOVER));
+      takeover = beatMillis == 0 ? null : ofDisk;
     } catch (IllegalArgumentException e) {
       return refuse(link, Errno.EINVAL, String.valueOf(e.getMessage()));
     }
@@ -142,7 +143,7 @@ final class Daemon {
     try {
       node = NodeIdentity.load(paths.nodeUuid());
       block = BlockDevice.find(paths.sys(), hello.major(), hello.minor());
-      startNetwork(hello, node);
+      startNetwork(hello, node, OwnershipSettings.options(hello.xfsOptions(), takeover != null));
     } catch (IOException e) {
       return refuse(link, Errno.EIO, String.valueOf(e.getMessage()));
     }
@@ -162,7 +163,7 @@ final class Daemon {
                 hello.xfsOptions(),
                 beatMillis,
                 hostName(),
-                beatMillis == 0 ? null : takeover));
+                takeover));
     device = block;
 
     ScsiArray commands;
@@ -471,13 +472,12 @@ final class Daemon {
     }
   }
 
-  private void startNetwork(Hello hello, NodeIdentity node) throws IOException {
+  private void startNetwork(Hello hello, NodeIdentity node, String options) throws IOException {
     ReservationKey nobody = ReservationKey.of(node.nodeId(), 0);
     String host = hostName();
     InetAddress bind = hello.iface() == null ? null : addressOf(hello.iface());
     Peers connections =
-        new Peers(
-            hello.uuid(), host, hello.xfsOptions(), nobody, bind, hello.port(), mailbox::fromPeer);
+        new Peers(hello.uuid(), host, options, nobody, bind, hello.port(), mailbox::fromPeer);
     peers = connections;
     connections.start();
     String group = hello.multicast();

@@ -90,7 +90,7 @@ public final class Peers implements Closeable {
 
   final UUID volumeUuid;
   final String host;
-  final String xfsOptions;
+  final String options;
   final Listener listener;
   private final int nodeId;
   private final ServerSocket server;
@@ -123,7 +123,7 @@ public final class Peers implements Closeable {
   public Peers(
       UUID volumeUuid,
       String host,
-      String xfsOptions,
+      String options,
       ReservationKey key,
       @Nullable InetAddress bind,
       int port,
@@ -131,7 +131,7 @@ public final class Peers implements Closeable {
       throws IOException {
     this.volumeUuid = volumeUuid;
     this.host = host;
-    this.xfsOptions = xfsOptions;
+    this.options = options;
     this.nodeId = key.nodeId();
     this.self = new Self(key, 0);
     this.listener = listener;
@@ -204,7 +204,7 @@ public final class Peers implements Closeable {
   }
 
   Frame.Body.Hello hello() {
-    return new Frame.Body.Hello(host, xfsOptions, mounted);
+    return new Frame.Body.Hello(host, options, mounted);
   }
 
   Self self() {

@@ -43,13 +43,13 @@ public final class FrameLayout {
   public static final Layout.Field HELLO_MOUNTED =
       HELLO_LAYOUT.add(Kind.U16, "mounted", "1: mount(2) has returned on the sender, 0: not yet");
   public static final Layout.Field HELLO_OPTIONS =
-      HELLO_LAYOUT.add(Kind.U16, "options", "bytes of XFS's mount options, at most 512");
+      HELLO_LAYOUT.add(Kind.U16, "options", "bytes of the options, at most 512");
   public static final Layout.Field HELLO_TEXT =
       HELLO_LAYOUT.add(
           Kind.REST,
           "text",
-          "UTF-8: XFS's mount options, in one form; then the host name, to the end of the frame,"
-              + " at most 512 bytes");
+          "UTF-8: XFS's mount options, in one form, and mxfs.takeover where the node takes over;"
+              + " then the host name, to the end of the frame, at most 512 bytes");
 
   public static final Layout PING_LAYOUT =
       new Layout("2 PING: every second, and when the key has changed; no payload");

@@ -63,6 +63,12 @@ final class Claim {
   /** Who was shut out for its silence, so that a tenure of ours can begin; none: nobody. */
   private ReservationKey shutOut = ReservationKey.NONE;
 
+  /**
+   * A node was here of which takeover is known to be another than ours: shut out is nobody, for it
+   * might attach before what was shut out has ended.
+   */
+  private boolean mixed;
+
   /** For the hand-over's log line. */
   private ReservationKey takenFrom = ReservationKey.NONE;
 
@@ -159,22 +165,36 @@ final class Claim {
 
   /**
    * Whoever owns the volume mounts XFS with the options of its own mount, so all nodes need the
-   * same: a mount that comes with others than a node that has the volume mounted fails.
+   * same: a mount that comes with others than a node that has the volume mounted fails. Each mount
+   * has compared them with the holder of its time, so all are the same.
    */
   private void compareOptions(Event.PeerUp peer) {
     OwnershipSettings settings = situation.settings();
-    if (peer.xfsOptions().equals(settings.xfsOptions()) || situation.isResuming()) {
+    boolean there = OwnershipSettings.takesOver(peer.options());
+    boolean here = settings.takeover() != null;
+    mixed |= there != here;
+    if (peer.options().equals(settings.options()) || situation.isResuming()) {
       return;
     }
     String text =
-        Outbox.fill(
-            "node {} ({}) has volume {} mounted with other options of XFS: {} there, {} here; all"
-                + " nodes need the same",
-            peer.key().nodeName(),
-            peer.host(),
-            settings.volume(),
-            peer.xfsOptions().isEmpty() ? "none" : peer.xfsOptions(),
-            settings.xfsOptions().isEmpty() ? "none" : settings.xfsOptions());
+        there != here
+            ? Outbox.fill(
+                "node {} ({}) has volume {} mounted {} takeover, and this mount is {}: all nodes"
+                    + " need the same (-Dmxfs.takeover and -Dmxfs.beats in /usr/lib/mxfs/options;"
+                    + " a mount that only reads has none, nor has one by an older mxfs.ko)",
+                peer.key().nodeName(),
+                peer.host(),
+                settings.volume(),
+                there ? "with" : "without",
+                here ? "with it" : "without")
+            : Outbox.fill(
+                "node {} ({}) has volume {} mounted with other options of XFS: {} there, {} here;"
+                    + " all nodes need the same",
+                peer.key().nodeName(),
+                peer.host(),
+                settings.volume(),
+                peer.options().isEmpty() ? "none" : peer.options(),
+                settings.options().isEmpty() ? "none" : settings.options());
     if (situation.isReady()) {
       out.note(Action.Level.WARN, "{}; both were mounting when nobody owned the volume", text);
     } else if (!situation.isLeaving()) {
@@ -321,7 +341,11 @@ final class Claim {
    */
   private boolean takeFromSilent(ReservationKey holder) {
     Silence silence = pulse.silence(holder);
-    if (silence == null) {
+    if (silence == null || mixed) {
+      return false;
+    }
+    if (out.now() < takeDue) {
+      out.wakeAt(takeDue);
       return false;
     }
     out.note(

@@ -13,13 +13,17 @@ import org.junit.jupiter.api.Timeout;
 import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.ArrayCommand;
+import org.mxfs.daemon.core.CommandLife;
+import org.mxfs.daemon.core.DiskAnswer;
 import org.mxfs.daemon.core.DiskCommand;
+import org.mxfs.daemon.core.Errno;
 import org.mxfs.daemon.core.Event;
 import org.mxfs.daemon.core.Lockstate;
 import org.mxfs.daemon.core.OwnershipSettings;
 import org.mxfs.daemon.core.PeerMessage;
 import org.mxfs.daemon.core.Predecessor;
 import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.Role;
 import org.mxfs.daemon.core.fencing.FencingSettings;
 import org.mxfs.daemon.core.membership.Beat;
 import org.mxfs.daemon.core.membership.MemorySlots;
@@ -30,6 +34,7 @@ import org.mxfs.daemon.core.membership.Slot;
 class OwnershipTakeoverTest {
   private static final int NODE = 0x20;
   private static final ReservationKey OWNER = ReservationKey.of(0x10, 7);
+  private static final ReservationKey WAITER = ReservationKey.of(0x30, 7);
   private static final int NEXUS = 1;
   private static final int OWNER_NEXUS = 2;
   private static final long LEASE = 20_000;
@@ -46,6 +51,10 @@ class OwnershipTakeoverTest {
   private boolean ownerLives;
 
   private boolean answersResets = true;
+  private boolean hasSlot = true;
+  private boolean refusesPreempt;
+  private @Nullable Class<? extends DiskCommand> hangs;
+  private Lockstate lockstate = new Lockstate(1, SimulatedDisk.MAP, 0, "");
   private final Deque<Long> openResets = new ArrayDeque<>();
   private long ownerSequence = 1;
   private long now = 100_000;
@@ -71,11 +80,17 @@ class OwnershipTakeoverTest {
         switch (action) {
           case Action.Array asked -> {
             now++;
-            events.add(asked.answered(array.execute(NEXUS, asked.command())));
+            boolean refused = refusesPreempt && asked.command() instanceof ArrayCommand.Preempt;
+            events.add(
+                asked.answered(
+                    refused ? new ArrayAnswer.Conflict() : array.execute(NEXUS, asked.command())));
           }
-          case Action.AskLockstate _ ->
-              events.add(new Event.LockstateTold(new Lockstate(1, SimulatedDisk.MAP, 0, "")));
-          case Action.Disk asked -> events.add(asked.answered(memory.execute(asked.command())));
+          case Action.AskLockstate _ -> events.add(new Event.LockstateTold(lockstate));
+          case Action.Disk asked -> {
+            if (!asked.command().getClass().equals(hangs)) {
+              events.add(asked.answered(memory.execute(asked.command())));
+            }
+          }
           case Action.ResetUnit reset -> {
             if (answersResets) {
               events.add(new Event.UnitReset(reset.question(), new ArrayAnswer.Done()));
@@ -116,17 +131,31 @@ class OwnershipTakeoverTest {
         && write.beat().state() == Beat.State.FENCED;
   }
 
-  /** A member, with a slot, that wants the volume. */
-  private void start() {
+  private void ownerOnDisk() {
     array.execute(OWNER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, OWNER, false));
     array.execute(OWNER_NEXUS, new ArrayCommand.Reserve(OWNER));
     disk.set(0, owner(Beat.State.ALIVE, 1));
+  }
+
+  private String options() {
+    return takeover == null ? "" : "mxfs.takeover";
+  }
+
+  /** A member, with a slot, that wants the volume. */
+  private void start() {
+    join();
+    give(new Event.Want());
+  }
+
+  private void join() {
+    ownerOnDisk();
     ownerLives = true;
     give(new Event.Start(Predecessor.NOBODY));
-    give(new Event.PeerUp(OWNER, 5, "owner", "", true));
-    disk.set(1, new Slot.Taken(new Beat(machine().key(), 5, 1, Beat.State.RESERVED, 0, "")));
+    give(new Event.PeerUp(OWNER, 5, "owner", options(), true));
+    if (hasSlot) {
+      disk.set(1, new Slot.Taken(new Beat(machine().key(), 5, 1, Beat.State.RESERVED, 0, "")));
+    }
     pass(5_000);
-    give(new Event.Want());
   }
 
   private void ownerDies() {
@@ -308,6 +337,40 @@ class OwnershipTakeoverTest {
     disk.set(1, new Slot.Taken(new Beat(machine().key(), 5, 9_000, Beat.State.FENCED, 0, "host")));
     pass(2_000);
     assertThat(done.of(Action.Fenced.class)).hasSize(1);
+  }
+
+  /** Danger 37: it would attach where an owner that was shut out has writes under way. */
+  @Test
+  void whoHasTakeoverAndWhoHasNotDoNotMountTheSameVolume() {
+    for (boolean here : List.of(true, false)) {
+      takeover = here ? RESET : null;
+      running = null;
+      done.all.clear();
+      ownerOnDisk();
+      give(new Event.Start(Predecessor.NOBODY));
+      give(new Event.PeerUp(OWNER, 5, "owner", here ? "" : "mxfs.takeover", true));
+      assertThat(done.of(Action.Attach.class)).isEmpty();
+      pass(5_000);
+      assertThat(done.of(Action.Fail.class))
+          .singleElement()
+          .satisfies(
+              fail -> {
+                assertThat(fail.errno()).isEqualTo(Errno.EINVAL);
+                assertThat(fail.message())
+                    .contains("00000010 (owner)", here ? "without takeover" : "with takeover");
+              });
+    }
+  }
+
+  /** Both were mounting when nobody owned the volume, or its daemon came back with another. */
+  @Test
+  void whoSeesANodeWithoutTakeoverShutsNobodyOut() {
+    start();
+    give(new Event.PeerUp(ReservationKey.of(0x30, 1), 5, "third", "", true));
+    give(new Event.PeerDown(0x30));
+    ownerDies();
+    pass(200_000);
+    assertThat(isPreempted()).isFalse();
   }
 
   @Test

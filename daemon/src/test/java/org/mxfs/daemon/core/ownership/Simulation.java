@@ -176,6 +176,13 @@ final class Simulation {
   private boolean takeover;
   private int takeovers;
   private int lateRegisters;
+  private int unsettledLeaves;
+  private int failedLooks;
+
+  /** Whether looks for the lock state fail, where there is one. */
+  private boolean looksFail;
+
+  private int refused;
 
   /** How many resets the array has carried out. */
   private int resets;
@@ -210,8 +217,9 @@ final class Simulation {
   }
 
   /**
-   * With takeover. A node whose slot is damaged cannot beat and is rightly shut out, so that kind
-   * is left out; machines that share a path or a name are another matter.
+   * With takeover, in a few worlds with looks for the lock state that fail. A node whose slot is
+   * damaged cannot beat and is rightly shut out, so that kind is left out; machines that share a
+   * path or a name are another matter.
    */
   static Simulation withTakeover(long seed, Sabotage sabotage) {
     Random draw = new Random(seed * 0x9e3779b97f4a7c15L + 3);
@@ -225,6 +233,7 @@ final class Simulation {
     kinds.remove(Kind.SHARED_NEXUS);
     Simulation simulation = new Simulation(seed, sabotage, kinds, disk);
     simulation.takeover = true;
+    simulation.looksFail = draw.nextInt(6) == 0;
     return simulation;
   }
 
@@ -236,6 +245,21 @@ final class Simulation {
   /** How often a REGISTER of a victim came when it was shut out already. */
   int lateRegisters() {
     return lateRegisters;
+  }
+
+  /** How often a mount was refused because takeover was on there and not here, or the reverse. */
+  int refused() {
+    return refused;
+  }
+
+  /** How often a survivor left before it was settled. */
+  int unsettledLeaves() {
+    return unsettledLeaves;
+  }
+
+  /** How often a node was told that the look for the lock state failed. */
+  int failedLooks() {
+    return failedLooks;
   }
 
   /** Few kinds at once: all together hide each other. */
@@ -301,7 +325,7 @@ final class Simulation {
     at(chaos, this::heal);
     long settle =
         takeover
-            ? SETTLE_WITH_TAKEOVER_MILLIS
+            ? SETTLE_WITH_TAKEOVER_MILLIS * (looksFail ? 2 : 1)
             : diskKinds == null ? 12_000 : SETTLE_WITH_DISK_MILLIS;
     if (takeover) {
       at(chaos + 20_000 + random.nextInt(10_000), this::killOwner);
@@ -487,6 +511,9 @@ final class Simulation {
               && (!takeover || !disk.hasBeaten(array.key(array.holder())));
       if (node.off && !node.removed && (neededBack || chance(0.5))) {
         node.powerOn();
+      } else if (!node.off && node.withoutTakeover) {
+        node.powerOff(); // its options are corrected
+        node.powerOn();
       }
     }
     keepMounted();
@@ -500,6 +527,9 @@ final class Simulation {
           after(100, this::killOwner);
           return;
         }
+        if (chance(0.3)) {
+          survivorLeaves(node, node.toldKey);
+        }
         if (chance(0.4)) {
           node.standStill(30_000 + random.nextInt(40_000));
         } else {
@@ -512,6 +542,27 @@ final class Simulation {
     if (nodes.stream().filter(n -> n.ready).count() > 1) {
       after(100, this::killOwner);
     }
+  }
+
+  /** It has shut the victim out, and goes before it is settled: the disk is unreserved. */
+  private void survivorLeaves(Node victim, ReservationKey key) {
+    after(
+        100,
+        () -> {
+          if (disk.aliveRecordOf(key) == null) {
+            return;
+          }
+          for (Node node : nodes) {
+            boolean holds = node != victim && array.holds(node.nexus);
+            if (holds && node.ready && node.state == KernelState.DETACHED) {
+              remember(node.name + " leaves before it is settled");
+              unsettledLeaves++;
+              node.umount();
+              return;
+            }
+          }
+          survivorLeaves(victim, key);
+        });
   }
 
   private void keepMounted() {
@@ -599,6 +650,9 @@ final class Simulation {
     private boolean cablesPulled;
     private boolean stoodStill;
 
+    /** Of this mount: a machine whose options say otherwise. */
+    private boolean withoutTakeover;
+
     /** A REGISTER of its key came when it was shut out. */
     private boolean inAgain;
 
@@ -616,6 +670,9 @@ final class Simulation {
 
     /** Where the lock state is, as far as this node's kernel has found it. */
     private boolean knowsDisk;
+
+    /** Its kernel could not look for it, and knows it when XFS is attached. */
+    private boolean lookFailed;
 
     /** On this node's clock: when a beat of this key last landed; and whether one was told of. */
     private ReservationKey beatKey = ReservationKey.NONE;
@@ -820,7 +877,9 @@ final class Simulation {
         return;
       }
       mounted = true;
+      withoutTakeover = takeover && !healed && chance(0.1);
       knowsDisk = disk.isMade();
+      lookFailed = knowsDisk && looksFail && chance(0.4);
       ready = false;
       leaving = false;
       wants = false;
@@ -853,7 +912,7 @@ final class Simulation {
                   "",
                   diskKinds == null ? 0 : BEAT_MILLIS,
                   name,
-                  takeover ? RESET_REACHES : null));
+                  takeover && !withoutTakeover ? RESET_REACHES : null));
       step(new Event.Start(predecessor));
       lookAtAll();
     }
@@ -985,7 +1044,8 @@ final class Simulation {
         }
       } else {
         step(new Event.Heard(other.shownKey(), other.name));
-        step(new Event.PeerUp(other.shownKey(), peer.epoch(), "peer", "", true));
+        String options = OwnershipSettings.options("", takeover && !other.withoutTakeover);
+        step(new Event.PeerUp(other.shownKey(), peer.epoch(), "peer", options, other.ready));
       }
     }
 
@@ -1122,10 +1182,13 @@ final class Simulation {
         case Action.ResetUnit reset -> reset(reset.question());
         case Action.AskLockstate _ -> {
           Ownership asker = daemon;
+          failedLooks += lookFailed ? 1 : 0;
           Lockstate told =
-              knowsDisk
-                  ? new Lockstate(1, SimulatedDisk.MAP, 0, "")
-                  : new Lockstate(0, null, 2, "there is none");
+              lookFailed
+                  ? new Lockstate(0, null, 5, "it cannot be looked for: EIO")
+                  : knowsDisk
+                      ? new Lockstate(1, SimulatedDisk.MAP, 0, "")
+                      : new Lockstate(0, null, 2, "there is none");
           after(
               0,
               () -> {
@@ -1155,6 +1218,7 @@ final class Simulation {
         }
         case Action.Fail fail -> {
           remember(name + " fails: " + fail);
+          refused += fail.message().contains("without takeover") ? 1 : 0;
           if (ready || fail.message().contains("mistake")) {
             throw violation(name + " fails after it was ready: " + fail);
           }
@@ -1484,7 +1548,12 @@ final class Simulation {
     void checkBeats() {
       Ownership machine = daemon;
       boolean slow = landedAt < clock() - 10 * BEAT_MILLIS;
-      if (machine != null && knowsDisk && ready && slow && now - keySince > 15 * BEAT_MILLIS) {
+      if (machine != null
+          && knowsDisk
+          && !lookFailed
+          && ready
+          && slow
+          && now - keySince > 15 * BEAT_MILLIS) {
         throw violation(
             name
                 + " does not beat: last at "
@@ -1638,6 +1707,7 @@ final class Simulation {
               disk.make();
             }
             knowsDisk = disk.isMade();
+            lookFailed = false;
             kernelEpoch = epoch;
             attachedAt = now;
             attachesAfterHealing++;

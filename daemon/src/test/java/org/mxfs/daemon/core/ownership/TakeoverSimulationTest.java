@@ -20,17 +20,35 @@ class TakeoverSimulationTest {
     long start = System.nanoTime();
     int takeovers = 0;
     int lateRegisters = 0;
+    int refused = 0;
+    int leaves = 0;
+    int failedLooks = 0;
     for (long seed = from; seed < to; seed++) {
       Simulation simulation = Simulation.withTakeover(seed, Sabotage.NONE);
       simulation.run();
       takeovers += simulation.takeovers();
       lateRegisters += simulation.lateRegisters();
+      refused += simulation.refused();
+      leaves += simulation.unsettledLeaves();
+      failedLooks += simulation.failedLooks();
     }
     System.out.printf(
-        "takeover, %s %d to %d: %d takeovers, %d late REGISTERs, %d ms%n",
-        what, from, to - 1, takeovers, lateRegisters, (System.nanoTime() - start) / 1_000_000);
+        "takeover, %s %d to %d: %d takeovers, %d late REGISTERs, %d mounts refused, %d survivors"
+            + " that leave, %d failed looks, %d ms%n",
+        what,
+        from,
+        to - 1,
+        takeovers,
+        lateRegisters,
+        refused,
+        leaves,
+        failedLooks,
+        (System.nanoTime() - start) / 1_000_000);
     assertThat(takeovers).isGreaterThan((int) (to - from) / 2);
     assertThat(lateRegisters).isPositive();
+    assertThat(refused).isPositive();
+    assertThat(leaves).isPositive();
+    assertThat(failedLooks).isPositive();
   }
 
   @Test
