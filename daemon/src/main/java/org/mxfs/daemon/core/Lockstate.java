@@ -22,6 +22,13 @@ public record Lockstate(long generation, @Nullable LockstateMap map, int errno, 
    */
   private static final Set<Integer> VERDICTS = Set.of(1, 2, 27, 61, 71, 95, 117);
 
+  /**
+   * What says that no node has a slot: there is none (ENOENT), or what is there is none for any
+   * node: of no volume or damaged (EUCLEAN), not mxfs's own (EPERM), in too many pieces (EFBIG).
+   * What another version of the module may understand says nothing of others.
+   */
+  private static final Set<Integer> NOBODYS = Set.of(1, 2, 27, 117);
+
   /** An answer that nobody here understands. */
   public static final int NOT_UNDERSTOOD = 71;
 
@@ -31,5 +38,10 @@ public record Lockstate(long generation, @Nullable LockstateMap map, int errno, 
    */
   public boolean isCertain() {
     return map != null || VERDICTS.contains(errno);
+  }
+
+  /** Whether that is a word on all nodes: nobody has a slot, so nobody was to beat. */
+  public boolean isNobodys() {
+    return map == null && NOBODYS.contains(errno);
   }
 }

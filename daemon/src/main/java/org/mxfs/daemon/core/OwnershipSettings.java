@@ -76,6 +76,12 @@ public record OwnershipSettings(
   /** How many errors of the array in a row end a mount that is not ready yet. */
   public static final int START_ERRORS_MAX = 10;
 
+  /** Pause after a PREEMPT that had no effect several times in a row. */
+  public static final long TAKE_AGAIN_MILLIS = 5_000;
+
+  /** How often a node that waits for the volume is told what for. */
+  public static final long TELL_MILLIS = 10_000;
+
   /** How long a leaving owner waits for the first waiter to take the volume. */
   public static final long LEAVE_GRANT_MILLIS = 2_000;
 

@@ -98,6 +98,9 @@ public final class Heartbeat {
   private @Nullable LockstateMap map;
   private boolean resuming;
 
+  /** There is no lock state, for nobody. */
+  private boolean nobodys;
+
   /** Whether the slots have been read, or are known not to be there. */
   private boolean looked;
 
@@ -115,6 +118,9 @@ public final class Heartbeat {
 
   /** When the last good reading was asked for, and since when one is waited for. */
   private long readTick;
+
+  /** When it came, by the clock. */
+  private long readAt = Long.MIN_VALUE / 2;
 
   private long readWantedSince;
 
@@ -197,6 +203,7 @@ public final class Heartbeat {
     }
     if (said == null) {
       place = Place.NONE;
+      nobodys = lockstate.isNobodys();
       certain = certain || lockstate.isCertain();
       boolean usual = lockstate.errno() != Lockstate.NOT_UNDERSTOOD && lockstate.isCertain();
       readTrouble(
@@ -282,6 +289,7 @@ public final class Heartbeat {
         int before = rules.slot();
         rules.read(beats.slots());
         readTick = askedTick;
+        readAt = now;
         afterReading(before, now);
       }
       case DiskAnswer.Foreign foreign -> end(foreign.why());
@@ -622,19 +630,30 @@ public final class Heartbeat {
 
   /**
    * As the holder, before XFS is attached: who was shut out and is not marked yet, also where it is
-   * registered again; null: that is not known yet. A slot that was damaged before it was ever read
-   * may hide one: it is waited for as long as a command can live.
+   * registered again; null: that is not known yet. Where it can never be known it is waited for as
+   * long as a command can live: a slot that was damaged before it was ever read may hide one; where
+   * the look for the lock state failed, or the slots are not read any more, any may.
    */
   public @Nullable List<ReservationKey> unsettled(long now) {
-    if (place == Place.NONE) {
+    if (place == Place.NONE && nobodys) {
       return List.of();
     }
     settling = true;
-    boolean hides = table.hidesOne();
-    if (hides && (holderSince > now || now - holderSince < SlotTable.REST_MILLIS)) {
+    boolean over = holderSince <= now && now - holderSince >= SlotTable.REST_MILLIS;
+    if (table.hidesOne() && !over) {
       return null;
     }
-    return rules.unsettled();
+    boolean blind =
+        place == Place.NONE || rules.over() != null || now - readAt >= SlotTable.REST_MILLIS;
+    return blind ? over ? rules.victimsThatAreRegistered() : null : rules.unsettled();
+  }
+
+  /**
+   * For how long this node's record is known to stand still, though it said that it would beat, or
+   * would be silent for a while; -1: it did not.
+   */
+  public long stillFor(ReservationKey key) {
+    return Math.max(suspicion.silentFor(key), suspicion.pausedFor(key));
   }
 
   /** The sequence of the record that says that this key is alive; -1: none does. */

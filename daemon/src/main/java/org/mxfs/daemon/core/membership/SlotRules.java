@@ -262,6 +262,11 @@ final class SlotRules {
     return goodAskedAt;
   }
 
+  /** The slots cannot be read any more: of these it is known that they may write. */
+  List<ReservationKey> victimsThatAreRegistered() {
+    return victims.keySet().stream().filter(registered::contains).toList();
+  }
+
   /**
    * See {@link SlotTable#unsettled}, and whose end has not been seen since it was shut out; null:
    * there is no reading yet that tells.

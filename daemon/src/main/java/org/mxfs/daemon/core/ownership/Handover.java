@@ -28,9 +28,11 @@ final class Handover {
   private final Claim claim;
   private final Registrar registrar;
   private final Pulse pulse;
+  private final Takeover takeover;
 
   private long grantDue;
   private boolean diskNoted;
+  private long tellDue;
 
   Handover(
       Outbox out,
@@ -45,7 +47,8 @@ final class Handover {
       LeaseKeeper lease,
       Claim claim,
       Registrar registrar,
-      Pulse pulse) {
+      Pulse pulse,
+      Takeover takeover) {
     this.out = out;
     this.rules = rules;
     this.situation = situation;
@@ -59,6 +62,7 @@ final class Handover {
     this.claim = claim;
     this.registrar = registrar;
     this.pulse = pulse;
+    this.takeover = takeover;
   }
 
   // ---- what peers say ----
@@ -170,6 +174,11 @@ final class Handover {
     Waiter next = situation.isReady() ? queue.first() : null;
     boolean due = own && (claim.isOwnTurn() || next == null) && attachment.attachIsDue();
     if (!rules.isSettled()) {
+      tellWhoWaits();
+      boolean waits = !takeover.waitsFor().isEmpty();
+      if (!situation.isReady() && waits && claim.mayHaveSlot()) {
+        situation.becomeReady(Role.MEMBER, true); // mount(2) does not wait for so long
+      }
       return; // see Takeover
     }
     Heartbeat.Verdict disk = due ? pulse.mayAttach() : Heartbeat.Verdict.YES;
@@ -185,6 +194,25 @@ final class Handover {
     boolean ownFirst = due && claim.isOwnTurn() && disk != Heartbeat.Verdict.NO;
     if (next != null && rules.mayGrant() && !ownFirst && pulse.mayConsent()) {
       consent(next);
+    }
+  }
+
+  /** A tenure that is not settled can take as long as a command can live. */
+  private void tellWhoWaits() {
+    String why = takeover.waitsFor();
+    if (why.isEmpty() || out.now() < tellDue) {
+      return;
+    }
+    for (Waiter waiter : queue.all()) {
+      tellDue = out.now() + OwnershipSettings.TELL_MILLIS;
+      out.send(
+          waiter.nodeId(),
+          new PeerMessage.OwnBusy(
+              waiter.requestId(),
+              Outbox.fill(
+                  "node {} has the reservation and waits before it attaches XFS: {}",
+                  rules.key().nodeName(),
+                  why)));
     }
   }
 

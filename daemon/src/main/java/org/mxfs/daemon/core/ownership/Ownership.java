@@ -111,7 +111,8 @@ public final class Ownership {
             lease,
             claim,
             registrar,
-            pulse);
+            pulse,
+            takeover);
     joining =
         new Joining(
             out,

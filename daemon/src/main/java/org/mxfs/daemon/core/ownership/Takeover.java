@@ -10,6 +10,7 @@ import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.ArrayCommand;
 import org.mxfs.daemon.core.Event;
+import org.mxfs.daemon.core.OwnershipSettings;
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.core.fencing.FenceAction;
 import org.mxfs.daemon.core.fencing.FenceCommand;
@@ -122,7 +123,10 @@ final class Takeover {
   private void lookForVictims(FencingSettings settings) {
     List<ReservationKey> unsettled = pulse.unsettled();
     if (unsettled == null) {
-      return; // a reading will tell
+      if (out.now() - since >= OwnershipSettings.DISK_MILLIS) {
+        note("who was shut out the heartbeat slots do not tell; " + pulse.trouble());
+      }
+      return;
     }
     fenced.keySet().removeIf(key -> !pulse.isProven(key)); // it is registered again
     if (unsettled.isEmpty()) {
@@ -151,6 +155,11 @@ final class Takeover {
       changes++;
     }
     return sequence < 0 || changes >= 2;
+  }
+
+  /** For who waits; "" where that is no news yet. */
+  String waitsFor() {
+    return out.now() - since >= OwnershipSettings.DISK_MILLIS ? noted : "";
   }
 
   private void note(String text) {

@@ -373,6 +373,55 @@ class OwnershipTakeoverTest {
     assertThat(isPreempted()).isFalse();
   }
 
+  private void reserveUnsettled() {
+    array.execute(OWNER_NEXUS, new ArrayCommand.Unregister(OWNER, false));
+  }
+
+  /** Danger 40: an error of looking is no word on who was shut out. */
+  @Test
+  void whereTheLookForTheLockStateFailedItIsWaitedAsLongAsACommandCanLive() {
+    lockstate = new Lockstate(0, null, 5, "it cannot be looked for: EIO");
+    start();
+    ownerDies();
+    reserveUnsettled();
+    pass(CommandLife.MILLIS);
+    assertThat(done.of(Action.Attach.class)).isEmpty();
+    pass(10_000);
+    assertThat(done.of(Action.Attach.class)).hasSize(1);
+  }
+
+  /** None of this volume's was ever there, so nobody has beaten. */
+  @Test
+  void whereThereIsNoLockStateNobodyIsWaitedFor() {
+    lockstate = new Lockstate(0, null, 2, "there is none");
+    start();
+    ownerDies();
+    reserveUnsettled();
+    pass(3_000);
+    assertThat(done.of(Action.Attach.class)).hasSize(1);
+  }
+
+  /** Danger 45: it never had a slot, so nobody would see that it does not go on. */
+  @Test
+  void whereTheSlotsCannotBeReadItIsWaitedAsLongAsACommandCanLive() {
+    hasSlot = false;
+    start();
+    ownerDies();
+    memory.reading = new DiskAnswer.Foreign("another volume is there");
+    array.execute(OWNER_NEXUS, new ArrayCommand.Unregister(OWNER, false));
+    pass(10_000);
+    give(new Event.PeerUp(WAITER, 5, "waiter", options(), true));
+    give(new Event.Received(WAITER, 5, new PeerMessage.OwnRequest(3)));
+    pass(60_000);
+    assertThat(done.of(Action.Attach.class)).isEmpty();
+    assertThat(done.of(Action.Send.class))
+        .filteredOn(send -> send.message() instanceof PeerMessage.OwnBusy)
+        .as("who waits is told, and not each second")
+        .hasSizeBetween(3, 8);
+    pass(CommandLife.MILLIS);
+    assertThat(done.of(Action.Attach.class)).hasSize(1);
+  }
+
   @Test
   void takeoverNeedsHeartbeats() {
     assertThatThrownBy(
