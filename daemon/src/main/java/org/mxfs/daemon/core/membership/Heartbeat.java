@@ -552,7 +552,7 @@ public final class Heartbeat {
       return null;
     }
     for (Fenced proof : rules.fenced()) {
-      Silence silence = suspicion.proof(proof.victim(), silenceMillis);
+      Silence silence = suspicion.proof(proof.victim(), silenceMillis, now);
       for (int slot : table.slotsOf(proof.victim())) {
         if (silence != null && rules.mayMark(slot, proof, silence, now)) {
           long epoch = Math.max(standing.epoch(), table.maxEpoch());
@@ -624,8 +624,8 @@ public final class Heartbeat {
   }
 
   /** That this node has been silent for so long, as the last reading shows; null: not known. */
-  public @Nullable Silence silence(ReservationKey key, long atLeastMillis) {
-    return suspicion.proof(key, atLeastMillis);
+  public @Nullable Silence silence(ReservationKey key, long atLeastMillis, long now) {
+    return suspicion.proof(key, atLeastMillis, now);
   }
 
   /**

@@ -23,8 +23,12 @@ public final class Suspicion {
 
   private final long beatMillis;
   private Map<Integer, Seen> seen = new HashMap<>();
+  private long lastAskedAt;
   private long lastAnsweredAt;
   private boolean lastTimely;
+
+  /** A slot is damaged, and whose it is nobody knows. */
+  private boolean hidesOne;
 
   public Suspicion(long beatMillis) {
     this.beatMillis = beatMillis;
@@ -38,6 +42,7 @@ public final class Suspicion {
             ? Math.max(0, askedAt - lastAnsweredAt)
             : 0;
     Map<Integer, Seen> now = new HashMap<>();
+    hidesOne = false;
     for (int i = 0; i < slots.size(); i++) {
       Seen before = seen.get(i);
       Beat beat =
@@ -46,12 +51,14 @@ public final class Suspicion {
             case Slot.Damaged _ -> before == null ? null : before.beat;
             case Slot.Free _ -> null;
           };
+      hidesOne |= beat == null && slots.get(i) instanceof Slot.Damaged;
       if (beat != null) {
         long still = before != null && isSame(before.beat, beat) ? before.still + counted : 0;
         now.put(i, new Seen(beat, still, isLegible(slots.get(i))));
       }
     }
     seen = now;
+    lastAskedAt = askedAt;
     lastAnsweredAt = answeredAt;
     lastTimely = timely;
   }
@@ -89,9 +96,11 @@ public final class Suspicion {
   /**
    * That a node, which said that it would beat or would be silent for a while, has been silent for
    * at least so long, and for longer than its own lease, which its mount has set; null: that is not
-   * known.
+   * known. It is as old as the question of the last reading, and known for two beats after that:
+   * who comes to life again while a reading hangs is not silent. A damaged slot of nobody known may
+   * be the second one of just this node.
    */
-  public @Nullable Silence proof(ReservationKey key, long atLeastMillis) {
+  public @Nullable Silence proof(ReservationKey key, long atLeastMillis, long now) {
     long least = Long.MAX_VALUE;
     long wanted = atLeastMillis;
     for (Seen one : seen.values()) {
@@ -102,7 +111,12 @@ public final class Suspicion {
         wanted = Math.max(wanted, Silence.least(beat.leaseMillis(), beatMillis));
       }
     }
-    boolean isKnown = lastTimely && least != Long.MAX_VALUE && atLeastMillis > 0;
+    boolean isKnown =
+        lastTimely
+            && !hidesOne
+            && now - lastAskedAt <= 2 * beatMillis
+            && least != Long.MAX_VALUE
+            && atLeastMillis > 0;
     return isKnown && least >= wanted ? new Silence(key, least) : null;
   }
 

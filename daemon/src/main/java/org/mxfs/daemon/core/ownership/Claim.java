@@ -2,6 +2,7 @@
 package org.mxfs.daemon.core.ownership;
 
 import java.util.Collections;
+import org.jspecify.annotations.Nullable;
 import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.ArrayCommand;
@@ -569,19 +570,23 @@ final class Claim {
   // ---- Taking ----
 
   void goOnTaking(Phase.Taking taking) {
-    if (taking.permit() instanceof Permit.Silent
-        && taking.step() == Phase.TakeStep.PREEMPT
-        && pulse.silence(taking.victim()) == null) {
+    @Nullable Permit permit = taking.permit();
+    if (permit instanceof Permit.Silent && taking.step() == Phase.TakeStep.PREEMPT) {
+      Silence now = pulse.silence(taking.victim());
+      permit = now == null ? null : new Permit.Silent(now, taking.victim());
+    }
+    if (permit == null) {
       out.note(Action.Level.INFO, "{} is not known to be silent any more", taking.victim());
       situation.become(new Phase.Member());
       view.readAt(out.now());
       return;
     }
+    Permit holds = permit;
     array.wantForPhase(
         () ->
             switch (taking.step()) {
               case CHECK, VERIFY -> new ArrayCommand.ReadReservation();
-              case PREEMPT -> rules.preempt(taking.permit());
+              case PREEMPT -> rules.preempt(holds);
             },
         reply -> onTaking(taking, reply));
   }

@@ -203,7 +203,25 @@ final class Pulse {
 
   /** That this node is silent, for long enough to be shut out; null: not known. */
   @Nullable Silence silence(ReservationKey key) {
-    return heartbeat == null ? null : heartbeat.silence(key, situation.settings().silenceMillis());
+    return heartbeat == null
+        ? null
+        : heartbeat.silence(key, situation.settings().silenceMillis(), out.now());
+  }
+
+  /**
+   * Whether takeover is on and this node, which was to beat, has not for some beats: much less than
+   * lets anybody shut it out.
+   */
+  boolean isMissed(ReservationKey key) {
+    return heartbeat != null
+        && missedAfterMillis() != 0
+        && heartbeat.stillFor(key) >= missedAfterMillis();
+  }
+
+  /** 0: nobody is taken over from. */
+  long missedAfterMillis() {
+    OwnershipSettings settings = situation.settings();
+    return settings.takeover() == null ? 0 : MISSED_BEATS * settings.beatMillis();
   }
 
   /** See {@link Heartbeat#unsettled}. */

@@ -16,6 +16,6 @@ public final class Silences {
     for (int i = 0; i <= seconds; i++) {
       suspicion.read(List.of(slot), i * 1_000L, i * 1_000L);
     }
-    return Objects.requireNonNull(suspicion.proof(key, seconds * 1_000L));
+    return Objects.requireNonNull(suspicion.proof(key, seconds * 1_000L, seconds * 1_000L));
   }
 }

@@ -87,14 +87,14 @@ final class SuspicionTest {
     for (Beat.State state : Beat.State.values()) {
       stand(record(state), 0);
       boolean wasToBeat = state == Beat.State.ALIVE || state == Beat.State.PAUSED;
-      assertThat(suspicion.proof(A, 10_000) != null).as("%s", state).isEqualTo(wasToBeat);
-      assertThat(suspicion.proof(A, 10_001)).isNull();
+      assertThat(suspicion.proof(A, 10_000, 10_000) != null).as("%s", state).isEqualTo(wasToBeat);
+      assertThat(suspicion.proof(A, 10_001, 10_000)).isNull();
       suspicion.read(List.of(), 20_000, 20_000);
     }
     stand(record(Beat.State.ALIVE), 30_000);
-    assertThat(suspicion.proof(A, 0)).as("nobody is to be shut out").isNull();
+    assertThat(suspicion.proof(A, 0, 40_000)).as("nobody is to be shut out").isNull();
     suspicion.readFailed();
-    assertThat(suspicion.proof(A, 10_000)).as("what is so now is not known").isNull();
+    assertThat(suspicion.proof(A, 10_000, 40_000)).as("what is so now is not known").isNull();
   }
 
   /** Each mount sets its own lease. */
@@ -102,9 +102,9 @@ final class SuspicionTest {
   void whoHasALongerLeaseHasToBeSilentForLonger() {
     Slot slot = new Slot.Taken(new Beat(A, 1, 1, Beat.State.ALIVE, 6_500, ""));
     stand(slot, 0);
-    assertThat(suspicion.proof(A, 3_500)).as("10 s, and 10,125 ms are needed").isNull();
+    assertThat(suspicion.proof(A, 3_500, 10_000)).as("10 s, and 10,125 ms are needed").isNull();
     suspicion.read(List.of(slot), 11_000, 11_000);
-    assertThat(suspicion.proof(A, 3_500)).isNotNull();
+    assertThat(suspicion.proof(A, 3_500, 11_000)).isNotNull();
   }
 
   /** What this node alone cannot read its writer may write, again and again. */
@@ -114,7 +114,33 @@ final class SuspicionTest {
       stand(record(Beat.State.ALIVE), 0);
       suspicion.read(List.of(new Slot.Damaged(kind, "damaged")), 11_000, 11_000);
       boolean mayBeOfItsDeath = kind == Slot.Kind.TORN;
-      assertThat(suspicion.proof(A, 10_000) != null).as("%s", kind).isEqualTo(mayBeOfItsDeath);
+      assertThat(suspicion.proof(A, 10_000, 11_000) != null)
+          .as("%s", kind)
+          .isEqualTo(mayBeOfItsDeath);
+      suspicion.read(List.of(), 20_000, 20_000);
+    }
+  }
+
+  /** Danger 43. */
+  @Test
+  void aProofIsAsOldAsItsReading() {
+    stand(record(Beat.State.ALIVE), 0);
+    assertThat(suspicion.proof(A, 10_000, 12_000)).isNotNull();
+    assertThat(suspicion.proof(A, 10_000, 12_001)).isNull();
+  }
+
+  /** Danger 44: it may be the second slot of whoever is silent in the other. */
+  @Test
+  void aDamagedSlotOfNobodyKnownLetsNobodyBeProvenSilent() {
+    Slot damaged = new Slot.Damaged(Slot.Kind.TORN, "torn");
+    for (Slot before : List.of(damaged, new Slot.Free())) {
+      suspicion.read(List.of(record(Beat.State.ALIVE), before), 0, 0);
+      for (long time = 1_000; time <= 11_000; time += 1_000) {
+        suspicion.read(List.of(record(Beat.State.ALIVE), damaged), time, time);
+      }
+      assertThat(suspicion.proof(A, 10_000, 11_000)).isNull();
+      suspicion.read(List.of(record(Beat.State.ALIVE), new Slot.Free()), 12_000, 12_000);
+      assertThat(suspicion.proof(A, 10_000, 12_000)).isNotNull();
       suspicion.read(List.of(), 20_000, 20_000);
     }
   }
@@ -125,6 +151,6 @@ final class SuspicionTest {
     for (long time = 0; time <= 10_000; time += 1_000) {
       suspicion.read(List.of(first, SlotTableTest.beat(A, 1, time)), time, time);
     }
-    assertThat(suspicion.proof(A, 1_000)).isNull();
+    assertThat(suspicion.proof(A, 1_000, 10_000)).isNull();
   }
 }

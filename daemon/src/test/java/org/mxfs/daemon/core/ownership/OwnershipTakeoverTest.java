@@ -422,6 +422,19 @@ class OwnershipTakeoverTest {
     assertThat(done.of(Action.Attach.class)).hasSize(1);
   }
 
+  /** Danger 43: a reading hangs while the owner comes to life again. */
+  @Test
+  void aProofOfSilenceGrowsOld() {
+    join();
+    ownerDies();
+    pass(LEASE + LEASE / 4 + 5_000);
+    hangs = DiskCommand.ReadBeats.class;
+    pass(4_000);
+    give(new Event.Want());
+    pass(4_000);
+    assertThat(isPreempted()).isFalse();
+  }
+
   @Test
   void takeoverNeedsHeartbeats() {
     assertThatThrownBy(
