@@ -47,6 +47,10 @@ final class Claim {
   private long tenureRequest;
 
   private long reserveDue;
+
+  /** A PREEMPT that had no effect is not tried again before. */
+  private long takeDue;
+
   private int reserveConflicts;
 
   /** It is our turn to attach, before the next waiter's. */
@@ -418,9 +422,9 @@ final class Claim {
       }
       return;
     }
-    long listenedAt = situation.startedAt() + OwnershipSettings.LISTEN_MILLIS;
-    if (out.now() < listenedAt) {
-      out.wakeAt(listenedAt);
+    long due = Math.max(takeDue, situation.startedAt() + OwnershipSettings.LISTEN_MILLIS);
+    if (out.now() < due) {
+      out.wakeAt(due);
       return;
     }
     out.note(
@@ -664,6 +668,7 @@ final class Claim {
     out.note(Action.Level.ERROR, text);
     situation.become(new Phase.Member());
     view.readAt(out.now() + OwnershipSettings.BUSY_MILLIS);
+    takeDue = out.now() + OwnershipSettings.TAKE_AGAIN_MILLIS;
     if (taking.requestId() != 0) {
       dropRequest("taking failed");
     } else if (!situation.isReady()) {

@@ -435,6 +435,25 @@ class OwnershipTakeoverTest {
     assertThat(isPreempted()).isFalse();
   }
 
+  /** Danger 46. */
+  @Test
+  void aPreemptThatDoesNotTakeIsNotTriedAgainAtOnce() {
+    start();
+    ownerDies();
+    refusesPreempt = true;
+    pass(LEASE + LEASE / 4 + 5_000);
+    long before = preempts();
+    assertThat(before).isPositive();
+    pass(10_000);
+    assertThat(preempts() - before).as("in 10 s").isBetween(1L, 30L);
+  }
+
+  private long preempts() {
+    return done.of(Action.Array.class).stream()
+        .filter(asked -> asked.command() instanceof ArrayCommand.Preempt)
+        .count();
+  }
+
   @Test
   void takeoverNeedsHeartbeats() {
     assertThatThrownBy(
