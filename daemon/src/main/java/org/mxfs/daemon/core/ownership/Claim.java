@@ -330,7 +330,8 @@ final class Claim {
       takeFromOldSelf();
       return;
     }
-    if ((isWanted() || !situation.isReady()) && takeFromSilent(holder)) {
+    // Who is not ready may have to give up, and leave behind what it had begun.
+    if (isWanted() && situation.isReady() && takeFromSilent(holder)) {
       return;
     }
     if (!situation.isReady()) {
@@ -437,6 +438,12 @@ final class Claim {
     situation.become(new Phase.Taking(permit, Phase.TakeStep.CHECK, 0));
   }
 
+  /** Nobody connects it in time, and it has not written some heartbeats. */
+  private boolean isMissed(ReservationKey holder) {
+    return out.now() >= situation.startedAt() + OwnershipSettings.PEER_WAIT_MILLIS
+        && pulse.isMissed(holder);
+  }
+
   private void lookForHolder() {
     ReservationKey holder = view.holder();
     Event.PeerUp owner = neighbours.peer(holder.nodeId());
@@ -448,11 +455,21 @@ final class Claim {
       }
       return;
     }
-    OwnershipSettings its = situation.settings();
-    // Whether the owner is silent is not known before it was watched for so long.
-    long watched = its.silenceMillis() == 0 ? 0 : its.silenceMillis() + 2 * its.beatMillis();
-    long deadline = situation.startedAt() + OwnershipSettings.PEER_WAIT_MILLIS + watched;
-    if (out.now() < deadline) {
+    if (isMissed(holder) && mayHaveSlot()) {
+      // That it is silent takes longer to know than mount(2) waits for: operations wait instead.
+      out.note(
+          Action.Level.WARN,
+          "node {} (key {}), which owns the volume, is not connected and does not write its"
+              + " heartbeat: operations wait for it, and the volume is taken over when it stays"
+              + " silent",
+          holder.nodeName(),
+          holder);
+      situation.becomeReady(Role.MEMBER, true);
+      return;
+    }
+    long deadline =
+        situation.startedAt() + OwnershipSettings.PEER_WAIT_MILLIS + pulse.missedAfterMillis();
+    if (out.now() < deadline || !(situation.phase() instanceof Phase.Member)) {
       out.wakeAt(deadline);
       return;
     }

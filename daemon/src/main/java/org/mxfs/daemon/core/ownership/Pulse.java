@@ -19,6 +19,9 @@ import org.mxfs.daemon.core.membership.Silence;
  * device has no reservations, everything is as if there were no disk.
  */
 final class Pulse {
+  /** So many beats of a node have to be missed before a mount returns without it. */
+  private static final int MISSED_BEATS = 3;
+
   private final Outbox out;
   private final TenureRules rules;
   private final Situation situation;

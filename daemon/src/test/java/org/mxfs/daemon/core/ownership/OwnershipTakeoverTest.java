@@ -454,6 +454,49 @@ class OwnershipTakeoverTest {
         .count();
   }
 
+  /** Danger 41: mount(2) waits for 30 s, and silence takes 27 s. */
+  @Test
+  void aMountReturnsWhileItsOwnerIsSilentAndTakesOverAfterwards() {
+    ownerOnDisk();
+    give(new Event.Start(Predecessor.NOBODY));
+    pass(8_000);
+    assertThat(done.of(Action.Ready.class)).containsExactly(new Action.Ready(Role.MEMBER, true));
+    assertThat(isPreempted()).isFalse();
+    disk.set(1, new Slot.Taken(new Beat(machine().key(), 5, 1, Beat.State.RESERVED, 0, "")));
+    give(new Event.Want());
+    pass(LEASE + LEASE / 4 + 8_000);
+    assertThat(done.of(Action.Attach.class)).hasSize(1);
+    assertThat(done.of(Action.Fail.class)).isEmpty();
+  }
+
+  /** It lives, and this node cannot reach it: as without takeover. */
+  @Test
+  void aMountWhoseOwnerBeatsAndIsNotReachedFails() {
+    ownerOnDisk();
+    ownerLives = true;
+    give(new Event.Start(Predecessor.NOBODY));
+    pass(12_000);
+    assertThat(done.of(Action.Fail.class))
+        .singleElement()
+        .satisfies(fail -> assertThat(fail.errno()).isEqualTo(Errno.EHOSTUNREACH));
+    assertThat(isPreempted()).isFalse();
+  }
+
+  /** It has the reservation, and what a dead owner had under way takes 303 s to end. */
+  @Test
+  void aMountReturnsBeforeItsTenureIsSettled() {
+    takeover = FencingSettings.UNKNOWN_DISK;
+    disk.set(0, owner(Beat.State.ALIVE, 1));
+    give(new Event.Start(Predecessor.NOBODY));
+    pass(8_000);
+    assertThat(array.holds(NEXUS)).isTrue();
+    assertThat(done.of(Action.Ready.class)).containsExactly(new Action.Ready(Role.MEMBER, true));
+    assertThat(done.of(Action.Attach.class)).isEmpty();
+    give(new Event.Want());
+    pass(CommandLife.MILLIS + LEASE + LEASE / 4 + 10_000);
+    assertThat(done.of(Action.Attach.class)).hasSize(1);
+  }
+
   @Test
   void takeoverNeedsHeartbeats() {
     assertThatThrownBy(
