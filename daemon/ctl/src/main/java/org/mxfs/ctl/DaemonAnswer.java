@@ -3,10 +3,14 @@
 package org.mxfs.ctl;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.net.BindException;
 import java.net.ConnectException;
 import java.net.StandardProtocolFamily;
 import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
+import java.nio.channels.CancelledKeyException;
+import java.nio.channels.ClosedChannelException;
 import java.nio.channels.SelectionKey;
 import java.nio.channels.Selector;
 import java.nio.channels.SocketChannel;
@@ -14,6 +18,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
@@ -45,6 +50,9 @@ sealed interface DaemonAnswer {
   /** It answered, and what it said is of no use. */
   record Strange(String why) implements DaemonAnswer {}
 
+  /** It could not be asked, and the reason is not the daemon's: this program has no memory, say. */
+  record Failed(String why) implements DaemonAnswer {}
+
   /** Asks, for a bounded time. */
   static DaemonAnswer ask(Path socket, long waitMillis) {
     if (!Files.exists(socket)) {
@@ -55,37 +63,80 @@ sealed interface DaemonAnswer {
     }
     try (SocketChannel channel = SocketChannel.open(StandardProtocolFamily.UNIX);
         Selector selector = Selector.open()) {
-      channel.configureBlocking(false);
-      DaemonAnswer none = connect(channel, socket);
-      if (none != null) {
-        return none;
-      }
-      SelectionKey key = channel.register(selector, SelectionKey.OP_WRITE);
-      return talk(channel, selector, key, waitMillis);
+      Limit limit = Limit.of(channel, waitMillis);
+      DaemonAnswer none = connect(channel, socket, limit);
+      return none != null ? none : talk(channel, selector, limit.endNanos);
     } catch (IOException e) {
-      return new Nobody(); // it has ended, maybe at this moment
+      return failed(e);
     }
   }
 
-  /** Null: done. Not blocking: on a daemon that is stopped the queue fills up at last (EAGAIN). */
-  private static @Nullable DaemonAnswer connect(SocketChannel channel, Path socket) {
+  static DaemonAnswer failed(IOException e) {
+    return new Failed(e.getMessage() == null ? e.toString() : e.getMessage());
+  }
+
+  /**
+   * Null: done. The daemon takes so many at once, others queue, and where the queue is full only a
+   * {@code connect()} that blocks waits for a place (unix(7), EAGAIN).
+   */
+  private static @Nullable DaemonAnswer connect(SocketChannel channel, Path socket, Limit limit) {
+    Thread.ofPlatform().daemon().name("limit").start(limit);
     try {
-      return channel.connect(UnixDomainSocketAddress.of(socket)) ? null : new Silent();
+      channel.connect(UnixDomainSocketAddress.of(socket));
+      return null;
+    } catch (ClosedChannelException e) {
+      return new Silent(); // by the limit
     } catch (ConnectException e) {
       return new Nobody();
+    } catch (BindException e) {
+      return new Denied(); // so the JDK calls EACCES and EPERM: a security module refuses it
     } catch (IOException e) {
-      return Files.exists(socket) ? new Silent() : new Nobody();
+      return Files.exists(socket) ? failed(e) : new Nobody();
+    } finally {
+      limit.connected.countDown();
+    }
+  }
+
+  /** Closes what is not connected in time; begins when it is made, its classes loaded by then. */
+  record Limit(SocketChannel channel, long endNanos, CountDownLatch connected) implements Runnable {
+    static Limit of(SocketChannel channel, long waitMillis) {
+      CountDownLatch connected = new CountDownLatch(1);
+      long end = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(waitMillis);
+      return new Limit(channel, end, connected);
+    }
+
+    @Override
+    public void run() {
+      try {
+        if (!connected.await(endNanos - System.nanoTime(), TimeUnit.NANOSECONDS)) {
+          channel.close();
+        }
+      } catch (InterruptedException e) {
+        throw new IllegalStateException("nobody interrupts the limit", e);
+      } catch (IOException e) {
+        throw new UncheckedIOException(e);
+      }
+    }
+  }
+
+  private static DaemonAnswer talk(SocketChannel channel, Selector selector, long endNanos) {
+    try {
+      channel.configureBlocking(false);
+      return talk(channel, selector, channel.register(selector, SelectionKey.OP_WRITE), endNanos);
+    } catch (ClosedChannelException | CancelledKeyException e) {
+      return new Silent(); // by the limit, when it was almost too late
+    } catch (IOException e) {
+      return new Nobody(); // it has ended, at this moment
     }
   }
 
   private static DaemonAnswer talk(
-      SocketChannel channel, Selector selector, SelectionKey key, long waitMillis)
+      SocketChannel channel, Selector selector, SelectionKey key, long endNanos)
       throws IOException {
-    long end = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(waitMillis);
     ByteBuffer request = ByteBuffer.wrap("status\n".getBytes(StandardCharsets.US_ASCII));
     ByteBuffer answer = ByteBuffer.allocate(4_096);
     while (true) {
-      long left = TimeUnit.NANOSECONDS.toMillis(end - System.nanoTime());
+      long left = TimeUnit.NANOSECONDS.toMillis(endNanos - System.nanoTime());
       if (left <= 0) {
         return new Silent();
       }

@@ -99,17 +99,18 @@ final class Health {
               "not_known",
               "No daemon of this volume can be asked, and whether one runs is not known: the"
                   + " module's status in debugfs cannot be read.",
-              "A mount that began just now has a daemon to ask in two seconds; else "
+              "Run mxfsctl as root, if you did not. A mount that began just now has a daemon to ask"
+                  + " in two seconds; else "
                   + volume.log()
                   + " says why there is none.");
         } else if (!volume.kernel("daemon_port").isEmpty()
             && !volume.kernel("daemon_port").equals("0")) {
           find(
               "no_socket",
-              "The daemon runs, and cannot be asked: it has no control socket.",
-              "A mount that began just now has one in two seconds; else "
+              "The daemon cannot be asked: it has no control socket, or has ended just now.",
+              "Ask again. One that was started just now has a socket in two seconds; else "
                   + volume.log()
-                  + " says why.");
+                  + " says why it has none.");
         } else {
           String starts = volume.kernel("daemon_starts");
           find(
@@ -130,7 +131,17 @@ final class Health {
                   + endOfThisDaemon()
                   + ": the kernel starts another one, which takes over.");
       case DaemonAnswer.Denied _ ->
-          find("denied", "Only root may ask the daemon of this volume.", "Run mxfsctl as root.");
+          find(
+              "denied",
+              "Only root may ask the daemon of this volume.",
+              "Run mxfsctl as root. If you did, a security module of the kernel refuses it: see"
+                  + " 'dmesg'.");
+      case DaemonAnswer.Failed failed ->
+          find(
+              "failed",
+              "The daemon of this volume could not be asked: " + Words.clean(failed.why()) + ".",
+              "That is not the daemon's: is this machine out of memory, or of open files? Ask"
+                  + " again.");
       case DaemonAnswer.Strange strange ->
           find(
               "daemon_strange",
@@ -142,12 +153,15 @@ final class Health {
     }
   }
 
-  /** Each volume of the machine has a daemon; its arguments say of which it is. */
+  /**
+   * Each volume of the machine has a daemon; its arguments say of which it is. The brackets keep
+   * pkill from its own caller (sudo, sh, ssh), which has the pattern among its arguments.
+   */
   private String endOfThisDaemon() {
     String uuid = volume.uuid();
     return uuid == null
         ? "kill -9 (pgrep -af mxfs/bin/java lists the daemons of all volumes, each with its UUID)"
-        : "pkill -9 -f -- '--uuid " + uuid.replace("-", "") + "'";
+        : "pkill -9 -f -- '[-]-uuid " + uuid.replace("-", "") + "'";
   }
 
   private void slow(JsonValue status) {

@@ -29,14 +29,11 @@ final class NodesCommand extends VolumesCommand {
   }
 
   @Override
-  boolean isWell(Volume volume) {
+  Told tell(Volume volume) {
     JsonValue status = volume.status();
-    return status != null
-        && status.get("peers").list().stream().allMatch(p -> p.get("connected").isTrue());
-  }
-
-  @Override
-  String told(Volume volume) {
-    return json ? StatusJson.nodes(volume) : StatusText.nodes(volume);
+    return new Told(
+        json ? StatusJson.nodes(volume) : StatusText.nodes(volume),
+        status != null
+            && status.get("peers").list().stream().allMatch(p -> p.get("connected").isTrue()));
   }
 }

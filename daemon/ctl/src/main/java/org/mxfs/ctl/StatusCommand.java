@@ -32,13 +32,10 @@ final class StatusCommand extends VolumesCommand {
   }
 
   @Override
-  boolean isWell(Volume volume) {
-    return Health.of(volume).isEmpty();
-  }
-
-  @Override
-  String told(Volume volume) {
+  Told tell(Volume volume) {
     List<Health.Finding> findings = Health.of(volume);
-    return json ? StatusJson.status(volume, findings) : StatusText.status(volume, findings);
+    return new Told(
+        json ? StatusJson.status(volume, findings) : StatusText.status(volume, findings),
+        findings.isEmpty());
   }
 }

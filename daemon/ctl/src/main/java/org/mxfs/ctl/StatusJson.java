@@ -61,7 +61,7 @@ final class StatusJson {
         + "]}";
   }
 
-  /** Whether the daemon answered, in a word: said, nobody, silent, denied, strange. */
+  /** Whether the daemon answered, in a word: said, nobody, silent, denied, strange, failed. */
   private static String answer(Volume volume) {
     return volume.daemon().getClass().getSimpleName().toLowerCase(Locale.ROOT);
   }

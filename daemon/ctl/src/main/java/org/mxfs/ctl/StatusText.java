@@ -26,11 +26,22 @@ final class StatusText {
     text.text.append(heading(volume)).append('\n');
     JsonValue said = volume.said();
     if (said == null) {
-      text.text.append("  no daemon answers: see mxfsctl status\n");
+      text.text.append("  ").append(noAnswer(volume));
+      text.text.append(
+          volume.daemon() instanceof DaemonAnswer.Denied ? "\n" : ": see mxfsctl status\n");
     } else {
       text.table(allNodes(said), "  ");
     }
     return text.text.toString();
+  }
+
+  /** Why nothing of the daemon is shown. */
+  private static String noAnswer(Volume volume) {
+    return switch (volume.daemon()) {
+      case DaemonAnswer.Denied _ -> "not asked: run as root";
+      case DaemonAnswer.Failed _ -> "the daemon could not be asked";
+      default -> "no daemon answers";
+    };
   }
 
   static String heading(Volume volume) {
@@ -120,7 +131,7 @@ final class StatusText {
             default -> ", " + volume.kernel("state");
           };
       String frozen = volume.kernel("frozen").equals("1") ? "FROZEN" : "unknown";
-      return (volume.said() == null ? frozen + ": no daemon answers" : "starting") + was;
+      return (volume.said() == null ? frozen + ": " + noAnswer(volume) : "starting") + was;
     }
     String since = " for " + Words.time(status.get("state_ms").number());
     String frozen = volume.kernel("frozen").equals("1") ? "FROZEN; " : "";

@@ -5,8 +5,10 @@ package org.mxfs.ctl;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.AccessDeniedException;
+import java.nio.file.DirectoryIteratorException;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -34,6 +36,7 @@ record Volumes(Path root, long waitMillis) {
   private static final class Found {
     final List<String> places = new ArrayList<>();
     String device = "";
+    @Nullable Path folder;
     Map<String, String> kernel = Map.of();
     DaemonAnswer daemon = new DaemonAnswer.Nobody();
     @Nullable String uuid;
@@ -47,12 +50,14 @@ record Volumes(Path root, long waitMillis) {
         (number, found) -> {
           Path folder = modules.remove(kernelName(number));
           if (folder != null) {
+            found.folder = folder;
             found.kernel = readStatus(folder);
           }
         });
     // A mount that is under way is in no table yet.
     for (Map.Entry<String, Path> each : modules.entrySet()) {
       Found found = new Found();
+      found.folder = each.getValue();
       found.kernel = readStatus(each.getValue());
       found.device = found.kernel.getOrDefault("device", "/dev/" + each.getKey());
       if (!found.kernel.isEmpty()) {
@@ -64,6 +69,13 @@ record Volumes(Path root, long waitMillis) {
         (number, found) ->
             found.uuid = found.kernel.getOrDefault("uuid", byUuid.get(kernelName(number))));
     askDaemons(all);
+    // It may have ended since, and a new one be on its way.
+    for (Found found : all.values()) {
+      if (found.folder != null && found.daemon instanceof DaemonAnswer.Nobody) {
+        Map<String, String> now = readStatus(found.folder);
+        found.kernel = now.isEmpty() ? found.kernel : now;
+      }
+    }
     Map<String, String> byLabel = names("by-label");
     List<Volume> volumes = new ArrayList<>();
     all.forEach(
@@ -139,7 +151,7 @@ record Volumes(Path root, long waitMillis) {
       for (Path each : found) {
         folders.put(String.valueOf(each.getFileName()), each);
       }
-    } catch (IOException | java.nio.file.DirectoryIteratorException e) {
+    } catch (IOException | DirectoryIteratorException e) {
       // Not mounted, not root, or locked down: it is done without.
       return folders;
     }
@@ -212,7 +224,7 @@ record Volumes(Path root, long waitMillis) {
           names.put(String.valueOf(target), udevUnescaped(String.valueOf(each.getFileName())));
         }
       }
-    } catch (IOException | java.nio.file.DirectoryIteratorException e) {
+    } catch (IOException | DirectoryIteratorException e) {
       return names; // no udev, as in the lab
     }
     return names;
@@ -249,40 +261,59 @@ record Volumes(Path root, long waitMillis) {
                     name.substring(0, name.length() - ".control".length()),
                     DaemonAnswer.ask(each, waitMillis)));
       }
+    } catch (NoSuchFileException e) {
+      return; // no daemon ever ran since the machine was booted
     } catch (AccessDeniedException e) {
       all.values().forEach(found -> found.daemon = new DaemonAnswer.Denied());
       return;
-    } catch (IOException | java.nio.file.DirectoryIteratorException e) {
-      return; // no daemon ever ran since the machine was booted
+    } catch (IOException e) {
+      all.values().forEach(found -> found.daemon = DaemonAnswer.failed(e));
+      return;
+    } catch (DirectoryIteratorException e) {
+      IOException cause = Objects.requireNonNull(e.getCause());
+      all.values().forEach(found -> found.daemon = DaemonAnswer.failed(cause));
+      return;
     }
+    List<DaemonAnswer> left = new ArrayList<>();
     for (Map.Entry<String, DaemonAnswer> each : byUuid.entrySet()) {
-      Found mine = null;
-      if (each.getValue() instanceof DaemonAnswer.Said said) {
-        JsonValue volume = said.value().get("volume");
-        String number = volume.get("major").number() + ":" + volume.get("minor").number();
-        mine = all.get(number);
-        if (mine == null) {
-          // Mounted in another namespace, or about to be, and debugfs cannot be read.
-          mine = new Found();
-          mine.device = volume.get("device").textOr("");
-          all.put(number, mine);
-        }
-        mine.uuid = each.getKey();
-      } else {
-        for (Found found : all.values()) {
-          if (Objects.equals(found.uuid, each.getKey())) {
-            mine = found;
-          }
-        }
-      }
+      Found mine =
+          each.getValue() instanceof DaemonAnswer.Said said
+              ? ofNumber(all, said.value().get("volume"))
+              : ofUuid(all, each.getKey());
       if (mine != null) {
+        mine.uuid = each.getKey();
         mine.daemon = each.getValue();
-      } else if (each.getValue() instanceof DaemonAnswer.Denied) {
-        // Without root neither debugfs nor udev need tell whose it is.
-        all.values().stream()
-            .filter(f -> f.uuid == null)
-            .forEach(f -> f.daemon = new DaemonAnswer.Denied());
+      } else if (!(each.getValue() instanceof DaemonAnswer.Nobody)) {
+        left.add(each.getValue());
       }
     }
+    // Neither debugfs nor udev need tell whose they are.
+    List<Found> nameless = all.values().stream().filter(found -> found.uuid == null).toList();
+    if (left.stream().anyMatch(DaemonAnswer.Denied.class::isInstance)) {
+      nameless.forEach(found -> found.daemon = new DaemonAnswer.Denied());
+    } else if (left.size() == 1 && nameless.size() == 1) {
+      nameless.getFirst().daemon = left.getFirst();
+    }
+  }
+
+  private static Found ofNumber(Map<String, Found> all, JsonValue volume) {
+    String number = volume.get("major").number() + ":" + volume.get("minor").number();
+    Found found = all.get(number);
+    if (found == null) {
+      // Mounted in another namespace, or about to be, and debugfs cannot be read.
+      found = new Found();
+      found.device = volume.get("device").textOr("");
+      all.put(number, found);
+    }
+    return found;
+  }
+
+  private static @Nullable Found ofUuid(Map<String, Found> all, String uuid) {
+    for (Found found : all.values()) {
+      if (Objects.equals(found.uuid, uuid)) {
+        return found;
+      }
+    }
+    return null;
   }
 }

@@ -39,11 +39,15 @@ abstract class VolumesCommand implements Callable<Integer> {
     this.volumes = volumes;
   }
 
-  /** Whether nothing of it needs attention. */
-  abstract boolean isWell(Volume volume);
+  /**
+   * What there is to say of a volume.
+   *
+   * @param text or JSON
+   * @param isWell nothing of it needs attention
+   */
+  record Told(String text, boolean isWell) {}
 
-  /** What there is to say of it, as text or as JSON. */
-  abstract String told(Volume volume);
+  abstract Told tell(Volume volume);
 
   @Override
   public final Integer call() {
@@ -76,18 +80,19 @@ abstract class VolumesCommand implements Callable<Integer> {
       found = List.of(chosen);
     }
     PrintWriter out = spec.commandLine().getOut();
-    List<String> told = found.stream().map(this::told).toList();
+    List<Told> told = found.stream().map(this::tell).toList();
+    List<String> texts = told.stream().map(Told::text).toList();
     if (json) {
-      out.print(StatusJson.whole(told));
+      out.print(StatusJson.whole(texts));
     } else if (found.isEmpty()) {
       out.println("no mxfs volume is mounted here");
     } else {
-      out.print(String.join("\n", told));
+      out.print(String.join("\n", texts));
     }
     out.flush();
     if (found.stream().anyMatch(v -> v.daemon() instanceof DaemonAnswer.Denied)) {
       return NOT_ASKED;
     }
-    return found.stream().allMatch(this::isWell) ? HEALTHY : ATTENTION;
+    return told.stream().allMatch(Told::isWell) ? HEALTHY : ATTENTION;
   }
 }

@@ -4,10 +4,13 @@ package org.mxfs.ctl;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.io.FileInputStream;
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.io.UncheckedIOException;
+import java.net.SocketException;
 import java.net.StandardProtocolFamily;
 import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
@@ -19,6 +22,9 @@ import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -124,22 +130,26 @@ class StatusTest {
             () -> {
               try {
                 while (true) {
-                  try (SocketChannel client = server.accept()) {
-                    ByteBuffer request = ByteBuffer.allocate(7);
-                    while (request.hasRemaining() && client.read(request) >= 0) {
-                      // on
-                    }
-                    ByteBuffer bytes =
-                        ByteBuffer.wrap((answer + "\n").getBytes(StandardCharsets.UTF_8));
-                    while (bytes.hasRemaining()) {
-                      client.write(bytes);
-                    }
-                  }
+                  answer(server, answer);
                 }
               } catch (IOException e) {
                 return; // the end of the test
               }
             });
+  }
+
+  /** One client. */
+  private static void answer(ServerSocketChannel server, String answer) throws IOException {
+    try (SocketChannel client = server.accept()) {
+      ByteBuffer request = ByteBuffer.allocate(7);
+      while (request.hasRemaining() && client.read(request) >= 0) {
+        // on
+      }
+      ByteBuffer bytes = ByteBuffer.wrap((answer + "\n").getBytes(StandardCharsets.UTF_8));
+      while (bytes.hasRemaining()) {
+        client.write(bytes);
+      }
+    }
   }
 
   private static String peer(
@@ -536,23 +546,173 @@ class StatusTest {
     }
   }
 
+  /** A queue that is full: {@code connect()} says so at once where it must not wait (EAGAIN). */
+  private List<SocketChannel> fillTheQueue() throws IOException {
+    List<SocketChannel> clients = new ArrayList<>();
+    SocketChannel client = queued();
+    while (client != null) {
+      clients.add(client);
+      client = queued();
+    }
+    return clients;
+  }
+
+  private @Nullable SocketChannel queued() throws IOException {
+    SocketChannel client = SocketChannel.open(StandardProtocolFamily.UNIX);
+    client.configureBlocking(false);
+    try {
+      return client.connect(UnixDomainSocketAddress.of(socket(UUID))) ? client : null;
+    } catch (SocketException e) {
+      return null; // and the channel is closed
+    }
+  }
+
   @Test
-  void oneThatEndsWhileItIsAskedIsNoneThatIsStrange() throws Exception {
-    ServerSocketChannel server = listen(UUID);
-    Thread ends =
+  void aPlaceInTheQueueIsWaitedForAsLongAsAnAnswer() throws Exception {
+    ServerSocketChannel server = ServerSocketChannel.open(StandardProtocolFamily.UNIX);
+    servers.add(server);
+    server.bind(UnixDomainSocketAddress.of(socket(UUID)), 1);
+    List<SocketChannel> before = fillTheQueue();
+    assertThat(before).isNotEmpty();
+    long began = System.nanoTime();
+    assertThat(DaemonAnswer.ask(socket(UUID), 300)).isInstanceOf(DaemonAnswer.Silent.class);
+    assertThat(System.nanoTime() - began).isGreaterThan(290_000_000L);
+    // It is busy, and comes to us in the end.
+    Thread serves =
         Thread.ofPlatform()
             .start(
                 () -> {
-                  try (SocketChannel client = server.accept()) {
-                    // The request is there, and is not read: the other end hears of a reset.
-                    client.configureBlocking(true);
-                    client.read(ByteBuffer.allocate(1));
+                  try {
+                    for (int i = 0; i < before.size(); i++) {
+                      server.accept().close();
+                    }
+                    answer(server, owner(PEER2));
                   } catch (IOException e) {
                     throw new UncheckedIOException(e);
                   }
                 });
+    assertThat(DaemonAnswer.ask(socket(UUID), 20_000)).isInstanceOf(DaemonAnswer.Said.class);
+    serves.join();
+    for (SocketChannel each : before) {
+      each.close();
+    }
+  }
+
+  /** It takes the next client, and ends with its request unread: the client hears of a reset. */
+  private Thread endsWhenItIsAsked(ServerSocketChannel server, String... lines) {
+    return Thread.ofPlatform()
+        .start(
+            () -> {
+              try (SocketChannel client = server.accept()) {
+                client.read(ByteBuffer.allocate(1));
+                if (lines.length > 0) {
+                  module("sdb", lines);
+                }
+              } catch (IOException e) {
+                throw new UncheckedIOException(e);
+              }
+            });
+  }
+
+  @Test
+  void oneThatEndsWhileItIsAskedIsNoneThatIsStrange() throws Exception {
+    Thread ends = endsWhenItIsAsked(listen(UUID));
     assertThat(DaemonAnswer.ask(socket(UUID), 10_000)).isInstanceOf(DaemonAnswer.Nobody.class);
     ends.join();
+  }
+
+  @Test
+  void oneThatEndsWhileItIsAskedIsNotSaidToRun() throws Exception {
+    healthy();
+    again();
+    Thread ends = endsWhenItIsAsked(listen(UUID));
+    assertThat(run("status")).isEqualTo(1);
+    assertThat(out.toString()).contains("it has no control socket, or has ended just now");
+    ends.join();
+    again();
+    // What the module says is read anew once nobody has answered.
+    String[] dead = {"state attached", "frozen 1", "clustered 1", "lease_ms 1", "daemon_port 0"};
+    ends = endsWhenItIsAsked(listen(UUID), dead);
+    assertThat(run("status")).isEqualTo(1);
+    assertThat(out.toString())
+        .contains("state: FROZEN: no daemon answers, this node is the owner\n")
+        .contains("The daemon of this volume does not run");
+    ends.join();
+  }
+
+  /** What it is asked with cannot be had. */
+  static final class WithoutDescriptors {
+    private WithoutDescriptors() {}
+
+    public static void main(String[] words) throws IOException {
+      Path socket = Path.of(words[0]);
+      // To load a class takes a descriptor, too.
+      System.out.println(DaemonAnswer.ask(socket, 20_000).getClass().getSimpleName());
+      System.out.println(DaemonAnswer.failed(new IOException("planted")));
+      List<InputStream> all = new ArrayList<>();
+      try {
+        while (true) {
+          all.add(new FileInputStream("/dev/null"));
+        }
+      } catch (IOException e) {
+        System.out.println(DaemonAnswer.ask(socket, 20_000).getClass().getSimpleName());
+      }
+      System.out.println(all.size() > 10 ? "none was left" : "too few");
+    }
+  }
+
+  @Test
+  void whatKeepsThisProgramFromAskingIsNotTheDaemons() throws Exception {
+    daemon(UUID, owner(PEER2));
+    Process process =
+        new ProcessBuilder(
+                "sh",
+                "-c",
+                "ulimit -n 100 && exec \"$@\"",
+                "sh",
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "-XX:+UseSerialGC",
+                "-XX:TieredStopAtLevel=1",
+                "-XX:-MaxFDLimit",
+                "-cp",
+                System.getProperty("java.class.path"),
+                WithoutDescriptors.class.getName(),
+                socket(UUID).toString())
+            .redirectErrorStream(true)
+            .start();
+    String said = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    assertThat(said).isEqualTo("Said\nFailed[why=planted]\nFailed\nnone was left\n");
+    assertThat(process.waitFor()).isZero();
+  }
+
+  @Test
+  void whatKeepsThisProgramFromAskingIsSaid() throws IOException {
+    healthy();
+    again();
+    Files.delete(root.resolve("run/mxfs"));
+    write("run/mxfs", "no directory");
+    assertThat(run("status")).isEqualTo(1);
+    assertThat(out.toString())
+        .contains("state: unknown: the daemon could not be asked, this node is the owner\n")
+        .contains("The daemon of this volume could not be asked: ")
+        .doesNotContain("The daemon runs");
+    assertThat(run("nodes")).isEqualTo(1);
+    assertThat(out.toString()).contains("  the daemon could not be asked: see mxfsctl status\n");
+    assertThat(run("status", "--json")).isEqualTo(1);
+    assertThat(out.toString()).contains("\"answer\":\"failed\"");
+  }
+
+  /** Each costs all of the wait. */
+  @Test
+  void allDaemonsAreAskedSideBySide() throws IOException {
+    for (int i = 0; i < 8; i++) {
+      listen(UUID.replace("0d9f", "000" + i));
+    }
+    CommandLine line = Main.commandLine(new Volumes(root, 2_000));
+    line.setOut(new PrintWriter(out));
+    long began = System.nanoTime();
+    assertThat(line.execute("status")).isZero();
+    assertThat(System.nanoTime() - began).isBetween(1_990_000_000L, 12_000_000_000L);
   }
 
   @Test
@@ -561,6 +721,7 @@ class StatusTest {
     assertThat(run("status")).isEqualTo(1);
     assertThat(out.toString())
         .contains("whether one runs is not known")
+        .contains("Run mxfsctl as root, if you did not.")
         .doesNotContain("the mount is frozen");
   }
 
@@ -570,20 +731,73 @@ class StatusTest {
     again();
     listen(UUID);
     assertThat(run("status")).isEqualTo(1);
-    assertThat(out.toString()).contains("pkill -9 -f -- '--uuid 0d9f6e2c111122223333444455556666'");
+    Matcher advice = Pattern.compile("(pkill -9 -f -- '(.*)'):").matcher(out.toString());
+    assertThat(advice.find()).as(out.toString()).isTrue();
+    Pattern ended = Pattern.compile(advice.group(2));
+    String java = "/usr/lib/mxfs/bin/java @/usr/lib/mxfs/options -m org.mxfs.daemon ";
+    assertThat(java + "--device /dev/sdb --uuid 0d9f6e2c111122223333444455556666")
+        .containsPattern(ended);
+    assertThat(java + "--device /dev/sdc --uuid 1d9f6e2c111122223333444455556666")
+        .doesNotContainPattern(ended);
+    // pkill spares itself, and not who has started it: they have the pattern among their arguments.
+    for (String caller : List.of("sudo ", "sh -c ", "ssh n1 ")) {
+      assertThat(caller + advice.group(1)).doesNotContainPattern(ended);
+      assertThat(caller + advice.group(1).replace("'", "")).doesNotContainPattern(ended);
+    }
+  }
+
+  /** Neither debugfs nor udev tells which volume it is: there is one, and one daemon. */
+  @Test
+  void aDaemonThatDoesNotSayWhoseItIsMayBeOfTheOneVolumeThatIsLeft() throws IOException {
+    mount("8:16", "/mnt/shared", "/dev/sdb");
+    listen(UUID);
+    assertThat(run("status")).isEqualTo(1);
+    assertThat(out.toString())
+        .contains("volume: unknown UUID\n")
+        .contains("The daemon of this volume does not answer")
+        .contains("kill -9 (pgrep -af mxfs/bin/java lists the daemons");
+    again();
+    daemon(UUID, "{\"schema\":2}");
+    assertThat(run("status")).isEqualTo(1);
+    assertThat(out.toString()).contains("it speaks schema 2, this mxfsctl knows 1");
+    // Which of two?
+    mount("8:32", "/mnt/other", "/dev/sdc");
+    assertThat(run("status")).isEqualTo(1);
+    assertThat(out.toString()).doesNotContain("schema 2").contains("is not known");
   }
 
   @Test
   void permissionsOfASocketAreThoseOfRoot() throws IOException {
     healthy();
     Files.setPosixFilePermissions(socket(UUID), PosixFilePermissions.fromString("---------"));
-    // Root may write whatever the bits say; anybody else is told.
-    int status = run("status");
-    if (Files.isWritable(socket(UUID))) {
-      assertThat(status).isZero();
-    } else {
-      assertThat(status).isEqualTo(4);
-      assertThat(out.toString()).contains("Run mxfsctl as root");
+    asRootAlone(Files.isWritable(socket(UUID)));
+  }
+
+  @Test
+  void permissionsOfTheFolderOfSocketsAreThoseOfRoot() throws IOException {
+    healthy();
+    Path folder = root.resolve("run/mxfs");
+    Files.setPosixFilePermissions(folder, PosixFilePermissions.fromString("---------"));
+    try {
+      asRootAlone(Files.isReadable(folder));
+    } finally {
+      Files.setPosixFilePermissions(folder, PosixFilePermissions.fromString("rwx------"));
     }
+  }
+
+  /** Root may whatever the bits say; anybody else is told. */
+  private void asRootAlone(boolean isRoot) {
+    int status = run("status");
+    if (isRoot) {
+      assertThat(status).isZero();
+      return;
+    }
+    assertThat(status).isEqualTo(4);
+    assertThat(out.toString())
+        .contains("Run mxfsctl as root")
+        .contains("state: unknown: not asked: run as root, this node is the owner\n")
+        .doesNotContain("no daemon answers");
+    assertThat(run("nodes")).isEqualTo(4);
+    assertThat(out.toString()).contains("  not asked: run as root\n");
   }
 }

@@ -65,7 +65,7 @@ final class Control {
     return socket.rehearse(seconds);
   }
 
-  /** By the policy thread, after each step. */
+  /** By the policy thread, in each step, before what the core said to do is done. */
   void publish(VolumeStatus status) {
     published = status;
   }

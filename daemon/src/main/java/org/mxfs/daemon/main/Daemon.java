@@ -29,6 +29,7 @@ import org.mxfs.daemon.core.Errno;
 import org.mxfs.daemon.core.Event;
 import org.mxfs.daemon.core.OwnershipSettings;
 import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.VolumeStatus;
 import org.mxfs.daemon.core.fencing.FencingSettings;
 import org.mxfs.daemon.core.ownership.Ownership;
 import org.mxfs.daemon.discovery.Discovery;
@@ -317,16 +318,19 @@ final class Daemon {
     }
 
     @Override
+    public void publish(VolumeStatus status) {
+      if (control != null) {
+        control.publish(status);
+      }
+    }
+
+    @Override
     public void perform(List<Action> actions, long now) throws IOException {
       if (peers != null && !machine.key().isNone()) {
         peers.setSelf(machine.key(), machine.epoch());
       }
       for (Action action : actions) {
         Daemon.this.perform(link, action);
-      }
-      // Nothing waits for it.
-      if (control != null) {
-        control.publish(machine.status());
       }
     }
   }

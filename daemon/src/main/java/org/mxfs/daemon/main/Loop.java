@@ -7,6 +7,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.LongSupplier;
 import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.Event;
+import org.mxfs.daemon.core.VolumeStatus;
 import org.mxfs.daemon.core.ownership.Ownership;
 import org.mxfs.daemon.peer.Generations;
 import org.slf4j.Logger;
@@ -18,6 +19,9 @@ final class Loop {
   interface Surroundings {
     /** Before each wait and step: what has happened beside the events; may be more events. */
     List<Event> look() throws IOException;
+
+    /** Says where the core stands; nothing waits for it. */
+    void publish(VolumeStatus status);
 
     /** Do what the core says, in order; {@code now} is the time of the step. */
     void perform(List<Action> actions, long now) throws IOException;
@@ -80,6 +84,9 @@ final class Loop {
       LOG.debug("event {}", event);
     }
     long now = clock.getAsLong();
-    surroundings.perform(machine.step(event, now), now);
+    List<Action> actions = machine.step(event, now);
+    // First: a deed may hang, and then above all people ask.
+    surroundings.publish(machine.status());
+    surroundings.perform(actions, now);
   }
 }

@@ -228,6 +228,11 @@ final class Training {
               }
 
               @Override
+              public void publish(VolumeStatus status) {
+                // Nobody asks.
+              }
+
+              @Override
               public void perform(List<Action> actions, long now) {
                 for (Action action : actions) {
                   if (action instanceof Action.Array command) {

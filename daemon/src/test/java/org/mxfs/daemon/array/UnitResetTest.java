@@ -96,6 +96,25 @@ class UnitResetTest {
     }
   }
 
+  /** Danger 46 of docs/takeover.md: LEFT says that nothing is under way any more. */
+  @Test
+  void whoLeavesIsToldWhetherAResetIsUnderWay() throws Exception {
+    try (UnitReset reset =
+        new UnitReset(
+            this::device, (number, answer) -> answers.add(new Answered(number, answer)))) {
+      assertThat(reset.quiesce(0)).isTrue();
+      reset.execute(7);
+      assertThat(reset.quiesce(0)).describedAs("handed over, not begun").isFalse();
+      reset.start();
+      driver.begun.await();
+      assertThat(reset.quiesce(50)).describedAs("under way").isFalse();
+      driver.mayEnd.countDown();
+      assertThat(reset.quiesce(30_000)).isTrue();
+      assertThat(answers.poll(30, TimeUnit.SECONDS))
+          .isEqualTo(new Answered(7, new ArrayAnswer.Done()));
+    }
+  }
+
   /** Danger 34: the lease is asked for while a reset hangs. */
   @Test
   void theArrayIsAskedWhileAResetIsUnderWay() throws Exception {

@@ -27,6 +27,7 @@ import org.mxfs.daemon.core.OwnershipSettings;
 import org.mxfs.daemon.core.PeerMessage;
 import org.mxfs.daemon.core.Predecessor;
 import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.VolumeStatus;
 import org.mxfs.daemon.core.ownership.Ownership;
 import org.mxfs.daemon.peer.Peers;
 import org.mxfs.daemon.wire.FrameLayout;
@@ -90,6 +91,11 @@ class FloodTest {
                   @Override
                   public List<Event> look() {
                     return List.of();
+                  }
+
+                  @Override
+                  public void publish(VolumeStatus status) {
+                    // Nobody asks.
                   }
 
                   @Override
