@@ -361,7 +361,7 @@ static bool mxfs_daemon_leave(struct mxfs_sb *sbi)
 	    !time_after(jiffies, READ_ONCE(sbi->daemon.leave_by)))
 		return true;
 	if (!sbi->daemon.left && !READ_ONCE(sbi->daemon.fail_err) && sbi->key)
-		mxfs_warn(sbi, "the daemon did not leave the cluster%s; its key %016llx stays registered",
+		mxfs_warn(sbi, "the daemon did not leave the cluster%s; its key %016llx may stay registered",
 			  READ_ONCE(sbi->daemon.portid) ? " in time" : ", it died", sbi->key);
 	/* It exits by itself after LEFT. */
 	if (sbi->daemon.left)
@@ -387,7 +387,7 @@ void mxfs_daemon_stop(struct mxfs_sb *sbi)
 		flush_work(&sbi->daemon.restart_work);
 		if (!sbi->daemon.pid) {
 			if (sbi->key && !sbi->daemon.left)
-				mxfs_warn(sbi, "no daemon left the cluster; its key %016llx stays registered", sbi->key);
+				mxfs_warn(sbi, "no daemon left the cluster; its key %016llx may stay registered", sbi->key);
 			return;
 		}
 		/* One that was killed has its port until its last thread has ended; its successor is started only after that. */

@@ -4,6 +4,7 @@
 import base64
 import struct
 
+from .errors import CheckFailed
 from .node import Node
 from .protocol import DEVICE
 
@@ -44,17 +45,40 @@ def read(node, extents, device=DEVICE) -> bytes:
     return data
 
 
+class NoHeartbeat(CheckFailed):
+    """A slot holds something else, or half of one."""
+
+
 def heartbeat(uuid: bytes, index: int, slot: int, data: bytes) -> tuple[int, int, str]:
     """State, key and host of a record, after everything else in it was found to be right."""
     magic, version, kind, where, size, volume, key, _epoch, _sequence, state, _, _lease, length = struct.unpack_from("<4sHHII16sQQQIIII", data)
     (crc,) = struct.unpack_from("<I", data, 508)
     if (magic, version, kind, where, size, volume, crc) != (b"MXLS", 1, 1, index, slot, uuid, crc32c(data[:508])):
-        raise AssertionError(f"slot {index} is no heartbeat of this volume: {data[:96].hex()}")
+        raise NoHeartbeat(f"slot {index} is no heartbeat of this volume: {data[:96].hex()}")
     return state, key, data[72:72 + length].decode()
 
 
-def hosts_that_beat(node: Node) -> list[str]:
-    """Whose heartbeats are on the disk and say that they live, each slot looked at; one host twice where it has two."""
-    volume, data = volume_of(node), read(node, told_of(node)["extents"])
-    found = [heartbeat(volume, index, 512, data[index * 512:(index + 1) * 512]) for index in range(SLOTS)]
-    return sorted(host for state, key, host in found if state == ALIVE and key)
+class Heartbeats:
+    """Those on the disk of the volume that a node has mounted. Made once: its UUID and its place on the device do not change while it is mounted."""
+
+    def __init__(self, node: Node, device=DEVICE):
+        self.node, self.device, self.volume, self.extents = node, device, volume_of(node, device), []
+
+    def hosts(self) -> list[str]:
+        """Who says that he lives, each slot looked at; one host twice where it has two. Nobody, before the lock state is there."""
+        if not self.extents:
+            self.extents = told_of(self.node)["extents"]
+        return beating(self.volume, read(self.node, self.extents, self.device))
+
+
+def beating(volume: bytes, data: bytes) -> list[str]:
+    """Hosts whose records in these slots say that they live. A slot that is being written, or was torn, says nothing."""
+    slot, found = len(data) // SLOTS, []
+    for index in range(SLOTS if slot else 0):
+        try:
+            state, key, host = heartbeat(volume, index, slot, data[index * slot:(index + 1) * slot])
+        except NoHeartbeat:
+            continue
+        if state == ALIVE and key:
+            found.append(host)
+    return sorted(found)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable
 
-from . import build, demo, host, image, jdk, model as spin, packages as debian, progress, requirements, scan_check
+from . import build, demo, host, image, jdk, lockstate_check, model as spin, packages as debian, progress, requirements, scan_check
 from .errors import CheckFailed, LabError
 
 _screen = threading.Lock()
@@ -239,6 +239,7 @@ CHECKS: dict[str, tuple[str, Callable[[], object]]] = {
     "requirements": ("requirements: every id, every named test exists", _requirements),
     "licences": ("licence line in every file", _licences),
     "scan": ("console scan: every complaint is told, a known report is not", scan_check.check),
+    "heartbeats": ("reader of heartbeats: a torn slot is nobody's", lockstate_check.check),
     "rooms": ("kernel module, a room includes only rooms below it", _rooms),
     "kmod": ("kernel module, W=1 -Werror", build.module),
     "sparse": ("kernel module, sparse", lambda: build.module(sparse=True)),
@@ -248,7 +249,7 @@ CHECKS: dict[str, tuple[str, Callable[[], object]]] = {
     "c-demo": ("C program of the demo, -Wall -Wextra -Werror", lambda: build.c_tests(demo.SOURCES)),
     **debian.CHECKS,
 }
-DOCUMENT_CHECKS = ("requirements", "licences", "scan")
+DOCUMENT_CHECKS = ("requirements", "licences", "scan", "heartbeats")
 
 
 # ---- machines

@@ -8,7 +8,7 @@ import struct
 import time
 
 from lablib.errors import LabError
-from lablib.lockstate import SLOTS, crc32c, heartbeat, hosts_that_beat, read, told_of, volume_of
+from lablib.lockstate import SLOTS, Heartbeats, crc32c, heartbeat, read, told_of, volume_of
 from lablib.protocol import DEVICE, PLACE, PROGRAMS
 
 LIMIT = 900
@@ -75,7 +75,8 @@ def _beating(stage, nodes, uuid: bytes) -> None:
     n1 = nodes[0]
     beats = n1.run("grep -o '^-Dmxfs.beats=[0-9]*' /usr/lib/mxfs/options", check=False).out.strip() not in ("", "-Dmxfs.beats=0")
     want = [node.name for node in nodes] if beats else []
-    stage.until(lambda: hosts_that_beat(n1) == want, 30, f"heartbeats of {want or 'nobody'} on the device")
+    disk = Heartbeats(n1)
+    stage.until(lambda: disk.hosts() == want, 30, f"heartbeats of {want or 'nobody'} on the device")
 
 
 def _whole(stage, node, uuid: bytes, slot: int = 512, device=DEVICE, daemons: bool = False) -> dict:

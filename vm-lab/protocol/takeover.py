@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """An owner loses its power, or stands still and wakes up: the other node takes the volume over by itself, and nothing that was durable is lost."""
 
+import re
 import time
 
-from lablib.lockstate import hosts_that_beat
-from lablib.protocol import PLACE
+from lablib.lockstate import Heartbeats
+from lablib.protocol import DEVICE, PLACE
 
 LIMIT = 420
 MARKERS = ["SELFTEST: power cut ok", "SELFTEST: owner that wakes up ok"]
 # The array refuses what the owner that wakes up still sends, and XFS there is shut down.
 EXPECTED = [r"reservation conflict", r"XFS \(sda\)", r"log I/O error", r"Buffer I/O error", r"I/O error, dev sda"]
 
-LEASE_MS = 8000
-SILENT_S = 8 + 2 + 2  # OwnershipSettings.silenceMillis(): a lease, a quarter of one, two beats
+LEASE_MS, BEAT_MS = 8000, 1000
+SILENT_MS = LEASE_MS + LEASE_MS // 4 + 2 * BEAT_MS  # docs/takeover.md: a lease, a quarter of one, two beats
 OPTIONS = "/usr/lib/mxfs/options"
 
 
@@ -38,14 +39,28 @@ def run(stage):
 
 def _switch_on(node):
     """What the product has off. The nodes' disk is QEMU's: what a dead QEMU had sent has ended with it, and one that is paused sends nothing."""
-    node.run(f"touch {OPTIONS}; cp {OPTIONS} {OPTIONS}.kept; printf '%s\\n' -Dmxfs.beats=1000 -Dmxfs.takeover=reset >>{OPTIONS}")
+    node.run(f"touch {OPTIONS}; cp {OPTIONS} {OPTIONS}.kept; printf '%s\\n' -Dmxfs.beats={BEAT_MS} -Dmxfs.takeover=reset >>{OPTIONS}")
 
 
-def _taken_over(stage, survivor, name):
-    """The survivor works again; how long that took, by the host's clock."""
+def _stops(stage, survivor, owner, name, stop):
+    """The owner stops; it is shut out when its record has stood still for long enough, not before, and the survivor works again."""
+    dead = stage.holder(survivor)
     began = time.monotonic()
-    stage.same(survivor.run(f"echo after >{PLACE}/{name} && cat {PLACE}/{name}", timeout=180 * stage.slowness).out, "after\n", "the survivor")
-    return time.monotonic() - began
+    stop()
+    create = stage.start(survivor, f"sh -c 'echo after >{PLACE}/{name} && cat {PLACE}/{name}'")
+    survivor.run(f"until keys=$(sg_persist -n -i -k {DEVICE}) && ! echo \"$keys\" | grep -q 0x{dead}; do sleep 0.3; done", timeout=120 * stage.slowness)
+    out = time.monotonic() - began
+    stage.same(create.finish(180).out, "after\n", "the survivor")
+    stage.note(f"{owner.name} stops: shut out after {out:.1f} s, the first successful create after {time.monotonic() - began:.1f} s")
+    # By the host's clock and the array's word: its last record may be as old as a beat when it stops.
+    least = (SILENT_MS - BEAT_MS) / 1000
+    stage.check(out > least, f"shut out after {out:.1f} s, when the lease of the owner might not have been over")
+    # By the survivor's, without what it takes to see and to do it.
+    log = survivor.run("cat /var/log/mxfs/*.log").out
+    silences = [int(number) for number in re.findall(rf"\(key 0x0*{dead}\), which owns the volume, has not written its heartbeat for (\d+) ms: it is shut out", log)]
+    stage.check(silences and min(silences) >= SILENT_MS, f"shut out after a silence of {silences} ms, not {SILENT_MS}")
+    stage.matches(rf"taken over from \S*{dead[-8:]}", log, "the log of the survivor")
+    return dead
 
 
 def _fill(node, name):
@@ -54,23 +69,20 @@ def _fill(node, name):
                     f"dd if=/dev/urandom of={PLACE}/{name}/big bs=1M count=8 conv=fsync status=none && sync && cd {PLACE}/{name} && md5sum * | md5sum").out
 
 
+def _both_beat(stage, n1, n2):
+    """Who has no heartbeat slot is not known to be silent, ever."""
+    disk = Heartbeats(n1)
+    stage.until(lambda: disk.hosts() == [n1.name, n2.name], 90, "the heartbeats of both nodes")
+
+
 def _power_cut(stage, n1, n2):
     n2.run(f"ls {PLACE}")
     sums = _fill(n1, "cut")
     stage.same(stage.owner(), n1, "the owner")
-    dead = stage.holder(n1)
-    # Both have a heartbeat slot by then.
-    stage.until(lambda: hosts_that_beat(n1) == [n1.name, n2.name], 60, "the heartbeats of both nodes")
-    began = time.monotonic()
-    n1.kill()
-    _taken_over(stage, n2, "after-cut")
-    took = time.monotonic() - began
-    stage.note(f"from the power cut to the first successful create: {took:.1f} s, {SILENT_S} s of it silence")
-    stage.check(took > SILENT_S, f"taken over after {took:.1f} s, when the dead owner's lease might not have been over")
+    _both_beat(stage, n1, n2)
+    dead = _stops(stage, n2, n1, "after-cut", n1.kill)
     stage.same(n2.run(f"cd {PLACE}/cut && md5sum * | md5sum").out, sums, "what was durable")
     stage.check(dead not in stage.keys(n2), "the dead owner's key is registered")
-    log = n2.run("cat /var/log/mxfs/*.log").out
-    stage.matches(rf"taken over from \S*{dead[-8:]}", log, "the log of the survivor")
     n1.start()
     stage.prepare([n1])
     _switch_on(n1)
@@ -82,14 +94,11 @@ def _wakes_up(stage, n1, n2):
     """Nothing that it still sends arrives, and it answers nothing: no write, no read, no name."""
     sums = _fill(n1, "paused")
     stage.same(stage.owner(), n1, "the owner")
-    stage.until(lambda: hosts_that_beat(n1) == [n1.name, n2.name], 90, "the heartbeats of both nodes")
+    _both_beat(stage, n1, n2)
     writer = stage.start(n1, f"sh -c 'i=0; while echo $i >{PLACE}/paused/running; do i=$((i + 1)); done; echo ended'")
     stage.until(lambda: n1.run(f"test -s {PLACE}/paused/running", check=False).rc == 0, 20, "the program to write")
-    n1.pause()
     try:
-        took = _taken_over(stage, n2, "after-pause")
-        stage.check(took > SILENT_S, f"taken over after {took:.1f} s, when the lease of the owner that stands still might not have been over")
-        stage.note(f"taken over from an owner that stands still after {took:.1f} s")
+        _stops(stage, n2, n1, "after-pause", n1.pause)
         n2.run(f"echo survivor >{PLACE}/paused/running; sync")
     finally:
         n1.resume()
