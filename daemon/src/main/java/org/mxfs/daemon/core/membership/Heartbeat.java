@@ -645,7 +645,9 @@ public final class Heartbeat {
     }
     boolean blind =
         place == Place.NONE || rules.over() != null || now - readAt >= SlotTable.REST_MILLIS;
-    return blind ? over ? rules.victimsThatAreRegistered() : null : rules.unsettled();
+    return blind
+        ? over ? rules.victimsThatAreRegistered() : null
+        : rules.unsettled(suspicion::isBeating);
   }
 
   /**

@@ -5,6 +5,7 @@ import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Predicate;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.mxfs.daemon.core.DiskCommand;
@@ -271,11 +272,12 @@ final class SlotRules {
    * See {@link SlotTable#unsettled}, and whose end has not been seen since it was shut out; null:
    * there is no reading yet that tells.
    */
-  @Nullable List<ReservationKey> unsettled() {
+  @Nullable List<ReservationKey> unsettled(Predicate<ReservationKey> isBeating) {
     boolean tells = over == null && good && holder && keysAt != 0 && readAskedAt > keysAt;
     return !tells
         ? null
-        : Stream.concat(table.unsettled(registered, key).stream(), openVictims().stream())
+        : Stream.concat(
+                table.unsettled(registered, key, isBeating).stream(), openVictims().stream())
             .distinct()
             .toList();
   }

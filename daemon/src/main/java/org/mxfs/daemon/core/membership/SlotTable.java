@@ -7,6 +7,7 @@ import java.util.Collection;
 import java.util.Comparator;
 import java.util.List;
 import java.util.OptionalInt;
+import java.util.function.Predicate;
 import org.mxfs.daemon.core.CommandLife;
 import org.mxfs.daemon.core.ReservationKey;
 
@@ -209,14 +210,19 @@ public final class SlotTable {
   }
 
   /**
-   * Keys of other nodes that said they were alive, and are not registered: each was shut out, by a
-   * node that has not lived to mark its slot, or by a person.
+   * Keys of other nodes that said they were alive and are not registered: each was shut out, by a
+   * node that has not lived to mark its slot, or by a person. Or they are registered and not seen
+   * to beat: a REGISTER that came late may have let in again who was shut out.
    */
-  List<ReservationKey> unsettled(Collection<ReservationKey> registered, ReservationKey own) {
+  List<ReservationKey> unsettled(
+      Collection<ReservationKey> registered,
+      ReservationKey own,
+      Predicate<ReservationKey> isBeating) {
     return beats().stream()
         .filter(beat -> beat.state() == Beat.State.ALIVE)
         .map(Beat::key)
-        .filter(key -> key.nodeId() != own.nodeId() && !registered.contains(key))
+        .filter(key -> key.nodeId() != own.nodeId())
+        .filter(key -> !registered.contains(key) || !isBeating.test(key))
         .distinct()
         .toList();
   }

@@ -18,8 +18,16 @@ import org.mxfs.daemon.core.ReservationKey;
  * damaged is as still as one that shows the record of before: who wrote it may have died of it.
  */
 public final class Suspicion {
-  /** {@code legible}: its slot shows a record, or one that was cut off in the middle. */
-  private record Seen(Beat beat, long still, boolean legible) {}
+  /** So many beats may be missing of a node that beats: a slow disk needs them. */
+  private static final int MISSED = 3;
+
+  /**
+   * Of a slot.
+   *
+   * @param moves how often its key was seen to write it
+   * @param legible it shows a record, or one that was cut off in the middle
+   */
+  private record Seen(Beat beat, long still, int moves, boolean legible) {}
 
   private final long beatMillis;
   private Map<Integer, Seen> seen = new HashMap<>();
@@ -53,8 +61,12 @@ public final class Suspicion {
           };
       hidesOne |= beat == null && slots.get(i) instanceof Slot.Damaged;
       if (beat != null) {
-        long still = before != null && isSame(before.beat, beat) ? before.still + counted : 0;
-        now.put(i, new Seen(beat, still, isLegible(slots.get(i))));
+        boolean known = before != null && before.beat.key().equals(beat.key());
+        boolean same = before != null && isSame(before.beat, beat);
+        long still = before != null && same ? before.still + counted : 0;
+        int moves = before == null || !known ? 0 : same ? before.moves : before.moves + 1;
+        // Who stood still is looked at anew: one write of before may yet land.
+        now.put(i, new Seen(beat, still, isMissed(still) ? 0 : moves, isLegible(slots.get(i))));
       }
     }
     seen = now;
@@ -66,6 +78,20 @@ public final class Suspicion {
   /** What this node alone cannot read its writer may write, again and again. */
   private static boolean isLegible(Slot slot) {
     return !(slot instanceof Slot.Damaged damaged) || damaged.kind() == Slot.Kind.TORN;
+  }
+
+  private boolean isMissed(long still) {
+    return still >= MISSED * beatMillis;
+  }
+
+  /**
+   * Whether this node is seen to write its heartbeat: twice at least, for one write may have been
+   * under way since before it died.
+   */
+  public boolean isBeating(ReservationKey key) {
+    return lastTimely
+        && seen.values().stream()
+            .anyMatch(one -> one.beat.key().equals(key) && one.moves >= 2 && !isMissed(one.still));
   }
 
   private static boolean isSame(Beat one, Beat other) {

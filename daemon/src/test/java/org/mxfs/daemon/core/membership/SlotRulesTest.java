@@ -248,24 +248,24 @@ class SlotRulesTest {
     read();
     keys(ME, DEAD);
     read();
-    assertThat(rules.unsettled()).as("registered again").containsExactly(DEAD);
+    assertThat(rules.unsettled(_ -> true)).as("registered again").containsExactly(DEAD);
     disk.set(2, TORN);
     read();
-    assertThat(rules.unsettled()).as("torn").containsExactly(DEAD);
+    assertThat(rules.unsettled(_ -> true)).as("torn").containsExactly(DEAD);
     disk.set(2, taken(ANEW, Beat.State.RESERVED, 41));
     read();
-    assertThat(rules.unsettled()).as("a later life has its slot").isEmpty();
+    assertThat(rules.unsettled(_ -> true)).as("a later life has its slot").isEmpty();
     disk.set(2, taken(DEAD, Beat.State.PAUSED, 42));
     read();
-    assertThat(rules.unsettled()).as("it had let go of XFS").isEmpty();
+    assertThat(rules.unsettled(_ -> true)).as("it had let go of XFS").isEmpty();
     disk.set(2, taken(DEAD, Beat.State.ALIVE, 43));
     read();
-    assertThat(rules.unsettled()).containsExactly(DEAD);
+    assertThat(rules.unsettled(_ -> true)).containsExactly(DEAD);
     rules.holder(false);
     rules.holder(true);
     keys(ME, DEAD);
     read();
-    assertThat(rules.unsettled()).as("another tenure").isEmpty();
+    assertThat(rules.unsettled(_ -> true)).as("another tenure").isEmpty();
   }
 
   @Test
@@ -275,13 +275,14 @@ class SlotRulesTest {
     disk.set(5, taken(ReservationKey.of(1, 2), Beat.State.ALIVE, 1));
     read();
     keys(ME, OTHER);
-    assertThat(rules.unsettled()).as("read before").isNull();
+    assertThat(rules.unsettled(_ -> true)).as("read before").isNull();
     read();
-    assertThat(rules.unsettled()).containsExactly(DEAD);
+    assertThat(rules.unsettled(_ -> true)).containsExactly(DEAD);
+    assertThat(rules.unsettled(_ -> false)).as("not seen to beat").containsExactly(DEAD, OTHER);
     carriedOut(rules.mark(2, PROOF, SILENCE, 9, now));
     read();
-    assertThat(rules.unsettled()).isEmpty();
+    assertThat(rules.unsettled(_ -> true)).isEmpty();
     rules.holder(false);
-    assertThat(rules.unsettled()).isNull();
+    assertThat(rules.unsettled(_ -> true)).isNull();
   }
 }

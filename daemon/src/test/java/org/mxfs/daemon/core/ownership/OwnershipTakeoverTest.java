@@ -317,6 +317,35 @@ class OwnershipTakeoverTest {
     assertThat(done.of(Action.Fenced.class)).isEmpty();
   }
 
+  /**
+   * It was shut out by somebody who has gone since, and a REGISTER of it came late: for this node
+   * it is a member that is dead.
+   */
+  @Test
+  void whoIsRegisteredAndDoesNotBeatIsShutOutBeforeXfsIsAttached() {
+    lateRegister();
+    disk.set(0, owner(Beat.State.ALIVE, 1));
+    give(new Event.Start(Predecessor.NOBODY));
+    pass(10_000);
+    give(new Event.Want());
+    assertThat(array.holds(NEXUS)).isTrue();
+    assertThat(done.of(Action.Attach.class)).isEmpty();
+    pass(LEASE + LEASE / 4);
+    assertThat(array.isRegistered(OWNER_NEXUS)).isFalse();
+    assertThat(done.of(Action.ResetUnit.class)).hasSize(1);
+    assertThat(done.of(Action.Attach.class)).hasSize(1);
+  }
+
+  @Test
+  void whoIsRegisteredAndBeatsIsWaitedForAFewBeatsOnly() {
+    lateRegister();
+    ownerLives = true;
+    give(new Event.Start(Predecessor.NOBODY));
+    pass(4_500);
+    assertThat(done.of(Action.Attach.class)).hasSize(1);
+    assertThat(array.isRegistered(OWNER_NEXUS)).isTrue();
+  }
+
   /** It has shut the owner out and dies; a second one finds that on the disk. */
   @Test
   void whoFindsASlotOfOneThatIsNotRegisteredFencesIt() {

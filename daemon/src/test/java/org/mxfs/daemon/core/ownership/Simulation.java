@@ -345,11 +345,17 @@ final class Simulation {
     now = end;
     List<Integer> turns = new ArrayList<>();
     boolean alone = nodes.stream().filter(n -> !n.off).count() == 1;
+    // Who cannot see the slots waits for a dead owner as without takeover.
+    boolean isBlind =
+        takeover && nodes.stream().filter(n -> !n.off).allMatch(n -> n.lookFailed || !n.knowsDisk);
     for (Node node : nodes) {
       if (node.off) {
         continue;
       }
       turns.add(node.attachesAfterHealing);
+      if (isBlind) {
+        continue;
+      }
       if (alone ? node.state != KernelState.ATTACHED : node.attachesAfterHealing < 3) {
         throw violation(
             "node "
