@@ -101,6 +101,12 @@ final class TenureRules implements Cloneable {
   /** Nobody who was shut out has anything under way. */
   private boolean settled;
 
+  /**
+   * Since the last tenure a PREEMPT has gone out for a silence: whoever grants now, the reservation
+   * may be ours by that.
+   */
+  private boolean shutOutOne;
+
   /** Counts questions and what makes them old. */
   private long ticks;
 
@@ -267,7 +273,9 @@ final class TenureRules implements Cloneable {
     tenure = epoch;
     hold = Hold.PROVEN;
     aloneAt = alone && cameAlone ? askedAt : 0;
-    settled = silenceMillis == 0 || granted != null; // who has granted it was settled
+    // Who has granted it was settled.
+    settled = silenceMillis == 0 || (granted != null && !shutOutOne);
+    shutOutOne = false;
     close();
   }
 
@@ -416,6 +424,7 @@ final class TenureRules implements Cloneable {
         };
     require(holds, "PREEMPT with {}, which does not hold", permit);
     require(!xfsHere && !departing && hold == Hold.NO, "PREEMPT ({}) in a tenure", permit);
+    shutOutOne |= permit instanceof Permit.Silent;
     doubt();
     return new ArrayCommand.Preempt(key, permit.victim());
   }
@@ -472,6 +481,7 @@ final class TenureRules implements Cloneable {
     bits = bits << 1 | (inherited ? 1 : 0);
     bits = bits << 1 | (solo ? 1 : 0);
     bits = bits << 1 | (settled ? 1 : 0);
+    bits = bits << 1 | (shutOutOne ? 1 : 0);
     return bits << 1 | (isOurs() ? 1 : 0);
   }
 

@@ -93,6 +93,17 @@ class SilentPermitTest {
     rules.attach();
   }
 
+  /** Of an earlier key of the victim: what the later one has under way it knows nothing of. */
+  @Test
+  void aGrantThatComesWhenSomebodyWasShutOutSettlesNothing() {
+    rules.open(9);
+    rules.preempt(new Permit.Silent(SILENCE, DEAD));
+    assertThat(rules.accept(EARLIER, 9, 6)).isNotNull();
+    beginTenure();
+    assertThat(rules.isSettled()).isFalse();
+    refused(rules::attach);
+  }
+
   @Test
   void withoutTakeoverAllIsAsItWas() {
     TenureRules off = rules(0);

@@ -517,8 +517,10 @@ final class Simulation {
               && (!takeover || !disk.hasBeaten(array.key(array.holder())));
       if (node.off && !node.removed && (neededBack || chance(0.5))) {
         node.powerOn();
-      } else if (!node.off && node.withoutTakeover) {
-        node.powerOff(); // its options are corrected
+      } else if (!node.off && (node.withoutTakeover || (node.lookFailed && node.restarted))) {
+        // Its options are corrected; and a new daemon is held to beats that it cannot give, where
+        // it cannot know whether its predecessor gave them.
+        node.powerOff();
         node.powerOn();
       }
     }
@@ -679,6 +681,8 @@ final class Simulation {
 
     /** Its kernel could not look for it, and knows it when XFS is attached. */
     private boolean lookFailed;
+
+    private boolean restarted;
 
     /** On this node's clock: when a beat of this key last landed; and whether one was told of. */
     private ReservationKey beatKey = ReservationKey.NONE;
@@ -886,6 +890,7 @@ final class Simulation {
       withoutTakeover = takeover && !healed && chance(0.1);
       knowsDisk = disk.isMade();
       lookFailed = knowsDisk && looksFail && chance(0.4);
+      restarted = false;
       ready = false;
       leaving = false;
       wants = false;
@@ -971,6 +976,7 @@ final class Simulation {
       if (disk.aliveRecordOf(toldKey) == null && !disk.isHidden(toldKey)) {
         hasBeaten = false; // nothing tells the new daemon that there were beats
       }
+      restarted = true;
       startDaemon(new Predecessor(toldKey, kernelEpoch, state, true, awaited, false));
     }
 

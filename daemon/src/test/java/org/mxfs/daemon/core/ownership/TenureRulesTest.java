@@ -9,8 +9,10 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.Deque;
+import java.util.HashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.function.Consumer;
 import java.util.function.ToIntFunction;
@@ -20,6 +22,8 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.mxfs.daemon.core.ArrayCommand;
 import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.membership.Silence;
+import org.mxfs.daemon.core.membership.Silences;
 
 /**
  * Everything that can happen to two or three {@link TenureRules}, breadth first. Who drives them
@@ -38,8 +42,15 @@ class TenureRulesTest {
   private static final int STATES_MAX = Integer.getInteger("mxfs.rules.states", 400_000);
 
   private static final int MODEL_KEYS = 4;
+  private static final int SILENCE_SECONDS = 3;
 
-  private record Limits(int nodes, int requests, int keys, int daemonDeaths, int powerLosses) {}
+  /** {@code silent}: nodes that stand still for good, what they had sent still to come. */
+  private record Limits(
+      int nodes, int requests, int keys, int daemonDeaths, int powerLosses, int silent) {
+    Limits(int nodes, int requests, int keys, int daemonDeaths, int powerLosses) {
+      this(nodes, requests, keys, daemonDeaths, powerLosses, 0);
+    }
+  }
 
   /** What the exploration must notice. */
   enum Planted {
@@ -49,7 +60,9 @@ class TenureRulesTest {
     /** A new daemon goes on with the key of the dead one, as if nothing had been granted by it. */
     NEW_DAEMON_TRUSTS_THE_OLD_KEY,
     /** A machine that lost power takes the key again that it had. */
-    A_KEY_LIVES_TWICE
+    A_KEY_LIVES_TWICE,
+    /** Settled while what a silent node has sent may still be carried out. */
+    SETTLED_TOO_EARLY
   }
 
   /** A command: not there yet, or executed with its answer on the way. */
@@ -65,12 +78,18 @@ class TenureRulesTest {
     @Nullable ArrayCommand orphan;
 
     ReservationKey granteeKey = ReservationKey.NONE;
+
+    /** Where it is silent: writes of it may be under way. */
     boolean xfs;
+
+    /** It stands still for good, and others know that it is silent. */
+    boolean silent;
+
     int requests;
     int keys;
 
-    Node(int index) {
-      rules = new TenureRules(index + 1);
+    Node(int index, long silenceMillis) {
+      rules = new TenureRules(index + 1, silenceMillis);
       rules.choose(ReservationKey.of(index + 1, 1));
       keys = 1;
     }
@@ -81,16 +100,18 @@ class TenureRulesTest {
       orphan = other.orphan;
       granteeKey = other.granteeKey;
       xfs = other.xfs;
+      silent = other.silent;
       requests = other.requests;
       keys = other.keys;
     }
 
-    /** 52 and 51 bits. */
+    /** 54 and 51 bits. */
     void encode(ToIntFunction<ReservationKey> code, int[] slotOf, long[] into, int at) {
       Flight f = flight;
       long bits = rules.digest(code);
       bits = bits << 4 | code.applyAsInt(granteeKey);
       bits = bits << 1 | (xfs ? 1 : 0);
+      bits = bits << 1 | (silent ? 1 : 0);
       bits = bits << 3 | requests;
       into[at] = bits << 3 | keys;
       long way = command(orphan, code);
@@ -152,12 +173,12 @@ class TenureRulesTest {
     String deed = "start";
     Object what = "";
 
-    World(int count) {
+    World(int count, long silenceMillis) {
       nodes = new Node[count];
       registered = new ReservationKey[count];
       Arrays.fill(registered, ReservationKey.NONE);
       for (int i = 0; i < count; i++) {
-        nodes[i] = new Node(i);
+        nodes[i] = new Node(i, silenceMillis);
       }
     }
 
@@ -223,13 +244,23 @@ class TenureRulesTest {
       for (int i = 0; i < nodes.length; i++) {
         if (nodes[i].xfs) {
           attached++;
-          if (holder != i) {
+          if (holder != i && !nodes[i].silent) {
             return "XFS is attached on " + i + ", which does not hold the reservation";
           }
         }
       }
       return attached > 1 ? "XFS is attached on two nodes" : null;
     }
+  }
+
+  private final Map<ReservationKey, Silence> silences = new HashMap<>();
+
+  private Silence silence(ReservationKey key) {
+    return silences.computeIfAbsent(key, of -> Silences.of(of, SILENCE_SECONDS));
+  }
+
+  private long silenceMillis() {
+    return limits.silent() == 0 ? 0 : SILENCE_SECONDS * 1_000;
   }
 
   /** Of the one exploration that an instance runs. */
@@ -365,6 +396,9 @@ class TenureRulesTest {
             w.nodes[i].orphan = null;
           });
     }
+    if (now.silent) {
+      return;
+    }
     Flight flight = now.flight;
     if (flight != null && !flight.executed()) {
       ArrayCommand command = flight.command();
@@ -411,6 +445,7 @@ class TenureRulesTest {
             w.nodes[i].rules.xfs(false);
           });
     }
+    attempt(world, i, "settles", "", w -> settle(w, i));
     if (now.requests < limits.requests()) {
       attempt(world, i, "opens a request", "", w -> w.nodes[i].rules.open(++w.nodes[i].requests));
     }
@@ -449,6 +484,21 @@ class TenureRulesTest {
           });
     }
     deaths(world, i);
+  }
+
+  /** What Takeover does: nobody silent is registered, and then what they had sent ends. */
+  private void settle(World world, int i) {
+    world.nodes[i].rules.settled();
+    for (int other = 0; other < limits.nodes(); other++) {
+      Node node = world.nodes[other];
+      if (node.silent && planted != Planted.SETTLED_TOO_EARLY) {
+        if (!world.registered[other].isNone()) {
+          throw new TenureRules.BrokenRule("a victim is registered", new Object[0]);
+        }
+        world.nodes[other] = new Node(node);
+        world.nodes[other].xfs = false;
+      }
+    }
   }
 
   private void grant(World world, int i, int to, int request) {
@@ -502,6 +552,17 @@ class TenureRulesTest {
         // Permits that are made up, too: only the rules' own and those for the dead may hold.
         preempt(world, i, new Permit.Granted(victim, 1, rules.epoch() + 1));
         preempt(world, i, new Permit.DeadLife(victim));
+        // Of who beats there is no proof of silence.
+        if (world.nodes[victim.nodeId() - 1].silent) {
+          Permit.Silent silent = new Permit.Silent(silence(victim), victim);
+          preempt(world, i, silent);
+          attempt(
+              world,
+              i,
+              "shuts out with",
+              silent,
+              w -> issue(w, i, w.nodes[i].rules.shutOut(silent)));
+        }
       }
     }
   }
@@ -578,6 +639,17 @@ class TenureRulesTest {
   }
 
   private void deaths(World world, int i) {
+    if (Arrays.stream(world.nodes).filter(node -> node.silent).count() < limits.silent()) {
+      attempt(
+          world,
+          i,
+          "stands still for good",
+          "",
+          w -> {
+            abandon(w.nodes[i]);
+            w.nodes[i].silent = true;
+          });
+    }
     if (world.daemonDeaths < limits.daemonDeaths()) {
       attempt(
           world,
@@ -589,7 +661,7 @@ class TenureRulesTest {
             Node n = w.nodes[i];
             abandon(n);
             ReservationKey key = n.rules.key();
-            n.rules = new TenureRules(i + 1);
+            n.rules = new TenureRules(i + 1, silenceMillis());
             if (planted == Planted.NEW_DAEMON_TRUSTS_THE_OLD_KEY) {
               n.rules.choose(key);
               n.rules.xfs(n.xfs);
@@ -610,7 +682,7 @@ class TenureRulesTest {
             Node n = w.nodes[i];
             abandon(n);
             n.xfs = false;
-            n.rules = new TenureRules(i + 1);
+            n.rules = new TenureRules(i + 1, silenceMillis());
             n.rules.foundRegistered(List.of(w.registered));
             n.keys += planted == Planted.A_KEY_LIVES_TWICE ? 0 : 1;
             n.rules.choose(ReservationKey.of(i + 1, n.keys));
@@ -633,7 +705,7 @@ class TenureRulesTest {
   // ---- the exploration ----
 
   private World start() {
-    World start = new World(limits.nodes());
+    World start = new World(limits.nodes(), silenceMillis());
     for (int i = 0; i < limits.nodes(); i++) {
       // The first registration has nothing to be explored.
       TenureRules rules = start.nodes[i].rules;
@@ -719,6 +791,25 @@ class TenureRulesTest {
     assertThat(attaches).isPositive();
   }
 
+  /** With takeover: one of them dies, with what it has sent still to come. */
+  @Test
+  void twoNodesOfWhichOneFallsSilentInEveryWayThereIs() {
+    assertThat(explore(new Limits(2, 1, 2, 0, 0, 1), Integer.MAX_VALUE)).as("complete").isTrue();
+    assertThat(attaches).isPositive();
+  }
+
+  @Test
+  void twoNodesOfWhichOneFallsSilentAndADaemonThatDies() {
+    explore(new Limits(2, 1, 2, 1, 0, 1), STATES_MAX);
+    assertThat(attaches).isPositive();
+  }
+
+  @Test
+  void threeNodesOfWhichOneFallsSilent() {
+    explore(new Limits(3, 1, 1, 0, 0, 1), STATES_MAX);
+    assertThat(attaches).isPositive();
+  }
+
   @Test
   void threeNodes() {
     explore(new Limits(3, 1, 1, 0, 0), STATES_MAX);
@@ -731,7 +822,8 @@ class TenureRulesTest {
     planted = mistake;
     int deaths = mistake == Planted.NEW_DAEMON_TRUSTS_THE_OLD_KEY ? 1 : 0;
     int losses = mistake == Planted.A_KEY_LIVES_TWICE ? 1 : 0;
-    Limits small = new Limits(2, 1, deaths + losses + 1, deaths, losses);
+    int silent = mistake == Planted.SETTLED_TOO_EARLY ? 1 : 0;
+    Limits small = new Limits(2, 1, deaths + losses + 1, deaths, losses, silent);
     assertThatThrownBy(() -> explore(small, 1_000_000))
         .isInstanceOf(AssertionError.class)
         .hasMessageContaining("XFS is attached on");
