@@ -17,7 +17,10 @@
  * A disk that fails shows in a sync before: a freeze that fails in its own does not thaw (fs/super.c: freeze_super()), and XFS has
  * stopped freeing inodes by then (fs/xfs/xfs_super.c: xfs_fs_sync_fs()).
  *
- * Return: 0; -ESHUTDOWN: XFS does not go on, and was shut down; another error: all is as before.
+ * It takes as long as the longest write that is under way below, and what XFS has not written yet; new ones wait for that.
+ *
+ * Return: 0; -EBUSY or -EINTR: all is as before, and it may be tried again; -ESHUTDOWN: XFS does not go on, and was shut down;
+ * another error of its disk.
  */
 int mxfs_write_home(struct mxfs_sb *sbi)
 {
@@ -30,8 +33,9 @@ int mxfs_write_home(struct mxfs_sb *sbi)
 	if (err)
 		return err == -ESHUTDOWN ? -EIO : err;
 	err = mxfs_freeze_lower(lower);
-	if (err == -EBUSY || err == -EINTR)
-		return err;
+	/* Another's freeze is under way: refused, or who waited for its end was killed. */
+	if (err == -EBUSY || err == -EINTR || err == -ERESTARTSYS)
+		return err == -EBUSY ? err : -EINTR;
 	if (!err)
 		err = mxfs_thaw_lower(lower);
 	if (!err)

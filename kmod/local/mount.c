@@ -220,18 +220,18 @@ static int mxfs_go_to_node(struct mxfs_sb *sbi)
  * for them switches them off, and to have them on again costs a count of every inode. So what was
  * given to mount(8) is said once, at the first attach, and from then on, or where nothing was given,
  * what the disk says: nodes that were given different things do not undo each other's at each turn.
- * The disk is read before the log is replayed, so what changes them is written home at once (local/home.c).
+ * The disk is read before the log is replayed, so what changes them is written home at once (local/home.c), also where XFS was
+ * mounted otherwise than the log had it.
  */
 static int mxfs_choose_quotas(struct mxfs_sb *sbi)
 {
 	struct mxfs_opts *opts = &sbi->opts;
-	u16 found, quotas;
+	u16 quotas;
 	int err;
 
-	err = mxfs_read_quotas(sbi, &found);
+	err = mxfs_read_quotas(sbi, &quotas);
 	if (err)
 		return err;
-	quotas = found;
 	if (opts->quotas_given && quotas != opts->quotas) {
 		if (!sbi->device.quotas_said)
 			quotas = opts->quotas;
@@ -239,8 +239,6 @@ static int mxfs_choose_quotas(struct mxfs_sb *sbi)
 			mxfs_warn(sbi,
 				  "another node was mounted with other quota options than this one, which now hold here, too");
 	}
-	if (quotas != found)
-		sbi->device.home_due = true;
 	WRITE_ONCE(sbi->device.quotas, quotas);
 	return 0;
 }
@@ -345,6 +343,7 @@ struct vfsmount *mxfs_lower_mount(struct mxfs_sb *sbi, bool probe)
 	};
 	struct task_struct *thread;
 	struct vfsmount *mnt;
+	u16 quotas;
 	int err;
 
 	thread = kthread_run(mxfs_mounter, &job, "mxfs-mount/%u", sbi->id);
@@ -364,8 +363,11 @@ struct vfsmount *mxfs_lower_mount(struct mxfs_sb *sbi, bool probe)
 			mxfs_warn(sbi, "the device was taken by somebody else on this node");
 		return ERR_PTR(err);
 	}
-	if (!sb_rdonly(mnt->mnt_sb))
+	if (!sb_rdonly(mnt->mnt_sb)) {
 		sbi->device.quotas_said = true;
+		if (!mxfs_read_quotas(sbi, &quotas) && quotas != sbi->device.quotas)
+			sbi->device.home_due = true;
+	}
 	/* Upper mounts decide about atime; without this every read would write. */
 	mnt->mnt_flags |= MNT_RELATIME;
 	return mnt;

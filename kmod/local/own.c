@@ -535,33 +535,35 @@ bool mxfs_reserve_free(struct mxfs_sb *sbi)
 	return any;
 }
 
-/* Which quotas of groups and projects are so, as limits; what is made below the root of the volume inherits its group, or project. */
-static unsigned int mxfs_own_limits(struct super_block *lower, unsigned int flag)
+/*
+ * Which quotas of groups and projects are so, as limits; what is made below the root of the volume inherits its group, or project.
+ * Return: whether that can be told.
+ */
+static bool mxfs_own_limits(struct super_block *lower, unsigned int flag, unsigned int *limits)
 {
 	struct qc_state state = {};
-	unsigned int limits = 0;
 
 	if (!lower->s_qcop || !lower->s_qcop->get_state || !lower->s_qcop->quota_enable || !lower->s_qcop->quota_disable ||
 	    lower->s_qcop->get_state(lower, &state))
-		return 0;
-	if (state.s_state[GRPQUOTA].flags & flag)
-		limits |= FS_QUOTA_GDQ_ENFD;
-	if (state.s_state[PRJQUOTA].flags & flag)
-		limits |= FS_QUOTA_PDQ_ENFD;
-	return limits;
+		return false;
+	*limits = (state.s_state[GRPQUOTA].flags & flag ? FS_QUOTA_GDQ_ENFD : 0) |
+		  (state.s_state[PRJQUOTA].flags & flag ? FS_QUOTA_PDQ_ENFD : 0);
+	return true;
 }
 
 /*
- * The limits that were lifted to make .mxfs hold again; not those of quotas that another node has switched off meanwhile. A freeze of the
+ * The limits that were lifted to make .mxfs hold again; not those of quotas that are not counted any more. A freeze of the
  * device waits for that (fs/super.c: freeze_super()), for XFS notes it by a transaction that does not wait for a freeze
  * (fs/xfs/libxfs/xfs_sb.c: xfs_sync_sb()).
  */
 static int mxfs_own_restore(struct mxfs_sb *sbi, unsigned int limits)
 {
 	struct super_block *lower = sbi->lower->mnt_sb;
+	unsigned int counted;
 	int err;
 
-	limits &= mxfs_own_limits(lower, QCI_ACCT_ENABLED);
+	if (mxfs_own_limits(lower, QCI_ACCT_ENABLED, &counted))
+		limits &= counted;
 	err = limits ? lower->s_qcop->quota_enable(lower, limits) : 0;
 	if (err == -EEXIST)
 		err = 0;
@@ -578,7 +580,8 @@ static int mxfs_own_restore(struct mxfs_sb *sbi, unsigned int limits)
  * .mxfs, nobody's quota. XFS charges a new folder to the group or project that it inherits, and there may be nothing left of that; group 0 and
  * project 0, which it belongs to a moment later, have no limits. So limits are lifted for that moment: the gates are closed, nobody else
  * makes anything. XFS notes in its superblock that they are, and that they are not any more, by transactions that its log
- * takes with the one in between; only a crash in that moment, or a snapshot, leaves limits off. Once a mount: on a
+ * takes with the one in between, and at the end of the attach its place has them again; only a crash in that moment, after a checkpoint went
+ * home in between, or a snapshot, leaves limits off. Once a mount: on a
  * volume that is full it is in vain. XFS that cannot note that they are lifted has lifted them all the same (fs/xfs/xfs_qm_syscalls.c).
  *
  * Return: as mxfs_own_dir(); @lost: the limits cannot be had back, which the next attach tries first.
@@ -606,8 +609,7 @@ static struct dentry *mxfs_own_top(struct mxfs_sb *sbi, bool *lost)
 	/* Of a project it is ENOSPC (fs/xfs/xfs_trans_dquot.c: xfs_trans_dqresv()). */
 	if ((top != ERR_PTR(-EDQUOT) && top != ERR_PTR(-ENOSPC)) || sbi->own.lifted)
 		return top;
-	limits = mxfs_own_limits(lower, QCI_LIMITS_ENFORCED);
-	if (!limits || !sb_start_write_trylock(lower))
+	if (!mxfs_own_limits(lower, QCI_LIMITS_ENFORCED, &limits) || !limits || !sb_start_write_trylock(lower))
 		return top;
 	sbi->own.lifted = true;
 	err = lower->s_qcop->quota_disable(lower, limits);

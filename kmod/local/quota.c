@@ -6,6 +6,7 @@
 #include <linux/quota.h>
 #include "local/home.h"
 #include "local/local.h"
+#include "local/validate.h"
 
 #define MXFS_QUOTA_JIFFIES (30 * HZ) /* to wait for ownership */
 
@@ -62,46 +63,58 @@ static int mxfs_set_info(struct super_block *sb, int type, struct qc_info *info)
 	return err;
 }
 
-/* In the gate. Which quotas are on is read before XFS's log is replayed (local/mount.c). Return: 0, or -EIO where XFS does not go on. */
+/* In the gate. Which quotas are on is read before XFS's log is replayed (local/mount.c). Return: 0, or the error of a disk that fails. */
 static int mxfs_quota_told(struct mxfs_sb *sbi)
 {
 	int err = mxfs_write_home(sbi);
+	u16 quotas;
 
-	if (!err)
-		return 0;
-	mxfs_warn(sbi, "which quotas are on is in XFS's log only, and a crash may undo it (%pe)", ERR_PTR(err));
-	WRITE_ONCE(sbi->device.home_due, true);
-	return err == -ESHUTDOWN ? -EIO : 0;
+	WRITE_ONCE(sbi->device.home_due, !!err);
+	if (err) {
+		mxfs_warn(sbi, "which quotas are on is in XFS's log only, and a crash may undo it (%pe)", ERR_PTR(err));
+		return err == -EBUSY || err == -EINTR ? 0 : -EIO;
+	}
+	if (!mxfs_read_quotas(sbi, &quotas))
+		WRITE_ONCE(sbi->device.quotas, quotas);
+	return 0;
+}
+
+/*
+ * XFS notes it by a transaction that waits for no freeze (fs/xfs/libxfs/xfs_sb.c: xfs_sync_sb()), and quotactl_block() waits for those of the
+ * upper superblock only. What a command has changed that could not write it home is tried by the same command again.
+ */
+static int mxfs_quota_switch(struct super_block *sb, unsigned int flags, bool on)
+{
+	struct super_block *lower = mxfs_enter_quota(sb, true);
+	struct mxfs_sb *sbi = MXFS_SB(sb);
+	const struct quotactl_ops *ops;
+	int err = -EOPNOTSUPP, home = 0;
+
+	if (IS_ERR(lower))
+		return PTR_ERR(lower);
+	ops = lower->s_qcop;
+	if (on ? !ops->quota_enable : !ops->quota_disable)
+		goto out;
+	err = -EBUSY;
+	if (sb_start_write_trylock(lower)) {
+		err = on ? ops->quota_enable(lower, flags) : ops->quota_disable(lower, flags);
+		sb_end_write(lower);
+		if (!err || (err == -EEXIST && READ_ONCE(sbi->device.home_due)))
+			home = mxfs_quota_told(sbi);
+	}
+out:
+	mxfs_leave(sbi);
+	return home ?: err;
 }
 
 static int mxfs_quota_enable(struct super_block *sb, unsigned int flags)
 {
-	struct super_block *lower = mxfs_enter_quota(sb, true);
-	int err = -EOPNOTSUPP;
-
-	if (IS_ERR(lower))
-		return PTR_ERR(lower);
-	if (lower->s_qcop->quota_enable)
-		err = lower->s_qcop->quota_enable(lower, flags);
-	if (!err)
-		err = mxfs_quota_told(MXFS_SB(sb));
-	mxfs_leave(MXFS_SB(sb));
-	return err;
+	return mxfs_quota_switch(sb, flags, true);
 }
 
 static int mxfs_quota_disable(struct super_block *sb, unsigned int flags)
 {
-	struct super_block *lower = mxfs_enter_quota(sb, true);
-	int err = -EOPNOTSUPP;
-
-	if (IS_ERR(lower))
-		return PTR_ERR(lower);
-	if (lower->s_qcop->quota_disable)
-		err = lower->s_qcop->quota_disable(lower, flags);
-	if (!err)
-		err = mxfs_quota_told(MXFS_SB(sb));
-	mxfs_leave(MXFS_SB(sb));
-	return err;
+	return mxfs_quota_switch(sb, flags, false);
 }
 
 static int mxfs_rm_xquota(struct super_block *sb, unsigned int flags)
