@@ -7,8 +7,9 @@ import time
 from lablib.lockstate import Heartbeats
 from lablib.protocol import DEVICE, PLACE
 
-LIMIT = 420
-MARKERS = ["SELFTEST: power cut ok", "SELFTEST: owner that wakes up ok"]
+LIMIT = 720
+MARKERS = ["SELFTEST: settings of a mount ok", "SELFTEST: power cut ok", "SELFTEST: last to leave ok", "SELFTEST: owner that wakes up ok",
+           "SELFTEST: word of a person ok"]
 # The array refuses what the owner that wakes up still sends, and XFS there is shut down.
 EXPECTED = [r"reservation conflict", r"XFS \(sda\)", r"log I/O error", r"Buffer I/O error", r"I/O error, dev sda"]
 
@@ -25,21 +26,37 @@ def run(stage):
         stage.mkfs()
         for node in (n1, n2):
             stage.mount(node, f"lease_ms={LEASE_MS}")
+        _restarted(stage, n2)
+        stage.marker("SELFTEST: settings of a mount ok")
         _power_cut(stage, n1, n2)
         stage.marker("SELFTEST: power cut ok")
+        _leaves_last(stage, n1, n2)
+        stage.marker("SELFTEST: last to leave ok")
         _wakes_up(stage, n1, n2)
         stage.marker("SELFTEST: owner that wakes up ok")
-        for node in (n1, n2):
-            stage.umount(node)
+        _cleared(stage, n1, n2)
+        stage.marker("SELFTEST: word of a person ok")
         stage.repair(n2)
     finally:
         for node in (n1, n2):
-            node.run(f"mv -f {OPTIONS}.kept {OPTIONS}", check=False)
+            if node.state == "running":  # else what failed would not be told
+                node.run(f"mv -f {OPTIONS}.kept {OPTIONS}", check=False)
 
 
 def _switch_on(node):
     """What the product has off. The nodes' disk is QEMU's: what a dead QEMU had sent has ended with it, and one that is paused sends nothing."""
     node.run(f"touch {OPTIONS}; cp {OPTIONS} {OPTIONS}.kept; printf '%s\\n' -Dmxfs.beats={BEAT_MS} -Dmxfs.takeover=reset >>{OPTIONS}")
+
+
+def _restarted(stage, node):
+    """A daemon that is started for a mount that is at work has its predecessor's settings, however wrong what is set now. That it has them the power cut shows: this node takes over."""
+    before = stage.daemon_pid(node)
+    node.run(f"sed -i s/-Dmxfs.beats={BEAT_MS}/-Dmxfs.beats=often/ {OPTIONS} && kill -9 {before}")
+    stage.until(lambda: stage.daemon_pid(node) not in (None, before), 30, "another daemon")
+    node.run(f"ls {PLACE}", timeout=60)
+    stage.until(lambda: "-Dmxfs.beats=often: not a number" in node.run("cat /var/log/mxfs/*.log").out, 10, "the wrong setting in the log")
+    stage.matches(f"until umount it stays at beats={BEAT_MS} takeover=reset", node.run("cat /var/log/mxfs/*.log").out, "the log of the restarted daemon")
+    node.run(f"sed -i s/-Dmxfs.beats=often/-Dmxfs.beats={BEAT_MS}/ {OPTIONS}")
 
 
 def _stops(stage, survivor, owner, name, stop):
@@ -83,11 +100,33 @@ def _power_cut(stage, n1, n2):
     dead = _stops(stage, n2, n1, "after-cut", n1.kill)
     stage.same(n2.run(f"cd {PLACE}/cut && md5sum * | md5sum").out, sums, "what was durable")
     stage.check(dead not in stage.keys(n2), "the dead owner's key is registered")
+
+
+def _leaves_last(stage, n1, n2):
+    """While the dead owner has not come back the disk stays reserved, and whoever mounts next takes it over at once."""
+    sums = n2.run(f"cd {PLACE}/cut && md5sum * | md5sum").out
+    for turn in range(2):
+        key = stage.holder(n2)
+        stage.umount(n2)
+        stage.same((stage.holder(n2), stage.keys(n2)), (key, [key]), f"umount {turn + 1} of the last node: the reservation and who is registered")
+        log = n2.run("cat /var/log/mxfs/*.log").out
+        stage.matches(rf"stays registered with key 0x{key.zfill(16)}.*mxfsctl fence clear.*any node can mount", log, "the log of the last node")
+        if turn == 0:
+            stage.mount(n2, f"lease_ms={LEASE_MS}")  # by itself: its own earlier life holds the reservation
+            stage.check(stage.keys(n2) != [key], "the key of before is still registered")
     n1.start()
     stage.prepare([n1])
     _switch_on(n1)
-    stage.mount(n1, f"lease_ms={LEASE_MS}", timeout=120)
+    # Nobody has the volume mounted, and the key of another node holds the reservation.
+    took = stage.mount(n1, f"lease_ms={LEASE_MS}", timeout=120)
+    stage.note(f"mount beside the key of a node that has left: {took:.0f} ms")
+    stage.check(key not in stage.keys(n1), "the key of the node that has left is still registered")
     stage.same(n1.run(f"cat {PLACE}/after-cut && cd {PLACE}/cut && md5sum * | md5sum", timeout=60).out, "after\n" + sums, "the node that came back")
+    stage.umount(n1)
+    stage.same(stage.keys(n1), [], "who is registered when the fenced node has come back and all have left")
+    for node in (n1, n2):
+        stage.mount(node, f"lease_ms={LEASE_MS}")
+    n1.run(f"touch {PLACE}/turn")
 
 
 def _wakes_up(stage, n1, n2):
@@ -111,3 +150,30 @@ def _wakes_up(stage, n1, n2):
     stage.mount(n1, f"lease_ms={LEASE_MS}", timeout=120)
     n2.run(f"rm {PLACE}/paused/running")
     stage.same(n1.run(f"cat {PLACE}/after-pause && cd {PLACE}/paused && md5sum * | md5sum", timeout=60).out, "after\n" + sums, "what was durable")
+
+
+def _cleared(stage, n1, n2):
+    """mxfsctl fence: who never comes back is listed, and forgotten by the word of a person, given to the owner; then the disk may be left."""
+    stage.take(n1)
+    _both_beat(stage, n1, n2)
+    _ctl(stage, n2, "list", 0, "nobody")
+    dead = _stops(stage, n2, n1, "after-third", n1.kill).zfill(16)
+    stage.until(lambda: n2.run("mxfsctl fence list", check=False).rc == 1, 20, "the dead owner in the list")
+    _ctl(stage, n2, "list", 1, rf"{n1.name} \(node {dead[:8]}\), key 0x{dead}: fenced, epoch [0-9]+ on disk, known here for ")
+    _ctl(stage, n2, "list --json", 1, rf'"takeover":true,"missing":\[\{{"key":"0x{dead}","id":"{dead[:8]}","host":"{n1.name}","state":"fenced"')
+    _ctl(stage, n2, f"clear {n1.name}", 1, "not confirmed; nothing was changed")
+    _ctl(stage, n2, f"clear --yes {n2.name}", 1, "is none of those that were shut out")
+    _ctl(stage, n2, "clear", 2, "Usage")
+    _ctl(stage, n2, "list", 1, dead)
+    _ctl(stage, n2, f"clear {n1.name} {PLACE}", 0, rf"cleared: {n1.name} \(node {dead[:8]}\), key 0x{dead}", typed=dead[:8])
+    _ctl(stage, n2, "list", 0, "nobody")
+    stage.umount(n2)
+    stage.same(stage.keys(n2), [], "who is registered when the one that was shut out is cleared, and all have left")
+    n1.start()
+    stage.prepare([n1])
+
+
+def _ctl(stage, node, arguments, status, pattern, typed=""):
+    done = node.run(f"echo {typed} | mxfsctl fence {arguments}", check=False, timeout=90)
+    stage.check(done.rc == status, f"{node.name}: status {done.rc} of 'mxfsctl fence {arguments}', expected {status}: {done.out}{done.err}")
+    stage.matches(pattern, done.out + done.err, f"{node.name}: 'mxfsctl fence {arguments}'")

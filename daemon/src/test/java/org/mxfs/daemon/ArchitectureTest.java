@@ -17,6 +17,7 @@ import org.mxfs.daemon.core.ArrayCommand;
 import org.mxfs.daemon.core.DiskCommand;
 import org.mxfs.daemon.core.fencing.Fenced;
 import org.mxfs.daemon.core.lock.Cleared;
+import org.mxfs.daemon.core.membership.Departed;
 import org.mxfs.daemon.core.membership.Silence;
 import org.mxfs.daemon.core.recovery.LocksCleared;
 import org.mxfs.daemon.core.recovery.RecordsCleared;
@@ -153,6 +154,7 @@ class ArchitectureTest {
     String anywhere = "org.mxfs.daemon..";
     onlyMaker(anywhere, "org.mxfs.daemon.core.fencing.Proof", Fenced.class);
     onlyMaker(anywhere, "org.mxfs.daemon.core.membership.Suspicion", Silence.class);
+    onlyMaker(anywhere, "org.mxfs.daemon.core.membership.SlotTable", Departed.class);
     onlyMaker(anywhere, "org.mxfs.daemon.core.recovery.ClearRecords", RecordsCleared.class);
     onlyMaker(
         anywhere,
@@ -216,7 +218,15 @@ class ArchitectureTest {
   void theRoomsOfMembershipStandOnEachOther() {
     expectStack(
         "org.mxfs.daemon.core.membership.",
-        List.of("Beat", "Slot", "SlotTable", "Silence", "Suspicion", "SlotRules", "Heartbeat"));
+        List.of(
+            "Beat",
+            "Slot",
+            "Departed",
+            "SlotTable",
+            "Silence",
+            "Suspicion",
+            "SlotRules",
+            "Heartbeat"));
   }
 
   /** From the ground up: each knows only those that stand before it. */
@@ -236,6 +246,7 @@ class ArchitectureTest {
             "ArrayDialogue",
             "Attachment",
             "Pulse",
+            "Guard",
             "Departure",
             "Registrar",
             "KeyTidier",

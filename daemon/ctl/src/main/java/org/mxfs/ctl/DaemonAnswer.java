@@ -53,8 +53,13 @@ sealed interface DaemonAnswer {
   /** It could not be asked, and the reason is not the daemon's: this program has no memory, say. */
   record Failed(String why) implements DaemonAnswer {}
 
-  /** Asks, for a bounded time. */
+  /** Asks for the status, for a bounded time. */
   static DaemonAnswer ask(Path socket, long waitMillis) {
+    return ask(socket, "status", waitMillis);
+  }
+
+  /** The same with another request. */
+  static DaemonAnswer ask(Path socket, String request, long waitMillis) {
     if (!Files.exists(socket)) {
       return new Nobody();
     }
@@ -65,7 +70,7 @@ sealed interface DaemonAnswer {
         Selector selector = Selector.open()) {
       Limit limit = Limit.of(channel, waitMillis);
       DaemonAnswer none = connect(channel, socket, limit);
-      return none != null ? none : talk(channel, selector, limit.endNanos);
+      return none != null ? none : talk(channel, selector, request, limit.endNanos);
     } catch (IOException e) {
       return failed(e);
     }
@@ -119,10 +124,12 @@ sealed interface DaemonAnswer {
     }
   }
 
-  private static DaemonAnswer talk(SocketChannel channel, Selector selector, long endNanos) {
+  private static DaemonAnswer talk(
+      SocketChannel channel, Selector selector, String asked, long endNanos) {
     try {
       channel.configureBlocking(false);
-      return talk(channel, selector, channel.register(selector, SelectionKey.OP_WRITE), endNanos);
+      SelectionKey key = channel.register(selector, SelectionKey.OP_WRITE);
+      return talk(channel, selector, key, asked, endNanos);
     } catch (ClosedChannelException | CancelledKeyException e) {
       return new Silent(); // by the limit, when it was almost too late
     } catch (IOException e) {
@@ -131,9 +138,9 @@ sealed interface DaemonAnswer {
   }
 
   private static DaemonAnswer talk(
-      SocketChannel channel, Selector selector, SelectionKey key, long endNanos)
+      SocketChannel channel, Selector selector, SelectionKey key, String asked, long endNanos)
       throws IOException {
-    ByteBuffer request = ByteBuffer.wrap("status\n".getBytes(StandardCharsets.US_ASCII));
+    ByteBuffer request = ByteBuffer.wrap((asked + "\n").getBytes(StandardCharsets.US_ASCII));
     ByteBuffer answer = ByteBuffer.allocate(4_096);
     while (true) {
       long left = TimeUnit.NANOSECONDS.toMillis(endNanos - System.nanoTime());

@@ -37,6 +37,10 @@ public final class Main implements Runnable {
     CommandLine line = new CommandLine(new Main());
     line.addSubcommand(new StatusCommand(volumes));
     line.addSubcommand(new NodesCommand(volumes));
+    CommandLine fence = new CommandLine(new FenceCommand());
+    fence.addSubcommand(new FenceListCommand(volumes));
+    fence.addSubcommand(new FenceClearCommand(volumes, System.in));
+    line.addSubcommand(fence);
     // A trace says nothing to who runs this; what happened does.
     line.setExecutionExceptionHandler(
         (e, failed, _) -> {

@@ -61,12 +61,38 @@ final class StatusJson {
         + "]}";
   }
 
+  static String missing(Volume volume) {
+    JsonValue status = volume.status();
+    List<JsonValue> missing = status == null ? List.of() : status.get("missing").list();
+    String takeover = status == null ? "null" : Boolean.toString(status.get("takeover").isTrue());
+    return "{"
+        + place(volume)
+        + ",\"answer\":"
+        + Json.string(answer(volume))
+        + ",\"takeover\":"
+        + takeover
+        + ",\"missing\":"
+        + Json.list(
+            missing,
+            m ->
+                "{\"key\":%s,\"id\":%s,\"host\":%s,\"state\":%s,\"ms\":%s,\"epoch\":%s,\"refusal\":%s}"
+                    .formatted(
+                        text(m.get("key").text()),
+                        text(m.get("id").text()),
+                        text(m.get("host").text()),
+                        text(m.get("state").text()),
+                        number(m.get("ms")),
+                        number(m.get("epoch")),
+                        text(m.get("refusal").text())))
+        + "}";
+  }
+
   /** Whether the daemon answered, in a word: said, nobody, silent, denied, strange, failed. */
   private static String answer(Volume volume) {
     return volume.daemon().getClass().getSimpleName().toLowerCase(Locale.ROOT);
   }
 
-  private static String place(Volume volume) {
+  static String place(Volume volume) {
     return "\"uuid\":"
         + text(volume.uuid())
         + ",\"label\":"

@@ -92,6 +92,12 @@ record Volumes(Path root, long waitMillis) {
     return volumes;
   }
 
+  /** Has the daemon of this volume do something. */
+  DaemonAnswer ask(Volume volume, String request) {
+    return DaemonAnswer.ask(
+        root.resolve("run/mxfs").resolve(volume.uuid() + ".control"), request, waitMillis);
+  }
+
   /** Of these the one that is meant; null: none. */
   @Nullable Volume choose(Collection<Volume> volumes, String name) {
     String plain = name.toLowerCase(Locale.ROOT).replace("-", "");

@@ -49,6 +49,18 @@ abstract class VolumesCommand implements Callable<Integer> {
 
   abstract Told tell(Volume volume);
 
+  static String noSuch(String name, List<Volume> found) {
+    return "mxfsctl: no mxfs volume "
+        + Words.clean(name)
+        + " is mounted here; there "
+        + switch (found.size()) {
+          case 0 -> "is none";
+          case 1 -> "is " + StatusText.heading(found.getFirst());
+          default ->
+              "are\n  " + String.join("\n  ", found.stream().map(StatusText::heading).toList());
+        };
+  }
+
   @Override
   public final Integer call() {
     PrintWriter errors = spec.commandLine().getErr();
@@ -63,17 +75,7 @@ abstract class VolumesCommand implements Callable<Integer> {
     if (name != null) {
       Volume chosen = volumes.choose(found, name);
       if (chosen == null) {
-        errors.println(
-            "mxfsctl: no mxfs volume "
-                + Words.clean(name)
-                + " is mounted here; there "
-                + switch (found.size()) {
-                  case 0 -> "is none";
-                  case 1 -> "is " + StatusText.heading(found.getFirst());
-                  default ->
-                      "are\n  "
-                          + String.join("\n  ", found.stream().map(StatusText::heading).toList());
-                });
+        errors.println(noSuch(name, found));
         errors.flush();
         return NO_SUCH_VOLUME;
       }

@@ -44,6 +44,8 @@ class MainTest {
     assertThat(run("nonsense")).isEqualTo(2);
     assertThat(run("status", "--wrong")).isEqualTo(2);
     assertThat(run("nodes", "a", "b")).isEqualTo(2);
+    assertThat(run("fence")).isEqualTo(2);
+    assertThat(run("fence", "clear")).isEqualTo(2);
   }
 
   /** picocli would print its own trace of it. */

@@ -20,13 +20,16 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Supplier;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
+import org.mxfs.daemon.core.ReservationKey;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The socket of one volume: {@code status} and a newline come in, one line of JSON goes out, and
- * the connection ends.
+ * The socket of one volume: {@code status} or {@code fence-clear KEY}, and a newline, come in, one
+ * line of JSON goes out, and the connection ends.
  *
  * <p>Only root can connect. Still everything that a client can take is bounded: the length of its
  * request, the time it may be connected, and how many are connected at once. Nobody waits for this
@@ -54,11 +57,23 @@ public final class ControlSocket implements Closeable {
   private static final long PAUSE_MILLIS = 200;
   private static final int BACKLOG = 16;
   private static final String STATUS = "status";
+  private static final Pattern CLEAR = Pattern.compile("fence-clear 0x([0-9a-f]{16})");
+
+  /** What a person may have done; called on the thread of the socket. */
+  public interface Deeds {
+    /**
+     * Passes on that this incarnation is off for certain. Whether it is taken shows in the status.
+     *
+     * @return why not; null: it was passed on
+     */
+    @Nullable String clearFence(ReservationKey key);
+  }
 
   private static final Logger LOG = LoggerFactory.getLogger(ControlSocket.class);
 
   private final Path path;
   private final Supplier<Report> status;
+  private final Deeds deeds;
   private final CountDownLatch wanted = new CountDownLatch(1);
   private final CountDownLatch appeared = new CountDownLatch(1);
   private final ReentrantLock lock = new ReentrantLock();
@@ -71,9 +86,10 @@ public final class ControlSocket implements Closeable {
    *
    * @param status called on the thread of the socket
    */
-  public ControlSocket(Path path, Supplier<Report> status) {
+  public ControlSocket(Path path, Supplier<Report> status, Deeds deeds) {
     this.path = path;
     this.status = status;
+    this.deeds = deeds;
     thread = Thread.ofPlatform().daemon().name("control").unstarted(this::run);
   }
 
@@ -264,15 +280,23 @@ public final class ControlSocket implements Closeable {
   }
 
   private String answer(String request) {
-    if (!request.equals(STATUS)) {
-      return refusal("unknown request: this version knows 'status'");
+    Matcher clear = CLEAR.matcher(request);
+    if (!request.equals(STATUS) && !clear.matches()) {
+      return refusal("unknown request: this version knows 'status' and 'fence-clear KEY'");
     }
     try {
-      return status.get().json();
+      return request.equals(STATUS)
+          ? status.get().json()
+          : cleared(new ReservationKey(Long.parseUnsignedLong(clear.group(1), 16)));
     } catch (RuntimeException e) {
       LOG.warn("control socket {}: {}", path, e.toString()); // a mistake here ends no daemon
       return refusal("mistake in mxfsd: " + e);
     }
+  }
+
+  private String cleared(ReservationKey key) {
+    String why = deeds.clearFence(key);
+    return new Json().begin().put("schema", Report.SCHEMA).put("refused", why).end().toString();
   }
 
   private static String refusal(String why) {

@@ -128,7 +128,28 @@ public record Report(
     for (VolumeStatus.Neighbour each : s.neighbours()) {
       peer(json, each);
     }
+    json.endList();
+    List<VolumeStatus.Missing> missing = s.missing();
+    json.put("takeover", missing != null).beginList("missing");
+    for (VolumeStatus.Missing each : missing == null ? List.<VolumeStatus.Missing>of() : missing) {
+      missing(json, s, each);
+    }
     json.endList().end();
+  }
+
+  private void missing(Json json, VolumeStatus s, VolumeStatus.Missing one) {
+    json.begin()
+        .put("key", keyOf(one.key()))
+        .put("id", one.key().nodeName())
+        .put("host", one.host().isEmpty() ? hostOf(s, one.key().nodeId()) : one.host())
+        .put("state", word(one.state().name()))
+        .put("ms", age(one.since()));
+    if (one.epoch() == 0) {
+      json.putNull("epoch");
+    } else {
+      json.put("epoch", one.epoch());
+    }
+    json.put("refusal", VolumeStatus.whyNotCleared(one.state())).end();
   }
 
   private void peer(Json json, VolumeStatus.Neighbour peer) {

@@ -36,6 +36,9 @@ public sealed interface Event {
   /** The answer to the reset of this number: done, rejected or unclear. */
   record UnitReset(long question, ArrayAnswer answer) implements Event {}
 
+  /** A person says that this incarnation, which was shut out, is off for certain. */
+  record FenceCleared(ReservationKey key) implements Event {}
+
   /** Kernel: where the lock state is, or why there is none. */
   record LockstateTold(Lockstate lockstate) implements Event {}
 

@@ -21,6 +21,8 @@ import org.jspecify.annotations.Nullable;
  * @param waiting what operations of this node wait for; null: none waits
  * @param waiters who asks this node for the volume, first come first
  * @param neighbours the other nodes, by id
+ * @param missing who was shut out and is not accounted for, as far as this node knows; null:
+ *     takeover is off, and nobody is shut out
  */
 public record VolumeStatus(
     long at,
@@ -34,11 +36,43 @@ public record VolumeStatus(
     long leaseUntil,
     @Nullable Wish waiting,
     List<Waiting> waiters,
-    List<Neighbour> neighbours) {
+    List<Neighbour> neighbours,
+    @Nullable List<Missing> missing) {
 
   public VolumeStatus {
     waiters = List.copyOf(waiters);
     neighbours = List.copyOf(neighbours);
+    missing = missing == null ? null : List.copyOf(missing);
+  }
+
+  /** Without takeover. */
+  public VolumeStatus(
+      long at,
+      State state,
+      long stateSince,
+      KernelState xfs,
+      boolean ready,
+      ReservationKey key,
+      long epoch,
+      ReservationKey holder,
+      long leaseUntil,
+      @Nullable Wish waiting,
+      List<Waiting> waiters,
+      List<Neighbour> neighbours) {
+    this(
+        at,
+        state,
+        stateSince,
+        xfs,
+        ready,
+        key,
+        epoch,
+        holder,
+        leaseUntil,
+        waiting,
+        waiters,
+        neighbours,
+        null);
   }
 
   /** The machine has more phases than a person wants to tell apart. */
@@ -76,6 +110,36 @@ public record VolumeStatus(
    * @param owner whom for; {@link ReservationKey#NONE}: for nobody in particular
    */
   public record Wish(long since, Reason reason, ReservationKey owner) {}
+
+  /** What is known of one that is not accounted for, less before more. */
+  public enum Shut {
+    /** Its slot says that it lives, and its key is not registered. */
+    MISSING,
+    /** A PREEMPT of it has gone out. */
+    SHUT_OUT,
+    /** Nothing of it is under way, and its slot says so, or is to. */
+    FENCED
+  }
+
+  /**
+   * An incarnation that was shut out and is not accounted for.
+   *
+   * @param host as its slot says; else empty
+   * @param epoch of its record on disk: where it was marked, of the tenure that did; 0: it has none
+   * @param since when this daemon knew of it first
+   */
+  public record Missing(ReservationKey key, String host, Shut state, long epoch, long since) {}
+
+  /** Why the word of a person that it is off is not taken; null: it is. */
+  public static @Nullable String whyNotCleared(@Nullable Shut state) {
+    return switch (state) {
+      case null -> "it is none of those that were shut out and have not come back";
+      case MISSING, SHUT_OUT ->
+          "it is not known yet that nothing of it is under way: who takes the volume over fences"
+              + " it first";
+      case FENCED -> null;
+    };
+  }
 
   /** Another node asks this one for the volume. */
   public record Waiting(ReservationKey key, long since) {}

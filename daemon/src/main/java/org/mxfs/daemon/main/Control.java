@@ -6,9 +6,12 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 import org.mxfs.daemon.control.ControlSocket;
 import org.mxfs.daemon.control.Report;
+import org.mxfs.daemon.core.Event;
+import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.core.VolumeStatus;
 import org.mxfs.daemon.log.DaemonLog;
 import org.mxfs.daemon.peer.Peers;
@@ -24,6 +27,7 @@ final class Control {
   private final BootClock clock;
   private final Sightings sightings;
   private final ControlSocket socket;
+  private final Predicate<Event> policy;
   private volatile @Nullable VolumeStatus published;
 
   /**
@@ -31,6 +35,7 @@ final class Control {
    *
    * @param log null: what is logged is not kept
    * @param clock for its thread alone
+   * @param policy takes an event of a person, unless there is no room for it
    */
   Control(
       Path runDirectory,
@@ -38,13 +43,17 @@ final class Control {
       Peers peers,
       Sightings sightings,
       @Nullable DaemonLog log,
-      BootClock clock) {
+      BootClock clock,
+      Predicate<Event> policy) {
     this.mount = mount;
+    this.policy = policy;
     this.peers = peers;
     this.sightings = sightings;
     this.log = log;
     this.clock = clock;
-    socket = new ControlSocket(ControlSocket.path(runDirectory, mount.volume()), this::report);
+    socket =
+        new ControlSocket(
+            ControlSocket.path(runDirectory, mount.volume()), this::report, this::clearFence);
   }
 
   void start() {
@@ -68,6 +77,29 @@ final class Control {
   /** By the policy thread, in each step, before what the core said to do is done. */
   void publish(VolumeStatus status) {
     published = status;
+  }
+
+  /** The policy thread decides; what would be refused for certain is said here. */
+  @Nullable String clearFence(ReservationKey key) {
+    VolumeStatus status = published;
+    if (status == null || status.state() != VolumeStatus.State.OWNER) {
+      return "this node does not hold the reservation";
+    }
+    List<VolumeStatus.Missing> missing = status.missing();
+    if (missing == null) {
+      return "takeover is off on this node, and nobody is shut out";
+    }
+    VolumeStatus.Shut state =
+        missing.stream()
+            .filter(each -> each.key().equals(key))
+            .map(VolumeStatus.Missing::state)
+            .findFirst()
+            .orElse(null);
+    String why = VolumeStatus.whyNotCleared(state);
+    if (why != null) {
+      return why;
+    }
+    return policy.test(new Event.FenceCleared(key)) ? null : "the daemon is busy";
   }
 
   Report report() {

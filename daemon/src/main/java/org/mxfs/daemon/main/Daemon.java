@@ -61,21 +61,6 @@ final class Daemon {
   /** The kernel waits 10 s for LEFT, and the policy has taken up to 4.5 s of them. */
   private static final long QUIET_MILLIS = 3_000;
 
-  /**
-   * How often this node writes its heartbeat to the lock state, in milliseconds; 0: it has none.
-   * Not set in the product: see docs/takeover.md. At most a second, and several in a lease.
-   */
-  private static final String BEATS = "mxfs.beats";
-
-  /**
-   * Whether a silent owner is shut out and taken over from: {@code reset} where a logical unit
-   * reset is known to end everything that is under way, {@code true} where it is waited for.
-   * Nothing is done without it, or without heartbeats.
-   */
-  private static final String TAKEOVER = "mxfs.takeover";
-
-  private static final long MAX_BEAT_MILLIS = 1_000;
-
   private static final int BEATS_IN_A_LEASE = 4;
 
   private final Arguments.Run arguments;
@@ -130,15 +115,20 @@ final class Daemon {
   }
 
   private int serve(KernelLink link, Hello hello, String volume) throws IOException {
-    long beatMillis;
-    FencingSettings takeover;
+    Switches switches;
     try {
-      beatMillis = beatMillis(hello, beatSetting(System.getProperty(BEATS)));
-      FencingSettings ofDisk = takeoverSetting(System.getProperty(TAKEOVER));
-      takeover = beatMillis == 0 ? null : ofDisk;
+      switches =
+          Switches.ofMount(
+              paths.runDirectory().resolve(volume + ".switches"),
+              hello.predecessor().ready(),
+              System.getProperty(Switches.BEATS),
+              System.getProperty(Switches.TAKEOVER),
+              text -> LOG.warn("{}", text));
     } catch (IllegalArgumentException e) {
       return refuse(link, Errno.EINVAL, String.valueOf(e.getMessage()));
     }
+    long beatMillis = beatMillis(hello, switches.beatMillis());
+    FencingSettings takeover = beatMillis == 0 ? null : switches.takeover();
     NodeIdentity node;
     BlockDevice block;
     try {
@@ -207,44 +197,6 @@ final class Daemon {
     return hello.lockstate() && !hello.readOnly()
         ? Math.min(setting, hello.leaseMillis() / BEATS_IN_A_LEASE)
         : 0;
-  }
-
-  /**
-   * How often to beat, as it was set; 0: never.
-   *
-   * @param set null: nothing was
-   */
-  static long beatSetting(@Nullable String set) {
-    if (set == null) {
-      return 0;
-    }
-    if (set.matches("[0-9]{1,4}") && Long.parseLong(set) <= MAX_BEAT_MILLIS) {
-      return Long.parseLong(set);
-    }
-    throw new IllegalArgumentException(
-        "-D"
-            + BEATS
-            + "="
-            + set
-            + ": not a number of milliseconds from 1 to "
-            + MAX_BEAT_MILLIS
-            + ", or 0 for no heartbeats");
-  }
-
-  /**
-   * What is known of the disk, as it was set; null: nobody is taken over from.
-   *
-   * @param set null: nothing was
-   */
-  static @Nullable FencingSettings takeoverSetting(@Nullable String set) {
-    return switch (set == null ? "false" : set) {
-      case "false" -> null;
-      case "true" -> FencingSettings.UNKNOWN_DISK;
-      case "reset" -> FencingSettings.RESET_ENDS_ALL;
-      default ->
-          throw new IllegalArgumentException(
-              "-D" + TAKEOVER + "=" + set + ": not true, reset or false");
-    };
   }
 
   /** Made when the first one is wanted. */
@@ -650,7 +602,9 @@ final class Daemon {
             peers.port(),
             hello.leaseMillis());
     DaemonLog log = LoggerFactory.getILoggerFactory() instanceof DaemonLog found ? found : null;
-    Control made = new Control(paths.runDirectory(), mount, peers, sightings, log, clock.twin());
+    Control made =
+        new Control(
+            paths.runDirectory(), mount, peers, sightings, log, clock.twin(), mailbox::fromPerson);
     control = made;
     made.start();
   }

@@ -55,6 +55,11 @@ final class Mailbox {
     put(array, new Mail(event, 0, Mailbox::nothing));
   }
 
+  /** False when the lane is full: whoever asked is told. */
+  boolean fromPerson(Event event) {
+    return offer(array, new Mail(event, 0, Mailbox::nothing));
+  }
+
   /** See {@link #fromArray}. */
   void fromPeer(long generation, Event event, Runnable done) {
     put(peers, new Mail(event, generation, done));

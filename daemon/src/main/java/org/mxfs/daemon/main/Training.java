@@ -279,7 +279,8 @@ final class Training {
             InetAddress.getLoopbackAddress(),
             0,
             new Collector(new LinkedBlockingQueue<>()))) {
-      Control control = new Control(directory, mount, peers, sightings, log, new BootClock());
+      Control control =
+          new Control(directory, mount, peers, sightings, log, new BootClock(), _ -> false);
       control.publish(status);
       control.start();
       control.open();

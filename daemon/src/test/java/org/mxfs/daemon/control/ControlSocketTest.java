@@ -20,10 +20,12 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
+import org.mxfs.daemon.core.ReservationKey;
 
 /** On real sockets. */
 @Timeout(60)
@@ -38,6 +40,18 @@ class ControlSocketTest {
 
   @TempDir Path directory;
 
+  /** What is passed on. */
+  private static final class Cleared {
+    final List<ReservationKey> keys = new ArrayList<>();
+    volatile @Nullable String refusal;
+
+    @Nullable String clear(ReservationKey key) {
+      keys.add(key);
+      return refusal;
+    }
+  }
+
+  private final Cleared cleared = new Cleared();
   private final List<SocketChannel> clients = new ArrayList<>();
   private final List<ControlSocket> sockets = new ArrayList<>();
 
@@ -54,7 +68,7 @@ class ControlSocketTest {
   }
 
   private ControlSocket begin(Supplier<Report> status) throws InterruptedException {
-    ControlSocket socket = new ControlSocket(path(), status);
+    ControlSocket socket = new ControlSocket(path(), status, cleared::clear);
     sockets.add(socket);
     socket.start();
     socket.open();
@@ -114,6 +128,30 @@ class ControlSocketTest {
     assertThat(ask("\n")).contains("unknown request");
     assertThat(ask("\u0000\u00ff\u0001\n")).contains("unknown request");
     assertThat(ask("status\n")).contains("\"pid\":77");
+  }
+
+  @Test
+  void aFenceIsClearedForOneKeyThatIsNamedWhole() throws Exception {
+    begin(() -> REPORT);
+    assertThat(ask("fence-clear 0x0000001000000007\n"))
+        .isEqualTo("{\"schema\":1,\"refused\":null}\n");
+    assertThat(cleared.keys).containsExactly(ReservationKey.of(0x10, 7));
+    cleared.refusal = "not the holder";
+    assertThat(ask("fence-clear 0xffffffffffffffff\n"))
+        .isEqualTo("{\"schema\":1,\"refused\":\"not the holder\"}\n");
+    assertThat(cleared.keys).hasSize(2);
+    for (String wrong :
+        List.of(
+            "fence-clear",
+            "fence-clear ",
+            "fence-clear all",
+            "fence-clear 0x10",
+            "fence-clear 0x0000001000000007 0x0000001000000008",
+            "fence-clear 0000001000000007",
+            "Fence-clear 0x0000001000000007")) {
+      assertThat(ask(wrong + "\n")).as(wrong).contains("unknown request");
+    }
+    assertThat(cleared.keys).hasSize(2);
   }
 
   @Test
@@ -223,7 +261,7 @@ class ControlSocketTest {
 
   @Test
   void oneThatIsClosedBeforeItsTimeNeverAppears() throws Exception {
-    ControlSocket socket = new ControlSocket(path(), () -> REPORT);
+    ControlSocket socket = new ControlSocket(path(), () -> REPORT, cleared::clear);
     socket.start();
     socket.close();
     socket.join();
@@ -253,7 +291,8 @@ class ControlSocketTest {
     Path file = directory.resolve("file");
     Files.writeString(file, "");
     ControlSocket socket =
-        new ControlSocket(ControlSocket.path(file.resolve("no"), "volume"), () -> REPORT);
+        new ControlSocket(
+            ControlSocket.path(file.resolve("no"), "volume"), () -> REPORT, cleared::clear);
     socket.start();
     socket.open();
     socket.join();

@@ -69,8 +69,41 @@ class ReportTest {
                 + ",\"heard_ms\":30,\"protocol\":2,\"trouble\":null}"
                 + ",{\"id\":\"00001003\",\"host\":\"n3\",\"key\":null,\"connected\":false"
                 + ",\"mounted\":false,\"address\":null,\"heard_ms\":null,\"protocol\":null"
-                + ",\"trouble\":\"speaks version 9\"}]}"
+                + ",\"trouble\":\"speaks version 9\"}]"
+                + ",\"takeover\":false,\"missing\":[]}"
                 + ",\"log\":[{\"ms\":12,\"level\":\"warn\",\"text\":\"line\"}]}");
+  }
+
+  @Test
+  void whoIsMissingIsToldWithWhatIsKnownOfIt() {
+    VolumeStatus s = status("n2");
+    VolumeStatus.Missing marked =
+        new VolumeStatus.Missing(OTHER, "old", VolumeStatus.Shut.FENCED, 9, 400);
+    VolumeStatus.Missing bare =
+        new VolumeStatus.Missing(
+            ReservationKey.of(0x1009, 3), "", VolumeStatus.Shut.SHUT_OUT, 0, 1_000);
+    VolumeStatus status =
+        new VolumeStatus(
+            s.at(),
+            s.state(),
+            s.stateSince(),
+            s.xfs(),
+            s.ready(),
+            s.key(),
+            s.epoch(),
+            s.holder(),
+            s.leaseUntil(),
+            s.waiting(),
+            s.waiters(),
+            s.neighbours(),
+            List.of(marked, bare));
+    assertThat(new Report(MOUNT, 1_000, status, List.of(), List.of()).json())
+        .contains(
+            "\"takeover\":true,\"missing\":[{\"key\":\"0x0000100200000002\",\"id\":\"00001002\""
+                + ",\"host\":\"old\",\"state\":\"fenced\",\"ms\":600,\"epoch\":9"
+                + ",\"refusal\":null},{\"key\":\"0x0000100900000003\",\"id\":\"00001009\""
+                + ",\"host\":null,\"state\":\"shut_out\",\"ms\":0,\"epoch\":null"
+                + ",\"refusal\":\"it is not known yet");
   }
 
   @Test

@@ -6,17 +6,23 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Objects;
 import java.util.UUID;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.mxfs.daemon.control.Report;
 import org.mxfs.daemon.core.Event;
+import org.mxfs.daemon.core.KernelState;
 import org.mxfs.daemon.core.OwnershipSettings;
 import org.mxfs.daemon.core.Predecessor;
 import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.VolumeStatus;
 import org.mxfs.daemon.core.ownership.Ownership;
 import org.mxfs.daemon.log.DaemonLog;
 import org.mxfs.daemon.peer.Peers;
@@ -47,7 +53,8 @@ class ControlTest {
       Report.Mount mount =
           new Report.Mount(
               "1.2", 2, 77, false, "volume", "/dev/sdx", 8, 0, false, 0x1001, "n1", 1, 20_000);
-      Control control = new Control(directory, mount, low, sightings, log, new BootClock());
+      Control control =
+          new Control(directory, mount, low, sightings, log, new BootClock(), _ -> false);
       control.start();
       control.open();
       assertThat(control.rehearse(30)).contains("\"status\":null");
@@ -77,5 +84,65 @@ class ControlTest {
           .containsPattern("\"level\":\"warn\",\"text\":\"planted trouble\"}\\]\\}\n$");
       control.close();
     }
+  }
+
+  /** What only the policy may decide is passed on, and everything else is refused in words. */
+  @Test
+  void theWordOfAPersonIsPassedOnByTheOwnerForOneThatIsFenced() throws Exception {
+    ReservationKey fenced = ReservationKey.of(0x1003, 3);
+    ReservationKey missing = ReservationKey.of(0x1004, 4);
+    List<VolumeStatus.Missing> list =
+        List.of(
+            new VolumeStatus.Missing(fenced, "n3", VolumeStatus.Shut.FENCED, 5, 1),
+            new VolumeStatus.Missing(missing, "n4", VolumeStatus.Shut.MISSING, 5, 1));
+    List<Event> passed = new ArrayList<>();
+    AtomicBoolean room = new AtomicBoolean(true);
+    Report.Mount mount =
+        new Report.Mount("1", 2, 77, false, "volume", "/dev/x", 8, 0, false, 1, "n1", 1, 20_000);
+    try (Peers peers = new Peers(VOLUME, "n1", "", LOW, LOOPBACK, 0, (_, _, done) -> done.run())) {
+      Control control =
+          new Control(
+              directory,
+              mount,
+              peers,
+              new Sightings(),
+              null,
+              new BootClock(),
+              event -> {
+                passed.add(event);
+                return room.get();
+              });
+      assertThat(control.clearFence(fenced)).contains("does not hold");
+      control.publish(status(VolumeStatus.State.MEMBER, list));
+      assertThat(control.clearFence(fenced)).contains("does not hold");
+      control.publish(status(VolumeStatus.State.OWNER, null));
+      assertThat(control.clearFence(fenced)).contains("takeover is off");
+      control.publish(status(VolumeStatus.State.OWNER, list));
+      assertThat(control.clearFence(missing)).contains("not known yet");
+      assertThat(control.clearFence(HIGH)).contains("none of those");
+      assertThat(passed).isEmpty();
+      assertThat(control.clearFence(fenced)).isNull();
+      assertThat(passed).containsExactly(new Event.FenceCleared(fenced));
+      room.set(false);
+      assertThat(control.clearFence(fenced)).contains("busy");
+    }
+  }
+
+  private static VolumeStatus status(
+      VolumeStatus.State state, @Nullable List<VolumeStatus.Missing> missing) {
+    return new VolumeStatus(
+        1,
+        state,
+        1,
+        KernelState.ATTACHED,
+        true,
+        LOW,
+        1,
+        LOW,
+        1,
+        null,
+        List.of(),
+        List.of(),
+        missing);
   }
 }

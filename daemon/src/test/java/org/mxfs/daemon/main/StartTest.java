@@ -21,7 +21,6 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
-import org.mxfs.daemon.core.fencing.FencingSettings;
 
 class StartTest {
   @TempDir Path directory;
@@ -162,29 +161,6 @@ class StartTest {
   @ValueSource(booleans = {true, false})
   void theWarmUpEndsInBeingFenced(boolean beats) throws IOException {
     Warmup.run(beats);
-  }
-
-  @Test
-  void howOftenToBeatIsANumberWithinItsBounds() {
-    assertThat(Daemon.takeoverSetting(null)).isNull();
-    assertThat(Daemon.takeoverSetting("false")).isNull();
-    assertThat(Daemon.takeoverSetting("true")).isEqualTo(FencingSettings.UNKNOWN_DISK);
-    assertThat(Daemon.takeoverSetting("reset"))
-        .satisfies(disk -> assertThat(disk != null && disk.resetEndsAll()).isTrue());
-    assertThatThrownBy(() -> Daemon.takeoverSetting("yes"))
-        .isInstanceOf(IllegalArgumentException.class);
-    assertThat(Daemon.beatSetting(null)).isZero();
-    for (long millis : new long[] {0, 1, 1_000}) {
-      assertThat(Daemon.beatSetting(Long.toString(millis))).isEqualTo(millis);
-    }
-    for (String wrong : new String[] {"-1", "1001", "1s", "", "99999999999999999999"}) {
-      assertThatThrownBy(() -> Daemon.beatSetting(wrong))
-          .isInstanceOf(IllegalArgumentException.class)
-          .hasMessage(
-              "-Dmxfs.beats="
-                  + wrong
-                  + ": not a number of milliseconds from 1 to 1000, or 0 for no heartbeats");
-    }
   }
 
   /** Danger 31 of docs/takeover.md: the kernel waits for LEFT for 10 s in all. */

@@ -3,9 +3,11 @@ package org.mxfs.daemon.core.fencing;
 
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.mxfs.daemon.core.ReservationKey;
 
 /**
@@ -31,6 +33,9 @@ public final class Unaccounted {
 
   private final Map<ReservationKey, State> keys = new LinkedHashMap<>();
 
+  /** Those of which the disk tells: what it tells no more is over. */
+  private final Set<ReservationKey> onDisk = new HashSet<>();
+
   private void atLeast(ReservationKey key, State state) {
     keys.merge(key, state, (a, b) -> a.compareTo(b) > 0 ? a : b);
   }
@@ -44,23 +49,28 @@ public final class Unaccounted {
     atLeast(proof.victim(), State.FENCED);
   }
 
-  /** A heartbeat slot on disk says so. */
-  public void foundOnDisk(ReservationKey key) {
-    atLeast(key, State.FENCED);
-  }
-
   /**
-   * The disk and then the array were read. A slot whose node has not left, and whose key is not
+   * The array and then the disk were read. A slot whose node has not left, and whose key is not
    * registered, is of somebody who was shut out by a node that did not live to write that down, or
    * who changes its key at this moment: the next comparison tells.
    *
+   * @param fenced keys of the slots that say so; what the disk said before and does not say now is
+   *     over: a later life of that node has the slot, or a person has spoken
    * @param inSlots keys of the slots that nodes have written themselves, and not left
-   * @param registered READ KEYS, asked for after the slots were read
+   * @param registered READ KEYS
    * @return whom that accounts for: their records on disk may go
    */
   public List<ReservationKey> compared(
-      Collection<ReservationKey> inSlots, Collection<ReservationKey> registered) {
+      Collection<ReservationKey> fenced,
+      Collection<ReservationKey> inSlots,
+      Collection<ReservationKey> registered) {
     keys.values().removeIf(state -> state == State.MISSING);
+    keys.keySet().removeIf(key -> onDisk.contains(key) && !fenced.contains(key));
+    onDisk.clear();
+    for (ReservationKey key : fenced) {
+      atLeast(key, State.FENCED);
+      onDisk.add(key);
+    }
     for (ReservationKey key : inSlots) {
       if (!registered.contains(key)) {
         atLeast(key, State.MISSING);

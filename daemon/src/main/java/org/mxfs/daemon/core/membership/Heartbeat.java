@@ -44,7 +44,22 @@ public final class Heartbeat {
     /** One last record: it will be silent for a while. */
     PAUSE,
     /** One last record: the slot is nobody's. */
-    LEAVE
+    LEAVE,
+    /** One last record: it has left, and stays registered so that the disk stays reserved. */
+    STAY
+  }
+
+  /**
+   * Who is not accounted for, as the slots say.
+   *
+   * @param complete whether they were read, and none was damaged before it was first read; or there
+   *     are none
+   * @param fenced who was shut out
+   * @param alive other nodes that said they were alive and have not left
+   */
+  public record Roll(boolean complete, List<Beat> fenced, List<Beat> alive) {
+    /** Without heartbeats nobody is ever shut out. */
+    public static final Roll NOBODY = new Roll(true, List.of(), List.of());
   }
 
   /**
@@ -159,6 +174,14 @@ public final class Heartbeat {
 
   private boolean shutOut;
 
+  /** Whose slots a person wants freed, and the one of them that is being freed; -1: none. */
+  private final Set<ReservationKey> clearing = new HashSet<>();
+
+  private int freeing = -1;
+
+  /** The kernel's word, that there is no lock state, and not that looking failed. */
+  private boolean none;
+
   /** Who was shut out is still to be found and marked; until then no slot of theirs is given. */
   private boolean settling;
 
@@ -205,6 +228,7 @@ public final class Heartbeat {
       place = Place.NONE;
       nobodys = lockstate.isNobodys();
       certain = certain || lockstate.isCertain();
+      none = lockstate.isCertain();
       boolean usual = lockstate.errno() != Lockstate.NOT_UNDERSTOOD && lockstate.isCertain();
       readTrouble(
           usual ? Action.Level.INFO : Action.Level.WARN,
@@ -230,13 +254,16 @@ public final class Heartbeat {
     rules.holder(now.holder());
     holderSince = !now.holder() ? Long.MAX_VALUE : Math.min(holderSince, millis);
     settling &= now.holder();
-    boolean last = now.wish() == Wish.PAUSE || now.wish() == Wish.LEAVE;
-    if (!last) {
+    if (!isLast(now.wish())) {
       lastRecordSince = Long.MAX_VALUE;
     } else if (lastRecordSince == Long.MAX_VALUE || now.wish() != standing.wish()) {
       lastRecordSince = millis;
     }
     standing = now;
+  }
+
+  private static boolean isLast(Wish wish) {
+    return wish == Wish.PAUSE || wish == Wish.LEAVE || wish == Wish.STAY;
   }
 
   /** Who is registered, as the array has just shown. */
@@ -263,9 +290,15 @@ public final class Heartbeat {
       case DiskCommand.WriteBeat write -> {
         return wrote(write, answer, now);
       }
-      case DiskCommand.FreeSlot _ -> {
-        gone = true;
+      case DiskCommand.FreeSlot free -> {
         rules.written(answer instanceof DiskAnswer.Written);
+        if (free.slot() != freeing) {
+          gone = true;
+        } else if (!(answer instanceof DiskAnswer.Written)) {
+          retryDue = now + Math.min(RETRY_MILLIS, settings.beatMillis());
+          rules.giveNothingBefore(now + SlotTable.REST_MILLIS);
+        }
+        freeing = -1;
         return !(answer instanceof DiskAnswer.Refused);
       }
     }
@@ -361,6 +394,7 @@ public final class Heartbeat {
             begun = true;
             beatenAt = Math.max(beatenAt, askedAt);
           }
+          gone |= write.beat().state() == Beat.State.LEFT;
         }
       }
       case DiskAnswer.Refused _ -> {
@@ -508,6 +542,10 @@ public final class Heartbeat {
     if (mark != null) {
       return mark;
     }
+    DiskCommand clear = clearing(now);
+    if (clear != null) {
+      return clear;
+    }
     boolean urgent = isOwnRecordUrgent();
     if (rules.slot() >= 0 && (urgent || (beatOwed && standing.wish() == Wish.BEAT))) {
       if (rules.mayWriteOwn(now)) {
@@ -533,6 +571,7 @@ public final class Heartbeat {
               || (standing.holder() && last.epoch() < standing.epoch());
       case PAUSE -> begun && (last == null || last.state() != Beat.State.PAUSED);
       case LEAVE -> true;
+      case STAY -> last == null || last.state() != Beat.State.LEFT;
     };
   }
 
@@ -540,6 +579,9 @@ public final class Heartbeat {
     long epoch = Math.max(standing.epoch(), table.maxEpoch());
     if (standing.wish() == Wish.LEAVE) {
       return rules.free(epoch, now);
+    }
+    if (standing.wish() == Wish.STAY) {
+      return rules.left(epoch, settings.host(), now);
     }
     beatOwed = false;
     Beat.State state = standing.wish() == Wish.PAUSE ? Beat.State.PAUSED : Beat.State.ALIVE;
@@ -566,8 +608,33 @@ public final class Heartbeat {
     return null;
   }
 
+  /** Frees a slot of who was shut out and is off; a reading, where one is needed for it. */
+  private @Nullable DiskCommand clearing(long now) {
+    clearing.removeIf(key -> !standing.holder() || !table.isFenced(key));
+    if (standing.wish() != Wish.BEAT) {
+      return null;
+    }
+    for (ReservationKey key : clearing) {
+      for (int slot : table.slotsOf(key)) {
+        if (rules.mayClear(slot, key, now)) {
+          freeing = slot;
+          return rules.clear(slot, key, Math.max(standing.epoch(), table.maxEpoch()), now);
+        }
+        if (!rules.isBasis(now) && rules.mayGiveAfterReading(now) && table.saysFenced(slot, key)) {
+          return new DiskCommand.ReadBeats();
+        }
+      }
+    }
+    return null;
+  }
+
   /** A slot for who has none; a reading, where one is needed for it. */
   private @Nullable DiskCommand gift(long now) {
+    if (standing.wish() == Wish.STAY && canGiveItself(now)) {
+      return rules.isBasis(now)
+          ? rules.giveLeft(Math.max(standing.epoch(), table.maxEpoch()), settings.host(), now)
+          : new DiskCommand.ReadBeats();
+    }
     if (standing.wish() != Wish.BEAT || !rules.mayGiveAfterReading(now)) {
       return null;
     }
@@ -584,6 +651,15 @@ public final class Heartbeat {
       }
     }
     return null;
+  }
+
+  /** It holds the reservation, has no slot, and can have one. */
+  private boolean canGiveItself(long now) {
+    return rules.slot() < 0
+        && !hasLeft()
+        && !table.isFenced(standing.key())
+        && rules.registered().contains(standing.key())
+        && rules.mayGiveLeftAfterReading(now);
   }
 
   private boolean needsSlot(ReservationKey key) {
@@ -656,6 +732,43 @@ public final class Heartbeat {
    */
   public long stillFor(ReservationKey key) {
     return Math.max(suspicion.silentFor(key), suspicion.pausedFor(key));
+  }
+
+  /** That this incarnation has left, as its slot says; null: none does. */
+  public @Nullable Departed departed(ReservationKey key) {
+    return table.departed(key);
+  }
+
+  /** Whether our own slot says so. */
+  public boolean hasLeft() {
+    Beat last = onDisk;
+    return (last != null && last.state() == Beat.State.LEFT)
+        || table.departed(standing.key()) != null;
+  }
+
+  private boolean isUnsettled(Beat beat) {
+    return beat.state() == Beat.State.ALIVE
+        && beat.key().nodeId() != standing.key().nodeId()
+        && table.departed(beat.key()) == null;
+  }
+
+  /**
+   * A person says that this incarnation, which was shut out, is off for certain: as the holder its
+   * slot is freed, and with that it is forgotten.
+   */
+  public void clear(ReservationKey key) {
+    clearing.add(key);
+  }
+
+  /** Who is to be accounted for, as it was read last. */
+  public Roll roll() {
+    if (place == Place.NONE) {
+      return none ? Roll.NOBODY : new Roll(false, List.of(), List.of());
+    }
+    return new Roll(
+        looked && !table.hidesOne(),
+        table.beats().stream().filter(beat -> beat.state() == Beat.State.FENCED).toList(),
+        table.beats().stream().filter(this::isUnsettled).toList());
   }
 
   /** The sequence of the record that says that this key is alive; -1: none does. */
@@ -797,15 +910,14 @@ public final class Heartbeat {
     if (map == null || rules.over() != null || gone) {
       return true;
     }
-    boolean asked = standing.wish() == Wish.PAUSE || standing.wish() == Wish.LEAVE;
-    if (asked && now - lastRecordSince >= patienceMillis) {
+    if (isLast(standing.wish()) && now - lastRecordSince >= patienceMillis) {
       return true;
     }
     if (isWriting()) {
       return false;
     }
     if (rules.slot() < 0) {
-      return true;
+      return standing.wish() != Wish.STAY || !canGiveItself(now);
     }
     Beat last = onDisk;
     boolean pausing = last != null && last.state() == Beat.State.PAUSED;

@@ -321,6 +321,21 @@ final class SlotRules {
             table.hostOf(proof.victim())));
   }
 
+  /**
+   * Whether the slot of who was shut out may be freed by the word of a person that it is off: it is
+   * not registered, and has no other writer any more.
+   */
+  boolean mayClear(int which, ReservationKey victim, long now) {
+    return isBasis(now) && !registered.contains(victim) && table.saysFenced(which, victim);
+  }
+
+  DiskCommand.FreeSlot clear(int which, ReservationKey victim, long epoch, long now) {
+    require(mayClear(which, victim, now), "slot " + which + " is not known to be " + victim + "'s");
+    writing = true;
+    used = true;
+    return new DiskCommand.FreeSlot(which, epoch, table.sequenceOf(which) + 1);
+  }
+
   /** Which slot the key gets; -1: none is free. */
   int slotFor(ReservationKey whom, long now) {
     boolean alone = aloneSince != Long.MAX_VALUE && now - aloneSince >= SlotTable.REST_MILLIS;
@@ -330,26 +345,44 @@ final class SlotRules {
   /** Gives a slot to a key that is registered; to our own key by its first beat. */
   DiskCommand.WriteBeat give(
       ReservationKey whom, long epoch, long leaseMillis, String host, long now) {
-    int free = slotFor(whom, now);
     require(mayGive(now), "a slot is given on a reading that is too old");
+    return whom.equals(key)
+        ? give(whom, new Beat(whom, epoch, 0, Beat.State.ALIVE, leaseMillis, host), now)
+        : give(whom, new Beat(whom, epoch, 0, Beat.State.RESERVED, 0, ""), now);
+  }
+
+  /** As {@link #left}, where this node holds the reservation and has no slot. */
+  DiskCommand.WriteBeat giveLeft(long epoch, String host, long now) {
+    require(mayGiveLeft(now), "a last record on a reading that is too old");
+    return give(key, new Beat(key, epoch, 0, Beat.State.LEFT, 0, host), now);
+  }
+
+  private boolean mayGiveLeft(long now) {
+    return isBasis(now) && mayGiveLeftAfterReading(now);
+  }
+
+  /**
+   * A gift of an earlier daemon that is under way is none into a slot of this node's own: that one
+   * had it itself.
+   */
+  boolean mayGiveLeftAfterReading(long now) {
+    int free = holder ? slotFor(key, now) : -1;
+    boolean own = free >= 0 && table.isOfNode(free, key.nodeId());
+    return over == null && free >= 0 && keysAt != 0 && (own || now >= giveAfter);
+  }
+
+  private DiskCommand.WriteBeat give(ReservationKey whom, Beat beat, long now) {
+    int free = slotFor(whom, now);
     require(registered.contains(whom) && free >= 0 && !table.isFenced(whom), "no slot for " + whom);
     writing = true;
     used = true;
-    boolean own = whom.equals(key);
     long next = table.sequenceOf(free) + 1;
-    if (own) {
+    if (whom.equals(key)) {
       next = Math.max(next, sequence + 1);
       sequence = next;
     }
     return new DiskCommand.WriteBeat(
-        free,
-        new Beat(
-            whom,
-            epoch,
-            next,
-            own ? Beat.State.ALIVE : Beat.State.RESERVED,
-            own ? leaseMillis : 0,
-            own ? host : ""));
+        free, new Beat(whom, beat.epoch(), next, beat.state(), beat.leaseMillis(), beat.host()));
   }
 
   private static void require(boolean so, String otherwise) {

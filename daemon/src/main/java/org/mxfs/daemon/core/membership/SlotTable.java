@@ -8,6 +8,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.OptionalInt;
 import java.util.function.Predicate;
+import org.jspecify.annotations.Nullable;
 import org.mxfs.daemon.core.CommandLife;
 import org.mxfs.daemon.core.ReservationKey;
 
@@ -204,6 +205,10 @@ public final class SlotTable {
     return known[slot] instanceof Slot.Taken taken && taken.beat().state() == state;
   }
 
+  boolean isOfNode(int slot, int nodeId) {
+    return keyOf(slot).nodeId() == nodeId;
+  }
+
   /** Its last record was written: its key writes it no more. */
   private boolean isOver(int slot) {
     return says(slot, Beat.State.FENCED) || says(slot, Beat.State.LEFT);
@@ -223,6 +228,7 @@ public final class SlotTable {
         .map(Beat::key)
         .filter(key -> key.nodeId() != own.nodeId())
         .filter(key -> !registered.contains(key) || !isBeating.test(key))
+        .filter(key -> departed(key) == null) // in the other one of its two slots
         .distinct()
         .toList();
   }
@@ -235,6 +241,20 @@ public final class SlotTable {
   /** Whether a slot says that this incarnation was shut out. */
   public boolean isFenced(ReservationKey key) {
     return slotsOf(key).stream().anyMatch(i -> says(i, Beat.State.FENCED));
+  }
+
+  /** That this incarnation has left; null: no slot says so. */
+  @Nullable Departed departed(ReservationKey key) {
+    boolean left = slotsOf(key).stream().anyMatch(i -> says(i, Beat.State.LEFT));
+    return left ? new Departed(key) : null;
+  }
+
+  /** Whether this slot says, as it was read last, that this incarnation was shut out. */
+  boolean saysFenced(int slot, ReservationKey key) {
+    return isCredible()
+        && slots.get(slot) instanceof Slot.Taken taken
+        && taken.beat().key().equals(key)
+        && taken.beat().state() == Beat.State.FENCED;
   }
 
   /**

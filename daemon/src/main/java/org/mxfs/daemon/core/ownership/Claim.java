@@ -13,6 +13,7 @@ import org.mxfs.daemon.core.PeerMessage;
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.core.Role;
 import org.mxfs.daemon.core.Waiter;
+import org.mxfs.daemon.core.membership.Departed;
 import org.mxfs.daemon.core.membership.Silence;
 
 /** Getting the volume: as a member, ask the holder, take what is granted, prove that it is ours. */
@@ -32,6 +33,7 @@ final class Claim {
   private final Departure departure;
   private final LeaseKeeper lease;
   private final Pulse pulse;
+  private final Guard guard;
 
   /** Our own wish for the volume. */
   private boolean want;
@@ -91,7 +93,8 @@ final class Claim {
       ArrayDialogue array,
       Departure departure,
       LeaseKeeper lease,
-      Pulse pulse) {
+      Pulse pulse,
+      Guard guard) {
     this.out = out;
     this.rules = rules;
     this.situation = situation;
@@ -102,6 +105,7 @@ final class Claim {
     this.departure = departure;
     this.lease = lease;
     this.pulse = pulse;
+    this.guard = guard;
     this.nextRequestId = situation.settings().firstRequestId();
   }
 
@@ -330,6 +334,9 @@ final class Claim {
       takeFromOldSelf();
       return;
     }
+    if ((isWanted() || !situation.isReady()) && takeFromDeparted(holder)) {
+      return;
+    }
     // Who is not ready may have to give up, and leave behind what it had begun.
     if (isWanted() && situation.isReady() && takeFromSilent(holder)) {
       return;
@@ -365,6 +372,22 @@ final class Claim {
     close();
     Permit permit = new Permit.Silent(silence, holder);
     situation.become(new Phase.Taking(permit, Phase.TakeStep.CHECK, 0));
+    return true;
+  }
+
+  /** The holder has left, and is registered only to keep the disk reserved. */
+  private boolean takeFromDeparted(ReservationKey holder) {
+    Departed departed = guard.isOn() ? pulse.departed(holder) : null;
+    if (departed == null) {
+      return false;
+    }
+    out.note(
+        Action.Level.INFO,
+        "node {} (key {}) has left and kept the disk reserved: taking the volume over",
+        holder.nodeName(),
+        holder);
+    close();
+    situation.become(new Phase.Taking(new Permit.Left(departed), Phase.TakeStep.CHECK, 0));
     return true;
   }
 
@@ -607,9 +630,16 @@ final class Claim {
         () ->
             switch (taking.step()) {
               case CHECK, VERIFY -> new ArrayCommand.ReadReservation();
-              case PREEMPT -> rules.preempt(holds);
+              case PREEMPT -> preempt(holds);
             },
         reply -> onTaking(taking, reply));
+  }
+
+  private ArrayCommand preempt(Permit permit) {
+    if (permit instanceof Permit.Silent silent) {
+      guard.shuttingOut(silent.victim());
+    }
+    return rules.preempt(permit);
   }
 
   private void onTaking(Phase.Taking taking, ArrayDialogue.Reply reply) {

@@ -20,6 +20,13 @@ final class Departure {
   private final ArrayDialogue array;
   private final Attachment attachment;
   private final Pulse pulse;
+  private final Guard guard;
+
+  /** Since when the slots are to be read, by number and by the clock. */
+  private long slotsSince;
+
+  private long slotsAskedAt;
+  private List<ReservationKey> registered = List.of();
 
   /** The key that is being unregistered, and those that were tried. */
   private ReservationKey target = ReservationKey.NONE;
@@ -32,13 +39,15 @@ final class Departure {
       Situation situation,
       ArrayDialogue array,
       Attachment attachment,
-      Pulse pulse) {
+      Pulse pulse,
+      Guard guard) {
     this.out = out;
     this.rules = rules;
     this.situation = situation;
     this.array = array;
     this.attachment = attachment;
     this.pulse = pulse;
+    this.guard = guard;
   }
 
   /** Ends what has taken too long. */
@@ -73,8 +82,15 @@ final class Departure {
     situation.become(
         new Phase.Departing(
             new Phase.Why.Umount(),
-            Phase.DepartStep.UNREGISTER,
+            first(),
             situation.leaveSince() + OwnershipSettings.LEAVE_MILLIS));
+  }
+
+  /**
+   * Whose registration is the reservation must not give it up while somebody is unaccounted for.
+   */
+  private Phase.DepartStep first() {
+    return guard.isOn() ? Phase.DepartStep.HOLDER : Phase.DepartStep.UNREGISTER;
   }
 
   void fail(Errno errno, String message) {
@@ -120,14 +136,74 @@ final class Departure {
   void goOn(Phase.Departing departing) {
     switch (departing.step()) {
       case LET_GO -> letGo(departing);
+      case HOLDER ->
+          array.wantForPhase(
+              ArrayCommand.ReadReservation::new, reply -> onHolder(departing, reply));
+      case COUNT, VERIFY ->
+          array.wantForPhase(ArrayCommand.ReadKeys::new, reply -> onReply(departing, reply));
+      case SLOTS -> readSlots(departing);
+      case STAY -> {
+        if (pulse.mayStay()) {
+          stayed(departing.why());
+        }
+      }
       case UNREGISTER -> {
         if (pulse.mayUnregister()) {
           array.wantForPhase(this::unregister, reply -> onReply(departing, reply));
         }
       }
-      case VERIFY ->
-          array.wantForPhase(ArrayCommand.ReadKeys::new, reply -> onReply(departing, reply));
     }
+  }
+
+  private void onHolder(Phase.Departing departing, ArrayDialogue.Reply reply) {
+    if (!(reply.answer() instanceof ArrayAnswer.Reservation reservation)) {
+      out.note(Action.Level.WARN, "leaving: READ RESERVATION: {}", reply.answer());
+      array.pause(OwnershipSettings.RETRY_MILLIS);
+    } else if (isOurs(reservation.holder())) {
+      situation.become(departing.at(Phase.DepartStep.COUNT));
+    } else {
+      situation.become(departing.at(Phase.DepartStep.UNREGISTER));
+    }
+  }
+
+  /** Whether it is gone with what this node would unregister. */
+  private boolean isOurs(ReservationKey holder) {
+    boolean ours = holder.equals(rules.key()) || holder.equals(rules.next());
+    boolean perhaps = situation.isResuming() && holder.nodeId() == rules.key().nodeId();
+    return !holder.isNone() && (ours || perhaps);
+  }
+
+  /** The slots, as they are after the array has shown who is registered. */
+  private void readSlots(Phase.Departing departing) {
+    long until = slotsAskedAt + OwnershipSettings.LAST_RECORD_MILLIS;
+    if (!pulse.hasReadSince(slotsSince) && out.now() < until) {
+      out.wakeAt(until);
+      return;
+    }
+    guard.look(registered);
+    if (guard.mayLeaveUnguarded()) {
+      situation.become(departing.at(Phase.DepartStep.UNREGISTER));
+    } else {
+      rules.stay();
+      situation.become(departing.at(Phase.DepartStep.STAY));
+    }
+  }
+
+  private void stayed(Phase.Why why) {
+    out.note(
+        Action.Level.WARN,
+        "this node has left and stays registered with key {}, so that {} stays reserved: {} was"
+            + " shut out and has not come back, and may still have writes in its queues. It ends"
+            + " when that node mounts the volume again, or, if it is off for certain, by mxfsctl"
+            + " fence clear on a node that has the volume mounted; {}",
+        rules.key(),
+        situation.settings().device(),
+        guard.names(),
+        pulse.hasLeft()
+            ? "any node can mount the volume"
+            : "its heartbeat slot could not be written, so that others wait for this node's own"
+                + " next mount");
+    end(why, Errno.NONE);
   }
 
   private ArrayCommand unregister() {
@@ -141,7 +217,19 @@ final class Departure {
   private void onReply(Phase.Departing departing, ArrayDialogue.Reply reply) {
     ArrayAnswer answer = reply.answer();
     switch (departing.step()) {
-      case LET_GO -> {}
+      case LET_GO, HOLDER, SLOTS, STAY -> {}
+      case COUNT -> {
+        if (answer instanceof ArrayAnswer.Keys keys) {
+          registered = keys.keys();
+          pulse.sawKeys(registered);
+          slotsSince = pulse.mark();
+          slotsAskedAt = out.now();
+          situation.become(departing.at(Phase.DepartStep.SLOTS));
+        } else {
+          out.note(Action.Level.WARN, "leaving: READ KEYS: {}", answer);
+          array.pause(OwnershipSettings.RETRY_MILLIS);
+        }
+      }
       case UNREGISTER -> {
         if (answer instanceof ArrayAnswer.Done) {
           // The path has no key any more: nothing that is under way on it can take effect.
@@ -171,8 +259,7 @@ final class Departure {
       case DETACHED -> {
         if (!rules.key().isNone()) {
           // Unregistering also releases the reservation if we got that far.
-          situation.become(
-              departing.at(Phase.DepartStep.UNREGISTER, out.now() + OwnershipSettings.FAIL_MILLIS));
+          situation.become(departing.at(first(), out.now() + OwnershipSettings.FAIL_MILLIS));
         } else {
           finish(departing.why(), Errno.NONE);
         }
@@ -214,6 +301,10 @@ final class Departure {
           situation.settings().device(),
           situation.settings().device());
     }
+    end(why, trouble);
+  }
+
+  private void end(Phase.Why why, Errno trouble) {
     switch (why) {
       case Phase.Why.Umount _ -> {
         out.add(new Action.Left(trouble));

@@ -21,6 +21,7 @@ final class LeaseKeeper {
   private final Departure departure;
   private final KeyTidier tidier;
   private final Pulse pulse;
+  private final Guard guard;
 
   /** READ KEYS has shown us, as the holder; READ RESERVATION is next. */
   private boolean halfway;
@@ -50,7 +51,8 @@ final class LeaseKeeper {
       ArrayDialogue array,
       Departure departure,
       KeyTidier tidier,
-      Pulse pulse) {
+      Pulse pulse,
+      Guard guard) {
     this.out = out;
     this.rules = rules;
     this.situation = situation;
@@ -58,6 +60,7 @@ final class LeaseKeeper {
     this.departure = departure;
     this.tidier = tidier;
     this.pulse = pulse;
+    this.guard = guard;
   }
 
   private OwnershipSettings settings() {
@@ -141,6 +144,7 @@ final class LeaseKeeper {
     } else {
       rules.sawKeys(keys.keys());
       pulse.sawKeys(keys.keys());
+      guard.look(keys.keys());
       extend(askedAt);
       tidier.looked(keys.keys());
     }
@@ -163,6 +167,7 @@ final class LeaseKeeper {
               rules.key()));
     } else {
       pulse.sawKeys(checkedKeys);
+      guard.look(checkedKeys);
       extend(askedAt);
       tidier.looked(checkedKeys);
     }

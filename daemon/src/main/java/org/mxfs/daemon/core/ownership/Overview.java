@@ -24,6 +24,7 @@ final class Overview {
   private final Attachment attachment;
   private final LeaseKeeper lease;
   private final Claim claim;
+  private final Guard guard;
 
   private VolumeStatus.@Nullable State state;
   private long stateSince;
@@ -38,7 +39,8 @@ final class Overview {
       WaitQueue queue,
       Attachment attachment,
       LeaseKeeper lease,
-      Claim claim) {
+      Claim claim,
+      Guard guard) {
     this.out = out;
     this.rules = rules;
     this.situation = situation;
@@ -48,6 +50,7 @@ final class Overview {
     this.attachment = attachment;
     this.lease = lease;
     this.claim = claim;
+    this.guard = guard;
   }
 
   /** After each step: what lasts less than one is not seen. */
@@ -69,7 +72,8 @@ final class Overview {
         lease.until(),
         wish(now),
         waiters(),
-        neighbours.all());
+        neighbours.all(),
+        guard.list());
   }
 
   private VolumeStatus.State word() {

@@ -74,6 +74,7 @@ public final class Ownership {
   private final ArrayDialogue array;
   private final Attachment attachment;
   private final Pulse pulse;
+  private final Guard guard;
   private final Departure departure;
   private final KeyTidier tidier;
   private final LeaseKeeper lease;
@@ -90,13 +91,15 @@ public final class Ownership {
     array = new ArrayDialogue(out, rules, situation);
     attachment = new Attachment(settings, out, rules);
     pulse = new Pulse(out, rules, situation);
-    departure = new Departure(out, rules, situation, array, attachment, pulse);
+    guard = new Guard(out, rules, situation, pulse);
+    departure = new Departure(out, rules, situation, array, attachment, pulse, guard);
     Registrar registrar = new Registrar(out, rules, situation, array, departure, pulse);
     tidier = new KeyTidier(out, rules, situation, view, neighbours, array);
-    lease = new LeaseKeeper(out, rules, situation, array, departure, tidier, pulse);
-    takeover = new Takeover(out, rules, situation, array, lease, pulse);
+    lease = new LeaseKeeper(out, rules, situation, array, departure, tidier, pulse, guard);
+    takeover = new Takeover(out, rules, situation, array, lease, pulse, guard);
     claim =
-        new Claim(out, rules, situation, view, neighbours, queue, array, departure, lease, pulse);
+        new Claim(
+            out, rules, situation, view, neighbours, queue, array, departure, lease, pulse, guard);
     handover =
         new Handover(
             out,
@@ -127,7 +130,8 @@ public final class Ownership {
             registrar,
             pulse);
     overview =
-        new Overview(out, rules, situation, view, neighbours, queue, attachment, lease, claim);
+        new Overview(
+            out, rules, situation, view, neighbours, queue, attachment, lease, claim, guard);
   }
 
   /** The key this node registers, {@link ReservationKey#NONE} before it has one. */
@@ -212,6 +216,7 @@ public final class Ownership {
         }
       }
       case Event.UnitReset reset -> takeover.onReset(reset.question(), reset.answer());
+      case Event.FenceCleared cleared -> guard.clear(cleared.key());
       case Event.LockstateTold told -> pulse.told(told.lockstate());
       case Event.Want _ -> onWant();
       case Event.Attached attached -> {

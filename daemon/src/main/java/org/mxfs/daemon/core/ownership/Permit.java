@@ -2,6 +2,7 @@
 package org.mxfs.daemon.core.ownership;
 
 import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.membership.Departed;
 import org.mxfs.daemon.core.membership.Silence;
 
 /**
@@ -24,6 +25,14 @@ sealed interface Permit {
    * kernel has stopped; or this is a key of an earlier life of that node.
    */
   record Silent(Silence proof, ReservationKey victim) implements Permit {}
+
+  /** The victim has left, and stays registered only to keep the disk reserved. */
+  record Left(Departed proof) implements Permit {
+    @Override
+    public ReservationKey victim() {
+      return proof.key();
+    }
+  }
 
   /** The victim is an earlier incarnation of this very node, and dead: see {@link DeadLives}. */
   record DeadLife(ReservationKey victim) implements Permit {}

@@ -34,7 +34,7 @@ sealed interface Phase {
     long requestId() {
       return switch (permit) {
         case Permit.Granted granted -> granted.request();
-        case Permit.DeadLife _, Permit.Silent _ -> 0;
+        case Permit.DeadLife _, Permit.Silent _, Permit.Left _ -> 0;
       };
     }
   }
@@ -96,6 +96,15 @@ sealed interface Phase {
   enum DepartStep {
     /** XFS goes first: what is unregistered first could be another's while XFS still writes. */
     LET_GO,
+    /**
+     * Where takeover is on: whether the disk is reserved by us, so that it would not be any more.
+     */
+    HOLDER,
+    /** It is: who is registered, and then who is not accounted for. */
+    COUNT,
+    SLOTS,
+    /** Somebody is not: our registration stays, and our slot says so. */
+    STAY,
     UNREGISTER,
     VERIFY
   }

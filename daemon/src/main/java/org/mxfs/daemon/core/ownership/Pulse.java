@@ -10,6 +10,7 @@ import org.mxfs.daemon.core.Lockstate;
 import org.mxfs.daemon.core.OwnershipSettings;
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.core.fencing.Fenced;
+import org.mxfs.daemon.core.membership.Departed;
 import org.mxfs.daemon.core.membership.Heartbeat;
 import org.mxfs.daemon.core.membership.Silence;
 
@@ -227,6 +228,23 @@ final class Pulse {
     return settings.takeover() == null ? 0 : MISSED_BEATS * settings.beatMillis();
   }
 
+  /** That this incarnation has left; null: not known. */
+  @Nullable Departed departed(ReservationKey key) {
+    return heartbeat == null ? null : heartbeat.departed(key);
+  }
+
+  /** See {@link Heartbeat#roll}. */
+  Heartbeat.Roll roll() {
+    return heartbeat == null ? Heartbeat.Roll.NOBODY : heartbeat.roll();
+  }
+
+  /** See {@link Heartbeat#clear}. */
+  void clear(ReservationKey key) {
+    if (heartbeat != null) {
+      heartbeat.clear(key);
+    }
+  }
+
   /** See {@link Heartbeat#unsettled}. */
   @Nullable List<ReservationKey> unsettled() {
     return heartbeat == null ? List.of() : heartbeat.unsettled(out.now());
@@ -291,6 +309,16 @@ final class Pulse {
   /** Before this node is unregistered: whether its slot is given back. */
   boolean mayUnregister() {
     return isLastRecordWritten(Heartbeat.Wish.LEAVE);
+  }
+
+  /** Before this node ends and stays registered: whether its slot says so, or cannot. */
+  boolean mayStay() {
+    return isLastRecordWritten(Heartbeat.Wish.STAY);
+  }
+
+  /** Whether its slot says so. */
+  boolean hasLeft() {
+    return heartbeat != null && heartbeat.hasLeft();
   }
 
   private boolean isLastRecordWritten(Heartbeat.Wish wish) {

@@ -49,6 +49,7 @@ final class Takeover {
   private final ArrayDialogue array;
   private final LeaseKeeper lease;
   private final Pulse pulse;
+  private final Guard guard;
 
   /** The tenure of which all below is. */
   private long tenure;
@@ -79,13 +80,15 @@ final class Takeover {
       Situation situation,
       ArrayDialogue array,
       LeaseKeeper lease,
-      Pulse pulse) {
+      Pulse pulse,
+      Guard guard) {
     this.out = out;
     this.rules = rules;
     this.situation = situation;
     this.array = array;
     this.lease = lease;
     this.pulse = pulse;
+    this.guard = guard;
   }
 
   /** As the holder: what is to be done before the tenure is settled. */
@@ -201,6 +204,7 @@ final class Takeover {
           fenced.put(proof.victim(), new ClearRecords(proof, pulse.askedReading()));
           pulse.shutOut(proof);
           lease.lookAnew();
+          guard.fenced(proof);
           end();
         }
         case FenceAction.Lost _ -> {
@@ -236,7 +240,10 @@ final class Takeover {
           Permit.Silent permit = new Permit.Silent(silence, preempt.victim());
           array.want(
               ArrayDialogue.Priority.FENCE,
-              () -> rules.shutOut(permit),
+              () -> {
+                guard.shuttingOut(permit.victim());
+                return rules.shutOut(permit);
+              },
               reply -> answered(of, asked, reply.answer()));
         }
       }

@@ -29,6 +29,10 @@ import org.mxfs.daemon.core.membership.Silence;
  * no grant has begun is not {@link #settled} at first: until everybody who was shut out is known to
  * have ended, XFS is not attached and the volume is not given away.
  *
+ * <p><b>Leaving.</b> Where takeover is on, a node that has left may stay registered, so that the
+ * disk stays reserved ({@link #stay}). It attaches never again, and its slot says so: that permits
+ * everybody to PREEMPT its key ({@link Permit.Left}).
+ *
  * <p><b>Age.</b> An answer says what was so after its question was asked. What this node has done
  * since (given a grant, accepted one, changed its key) may have changed it, so an answer to a
  * question that is older than that is none ({@link #isEvidence}).
@@ -408,6 +412,16 @@ final class TenureRules implements Cloneable {
     return new ArrayCommand.Unregister(old, aptpl);
   }
 
+  /**
+   * This node ends and stays registered, to keep the disk reserved: from here on others may take
+   * the reservation, as its slot will say.
+   */
+  void stay() {
+    require(!xfsHere, "staying registered while XFS may be attached here");
+    departing = true;
+    doubt();
+  }
+
   ArrayCommand.Reserve reserve() {
     require(!xfsHere && !departing && hold == Hold.NO, "RESERVE in a tenure");
     doubt();
@@ -421,6 +435,7 @@ final class TenureRules implements Cloneable {
           case Permit.Granted grant -> grant.equals(granted);
           case Permit.DeadLife dead -> isDeadSelf(dead.victim());
           case Permit.Silent silent -> isSilent(silent);
+          case Permit.Left left -> silenceMillis != 0 && left.victim().nodeId() != nodeId;
         };
     require(holds, "PREEMPT with {}, which does not hold", permit);
     require(!xfsHere && !departing && hold == Hold.NO, "PREEMPT ({}) in a tenure", permit);

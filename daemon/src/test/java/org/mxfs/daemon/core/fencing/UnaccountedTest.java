@@ -55,9 +55,9 @@ class UnaccountedTest {
   void anEarlierKeyOfThatNodeIsNoReturn() {
     unaccounted.fenced(fenced(DEAD));
     assertThat(unaccounted.cameBack(EARLIER)).isEmpty();
-    assertThat(unaccounted.compared(List.of(OWN), List.of(OWN, EARLIER))).isEmpty();
+    assertThat(unaccounted.compared(List.of(), List.of(OWN), List.of(OWN, EARLIER))).isEmpty();
     assertThat(unaccounted.mayLeaveUnguarded()).isFalse();
-    assertThat(unaccounted.compared(List.of(OWN), List.of(OWN, EARLIER, ANEW)))
+    assertThat(unaccounted.compared(List.of(), List.of(OWN), List.of(OWN, EARLIER, ANEW)))
         .containsExactly(DEAD);
   }
 
@@ -81,28 +81,44 @@ class UnaccountedTest {
   /** Who fenced it died before that was written down. */
   @Test
   void whoHasASlotAndIsNotRegisteredWasShutOutByWhoDidNotLiveToSaySo() {
-    unaccounted.compared(List.of(OWN, DEAD), List.of(OWN));
+    unaccounted.compared(List.of(), List.of(OWN, DEAD), List.of(OWN));
     assertThat(unaccounted.list()).containsExactly(java.util.Map.entry(DEAD, State.MISSING));
-    assertThat(unaccounted.compared(List.of(OWN, DEAD), List.of(OWN, ANEW))).containsExactly(DEAD);
+    assertThat(unaccounted.compared(List.of(), List.of(OWN, DEAD), List.of(OWN, ANEW)))
+        .containsExactly(DEAD);
   }
 
   /** Between a PREEMPT by consent and the next REGISTER a node is missing, and then it is not. */
   @Test
   void whoIsMissingForAMomentIsNotForgottenNorKept() {
-    unaccounted.compared(List.of(OWN, OTHER), List.of(OWN));
+    unaccounted.compared(List.of(), List.of(OWN, OTHER), List.of(OWN));
     assertThat(unaccounted.mayLeaveUnguarded()).isFalse();
-    unaccounted.compared(List.of(OWN, OTHER), List.of(OWN, OTHER));
+    unaccounted.compared(List.of(), List.of(OWN, OTHER), List.of(OWN, OTHER));
     assertThat(unaccounted.mayLeaveUnguarded()).isTrue();
-    unaccounted.compared(List.of(OWN, OTHER), List.of(OWN));
-    unaccounted.compared(List.of(OWN), List.of(OWN));
+    unaccounted.compared(List.of(), List.of(OWN, OTHER), List.of(OWN));
+    unaccounted.compared(List.of(), List.of(OWN), List.of(OWN));
     assertThat(unaccounted.mayLeaveUnguarded()).as("its slot was left").isTrue();
   }
 
   @Test
   void whatIsKnownForCertainDoesNotEndWithAComparison() {
-    unaccounted.foundOnDisk(DEAD);
-    unaccounted.compared(List.of(OWN), List.of(OWN));
-    assertThat(unaccounted.list()).containsEntry(DEAD, State.FENCED);
+    unaccounted.fenced(fenced(DEAD));
+    unaccounted.shuttingOut(OTHER);
+    unaccounted.compared(List.of(), List.of(OWN), List.of(OWN));
+    assertThat(unaccounted.list())
+        .containsEntry(DEAD, State.FENCED)
+        .containsEntry(OTHER, State.SHUT_OUT);
     assertThat(unaccounted).asString().contains(DEAD.toString());
+  }
+
+  /** Once its slot says it the slot is what counts: its later life gets it, or a person speaks. */
+  @Test
+  void whatTheDiskHasSaidIsOverWhenItSaysItNoMore() {
+    unaccounted.fenced(fenced(DEAD));
+    unaccounted.compared(List.of(DEAD, OTHER), List.of(OWN), List.of(OWN));
+    assertThat(unaccounted.list()).containsOnlyKeys(DEAD, OTHER);
+    unaccounted.compared(List.of(OTHER), List.of(OWN), List.of(OWN));
+    assertThat(unaccounted.list()).containsOnlyKeys(OTHER);
+    unaccounted.compared(List.of(OTHER), List.of(OWN), List.of(OWN, ReservationKey.of(4, 2)));
+    assertThat(unaccounted.mayLeaveUnguarded()).as("its later life is there").isTrue();
   }
 }

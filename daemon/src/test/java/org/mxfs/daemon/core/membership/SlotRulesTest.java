@@ -196,6 +196,74 @@ class SlotRulesTest {
         .isInstanceOf(IllegalStateException.class);
   }
 
+  /** A person says that it is off. */
+  @Test
+  void theSlotOfWhoWasShutOutIsFreedByTheHolderAndNoOtherSlotIs() {
+    mark();
+    disk.set(3, taken(OTHER, Beat.State.ALIVE, 1));
+    keys(ME, OTHER);
+    assertThat(rules.mayClear(2, DEAD, now)).as("read before").isFalse();
+    read();
+    for (int i = 0; i < disk.size(); i++) {
+      assertThat(rules.mayClear(i, DEAD, now)).as("slot %d", i).isEqualTo(i == 2);
+      assertThat(rules.mayClear(i, OTHER, now)).as("slot %d", i).isFalse();
+    }
+    keys(ME);
+    read();
+    assertThat(rules.mayClear(3, OTHER, now)).as("its slot says that it lives").isFalse();
+    assertThat(rules.clear(2, DEAD, 9, now)).isEqualTo(new DiskCommand.FreeSlot(2, 9, 42));
+    rules.written(true);
+    keys(ME, DEAD);
+    read();
+    assertThat(rules.mayClear(2, DEAD, now)).as("registered").isFalse();
+    keys(ME);
+    read();
+    rules.holder(false);
+    assertThat(rules.mayClear(2, DEAD, now)).as("not the holder").isFalse();
+    assertThatThrownBy(() -> rules.clear(2, DEAD, 9, now))
+        .isInstanceOf(IllegalStateException.class);
+  }
+
+  /** A mount that failed, or a daemon that was restarted on the way out. */
+  @Test
+  void theHolderThatLeavesAndHasNoSlotGetsOneForThat() {
+    disk.set(0, taken(ReservationKey.of(1, 6), Beat.State.ALIVE, 200));
+    read();
+    assertThatThrownBy(() -> rules.left(9, "me", now)).isInstanceOf(IllegalStateException.class);
+    assertThatThrownBy(() -> rules.giveLeft(9, "me", now))
+        .isInstanceOf(IllegalStateException.class);
+    keys(ME);
+    read();
+    DiskCommand.WriteBeat write = rules.giveLeft(9, "me", now);
+    assertThat(write)
+        .isEqualTo(new DiskCommand.WriteBeat(0, new Beat(ME, 9, 201, Beat.State.LEFT, 0, "me")));
+    carriedOut(write);
+    read();
+    assertThat(table.departed(ME)).isNotNull();
+    rules.holder(false);
+    disk.set(0, new Slot.Free());
+    read();
+    assertThatThrownBy(() -> rules.giveLeft(9, "me", now))
+        .isInstanceOf(IllegalStateException.class);
+  }
+
+  /** Its record in a slot that it had given up says "alive" for ever. */
+  @Test
+  void whoHasLeftIsDepartedInBothOfItsSlotsAndNobodyElseIs() {
+    disk.set(3, taken(DEAD, Beat.State.LEFT, 60));
+    disk.set(4, taken(ANEW, Beat.State.ALIVE, 1));
+    keys(ME);
+    read();
+    assertThat(rules.unsettled(_ -> true)).containsExactly(ANEW);
+    assertThat(table.departed(DEAD)).isEqualTo(new Departed(DEAD));
+    for (ReservationKey other : List.of(ME, EARLIER, ANEW, ReservationKey.NONE)) {
+      assertThat(table.departed(other)).as("%s", other).isNull();
+    }
+    disk.set(3, TORN);
+    read();
+    assertThat(table.departed(DEAD)).as("for ever").isNotNull();
+  }
+
   /** It has let go of XFS, and whoever shuts it out ends its registration: it rests like others. */
   @Test
   void theSlotOfWhoHasLeftIsFreeOnceItsKeyIsGoneAndItHasRested() {

@@ -9,6 +9,7 @@ import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.Test;
 import org.mxfs.daemon.core.ArrayCommand;
 import org.mxfs.daemon.core.ReservationKey;
+import org.mxfs.daemon.core.membership.Departures;
 import org.mxfs.daemon.core.membership.Silence;
 import org.mxfs.daemon.core.membership.Silences;
 
@@ -111,6 +112,37 @@ class SilentPermitTest {
     off.beginTenure(off.ask(), 7, false);
     assertThat(off.isSettled()).isTrue();
     off.attach();
+  }
+
+  /** Its slot says so, by its own hand, after XFS was detached. */
+  @Test
+  void whoHasLeftIsTakenFromAndNobodyOfThisNodesName() {
+    assertThat(rules.preempt(new Permit.Left(Departures.of(DEAD))))
+        .isEqualTo(new ArrayCommand.Preempt(ME, DEAD));
+    refused(() -> rules.preempt(new Permit.Left(Departures.of(ReservationKey.of(NODE, 1)))));
+    refused(() -> rules(0).preempt(new Permit.Left(Departures.of(DEAD))));
+    beginTenure();
+    refused(() -> rules.preempt(new Permit.Left(Departures.of(DEAD))));
+  }
+
+  /** From then on its slot permits others to take the reservation. */
+  @Test
+  void whoStaysRegisteredAndLeavesDoesNothingAnyMore() {
+    beginTenure();
+    rules.settled();
+    rules.stay();
+    rules.invariants();
+    refused(rules::attach);
+    refused(rules::grant);
+    refused(() -> rules.register(ME, ME, false));
+    refused(rules::reserve);
+    refused(() -> rules.preempt(new Permit.Silent(SILENCE, DEAD)));
+    TenureRules owner = rules(27_000);
+    owner.sawOurs(owner.ask());
+    owner.beginTenure(owner.ask(), 7, false);
+    owner.settled();
+    owner.attach();
+    refused(owner::stay);
   }
 
   @Test

@@ -67,6 +67,10 @@ import org.mxfs.daemon.core.membership.SlotTable;
  *   <li>who is shut out has no lease any more when another attaches;
  *   <li>after healing the survivors get their turns without it.
  * </ul>
+ *
+ * <p>Then all of them leave, at once, some of them dying on the way, and mount again; the dead one
+ * may come back. There is also checked that the disk is never without a reservation while one that
+ * was shut out with XFS attached has not come back.
  */
 final class Simulation {
   /** A fault built in on purpose, to show that the checks notice. */
@@ -91,7 +95,9 @@ final class Simulation {
     /** A new daemon begins its sequence anew, and does not see the one on disk. */
     SEQUENCE_FORGOTTEN,
     /** A reset is told of as done, and ends nothing. */
-    RESET_ENDS_NOTHING
+    RESET_ENDS_NOTHING,
+    /** Slots of who was shut out look free. */
+    FENCED_LOOK_FREE
   }
 
   /** What goes wrong with the disk. */
@@ -184,6 +190,12 @@ final class Simulation {
 
   private int refused;
 
+  /** Who was shut out with XFS attached, and has not come back. */
+  private final Set<ReservationKey> unaccounted = new java.util.HashSet<>();
+
+  private int stays;
+  private boolean mountsAgain = true;
+
   /** How many resets the array has carried out. */
   private int resets;
 
@@ -262,6 +274,11 @@ final class Simulation {
     return failedLooks;
   }
 
+  /** How often a node stayed registered when it left. */
+  int stays() {
+    return stays;
+  }
+
   /** Few kinds at once: all together hide each other. */
   static Set<Kind> kindsOf(long seed) {
     Random draw = new Random(seed * 0x9e3779b97f4a7c15L + 1);
@@ -329,6 +346,7 @@ final class Simulation {
             : diskKinds == null ? 12_000 : SETTLE_WITH_DISK_MILLIS;
     if (takeover) {
       at(chaos + 20_000 + random.nextInt(10_000), this::killOwner);
+      at(chaos + 140_000 + random.nextInt(20_000), this::everybodyLeaves);
     }
     long end = chaos + settle + HEALED_MILLIS;
     at(chaos + settle, () -> nodes.forEach(n -> n.attachesAfterHealing = 0));
@@ -573,9 +591,40 @@ final class Simulation {
         });
   }
 
+  private void everybodyLeaves() {
+    mountsAgain = false;
+    boolean together = chance(0.5);
+    for (Node node : nodes) {
+      after(together ? random.nextInt(5) : random.nextInt(3_000), node::umount);
+      if (chance(0.15)) {
+        after(random.nextInt(3_300), node::dieLeaving);
+      }
+      if (chance(0.1)) {
+        after(
+            random.nextInt(3_300),
+            () -> {
+              node.powerOff();
+              after(10_000, node::powerOn);
+            });
+      }
+    }
+    after(
+        8_000,
+        () -> {
+          Node first = nodes.get(random.nextInt(nodes.size()));
+          if (first.removed && first.off && chance(0.5)) {
+            first.removed = false;
+            first.powerOn();
+          } else {
+            first.mount();
+          }
+        });
+    after(8_000 + random.nextInt(10_000), () -> mountsAgain = true);
+  }
+
   private void keepMounted() {
     for (Node node : nodes) {
-      if (!node.off && node.daemon == null && !node.restarting) {
+      if (mountsAgain && !node.off && node.daemon == null && !node.restarting) {
         node.mount();
       }
       node.work(node.boot);
@@ -586,6 +635,9 @@ final class Simulation {
   // ---- what is checked ----
 
   private void checkSafety() {
+    if (array.holder() == null && !unaccounted.isEmpty()) {
+      throw violation("the disk is not reserved, and nothing keeps " + unaccounted + " out");
+    }
     Node attached = null;
     for (Node node : nodes) {
       if (node.off || !node.xfsMounted || node.isOver()) {
@@ -663,6 +715,9 @@ final class Simulation {
 
     /** A REGISTER of its key came when it was shut out. */
     private boolean inAgain;
+
+    /** It lost power with XFS attached. */
+    private boolean unclean;
 
     /** On this node's clock: until then its kernel serves operations. */
     private long leaseUntil = Long.MIN_VALUE / 2;
@@ -795,6 +850,7 @@ final class Simulation {
           registersLate(boot + 1, true, toldKey, nexus);
         }
       }
+      unclean |= xfsMounted;
       off = true;
       inbox.clear();
       pausedUntil = 0;
@@ -1009,6 +1065,14 @@ final class Simulation {
               step(new Event.Leave());
             }
           });
+    }
+
+    /** The kernel's umount goes on without it. */
+    void dieLeaving() {
+      if (!off && leaving && daemon != null && now >= pausedUntil) {
+        remember(name + " loses its daemon while it leaves");
+        gone();
+      }
     }
 
     void gone() {
@@ -1264,6 +1328,9 @@ final class Simulation {
           }
         }
         case Action.Note note -> {
+          if (note.text().contains("stays registered")) {
+            stays++;
+          }
           if (note.text().startsWith("taken over from")) {
             takeovers++;
           }
@@ -1423,6 +1490,10 @@ final class Simulation {
           sawDiskIn = life;
           yield new DiskAnswer.Beats(beats.slots().stream().map(Node::withoutSequence).toList());
         }
+        case FENCED_LOOK_FREE ->
+            answer instanceof DiskAnswer.Beats beats
+                ? new DiskAnswer.Beats(beats.slots().stream().map(Node::fencedFreed).toList())
+                : answer;
         case OLD_READINGS -> {
           if (!(answer instanceof DiskAnswer.Beats beats) || chance(0.3)) {
             yield answer;
@@ -1442,6 +1513,12 @@ final class Simulation {
       Beat beat = taken.beat();
       return new Slot.Taken(
           new Beat(beat.key(), beat.epoch(), 0, beat.state(), beat.leaseMillis(), beat.host()));
+    }
+
+    private static Slot fencedFreed(Slot slot) {
+      return slot instanceof Slot.Taken taken && taken.beat().state() == Beat.State.FENCED
+          ? new Slot.Free(taken.beat().epoch(), taken.beat().sequence())
+          : slot;
     }
 
     private Slot othersFreed(Slot slot) {
@@ -1630,6 +1707,33 @@ final class Simulation {
     }
 
     private ArrayAnswer execute(int path, ArrayCommand command) {
+      Node victim = null;
+      if (takeover && command instanceof ArrayCommand.Preempt preempt) {
+        victim =
+            nodes.stream()
+                .filter(n -> n != this && n.nodeId == preempt.victim().nodeId())
+                .filter(n -> n.xfsMounted || (n.off && n.unclean))
+                .findFirst()
+                .orElse(null);
+      }
+      ArrayAnswer answer = executed(path, command);
+      if (victim != null
+          && command instanceof ArrayCommand.Preempt preempt
+          && answer instanceof ArrayAnswer.Done) {
+        unaccounted.add(preempt.victim());
+      }
+      for (Node node : nodes) {
+        for (int each : node.nexuses) {
+          ReservationKey key = array.key(each);
+          unaccounted.removeIf(
+              k -> k.nodeId() == key.nodeId() && k.incarnation() < key.incarnation());
+          node.unclean &= key.nodeId() != node.nodeId || node.off;
+        }
+      }
+      return answer;
+    }
+
+    private ArrayAnswer executed(int path, ArrayCommand command) {
       return switch (sabotage) {
         case KEY_NEVER_CHANGES -> executeWithoutKeyChange(path, command);
         case EVERYBODY_HOLDS -> {

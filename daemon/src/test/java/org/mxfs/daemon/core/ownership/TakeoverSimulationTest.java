@@ -23,6 +23,7 @@ class TakeoverSimulationTest {
     int refused = 0;
     int leaves = 0;
     int failedLooks = 0;
+    int stays = 0;
     for (long seed = from; seed < to; seed++) {
       Simulation simulation = Simulation.withTakeover(seed, Sabotage.NONE);
       simulation.run();
@@ -31,10 +32,11 @@ class TakeoverSimulationTest {
       refused += simulation.refused();
       leaves += simulation.unsettledLeaves();
       failedLooks += simulation.failedLooks();
+      stays += simulation.stays();
     }
     System.out.printf(
         "takeover, %s %d to %d: %d takeovers, %d late REGISTERs, %d mounts refused, %d survivors"
-            + " that leave, %d failed looks, %d ms%n",
+            + " that leave, %d failed looks, %d stayed registered, %d ms%n",
         what,
         from,
         to - 1,
@@ -43,12 +45,14 @@ class TakeoverSimulationTest {
         refused,
         leaves,
         failedLooks,
+        stays,
         (System.nanoTime() - start) / 1_000_000);
     assertThat(takeovers).isGreaterThan((int) (to - from) / 2);
     assertThat(lateRegisters).isPositive();
     assertThat(refused).isPositive();
     assertThat(leaves).isPositive();
     assertThat(failedLooks).isPositive();
+    assertThat(stays).isGreaterThan((int) (to - from) / 4);
   }
 
   @Test
@@ -78,5 +82,19 @@ class TakeoverSimulationTest {
       }
     }
     assertThat(found).singleElement().asString().contains("last write is carried out while XFS");
+  }
+
+  /** Whoever leaves last gives the reservation up. */
+  @Test
+  void theChecksNoticeThatWhoWasShutOutIsForgotten() {
+    List<String> found = new ArrayList<>();
+    for (long seed = 0; seed < 200 && found.isEmpty(); seed++) {
+      try {
+        Simulation.withTakeover(seed, Sabotage.FENCED_LOOK_FREE).run();
+      } catch (AssertionError violation) {
+        found.add(String.valueOf(violation.getMessage()));
+      }
+    }
+    assertThat(found).singleElement().asString().contains("the disk is not reserved");
   }
 }
