@@ -1032,6 +1032,11 @@ final class Simulation {
       if (disk.aliveRecordOf(toldKey) == null && !disk.isHidden(toldKey)) {
         hasBeaten = false; // nothing tells the new daemon that there were beats
       }
+      if (healed && lookFailed) {
+        powerOff();
+        powerOn();
+        return;
+      }
       restarted = true;
       startDaemon(new Predecessor(toldKey, kernelEpoch, state, true, awaited, false));
     }
@@ -1563,6 +1568,10 @@ final class Simulation {
       Ownership machine = daemon;
       int slot = slotOf(command);
       if (slot < 0 || machine == null) {
+        return;
+      }
+      if (stoodStill && inAgain && !array.holds(nexus)) {
+        cameTooLate(toldKey); // it wakes up between two survivors: a limit, too
         return;
       }
       ReservationKey mine = machine.key();
