@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 import org.mxfs.daemon.core.ReservationKey;
 
@@ -174,38 +175,31 @@ public final class RangeLocks {
 
   /** The process, or the open file, is no more: its locks and waits in all files go. */
   public void exit(RangeOwner owner) {
-    for (File file : List.copyOf(files.values())) {
-      release(file, owner);
-    }
+    release(owner::equals);
   }
 
   /** A node left, or is proven dead. */
   public void clear(ReservationKey node) {
-    for (File file : List.copyOf(files.values())) {
-      Set<RangeOwner> owners = new LinkedHashSet<>();
-      file.held.keySet().forEach(owners::add);
-      file.waits.forEach(wait -> owners.add(wait.lock().owner()));
-      owners.removeIf(owner -> !owner.node().equals(node));
-      for (RangeOwner owner : owners) {
-        List.copyOf(file.waits).stream()
-            .filter(wait -> wait.lock().owner().equals(owner))
-            .forEach(this::remove);
-      }
-      for (RangeOwner owner : owners) {
-        release(file, owner);
-      }
-    }
+    release(owner -> owner.node().equals(node));
   }
 
-  private void release(File file, RangeOwner owner) {
-    for (Wait wait : List.copyOf(file.waits)) {
-      if (wait.lock().owner().equals(owner)) {
-        remove(wait);
-      }
+  /** In all files, before anybody is granted what became free: whoever is gone is in no circle. */
+  private void release(Predicate<RangeOwner> gone) {
+    List<File> all = List.copyOf(files.values());
+    for (File file : all) {
+      List.copyOf(file.waits).stream()
+          .filter(wait -> gone.test(wait.lock().owner()))
+          .forEach(this::remove);
+      List.copyOf(file.held.keySet()).stream()
+          .filter(gone)
+          .forEach(
+              owner ->
+                  replace(file, new RangeLock(owner, 0, false, 0, RangeLock.TO_THE_END), false));
     }
-    replace(file, new RangeLock(owner, 0, false, 0, RangeLock.TO_THE_END), false);
-    advance(file);
-    forgetIfUnused(file);
+    for (File file : all) {
+      advance(file);
+      forgetIfUnused(file);
+    }
   }
 
   /** A holder states a lock to a new master. */

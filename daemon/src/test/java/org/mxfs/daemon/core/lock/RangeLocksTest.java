@@ -2,6 +2,7 @@
 package org.mxfs.daemon.core.lock;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.tuple;
 
 import org.junit.jupiter.api.Test;
 import org.mxfs.daemon.core.ReservationKey;
@@ -61,6 +62,41 @@ class RangeLocksTest {
     locks.lock(FILE, posix(2, true, 5, 5), true);
     assertThat(locks.lock(FILE, new RangeLock(ofd.owner(), -1, true, 1, 1), true))
         .isInstanceOf(RangeLocks.Answer.Waits.class);
+  }
+
+  /**
+   * Who is gone waits for 1 in another file, and 2 waits for him there; 2 gets what 1 waits for.
+   */
+  @Test
+  void whoeverIsGoneIsInNoCircle() {
+    ReservationKey dead = ReservationKey.of(8, 1);
+    for (boolean whole : new boolean[] {true, false}) {
+      RangeLocks both = new RangeLocks(100, 10);
+      ResourceId other = ResourceId.extent(6, 1, 0);
+      RangeOwner gone = new RangeOwner(dead, RangeOwner.Kind.POSIX, 4);
+      both.lock(FILE, new RangeLock(gone, 4, false, 0, 0), false);
+      both.lock(FILE, posix(3, true, 1, 1), false);
+      both.lock(other, new RangeLock(gone, 4, true, 0, 0), false);
+      both.lock(other, posix(1, true, 1, 1), false);
+      for (RangeLocks.Answer answer :
+          new RangeLocks.Answer[] {
+            both.lock(FILE, posix(2, true, 0, 0), true),
+            both.lock(FILE, posix(1, false, 0, 1), true),
+            both.lock(other, posix(2, true, 0, 0), true),
+            both.lock(other, new RangeLock(gone, 4, true, 1, 1), true)
+          }) {
+        assertThat(answer).isInstanceOf(RangeLocks.Answer.Waits.class);
+      }
+      if (whole) {
+        both.clear(dead);
+      } else {
+        both.exit(gone);
+      }
+      assertThat(both.takeEnded())
+          .extracting(RangeLocks.Ended::lock, RangeLocks.Ended::granted)
+          .containsExactly(tuple(posix(2, true, 0, 0), true), tuple(posix(2, true, 0, 0), true));
+      assertThat(both.waiting()).isEqualTo(1);
+    }
   }
 
   @Test
