@@ -916,12 +916,18 @@ static void full_volume(void)
 	}
 	if (n < 0)
 		CHECK_EQ(errno, ENOSPC);
-	for (rounds = 0; (n = write(fd, buf, 4096)) > 0; rounds++)
+	/* XFS may find more space than the piece that came up short needed: these go on in the same pattern, however many they are. */
+	for (rounds = 0; ; rounds++) {
+		tap_pattern(buf, 4096, 18, SIZE_OF(fd));
+		n = write(fd, buf, 4096);
+		if (n <= 0)
+			break;
 		CHECK(rounds < 10000);
+	}
 	CHECK_EQ(errno, ENOSPC);
 	OK(fsync(fd));
 	/* What was accepted is there. */
-	HOLDS(fd, 0, SIZE_OF(fd) & ~((off_t)sizeof(buf) - 1), 18, 0);
+	HOLDS(fd, 0, SIZE_OF(fd), 18, 0);
 	FAILS(fallocate(fd, 0, 0, 10ll << 40), ENOSPC);
 	OK(ftruncate(fill, 0));
 	OK(unlink("fill"));

@@ -329,7 +329,8 @@ static inline int tap_main(int argc, char **argv, const struct test *tests, int 
 		if (WIFEXITED(status) && !WEXITSTATUS(status) && n)
 			status = 0x100;	/* a child of the test failed and was not waited for */
 		errno = 0;
-		if (!status && nftw(folder, tap_remove, 32, FTW_DEPTH | FTW_PHYS)) {
+		/* Of a test that failed, too: a volume that it has filled is not the next one's fault. */
+		if (nftw(folder, tap_remove, 32, FTW_DEPTH | FTW_PHYS) && !status) {
 			snprintf(why, sizeof(why), "what it made cannot be removed (%s)", strerrorname_np(errno));
 			status = 0x100;
 		}
