@@ -7,6 +7,9 @@
 
 #include "sb.h"
 
+struct vfsmount;
+
+bool mxfs_lower_is_down(struct vfsmount *mnt);
 int mxfs_write_home(struct mxfs_sb *sbi);
 
 #endif /* _MXFS_LOCAL_HOME_H */

@@ -365,8 +365,8 @@ struct vfsmount *mxfs_lower_mount(struct mxfs_sb *sbi, bool probe)
 	}
 	if (!sb_rdonly(mnt->mnt_sb)) {
 		sbi->device.quotas_said = true;
-		if (!mxfs_read_quotas(sbi, &quotas) && quotas != sbi->device.quotas)
-			sbi->device.home_due = true;
+		/* What an unmount has written home is due no more. */
+		sbi->device.home_due = mxfs_read_quotas(sbi, &quotas) || quotas != sbi->device.quotas;
 	}
 	/* Upper mounts decide about atime; without this every read would write. */
 	mnt->mnt_flags |= MNT_RELATIME;

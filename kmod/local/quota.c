@@ -37,6 +37,26 @@ static struct super_block *mxfs_enter_quota(struct super_block *sb, bool change)
 	return ERR_PTR(-EOPNOTSUPP);
 }
 
+/*
+ * To change something of quotas, in the gate. XFS's transactions for that wait for the end of a freeze, and quotactl_block() of
+ * fs/quota/quota.c, which lets go of s_umount for it, looks at the upper superblock: with s_umount nobody waits for whoever suspends the device.
+ */
+static struct super_block *mxfs_begin_quota(struct super_block *sb)
+{
+	struct super_block *lower = mxfs_enter_quota(sb, true);
+
+	if (IS_ERR(lower) || sb_start_write_trylock(lower))
+		return lower;
+	mxfs_leave(MXFS_SB(sb));
+	return ERR_PTR(-EBUSY);
+}
+
+static void mxfs_end_quota(struct super_block *sb, struct super_block *lower)
+{
+	sb_end_write(lower);
+	mxfs_leave(MXFS_SB(sb));
+}
+
 static int mxfs_get_state(struct super_block *sb, struct qc_state *state)
 {
 	struct super_block *lower = mxfs_enter_quota(sb, false);
@@ -52,14 +72,14 @@ static int mxfs_get_state(struct super_block *sb, struct qc_state *state)
 
 static int mxfs_set_info(struct super_block *sb, int type, struct qc_info *info)
 {
-	struct super_block *lower = mxfs_enter_quota(sb, true);
+	struct super_block *lower = mxfs_begin_quota(sb);
 	int err = -EOPNOTSUPP;
 
 	if (IS_ERR(lower))
 		return PTR_ERR(lower);
 	if (lower->s_qcop->set_info)
 		err = lower->s_qcop->set_info(lower, type, info);
-	mxfs_leave(MXFS_SB(sb));
+	mxfs_end_quota(sb, lower);
 	return err;
 }
 
@@ -69,6 +89,8 @@ static int mxfs_quota_told(struct mxfs_sb *sbi)
 	int err = mxfs_write_home(sbi);
 	u16 quotas;
 
+	/* What met the freeze gave its turn up (local/orphan.c). */
+	queue_work(system_unbound_wq, &sbi->orphans.work);
 	WRITE_ONCE(sbi->device.home_due, !!err);
 	if (err) {
 		mxfs_warn(sbi, "which quotas are on is in XFS's log only, and a crash may undo it (%pe)", ERR_PTR(err));
@@ -80,12 +102,12 @@ static int mxfs_quota_told(struct mxfs_sb *sbi)
 }
 
 /*
- * XFS notes it by a transaction that waits for no freeze (fs/xfs/libxfs/xfs_sb.c: xfs_sync_sb()), and quotactl_block() waits for those of the
- * upper superblock only. What a command has changed that could not write it home is tried by the same command again.
+ * XFS notes it by a transaction that waits for no freeze (fs/xfs/libxfs/xfs_sb.c: xfs_sync_sb()). What a command has changed that could not
+ * write it home is tried by the same command again.
  */
 static int mxfs_quota_switch(struct super_block *sb, unsigned int flags, bool on)
 {
-	struct super_block *lower = mxfs_enter_quota(sb, true);
+	struct super_block *lower = mxfs_begin_quota(sb);
 	struct mxfs_sb *sbi = MXFS_SB(sb);
 	const struct quotactl_ops *ops;
 	int err = -EOPNOTSUPP, home = 0;
@@ -93,16 +115,12 @@ static int mxfs_quota_switch(struct super_block *sb, unsigned int flags, bool on
 	if (IS_ERR(lower))
 		return PTR_ERR(lower);
 	ops = lower->s_qcop;
-	if (on ? !ops->quota_enable : !ops->quota_disable)
-		goto out;
-	err = -EBUSY;
-	if (sb_start_write_trylock(lower)) {
+	if (on ? ops->quota_enable : ops->quota_disable)
 		err = on ? ops->quota_enable(lower, flags) : ops->quota_disable(lower, flags);
-		sb_end_write(lower);
-		if (!err || (err == -EEXIST && READ_ONCE(sbi->device.home_due)))
-			home = mxfs_quota_told(sbi);
-	}
-out:
+	/* Not within a freeze of our own. */
+	sb_end_write(lower);
+	if (!err || (err == -EEXIST && READ_ONCE(sbi->device.home_due)))
+		home = mxfs_quota_told(sbi);
 	mxfs_leave(sbi);
 	return home ?: err;
 }
@@ -119,14 +137,14 @@ static int mxfs_quota_disable(struct super_block *sb, unsigned int flags)
 
 static int mxfs_rm_xquota(struct super_block *sb, unsigned int flags)
 {
-	struct super_block *lower = mxfs_enter_quota(sb, true);
+	struct super_block *lower = mxfs_begin_quota(sb);
 	int err = -EOPNOTSUPP;
 
 	if (IS_ERR(lower))
 		return PTR_ERR(lower);
 	if (lower->s_qcop->rm_xquota)
 		err = lower->s_qcop->rm_xquota(lower, flags);
-	mxfs_leave(MXFS_SB(sb));
+	mxfs_end_quota(sb, lower);
 	return err;
 }
 
@@ -158,14 +176,14 @@ static int mxfs_get_nextdqblk(struct super_block *sb, struct kqid *id, struct qc
 
 static int mxfs_set_dqblk(struct super_block *sb, struct kqid id, struct qc_dqblk *dqblk)
 {
-	struct super_block *lower = mxfs_enter_quota(sb, true);
+	struct super_block *lower = mxfs_begin_quota(sb);
 	int err = -EOPNOTSUPP;
 
 	if (IS_ERR(lower))
 		return PTR_ERR(lower);
 	if (lower->s_qcop->set_dqblk)
 		err = lower->s_qcop->set_dqblk(lower, id, dqblk);
-	mxfs_leave(MXFS_SB(sb));
+	mxfs_end_quota(sb, lower);
 	return err;
 }
 

@@ -15,6 +15,7 @@
 #include "compat.h"
 #include "enter.h"
 #include "local/bind.h"
+#include "local/home.h"
 #include "local/mount.h"
 #include "local/opens.h"
 #include "local/orphan.h"
@@ -261,15 +262,6 @@ static void mxfs_drop_lower_inodes(struct mxfs_sb *sbi, int all)
 		spin_lock(&sbi->bind.lock);
 	}
 	spin_unlock(&sbi->bind.lock);
-}
-
-/* XFS shuts itself down when it cannot go on (a log that cannot be written, metadata that makes no sense). It says so here. */
-static bool mxfs_lower_is_down(struct vfsmount *mnt)
-{
-	struct path path = { .mnt = mnt, .dentry = mnt->mnt_root };
-	struct kstat stat = {};
-
-	return d_inode(path.dentry)->i_op->getattr(&nop_mnt_idmap, &path, &stat, STATX_TYPE, AT_STATX_DONT_SYNC) == -EIO;
 }
 
 /*
@@ -535,9 +527,9 @@ void mxfs_cmd_workfn(struct kthread_work *work)
 	}
 	/* An XFS that is frozen stays mounted until it is not. Meanwhile this node reads. */
 	if (kind == MXFS_DO_DETACH && sbi->state == MXFS_STATE_ATTACHED && mxfs_lower_is_frozen(sbi)) {
-		if (!sbi->change.freeze_told)
+		if (!sbi->change.freeze_told && !READ_ONCE(sbi->device.homing))
 			mxfs_warn(sbi, "the device is frozen on this node: other nodes wait for the volume until that is over");
-		sbi->change.freeze_told = true;
+		sbi->change.freeze_told = !READ_ONCE(sbi->device.homing);
 		kthread_queue_delayed_work(sbi->change.worker, &sbi->change.work, MXFS_THAW_JIFFIES);
 		mutex_unlock(&sbi->state_lock);
 		return;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A device-mapper device that can be made to hang or to fail:
- * dm linear NAME DEVICE | slow NAME DEVICE MS | fail NAME DEVICE FIRST COUNT | part NAME DEVICE OTHER FIRST COUNT MS | heal NAME DEVICE |
+ * dm linear NAME DEVICE | slow NAME DEVICE MS | fail NAME DEVICE FIRST COUNT |
+ * refuse NAME DEVICE FIRST COUNT | part NAME DEVICE OTHER FIRST COUNT MS | heal NAME DEVICE |
  * suspend NAME | stop NAME | resume NAME | remove NAME.
  * "linear" maps the whole of DEVICE and prints the new device's path. A suspended device takes requests and ends none until it is
  * resumed, and nothing can cancel them: a disk that hangs (linux/dm-ioctl.h). "fail" makes COUNT sectors from FIRST on answer every
- * request with an I/O error, "heal" maps them again. "suspend" freezes the file system on it first, "stop" does not. "slow" ends each
+ * request with an I/O error, "refuse" writes only (modprobe dm-flakey), "heal" maps them again. "suspend" freezes the file system on it first, "stop" does not. "slow" ends each
  * request MS later (modprobe dm-delay); "part" has COUNT sectors from FIRST on on OTHER, MS later. For lab nodes only.
  */
 #include <errno.h>
@@ -26,6 +27,8 @@ struct command {
 		char arguments[256];
 	} segments[3];
 };
+
+enum fault { FAILS, REFUSES };
 
 static int control;
 
@@ -77,8 +80,9 @@ static void segment(struct command *c, unsigned long long first, unsigned long l
 }
 
 /* All of DEVICE, but for the sectors from @bad to @good. @flags: DM_SKIP_LOCKFS_FLAG freezes no file system for that. */
-static int map(const char *name, const char *device, unsigned long long bad, unsigned long long good, unsigned flags)
+static int map(const char *name, const char *device, unsigned long long bad, unsigned long long good, enum fault fault, unsigned flags)
 {
+	struct segment *faulty;
 	struct command c;
 	unsigned long long sectors;
 
@@ -90,7 +94,13 @@ static int map(const char *name, const char *device, unsigned long long bad, uns
 	}
 	prepare(&c, name, 0);
 	segment(&c, 0, bad, device);
+	faulty = &c.segments[c.dm.target_count];
 	segment(&c, bad, good, NULL);
+	if (bad < good && fault == REFUSES) {
+		snprintf(faulty->target.target_type, sizeof(faulty->target.target_type), "flakey");
+		/* 0 s without it, then 1000 s with it, and so on */
+		snprintf(faulty->arguments, sizeof(faulty->arguments), "%s %llu 0 1000 1 error_writes", device, bad);
+	}
 	segment(&c, good, sectors, device);
 	if (ask(DM_TABLE_LOAD, &c, "load"))
 		return 1;
@@ -150,7 +160,7 @@ static int create(const char *name, const char *device, const char *ms)
 	struct command c;
 
 	prepare(&c, name, 0);
-	if (ask(DM_DEV_CREATE, &c, "create") || (ms ? slow(name, device, ms) : map(name, device, 0, 0, 0)))
+	if (ask(DM_DEV_CREATE, &c, "create") || (ms ? slow(name, device, ms) : map(name, device, 0, 0, FAILS, 0)))
 		return 1;
 	prepare(&c, name, 0);
 	if (ask(DM_DEV_STATUS, &c, "status"))
@@ -178,11 +188,11 @@ int main(int argc, char **argv)
 		return create(argv[2], argv[3], argv[4]);
 	if (argc == 4 && !strcmp(argv[1], "heal"))
 		/* A file system that could not write cannot be frozen. */
-		return map(argv[2], argv[3], 0, 0, DM_SKIP_LOCKFS_FLAG);
-	if (argc == 6 && !strcmp(argv[1], "fail")) {
+		return map(argv[2], argv[3], 0, 0, FAILS, DM_SKIP_LOCKFS_FLAG);
+	if (argc == 6 && (!strcmp(argv[1], "fail") || !strcmp(argv[1], "refuse"))) {
 		unsigned long long first = strtoull(argv[4], NULL, 10);
 
-		return map(argv[2], argv[3], first, first + strtoull(argv[5], NULL, 10), 0);
+		return map(argv[2], argv[3], first, first + strtoull(argv[5], NULL, 10), *argv[1] == 'f' ? FAILS : REFUSES, 0);
 	}
 	if (argc == 8 && !strcmp(argv[1], "part")) {
 		unsigned long long first = strtoull(argv[5], NULL, 10);
@@ -199,6 +209,6 @@ int main(int argc, char **argv)
 			return ask(DM_DEV_REMOVE, &c, "remove");
 	}
 	fprintf(stderr, "usage: dm linear NAME DEVICE | slow NAME DEVICE MS | fail NAME DEVICE FIRST COUNT | "
-		"part NAME DEVICE OTHER FIRST COUNT MS | heal NAME DEVICE | suspend NAME | stop NAME | resume NAME | remove NAME\n");
+		"refuse NAME DEVICE FIRST COUNT | part NAME DEVICE OTHER FIRST COUNT MS | heal NAME DEVICE | suspend NAME | stop NAME | resume NAME | remove NAME\n");
 	return 2;
 }
