@@ -141,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--seconds", type=int, default=20, help="how long both write at once (default 20)")
     sub.add_argument("--files", type=int, default=400, help="how many small files (default 400)")
     sub.add_argument("--big", default="256M", metavar="SIZE", help="size of the large file (default 256M)")
-    sub = add("test", _test, "run every test: Java, C, documents, the VM protocol, the demo; the last line is "
+    sub = add("test", _test, "run every test: Java, C, documents, the protocol on paper (Spin), the VM protocol, the demo; the last line is "
               "'N passed, N failed'", in_lab=False)
     sub.add_argument("parts", nargs="*", metavar="PART", help=f"only these: {', '.join(test.PARTS)}")
     sub.add_argument("--seed", type=int, default=None, help="the demo's seed")

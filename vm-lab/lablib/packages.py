@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import build, host, image, progress
-from .errors import BuildFailed, CheckFailed, LabError
+from .errors import USAGE, BuildFailed, CheckFailed, LabError
 
 FOLDER = host.LAB_FOLDER / "packages"
 MAN_PAGES = host.CHECKOUT / "docs" / "man"
 DOCUMENTS = ("CHANGELOG.md", "docs/differences.md", "docs/install.md", "docs/kernel.md", "docs/mxfsctl.md")
-MAINTAINER = "The mxfs authors <mxfs@example.org>"
+MAINTAINER = "The mxfs authors <mxfs@example.org>"  # of packages that nobody publishes
 SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
 PACKAGES = {"mxfs": "amd64", "mxfs-dkms": "all"}
 
@@ -110,6 +110,14 @@ def version() -> Version:
     return Version(f"{base}+git{at:%Y%m%d%H%M%S}.{commit}{'.changed' if changed else ''}", int(seconds))
 
 
+def maintainer() -> str:
+    """MXFS_MAINTAINER="Name <address>": whoever publishes the packages is the one to write to."""
+    said = os.environ.get("MXFS_MAINTAINER") or MAINTAINER
+    if not re.fullmatch(r"[^<>\n]*[^<>\s] <[^<>@\s]+@[^<>@\s]+>", said):
+        raise LabError(f"MXFS_MAINTAINER={said} is no maintainer", "a name and an address, such as 'Ada Lovelace <ada@example.org>'", USAGE)
+    return said
+
+
 def fits() -> str:
     """What a daemon has to have in common with the module that is loaded, and with the other nodes."""
     wire = host.CHECKOUT / "daemon/src/main/java/org/mxfs/daemon/wire"
@@ -178,7 +186,7 @@ def _stage(place: Path, made: Version, daemon: Path, helper: Path, words: dict[s
     _put(source / "dkms.conf", (FOLDER / "dkms.conf").read_text().replace("#MODULE_VERSION#", made.text))
 
     changes = (f"mxfs ({made.text}) unstable; urgency=medium\n\n  * What is new is in /usr/share/doc/mxfs/CHANGELOG.md.gz.\n\n"
-               f" -- {MAINTAINER}  {email.utils.formatdate(made.seconds)}\n")
+               f" -- {words['MAINTAINER']}  {email.utils.formatdate(made.seconds)}\n")
     for name in PACKAGES:
         _put(place / name / f"usr/share/doc/{name}/copyright", _filled(FOLDER / "copyright", words, keep_licence=False))
         _put(place / name / f"usr/share/doc/{name}/changelog.gz", _zipped(changes))
@@ -236,7 +244,7 @@ def make() -> list[Path]:
     from . import jdk
     made, release = root(), version()
     daemon, helper = build.daemon_tree(), build.mount_helper(image.ensure())
-    words = {"VERSION": release.text, "MAINTAINER": MAINTAINER, "FITS": fits(), **_java(jdk.find())}
+    words = {"VERSION": release.text, "MAINTAINER": maintainer(), "FITS": fits(), **_java(jdk.find())}
     inputs = [*module_sources(), *sorted(FOLDER.iterdir()), *sorted(MAN_PAGES.iterdir()),
               *(host.CHECKOUT / name for name in DOCUMENTS)]
     key = host.digest(Path(__file__), made.name, daemon.name, helper.parent.name, sorted(words.items()), release.seconds,
@@ -441,7 +449,7 @@ def scratch():
 
 def hollow(folder: Path, name: str, text: str, fit: str | None = None) -> Path:
     """A package of another version with nothing in it but its control files: for what its scripts refuse."""
-    words = {"VERSION": text, "MAINTAINER": MAINTAINER, "FITS": fit or fits(), "SHLIBS": "libc6"}
+    words = {"VERSION": text, "MAINTAINER": maintainer(), "FITS": fit or fits(), "SHLIBS": "libc6"}
     file = folder / f"hollow-{name}-{text}.deb"
     with tempfile.TemporaryDirectory(dir=host.cache()) as work:
         (Path(work) / name).mkdir()

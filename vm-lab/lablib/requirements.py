@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table requirement -> tests: tests/requirements.tsv, checked by the build, and docs/requirements.md made from it.
 
-Every id is in the table. A test that the table names exists, else the check fails. An id without a test is not hidden:
-the page lists it as "none yet".
+Every id is in the table. A test that the table names exists, and each Java test class and script of a whole `lab protocol`
+is named there, else the check fails. An id without a test is not hidden: the page lists it as "none yet".
 """
 
 import re
@@ -62,9 +62,22 @@ def problems() -> list[str]:
         if (row.covered == "all") != (not row.missing):
             found.append(f"{row.id}: covered is '{row.covered}', and what is missing: '{row.missing or '-'}'")
         found += [f"{row.id}: {why}" for test in row.tests if (why := _absent(test))]
+    found += _in_no_row({test.partition("#")[0] for row in table for test in row.tests})
     if not found and (not PAGE.exists() or PAGE.read_text() != page()):
         found.append(f"{PAGE.relative_to(host.CHECKOUT)} is not what the table says: run 'vm-lab/lab requirements --write'")
     return found
+
+
+def _in_no_row(named: set[str]) -> list[str]:
+    """Tests that no requirement asks for: nobody would miss them, and nobody knows what they are there for."""
+    from . import protocol
+    classes = {file.stem for file in _java_tests("*Test")}
+    return [f"{test} is a test of no requirement" for test in sorted({f"java:{name}" for name in classes} - named)
+            + [f"protocol:{name}" for name in protocol.names() if f"protocol:{name}" not in named]]
+
+
+def _java_tests(class_: str) -> list[Path]:
+    return [file for depth in ("*", "*/*") for file in host.CHECKOUT.glob(f"{depth}/src/test/java/**/{class_}.java")]
 
 
 def _absent(test: str) -> str | None:
@@ -72,7 +85,7 @@ def _absent(test: str) -> str | None:
     kind, _, name = test.partition(":")
     if kind == "java":
         class_, _, method = name.partition("#")
-        files = [file for depth in ("*", "*/*") for file in host.CHECKOUT.glob(f"{depth}/src/test/java/**/{class_}.java")]
+        files = _java_tests(class_)
         if not files:
             return f"no Java test class {class_}"
         if method and not any(re.search(rf"\bvoid {re.escape(method)}\(", file.read_text()) for file in files):
@@ -100,7 +113,8 @@ def _absent(test: str) -> str | None:
 def page() -> str:
     lines = ["<!-- SPDX-License-Identifier: Apache-2.0 -->", "<!-- Made by 'vm-lab/lab requirements --write' from tests/requirements.tsv. -->",
              "# Requirements and their tests", "",
-             "`lab test` fails when a requirement is missing here or a test named here does not exist.", ""]
+             "`lab test` fails when a requirement is missing here, a test named here does not exist, or a Java test class or a script of "
+             "`lab protocol` is named nowhere here.", ""]
     by_id = {row.id: row for row in rows()}
     for letter, (count, title) in GROUPS.items():
         lines += [f"## {letter}: {title}", "", "| id | requirement | covered | tests | not yet |", "| --- | --- | --- | --- | --- |"]

@@ -12,7 +12,7 @@ enum Verdict {
       1,
       "NOT USABLE",
       "This disk cannot be shared by mxfs: it lacks what fencing needs. mxfs mounts it on one"
-          + " machine at a time only."),
+          + " machine at a time only, or not at all."),
   REFUSED(
       3,
       "REFUSED",

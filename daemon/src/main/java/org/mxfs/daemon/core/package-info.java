@@ -8,8 +8,8 @@
  * the tests from simulated ones: the same code in both.
  *
  * <p>{@link org.mxfs.daemon.core.ownership.Ownership} is the first machine: who has the XFS of the
- * volume mounted. Membership, the lock table, fencing of dead nodes, recovery and the operation
- * journal will stand beside it.
+ * volume mounted. Beside it stand {@code membership}, {@code fencing}, {@code recovery} and {@code
+ * lock} (not used yet).
  */
 @NullMarked
 package org.mxfs.daemon.core;

@@ -24,7 +24,8 @@ sealed interface Arguments {
         --version      print the version
         --help         print this
 
-      exit status: 0 ended in order; 1 failed, the log says why (/var/log/mxfs/UUID.log, the system log); 2 bad usage
+      exit status: 0 ended in order; 1 failed, the log says why (/var/log/mxfs/UUID.log, the system log); 2 bad usage;
+      3 a mistake in the program
       """;
 
   record Run(String device, UUID uuid, boolean debug, boolean restart) implements Arguments {}

@@ -12,8 +12,13 @@
  *   Situation  HolderView  Neighbours  WaitQueue
  *   ArrayDialogue  Attachment   the two that are commanded, the array and the kernel
  *   Pulse                       the third, the disk
+ *   Guard                       who was shut out and is not accounted for
  *   Departure                   the ways out
- *   LeaseKeeper  KeyTidier  Claim  Handover  Joining
+ *   KeyTidier  Registrar        keys: dead ones off the array, our own onto it
+ *   LeaseKeeper
+ *   Takeover                    who is silent is shut out, and has ended
+ *   Claim  Joining
+ *   Handover
  *   Overview                    where it stands, for people
  *   Ownership                   joins them: step(event, now) -> actions
  * </pre>
