@@ -4,24 +4,14 @@ package org.mxfs.ctl;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import java.io.BufferedReader;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
-import java.io.InputStreamReader;
 import java.io.PrintWriter;
 import java.io.StringWriter;
-import java.net.StandardProtocolFamily;
-import java.net.UnixDomainSocketAddress;
-import java.nio.ByteBuffer;
-import java.nio.channels.Channels;
-import java.nio.channels.ServerSocketChannel;
-import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.UnaryOperator;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -44,8 +34,7 @@ class FenceTest {
 
   @TempDir Path root;
 
-  private final List<ServerSocketChannel> servers = new ArrayList<>();
-  private final List<String> asked = new CopyOnWriteArrayList<>();
+  private final FakeDaemons daemons = new FakeDaemons();
   private final StringWriter out = new StringWriter();
   private final StringWriter err = new StringWriter();
   private String typed = "";
@@ -61,9 +50,7 @@ class FenceTest {
 
   @AfterEach
   void end() throws IOException {
-    for (ServerSocketChannel each : servers) {
-      each.close();
-    }
+    daemons.close();
   }
 
   private static String missing(
@@ -86,34 +73,7 @@ class FenceTest {
 
   /** Answers each request with what this makes of it. */
   private void daemon(UnaryOperator<String> answers) throws IOException {
-    ServerSocketChannel server = ServerSocketChannel.open(StandardProtocolFamily.UNIX);
-    server.bind(UnixDomainSocketAddress.of(root.resolve("run/mxfs/" + UUID + ".control")));
-    servers.add(server);
-    Thread.ofPlatform()
-        .daemon()
-        .start(
-            () -> {
-              try {
-                while (true) {
-                  try (SocketChannel client = server.accept()) {
-                    String request =
-                        new BufferedReader(
-                                new InputStreamReader(
-                                    Channels.newInputStream(client), StandardCharsets.US_ASCII))
-                            .readLine();
-                    asked.add(request);
-                    ByteBuffer bytes =
-                        ByteBuffer.wrap(
-                            (answers.apply(request) + "\n").getBytes(StandardCharsets.UTF_8));
-                    while (bytes.hasRemaining()) {
-                      client.write(bytes);
-                    }
-                  }
-                }
-              } catch (IOException e) {
-                return; // the end of the test
-              }
-            });
+    daemons.start(root, UUID, answers);
   }
 
   /** As the daemon: gone from the status a while after it was told. */
@@ -147,7 +107,7 @@ class FenceTest {
   }
 
   private List<String> clears() {
-    return asked.stream().filter(each -> !each.equals("status")).toList();
+    return daemons.asked.stream().filter(each -> !each.equals("status")).toList();
   }
 
   @Test

@@ -51,7 +51,7 @@ class StatusTest {
 
   @TempDir Path root;
 
-  private final List<ServerSocketChannel> servers = new ArrayList<>();
+  private final FakeDaemons daemons = new FakeDaemons();
   private final StringWriter out = new StringWriter();
   private final StringWriter err = new StringWriter();
 
@@ -63,9 +63,7 @@ class StatusTest {
 
   @AfterEach
   void end() throws IOException {
-    for (ServerSocketChannel each : servers) {
-      each.close();
-    }
+    daemons.close();
   }
 
   // ---- the machine ----
@@ -111,45 +109,16 @@ class StatusTest {
   };
 
   private Path socket(String uuid) {
-    return root.resolve("run/mxfs/" + uuid + ".control");
+    return FakeDaemons.socket(root, uuid);
   }
 
   private ServerSocketChannel listen(String uuid) throws IOException {
-    ServerSocketChannel server = ServerSocketChannel.open(StandardProtocolFamily.UNIX);
-    server.bind(UnixDomainSocketAddress.of(socket(uuid)));
-    servers.add(server);
-    return server;
+    return daemons.listen(root, uuid);
   }
 
   /** A daemon that says this to everybody. */
   private void daemon(String uuid, String answer) throws IOException {
-    ServerSocketChannel server = listen(uuid);
-    Thread.ofPlatform()
-        .daemon()
-        .start(
-            () -> {
-              try {
-                while (true) {
-                  answer(server, answer);
-                }
-              } catch (IOException e) {
-                return; // the end of the test
-              }
-            });
-  }
-
-  /** One client. */
-  private static void answer(ServerSocketChannel server, String answer) throws IOException {
-    try (SocketChannel client = server.accept()) {
-      ByteBuffer request = ByteBuffer.allocate(7);
-      while (request.hasRemaining() && client.read(request) >= 0) {
-        // on
-      }
-      ByteBuffer bytes = ByteBuffer.wrap((answer + "\n").getBytes(StandardCharsets.UTF_8));
-      while (bytes.hasRemaining()) {
-        client.write(bytes);
-      }
-    }
+    daemons.start(root, uuid, _ -> answer);
   }
 
   private static String peer(
@@ -292,9 +261,7 @@ class StatusTest {
 
   /** The daemon ends. */
   private void again() throws IOException {
-    end();
-    servers.clear();
-    Files.deleteIfExists(socket(UUID));
+    daemons.end(root, UUID);
   }
 
   @Test
@@ -538,8 +505,8 @@ class StatusTest {
   /** A daemon that is stopped takes nobody from the queue, which is full at last. */
   @Test
   void soManyMayAskADaemonThatIsStoppedAsWantTo() throws IOException {
-    ServerSocketChannel server = ServerSocketChannel.open(StandardProtocolFamily.UNIX);
-    servers.add(server);
+    ServerSocketChannel server =
+        daemons.keep(ServerSocketChannel.open(StandardProtocolFamily.UNIX));
     server.bind(UnixDomainSocketAddress.of(socket(UUID)), 1);
     for (int i = 0; i < 5; i++) {
       assertThat(DaemonAnswer.ask(socket(UUID), 50)).isInstanceOf(DaemonAnswer.Silent.class);
@@ -569,8 +536,8 @@ class StatusTest {
 
   @Test
   void aPlaceInTheQueueIsWaitedForAsLongAsAnAnswer() throws Exception {
-    ServerSocketChannel server = ServerSocketChannel.open(StandardProtocolFamily.UNIX);
-    servers.add(server);
+    ServerSocketChannel server =
+        daemons.keep(ServerSocketChannel.open(StandardProtocolFamily.UNIX));
     server.bind(UnixDomainSocketAddress.of(socket(UUID)), 1);
     List<SocketChannel> before = fillTheQueue();
     assertThat(before).isNotEmpty();
@@ -586,7 +553,7 @@ class StatusTest {
                     for (int i = 0; i < before.size(); i++) {
                       server.accept().close();
                     }
-                    answer(server, owner(PEER2));
+                    daemons.answer(server, _ -> owner(PEER2));
                   } catch (IOException e) {
                     throw new UncheckedIOException(e);
                   }
