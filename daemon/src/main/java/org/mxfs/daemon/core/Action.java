@@ -51,7 +51,13 @@ public sealed interface Action {
 
   record Fenced(String message) implements Action {}
 
-  record Left(Errno errno) implements Action {}
+  /**
+   * Left.
+   *
+   * @param registered whether a key of this node stays on the array, or may: whoever comes after in
+   *     this mount has to know what it is for
+   */
+  record Left(Errno errno, boolean registered) implements Action {}
 
   record Send(int nodeId, PeerMessage message) implements Action {}
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.mxfs.daemon.core;
 
+import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 import org.mxfs.daemon.core.fencing.FencingSettings;
 import org.mxfs.daemon.core.membership.Silence;
@@ -121,6 +122,9 @@ public record OwnershipSettings(
         null);
   }
 
+  /** No longer than a HELLO takes, in characters of one byte. */
+  public static final int OPTIONS_MAX = 512;
+
   /** How {@link #options} says that this node takes over; no option of XFS's. */
   public static final String TAKEOVER = "mxfs.takeover";
 
@@ -131,7 +135,20 @@ public record OwnershipSettings(
    * and those by an mxfs.ko that does not tell of the lock state, too.
    */
   public static String options(String xfsOptions, boolean takeover) {
-    return !takeover ? xfsOptions : xfsOptions.isEmpty() ? TAKEOVER : xfsOptions + "," + TAKEOVER;
+    String all =
+        !takeover ? xfsOptions : xfsOptions.isEmpty() ? TAKEOVER : TAKEOVER + "," + xfsOptions;
+    String visible = all.replaceAll("[^\\x20-\\x7e]", "?");
+    if (all.equals(visible) && all.length() <= OPTIONS_MAX) {
+      return all;
+    }
+    // As much as a HELLO takes; what does not go over as it is goes into the number at the end.
+    byte[] bytes = new byte[2 * all.length()];
+    for (int i = 0; i < all.length(); i++) {
+      bytes[2 * i] = (byte) (all.charAt(i) >> 8);
+      bytes[2 * i + 1] = (byte) all.charAt(i);
+    }
+    String number = String.format(Locale.ROOT, ",#%016x", Fnv1a.hash64(bytes));
+    return visible.substring(0, Math.min(visible.length(), OPTIONS_MAX - number.length())) + number;
   }
 
   /** As other nodes are told. */
@@ -141,7 +158,7 @@ public record OwnershipSettings(
 
   /** Whether a node that says this takes over. */
   public static boolean takesOver(String options) {
-    return options.equals(TAKEOVER) || options.endsWith("," + TAKEOVER);
+    return options.equals(TAKEOVER) || options.startsWith(TAKEOVER + ",");
   }
 
   /** With heartbeats. */

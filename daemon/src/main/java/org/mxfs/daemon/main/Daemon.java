@@ -80,6 +80,7 @@ final class Daemon {
   private @Nullable UnitReset resets;
   private @Nullable Incarnations incarnations;
   private @Nullable Control control;
+  private Switches.@Nullable Kept kept;
 
   Daemon(Arguments.Run arguments, Paths paths) throws IOException {
     this.arguments = arguments;
@@ -115,20 +116,26 @@ final class Daemon {
   }
 
   private int serve(KernelLink link, Hello hello, String volume) throws IOException {
+    Switches.Kept file =
+        new Switches.Kept(paths.runDirectory().resolve(volume + ".switches"), hello.mount());
+    kept = file;
     Switches switches;
     try {
       switches =
           Switches.ofMount(
-              paths.runDirectory().resolve(volume + ".switches"),
+              file,
               hello.predecessor().ready(),
+              beatMillisMax(hello),
               System.getProperty(Switches.BEATS),
               System.getProperty(Switches.TAKEOVER),
               text -> LOG.warn("{}", text));
     } catch (IllegalArgumentException e) {
       return refuse(link, Errno.EINVAL, String.valueOf(e.getMessage()));
+    } catch (IOException e) {
+      return refuse(link, Errno.EIO, String.valueOf(e.getMessage()));
     }
-    long beatMillis = beatMillis(hello, switches.beatMillis());
-    FencingSettings takeover = beatMillis == 0 ? null : switches.takeover();
+    long beatMillis = switches.beatMillis();
+    FencingSettings takeover = switches.takeover();
     NodeIdentity node;
     BlockDevice block;
     try {
@@ -193,10 +200,20 @@ final class Daemon {
   }
 
   /** A mount that reads only need not be able to write. */
-  private static long beatMillis(Hello hello, long setting) {
-    return hello.lockstate() && !hello.readOnly()
-        ? Math.min(setting, hello.leaseMillis() / BEATS_IN_A_LEASE)
-        : 0;
+  private static long beatMillisMax(Hello hello) {
+    return hello.lockstate() && !hello.readOnly() ? hello.leaseMillis() / BEATS_IN_A_LEASE : 0;
+  }
+
+  /** Before the kernel is told, which kills this process as soon as it knows. */
+  private void forgetSwitches() {
+    Switches.Kept file = kept;
+    if (file != null) {
+      try {
+        file.remove();
+      } catch (IOException e) {
+        LOG.warn("the settings of this mount stay behind, which is no harm: {}", e.toString());
+      }
+    }
   }
 
   /** Made when the first one is wanted. */
@@ -234,6 +251,7 @@ final class Daemon {
 
   private int refuse(KernelLink link, Errno errno, String message) throws IOException {
     LOG.error("mount fails with {}: {}", errno, message);
+    forgetSwitches();
     link.fail(errno, message);
     return 1;
   }
@@ -335,10 +353,11 @@ final class Daemon {
           peers.close(); // the kernel kills this process as soon as it knows
         }
         closeControl();
+        forgetSwitches();
         link.fail(fail.errno(), fail.message());
       }
       case Action.Fenced fenced -> link.fenced(fenced.message());
-      case Action.Left left -> leave(link, left.errno());
+      case Action.Left left -> leave(link, left);
       case Action.Send send -> {
         if (LOG.isDebugEnabled()) {
           LOG.debug("to {}: {}", ReservationKey.nodeName(send.nodeId()), send.message());
@@ -553,7 +572,7 @@ final class Daemon {
    * only when no command is under way; else the process ends without a word, which the kernel waits
    * for.
    */
-  private void leave(KernelLink link, Errno errno) throws IOException {
+  private void leave(KernelLink link, Action.Left left) throws IOException {
     ScsiArray commands = array;
     DiskThread beats = disk;
     long end = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(QUIET_MILLIS);
@@ -572,7 +591,10 @@ final class Daemon {
       peers.close(); // what was to be sent, above all LEAVE
     }
     closeControl(); // the next mount's stands in its place
-    link.left(errno);
+    if (!left.registered()) {
+      forgetSwitches(); // else one that is started before LEFT is heard would give the key up
+    }
+    link.left(left.errno());
   }
 
   /** One end for all that is waited for: the kernel waits no longer, either. */

@@ -15,7 +15,8 @@ import org.mxfs.daemon.core.fencing.FencingSettings;
  *
  * <p>They hold from mount to umount: whoever has beaten is held to it, and others count on it. So a
  * daemon that is started for a mount that is at work has what its predecessor had, whatever is set
- * by then, and a setting that is wrong does not end that mount.
+ * by then, and a setting that is wrong does not end that mount. A mount that began with {@code ro}
+ * began without, and stays so when it becomes {@code rw}.
  *
  * @param beatMillis how often this node writes its heartbeat to the lock state; 0: it has none. At
  *     most a second
@@ -67,70 +68,101 @@ record Switches(long beatMillis, String takeoverWord) {
     return new Switches(Long.parseLong(interval), word);
   }
 
+  /** As far as a mount can have them that beats at most so often. */
+  private Switches inForce(long beatMillisMax) {
+    long millis = Math.min(beatMillis, beatMillisMax);
+    return millis == 0 ? OFF : new Switches(millis, takeoverWord);
+  }
+
   /**
-   * Those of this mount.
+   * Where those of one mount stand, while something is switched on. It is named after the volume
+   * and says which mount it is of: what an earlier mount has left there is nobody's.
    *
-   * @param file keeps them for the daemons that come after, on this machine until it is off
-   * @param resuming an earlier daemon had told mount(2) to return
-   * @throws IllegalArgumentException when what is set means nothing, and the mount only begins
+   * @param mount its number, of which there is one while the module is loaded
    */
-  static Switches ofMount(
-      Path file,
-      boolean resuming,
-      @Nullable String beats,
-      @Nullable String takeover,
-      Consumer<String> warning) {
-    if (!resuming) {
-      Switches set = parse(beats, takeover);
-      set.keep(file, warning);
-      return set;
-    }
-    Switches kept = kept(file);
-    String wrong = "";
-    Switches set = OFF;
-    try {
-      set = parse(beats, takeover);
-    } catch (IllegalArgumentException e) {
-      wrong = String.valueOf(e.getMessage());
-    }
-    if (kept == null) {
-      if (!wrong.isEmpty()) {
-        warning.accept(wrong + "; this mount goes on without heartbeats and takeover");
+  record Kept(Path file, long mount) {
+    private @Nullable Switches read() {
+      try {
+        String[] words = Files.readString(file).strip().split(" ", -1);
+        return words.length == 3 && words[0].equals(Long.toString(mount))
+            ? parse(words[1], words[2])
+            : null;
+      } catch (IOException | IllegalArgumentException e) {
+        return null;
       }
-      return set;
     }
-    if (!wrong.isEmpty() || !kept.equals(set)) {
-      warning.accept(
-          (wrong.isEmpty() ? "heartbeats and takeover are set otherwise than at mount" : wrong)
-              + "; until umount it stays at "
-              + kept);
-    }
-    return kept;
-  }
 
-  private static @Nullable Switches kept(Path file) {
-    try {
-      String[] words = Files.readString(file).strip().split(" ", -1);
-      return words.length == 2 ? parse(words[0], words[1]) : null;
-    } catch (IOException | IllegalArgumentException e) {
-      return null;
-    }
-  }
-
-  /** What an earlier mount has left there must not be taken for this one's. */
-  private void keep(Path file, Consumer<String> warning) {
-    try {
+    private void begin(Switches inForce) throws IOException {
+      try {
+        Files.deleteIfExists(file);
+      } catch (IOException e) {
+        if (read() != null) {
+          throw e; // of a mount with this number, before the module was loaded anew
+        }
+      }
+      if (inForce.equals(OFF)) {
+        return;
+      }
       Path directory = file.getParent();
       if (directory != null) {
         Files.createDirectories(directory);
       }
-      Files.deleteIfExists(file);
       Path made = file.resolveSibling(file.getFileName() + ".new");
-      Files.writeString(made, beatMillis + " " + takeoverWord + "\n");
+      Files.writeString(made, mount + " " + inForce.beatMillis + " " + inForce.takeoverWord + "\n");
       Files.move(made, file, StandardCopyOption.ATOMIC_MOVE);
-    } catch (IOException e) {
-      warning.accept("the settings of this mount cannot be kept for a daemon after this: " + e);
     }
+
+    /** No daemon comes after this one that needs it. */
+    void remove() throws IOException {
+      if (read() != null) {
+        Files.deleteIfExists(file);
+      }
+    }
+  }
+
+  /**
+   * Those in force in this mount.
+   *
+   * @param kept for the daemons that come after, on this machine until it is off
+   * @param resuming an earlier daemon had told mount(2) to return
+   * @param beatMillisMax how often it may beat at most; 0: it can have no heartbeat
+   * @throws IllegalArgumentException when what is set means nothing, and the mount only begins
+   * @throws IOException when what is switched on cannot be kept: the next daemon would not do what
+   *     others count on
+   */
+  static Switches ofMount(
+      Kept kept,
+      boolean resuming,
+      long beatMillisMax,
+      @Nullable String beats,
+      @Nullable String takeover,
+      Consumer<String> warning)
+      throws IOException {
+    if (!resuming) {
+      Switches inForce = parse(beats, takeover).inForce(beatMillisMax);
+      try {
+        kept.begin(inForce);
+      } catch (IOException e) {
+        throw new IOException(
+            "heartbeats and takeover of this mount cannot be kept for a daemon after this: " + e,
+            e);
+      }
+      return inForce;
+    }
+    Switches begun = kept.read();
+    Switches inForce = begun == null ? OFF : begun;
+    String otherwise = "";
+    try {
+      if (!inForce.equals(parse(beats, takeover).inForce(beatMillisMax))) {
+        otherwise = "heartbeats and takeover are set otherwise than at mount";
+      }
+    } catch (IllegalArgumentException e) {
+      otherwise = String.valueOf(e.getMessage());
+    }
+    if (!otherwise.isEmpty()) {
+      warning.accept(otherwise + "; until umount it stays at " + inForce);
+    }
+    return inForce;
   }
 
   @Override

@@ -48,8 +48,9 @@ public final class FrameLayout {
       HELLO_LAYOUT.add(
           Kind.REST,
           "text",
-          "UTF-8: XFS's mount options, in one form, and mxfs.takeover where the node takes over;"
-              + " then the host name, to the end of the frame, at most 512 bytes");
+          "UTF-8: mxfs.takeover where the node takes over, and XFS's mount options, in one form, of"
+              + " which what is too long is a number; then the host name, to the end of the frame,"
+              + " at most 512 bytes");
 
   public static final Layout PING_LAYOUT =
       new Layout("2 PING: every second, and when the key has changed; no payload");

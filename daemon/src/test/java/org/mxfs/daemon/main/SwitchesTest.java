@@ -15,10 +15,13 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.mxfs.daemon.core.fencing.FencingSettings;
 
-/** Danger 42 of docs/takeover.md. */
+/** Dangers 42 and 58 of docs/takeover.md. */
 class SwitchesTest {
   @TempDir Path directory;
 
+  private static final long BEAT_MAX = 5_000;
+
+  private long number = 7;
   private final List<String> warnings = new ArrayList<>();
   private Path file;
 
@@ -27,12 +30,19 @@ class SwitchesTest {
     file = directory.resolve("run/volume.switches");
   }
 
-  private Switches mount(@Nullable String beats, @Nullable String takeover) {
-    return Switches.ofMount(file, false, beats, takeover, warnings::add);
+  private Switches mount(@Nullable String beats, @Nullable String takeover) throws IOException {
+    return of(++number, false, BEAT_MAX, beats, takeover);
   }
 
-  private Switches restart(@Nullable String beats, @Nullable String takeover) {
-    return Switches.ofMount(file, true, beats, takeover, warnings::add);
+  private Switches restart(@Nullable String beats, @Nullable String takeover) throws IOException {
+    return of(number, true, BEAT_MAX, beats, takeover);
+  }
+
+  private Switches of(
+      long mount, boolean resuming, long beatMax, @Nullable String beats, @Nullable String takeover)
+      throws IOException {
+    return Switches.ofMount(
+        new Switches.Kept(file, mount), resuming, beatMax, beats, takeover, warnings::add);
   }
 
   @Test
@@ -55,7 +65,7 @@ class SwitchesTest {
   }
 
   @Test
-  void aDaemonThatIsRestartedHasWhatItsPredecessorHad() {
+  void aDaemonThatIsRestartedHasWhatItsPredecessorHad() throws IOException {
     Switches first = mount("1000", "reset");
     assertThat(restart("1000", "reset")).isEqualTo(first);
     assertThat(warnings).isEmpty();
@@ -64,10 +74,11 @@ class SwitchesTest {
     assertThat(warnings).hasSize(2).allMatch(text -> text.contains("otherwise than at mount"));
     assertThat(mount(null, null)).as("the next mount").isEqualTo(Switches.OFF);
     assertThat(restart("1000", "reset")).isEqualTo(Switches.OFF);
+    assertThat(warnings).hasSize(3);
   }
 
   @Test
-  void aSettingThatIsWrongFailsAMountAndEndsNoneThatIsAtWork() {
+  void aSettingThatIsWrongFailsAMountAndEndsNoneThatIsAtWork() throws IOException {
     Switches first = mount("1000", "true");
     assertThat(restart("x", null)).isEqualTo(first);
     assertThat(restart("1000", "perhaps")).isEqualTo(first);
@@ -75,25 +86,70 @@ class SwitchesTest {
     assertThatThrownBy(() -> mount("x", null)).isInstanceOf(IllegalArgumentException.class);
   }
 
-  /** An earlier version's, or what cannot be read. */
   @Test
-  void whereNothingWasKeptWhatIsSetHolds() throws IOException {
-    assertThat(restart("1000", "true")).isEqualTo(new Switches(1_000, "true"));
-    assertThat(restart("x", "true")).isEqualTo(Switches.OFF);
-    assertThat(warnings).singleElement().asString().contains("goes on without");
+  void whereNothingIsSwitchedOnNothingIsWritten() throws IOException {
+    assertThat(mount(null, null)).isEqualTo(Switches.OFF);
+    assertThat(mount("0", "reset")).as("no takeover without heartbeats").isEqualTo(Switches.OFF);
+    assertThat(directory.resolve("run")).doesNotExist();
+    assertThat(restart("1000", "true")).isEqualTo(Switches.OFF);
+    assertThat(warnings).hasSize(1);
+  }
+
+  /** Danger 58: what was in force is kept, and not what was set. */
+  @Test
+  void aMountThatOnlyReadsStaysWithoutWhenItComesToWrite() throws IOException {
+    assertThat(of(1, false, 0, "1000", "true")).isEqualTo(Switches.OFF);
+    assertThat(of(1, true, 0, "1000", "true")).isEqualTo(Switches.OFF);
+    assertThat(warnings).as("nothing is otherwise").isEmpty();
+    assertThat(of(1, true, BEAT_MAX, "1000", "true")).isEqualTo(Switches.OFF);
+    assertThat(warnings).hasSize(1);
+    Switches writing = of(2, false, 400, "1000", "true");
+    assertThat(writing).isEqualTo(new Switches(400, "true"));
+    assertThat(of(2, true, 0, "1000", "true")).as("the reverse").isEqualTo(writing);
+  }
+
+  /** Danger 58: what stands there is of another mount, or cannot be read. */
+  @Test
+  void whatIsOfAnotherMountIsNotTaken() throws IOException {
     Files.createDirectories(directory.resolve("run"));
-    for (String odd : List.of("", "1000", "1000 perhaps", "9999 true", "1000 true more")) {
+    for (String odd :
+        List.of("", "7", "7 1000", "8 1000 true", "1000 true", "7 9999 true", "7 1 true more")) {
       Files.writeString(file, odd);
-      assertThat(restart("500", null)).as(odd).isEqualTo(new Switches(500, "false"));
+      assertThat(restart("500", null)).as(odd).isEqualTo(Switches.OFF);
     }
+    Files.writeString(file, "7 1000 true\n");
+    assertThat(restart(null, null)).isEqualTo(new Switches(1_000, "true"));
+    new Switches.Kept(file, 8).remove();
+    assertThat(file).exists();
+    new Switches.Kept(file, 7).remove();
+    assertThat(file).doesNotExist();
+    new Switches.Kept(file, 7).remove();
   }
 
   @Test
-  void whatCannotBeKeptIsSaidAndNothingOfAnEarlierMountIsLeft() throws IOException {
+  void whatAnEarlierMountHasLeftGoes() throws IOException {
+    mount("1000", "true");
+    assertThat(file).exists();
+    mount(null, null);
+    assertThat(file).doesNotExist();
+  }
+
+  @Test
+  void whatCannotBeKeptIsNotSwitchedOn() throws IOException {
     mount("1000", "reset");
     Files.createDirectories(directory.resolve("run/volume.switches.new/in the way"));
-    assertThat(mount("500", "false")).isEqualTo(new Switches(500, "false"));
-    assertThat(warnings).singleElement().asString().contains("cannot be kept");
+    assertThatThrownBy(() -> mount("500", "false"))
+        .isInstanceOf(IOException.class)
+        .hasMessageContaining("cannot be kept");
+    assertThat(file).as("of the mount before").doesNotExist();
+    assertThat(mount(null, null)).isEqualTo(Switches.OFF);
+  }
+
+  @Test
+  void whatCannotBeDeletedIsNoHarmUnlessItIsTakenForThisMounts() throws IOException {
+    Files.createDirectories(file.resolve("in the way"));
+    assertThat(mount(null, null)).isEqualTo(Switches.OFF);
+    assertThatThrownBy(() -> mount("1000", "true")).isInstanceOf(IOException.class);
     assertThat(restart(null, null)).isEqualTo(Switches.OFF);
   }
 }

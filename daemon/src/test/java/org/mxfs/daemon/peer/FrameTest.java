@@ -5,10 +5,13 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Random;
+import java.util.Set;
 import java.util.UUID;
 import org.junit.jupiter.api.Test;
+import org.mxfs.daemon.core.OwnershipSettings;
 import org.mxfs.daemon.core.PeerMessage;
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.core.Waiter;
@@ -67,6 +70,26 @@ class FrameTest {
     assertThat(frame.body())
         .isEqualTo(
             new Frame.Body.Ownership(new PeerMessage.OwnBusy(1, "x".repeat(FrameLayout.TEXT_MAX))));
+  }
+
+  /** Danger 58 of docs/takeover.md: what is compared is what the other has said. */
+  @Test
+  void optionsAreToldInAFormThatIsNeverCut() throws MalformedException {
+    assertThat(OwnershipSettings.OPTIONS_MAX).isLessThanOrEqualTo(FrameLayout.TEXT_MAX);
+    Set<String> all = new HashSet<>();
+    for (int length : List.of(0, 1, 497, 498, 499, 511, 512, 513, 700)) {
+      for (String end : List.of("", "a", "b", "\u00e4", "\u00f6")) {
+        for (boolean takeover : List.of(true, false)) {
+          String options = OwnershipSettings.options("x".repeat(length) + end, takeover);
+          byte[] bytes = Frame.encode(VOLUME, KEY, 1, new Frame.Body.Hello("h", options, true));
+          assertThat(Frame.decode(bytes, bytes.length, VOLUME).body())
+              .isEqualTo(new Frame.Body.Hello("h", options, true));
+          assertThat(OwnershipSettings.takesOver(options)).isEqualTo(takeover);
+          all.add(options);
+        }
+      }
+    }
+    assertThat(all).as("another for others").hasSize(9 * 5 * 2);
   }
 
   @Test

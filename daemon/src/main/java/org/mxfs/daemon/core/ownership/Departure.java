@@ -203,7 +203,7 @@ final class Departure {
             ? "any node can mount the volume"
             : "its heartbeat slot could not be written, so that others wait for this node's own"
                 + " next mount");
-    end(why, Errno.NONE);
+    end(why, Errno.NONE, true);
   }
 
   private ArrayCommand unregister() {
@@ -301,13 +301,13 @@ final class Departure {
           situation.settings().device(),
           situation.settings().device());
     }
-    end(why, trouble);
+    end(why, trouble, trouble != Errno.NONE);
   }
 
-  private void end(Phase.Why why, Errno trouble) {
+  private void end(Phase.Why why, Errno trouble, boolean stays) {
     switch (why) {
       case Phase.Why.Umount _ -> {
-        out.add(new Action.Left(trouble));
+        out.add(new Action.Left(trouble, stays));
         out.note(Action.Level.INFO, "left ms={}", out.now() - situation.leaveSince());
       }
       case Phase.Why.Failure failure ->

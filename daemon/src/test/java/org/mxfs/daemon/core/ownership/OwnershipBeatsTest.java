@@ -525,7 +525,7 @@ class OwnershipBeatsTest {
             a -> a instanceof Action.Array c && c.command() instanceof ArrayCommand.Unregister);
     assertThat(free).isNotNegative().isLessThan(key);
     assertThat(disk).allMatch(Slot.Free.class::isInstance);
-    assertThat(done.of(Action.Left.class)).containsExactly(new Action.Left(Errno.NONE));
+    assertThat(done.of(Action.Left.class)).containsExactly(new Action.Left(Errno.NONE, false));
   }
 
   /** Danger 18. */
@@ -535,7 +535,7 @@ class OwnershipBeatsTest {
     stalled = true;
     give(new Event.Leave());
     pass(OwnershipSettings.LAST_RECORD_MILLIS + 100);
-    assertThat(done.of(Action.Left.class)).containsExactly(new Action.Left(Errno.NONE));
+    assertThat(done.of(Action.Left.class)).containsExactly(new Action.Left(Errno.NONE, false));
     assertThat(array.isRegistered(NEXUS)).isFalse();
   }
 

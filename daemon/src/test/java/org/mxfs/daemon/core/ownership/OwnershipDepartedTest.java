@@ -141,7 +141,7 @@ class OwnershipDepartedTest {
   }
 
   private void assertStays(ReservationKey key) {
-    assertThat(done.of(Action.Left.class)).containsExactly(new Action.Left(Errno.NONE));
+    assertThat(done.of(Action.Left.class)).containsExactly(new Action.Left(Errno.NONE, true));
     assertThat(array.holds(nexus)).as("the disk stays reserved").isTrue();
     assertThat(array.key(nexus)).isEqualTo(key);
     assertThat(done.notes("stays registered")).hasSize(1);
@@ -151,7 +151,7 @@ class OwnershipDepartedTest {
   }
 
   private void assertGone() {
-    assertThat(done.of(Action.Left.class)).containsExactly(new Action.Left(Errno.NONE));
+    assertThat(done.of(Action.Left.class)).containsExactly(new Action.Left(Errno.NONE, false));
     assertThat(array.isRegistered(nexus)).isFalse();
     assertThat(done.notes("stays registered")).isEmpty();
   }

@@ -446,7 +446,7 @@ class OwnershipTest {
             done.stream().filter(a -> !(a instanceof Action.Note) && !(a instanceof Action.Array)))
         .containsExactly(
             new Action.Broadcast(new PeerMessage.Leave()),
-            new Action.Left(Errno.NONE),
+            new Action.Left(Errno.NONE, false),
             new Action.Exit());
   }
 
@@ -458,7 +458,7 @@ class OwnershipTest {
     assertThat(machine.isGone()).isFalse();
     now += OwnershipSettings.LEAVE_MILLIS;
     done.addAll(machine.step(new Event.Tick(), now));
-    assertThat(actions(Action.Left.class)).containsExactly(new Action.Left(Errno.ETIMEDOUT));
+    assertThat(actions(Action.Left.class)).containsExactly(new Action.Left(Errno.ETIMEDOUT, true));
     // A command may still be under way: "my registration is gone" would be a guess.
     assertThat(actions(Action.Broadcast.class)).isEmpty();
     assertThat(machine.isGone()).isTrue();
@@ -474,7 +474,7 @@ class OwnershipTest {
     assertThat(sent()).last().isInstanceOf(PeerMessage.OwnGrant.class);
     array.execute(PEER_NEXUS, new ArrayCommand.Preempt(PEER, machine.key()));
     give(new Event.Received(PEER, 2, new PeerMessage.OwnTaken(2)));
-    assertThat(actions(Action.Left.class)).containsExactly(new Action.Left(Errno.NONE));
+    assertThat(actions(Action.Left.class)).containsExactly(new Action.Left(Errno.NONE, false));
     assertThat(array.holds(PEER_NEXUS)).isTrue();
   }
 
