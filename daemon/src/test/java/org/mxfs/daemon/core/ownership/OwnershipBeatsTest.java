@@ -3,9 +3,7 @@ package org.mxfs.daemon.core.ownership;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import java.util.ArrayDeque;
 import java.util.ArrayList;
-import java.util.Deque;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.mxfs.daemon.core.Action;
@@ -35,66 +33,39 @@ class OwnershipBeatsTest {
   private static final long LEASE = 20_000;
   private static final int ESTALE = 116;
 
-  private final SimulatedArray array = new SimulatedArray();
-  private final Ownership machine = machine(1_000);
-  private final Deeds done = new Deeds();
-  private final MemorySlots memory = new MemorySlots();
-  private final List<Slot> disk = memory.slots;
-  private Lockstate lockstate = new Lockstate(1, SimulatedDisk.MAP, 0, "");
+  private final Driver driver = new Driver(() -> settings(1_000));
+  private final SimulatedArray array = driver.array;
+  private final Ownership machine = driver.machine();
+  private final Deeds done = driver.done;
+  private final MemorySlots memory = driver.memory;
+  private final List<Slot> disk = driver.disk;
 
-  /** Writes that are not answered while the disk stalls. */
-  private boolean stalled;
-
-  /** Readings that are not answered. */
-  private boolean blind;
-
-  private final Deque<Action.Disk> held = new ArrayDeque<>();
-  private long now = 100_000;
-
-  private static Ownership machine(long beatMillis) {
-    return new Ownership(
-        new OwnershipSettings(NODE, 1_000, 1, LEASE, 100, "volume", "device", "")
-            .withBeats(beatMillis, "host"));
+  private static OwnershipSettings settings(long beatMillis) {
+    return new OwnershipSettings(NODE, 1_000, 1, LEASE, 100, "volume", "device", "")
+        .withBeats(beatMillis, "host");
   }
 
-  private void give(Event first) {
-    Deque<Event> events = new ArrayDeque<>(List.of(first));
-    while (!events.isEmpty()) {
-      List<Action> actions = machine.step(events.remove(), now);
-      done.all.addAll(actions);
-      for (Action action : actions) {
-        switch (action) {
-          case Action.Array asked -> {
-            now++;
-            events.add(asked.answered(array.execute(NEXUS, asked.command())));
-          }
-          case Action.AskLockstate _ -> events.add(new Event.LockstateTold(lockstate));
-          case Action.Disk asked -> {
-            boolean answered =
-                switch (asked.command()) {
-                  case DiskCommand.Open _ -> true;
-                  case DiskCommand.ReadBeats _ -> !blind;
-                  case DiskCommand.WriteBeat _, DiskCommand.FreeSlot _ -> !stalled;
-                };
-            if (!answered) {
-              held.add(asked);
-            } else {
-              events.add(asked.answered(memory.execute(asked.command())));
-            }
-          }
-          default -> {}
-        }
-      }
-    }
+  private void give(Event event) {
+    driver.give(event);
   }
 
   private void pass(long millis) {
-    long end = now + millis;
-    while (!machine.isGone() && machine.deadline() <= end) {
-      now = Math.max(now, machine.deadline());
-      give(new Event.Tick());
-    }
-    now = Math.max(now, end);
+    driver.pass(millis);
+  }
+
+  /** Writes are not answered while the disk stalls. */
+  private void stalled(boolean now) {
+    driver.holds =
+        now
+            ? a ->
+                Driver.asksDisk(a, DiskCommand.WriteBeat.class)
+                    || Driver.asksDisk(a, DiskCommand.FreeSlot.class)
+            : _ -> false;
+  }
+
+  /** Readings are not answered. */
+  private void blind(boolean now) {
+    driver.holds = now ? a -> Driver.asksDisk(a, DiskCommand.ReadBeats.class) : _ -> false;
   }
 
   private static boolean writes(Action action, Beat.State state) {
@@ -112,11 +83,6 @@ class OwnershipBeatsTest {
     give(new Event.Start(Predecessor.NOBODY));
     attached();
     assertThat(done.of(Action.Ready.class)).containsExactly(new Action.Ready(Role.OWNER, true));
-  }
-
-  private void giveHeld() {
-    Action.Disk asked = held.remove();
-    give(asked.answered(memory.execute(asked.command())));
   }
 
   /** The peer owns the volume, and gives it to us, saying this epoch. */
@@ -165,11 +131,13 @@ class OwnershipBeatsTest {
 
   @Test
   void withoutTheSettingNothingIsAskedForAndNothingTouched() {
-    Ownership plain = machine(0);
-    List<Action> actions = new ArrayList<>(plain.step(new Event.Start(Predecessor.NOBODY), now));
+    Ownership plain = new Ownership(settings(0));
+    List<Action> actions =
+        new ArrayList<>(plain.step(new Event.Start(Predecessor.NOBODY), driver.now));
     for (int i = 0; i < actions.size(); i++) {
       if (actions.get(i) instanceof Action.Array asked) {
-        actions.addAll(plain.step(asked.answered(array.execute(NEXUS, asked.command())), ++now));
+        actions.addAll(
+            plain.step(asked.answered(array.execute(NEXUS, asked.command())), ++driver.now));
       }
     }
     assertThat(actions).anyMatch(Action.Attach.class::isInstance);
@@ -184,7 +152,7 @@ class OwnershipBeatsTest {
     int attach = done.indexOf(Action.Attach.class::isInstance);
     assertThat(beat).isNotNegative().isLessThan(attach);
     assertThat(mine().epoch()).isEqualTo(done.of(Action.Attach.class).getFirst().epoch());
-    assertThat(now).isLessThan(100_050);
+    assertThat(driver.now).isLessThan(100_050);
   }
 
   /** Danger 21. */
@@ -199,13 +167,13 @@ class OwnershipBeatsTest {
   @Test
   void aTenureWaitsForAReadingAfterTheReservation() {
     disk.set(9, new Slot.Free(700, 1));
-    blind = true;
+    blind(true);
     give(new Event.Start(Predecessor.NOBODY));
     pass(OwnershipSettings.DISK_MILLIS - 500);
     assertThat(array.holds(NEXUS)).isTrue();
     assertThat(done.of(Action.Attach.class)).isEmpty();
-    blind = false;
-    giveHeld();
+    blind(false);
+    driver.release();
     assertThat(done.of(Action.Attach.class).getFirst().epoch()).isEqualTo(701);
   }
 
@@ -244,7 +212,7 @@ class OwnershipBeatsTest {
   @Test
   void aGrantIsNotHeldUpByAReading() {
     startAsMember();
-    blind = true;
+    blind(true);
     granted(30);
     assertThat(done.of(Action.Lease.class)).isNotEmpty();
     assertThat(machine.epoch()).as("a tenure has begun").isEqualTo(30);
@@ -254,14 +222,14 @@ class OwnershipBeatsTest {
   void theLeaseNeedsBothProofs() {
     startAsOwner();
     pass(30_000);
-    assertThat(leaseEnd()).isGreaterThan(now + LEASE - 7_000);
+    assertThat(leaseEnd()).isGreaterThan(driver.now + LEASE - 7_000);
     memory.answer = new DiskAnswer.Failed("EIO");
-    long last = now;
+    long last = driver.now;
     pass(15_000);
     assertThat(leaseEnd()).as("READ KEYS alone extends nothing").isLessThan(last + LEASE);
     memory.answer = null;
     pass(6_000);
-    assertThat(leaseEnd()).isGreaterThan(now + LEASE - 7_000);
+    assertThat(leaseEnd()).isGreaterThan(driver.now + LEASE - 7_000);
     // And beats alone do not, either.
     array.execute(PEER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, PEER, false));
     array.execute(PEER_NEXUS, new ArrayCommand.Preempt(PEER, machine.key()));
@@ -383,21 +351,22 @@ class OwnershipBeatsTest {
   /** Danger 4. */
   @Test
   void aDeviceWithoutReservationsHasNoBeats() {
-    List<Action> actions = new ArrayList<>(machine.step(new Event.Start(Predecessor.NOBODY), now));
+    List<Action> actions =
+        new ArrayList<>(machine.step(new Event.Start(Predecessor.NOBODY), driver.now));
     Action.Array asked =
         actions.stream()
             .filter(Action.Array.class::isInstance)
             .map(Action.Array.class::cast)
             .findFirst()
             .orElseThrow();
-    machine.step(asked.answered(new ArrayAnswer.Unsupported("none")), now);
-    give(new Event.LockstateTold(lockstate));
+    machine.step(asked.answered(new ArrayAnswer.Unsupported("none")), driver.now);
+    give(new Event.LockstateTold(driver.lockstate));
     pass(OwnershipSettings.LISTEN_MILLIS);
     attached();
     pass(30_000);
     assertThat(done.of(Action.Ready.class)).hasSize(1);
     assertThat(done.of(Action.Disk.class)).isEmpty();
-    assertThat(leaseEnd()).isGreaterThan(now);
+    assertThat(leaseEnd()).isGreaterThan(driver.now);
     assertThat(done.of(Action.Attach.class)).noneMatch(Action.Attach::alone);
   }
 
@@ -429,31 +398,31 @@ class OwnershipBeatsTest {
   /** Danger 27. */
   @Test
   void aloneIsNobodyWhoSeesAnotherBeforeItAttaches() {
-    stalled = true;
+    stalled(true);
     give(new Event.Start(Predecessor.NOBODY));
     assertThat(done.of(Action.Attach.class)).isEmpty();
     array.execute(PEER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, PEER, false));
     give(new Event.UnitAttention("REGISTRATIONS PREEMPTED"));
-    stalled = false;
-    giveHeld();
+    stalled(false);
+    driver.release();
     assertThat(done.of(Action.Attach.class)).singleElement().matches(a -> !a.alone());
   }
 
   /** Danger 27. */
   @Test
   void whoWaitsForItsEpochIsAloneStill() {
-    stalled = true;
+    stalled(true);
     give(new Event.Start(Predecessor.NOBODY));
     pass(2_000);
-    stalled = false;
-    giveHeld();
+    stalled(false);
+    driver.release();
     assertThat(done.of(Action.Attach.class)).singleElement().matches(Action.Attach::alone);
   }
 
   /** Danger 27. */
   @Test
   void thatItIsAloneGrowsOld() {
-    stalled = true;
+    stalled(true);
     give(new Event.Start(Predecessor.NOBODY));
     pass(OwnershipSettings.DISK_MILLIS + 100);
     assertThat(done.of(Action.Attach.class)).singleElement().matches(a -> !a.alone());
@@ -493,7 +462,7 @@ class OwnershipBeatsTest {
     array.execute(PEER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, PEER, false));
     give(new Event.PeerUp(PEER, 1, "peer", "", true));
     give(new Event.Received(PEER, 1, new PeerMessage.OwnRequest(50)));
-    stalled = true;
+    stalled(true);
     give(new Event.Detached(machine.epoch(), 0, 1_000, ""));
     pass(OwnershipSettings.LAST_RECORD_MILLIS - 10);
     assertThat(done.of(Action.Send.class)).isEmpty();
@@ -504,8 +473,10 @@ class OwnershipBeatsTest {
     give(new Event.Received(PEER, 9, new PeerMessage.OwnTaken(9)));
     pass(5_000);
     assertThat(array.isRegistered(NEXUS)).isFalse();
-    stalled = false;
-    give(held.remove().answered(new DiskAnswer.Refused("reservation conflict")));
+    stalled(false);
+    give(
+        ((Action.Disk) driver.held.remove())
+            .answered(new DiskAnswer.Refused("reservation conflict")));
     pass(500);
     assertThat(array.isRegistered(NEXUS)).isTrue();
   }
@@ -532,7 +503,7 @@ class OwnershipBeatsTest {
   @Test
   void leavingDoesNotWaitForADiskThatStalls() {
     startAsOwner();
-    stalled = true;
+    stalled(true);
     give(new Event.Leave());
     pass(OwnershipSettings.LAST_RECORD_MILLIS + 100);
     assertThat(done.of(Action.Left.class)).containsExactly(new Action.Left(Errno.NONE, false));
@@ -541,10 +512,10 @@ class OwnershipBeatsTest {
 
   @Test
   void whereTheAttachHasMadeTheFileBeatsBegin() {
-    lockstate = new Lockstate(0, null, 2, "there is none");
+    driver.lockstate = new Lockstate(0, null, 2, "there is none");
     give(new Event.Start(Predecessor.NOBODY));
     assertThat(done.of(Action.Attach.class)).singleElement().matches(Action.Attach::alone);
-    lockstate = new Lockstate(1, SimulatedDisk.MAP, 0, "");
+    driver.lockstate = new Lockstate(1, SimulatedDisk.MAP, 0, "");
     attached();
     pass(6_000);
     assertThat(mine().state()).isEqualTo(Beat.State.ALIVE);
@@ -575,14 +546,15 @@ class OwnershipBeatsTest {
     Predecessor before =
         new Predecessor(
             key, machine.epoch(), org.mxfs.daemon.core.KernelState.ATTACHED, true, false, false);
-    List<Action> actions = new ArrayList<>(next.step(new Event.Start(before), now));
+    List<Action> actions = new ArrayList<>(next.step(new Event.Start(before), driver.now));
     List<Action.Disk> disks = new ArrayList<>();
     for (int i = 0; i < actions.size(); i++) {
       switch (actions.get(i)) {
         case Action.Array asked ->
-            actions.addAll(next.step(asked.answered(array.execute(NEXUS, asked.command())), ++now));
+            actions.addAll(
+                next.step(asked.answered(array.execute(NEXUS, asked.command())), ++driver.now));
         case Action.AskLockstate _ ->
-            actions.addAll(next.step(new Event.LockstateTold(lockstate), now));
+            actions.addAll(next.step(new Event.LockstateTold(driver.lockstate), driver.now));
         case Action.Disk asked -> disks.add(asked);
         default -> {}
       }
@@ -590,7 +562,7 @@ class OwnershipBeatsTest {
     assertThat(actions).noneMatch(Action.Lease.class::isInstance);
     while (!disks.isEmpty()) {
       Action.Disk asked = disks.removeFirst();
-      List<Action> more = next.step(asked.answered(memory.execute(asked.command())), ++now);
+      List<Action> more = next.step(asked.answered(memory.execute(asked.command())), ++driver.now);
       actions.addAll(more);
       more.forEach(
           action -> {
