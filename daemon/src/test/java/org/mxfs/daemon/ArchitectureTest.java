@@ -246,6 +246,7 @@ class ArchitectureTest {
             "ArrayDialogue",
             "Attachment",
             "Pulse",
+            "MixedNodes",
             "Guard",
             "Departure",
             "Registrar",

@@ -50,7 +50,9 @@ final class Claim {
 
   private long reserveDue;
 
-  /** A PREEMPT that had no effect is not tried again before. */
+  /** Whom a PREEMPT had no effect on, again and again, and when it is tried anew. */
+  private ReservationKey resisting = ReservationKey.NONE;
+
   private long takeDue;
 
   private int reserveConflicts;
@@ -70,11 +72,8 @@ final class Claim {
   /** Who was shut out for its silence, so that a tenure of ours can begin; none: nobody. */
   private ReservationKey shutOut = ReservationKey.NONE;
 
-  /**
-   * A node was here of which takeover is known to be another than ours: shut out is nobody, for it
-   * might attach before what was shut out has ended.
-   */
-  private boolean mixed;
+  /** That nobody may be shut out is said once of each. */
+  private ReservationKey mixedNoted = ReservationKey.NONE;
 
   /** For the hand-over's log line. */
   private ReservationKey takenFrom = ReservationKey.NONE;
@@ -181,8 +180,8 @@ final class Claim {
     OwnershipSettings settings = situation.settings();
     boolean there = OwnershipSettings.takesOver(peer.options());
     boolean here = settings.takeover() != null;
-    mixed |= there != here;
-    if (peer.options().equals(settings.options()) || situation.isResuming()) {
+    guard.mixed().saw(peer, there != here);
+    if (peer.options().equals(settings.options())) {
       return;
     }
     String text =
@@ -204,11 +203,20 @@ final class Claim {
                 settings.volume(),
                 peer.options().isEmpty() ? "none" : peer.options(),
                 settings.options().isEmpty() ? "none" : settings.options());
-    if (situation.isReady()) {
-      out.note(Action.Level.WARN, "{}; both were mounting when nobody owned the volume", text);
+    String nobody = here ? guard.whyNobody() : null;
+    String then = nobody == null ? "" : "; " + nobody;
+    if (situation.isResuming()) {
+      out.note(Action.Level.WARN, "{}; this mount goes on{}", text, then);
+    } else if (situation.isReady()) {
+      out.note(
+          Action.Level.WARN, "{}; both were mounting when nobody owned the volume{}", text, then);
     } else if (!situation.isLeaving()) {
       departure.fail(Errno.EINVAL, text);
     }
+  }
+
+  void onPeerLeave(ReservationKey from) {
+    guard.mixed().left(from);
   }
 
   void onRedirect(PeerMessage.OwnRedirect redirect) {
@@ -330,6 +338,10 @@ final class Claim {
       }
       return;
     }
+    if (holder.equals(resisting) && out.now() < takeDue) {
+      out.wakeAt(takeDue);
+      return;
+    }
     if (holder.nodeId() == settings.nodeId()) {
       takeFromOldSelf();
       return;
@@ -354,11 +366,22 @@ final class Claim {
    */
   private boolean takeFromSilent(ReservationKey holder) {
     Silence silence = pulse.silence(holder);
-    if (silence == null || mixed) {
+    if (silence == null) {
       return false;
     }
-    if (out.now() < takeDue) {
-      out.wakeAt(takeDue);
+    String nobody = guard.whyNobody();
+    if (nobody != null) {
+      if (!holder.equals(mixedNoted)) {
+        mixedNoted = holder;
+        out.note(
+            Action.Level.ERROR,
+            "operations wait: node {} (key {}), which owns the volume, has not written its"
+                + " heartbeat for {} ms, and {}",
+            holder.nodeName(),
+            holder,
+            silence.millis(),
+            nobody);
+      }
       return false;
     }
     out.note(
@@ -446,7 +469,7 @@ final class Claim {
       }
       return;
     }
-    long due = Math.max(takeDue, situation.startedAt() + OwnershipSettings.LISTEN_MILLIS);
+    long due = situation.startedAt() + OwnershipSettings.LISTEN_MILLIS;
     if (out.now() < due) {
       out.wakeAt(due);
       return;
@@ -715,6 +738,7 @@ final class Claim {
     out.note(Action.Level.ERROR, text);
     situation.become(new Phase.Member());
     view.readAt(out.now() + OwnershipSettings.BUSY_MILLIS);
+    resisting = taking.victim();
     takeDue = out.now() + OwnershipSettings.TAKE_AGAIN_MILLIS;
     if (taking.requestId() != 0) {
       dropRequest("taking failed");

@@ -29,6 +29,7 @@ final class Guard {
   private final Situation situation;
   private final Pulse pulse;
   private final Unaccounted unaccounted = new Unaccounted();
+  private final MixedNodes mixed;
 
   /** As the array has shown last. */
   private List<ReservationKey> registered = List.of();
@@ -41,10 +42,22 @@ final class Guard {
     this.rules = rules;
     this.situation = situation;
     this.pulse = pulse;
+    mixed = new MixedNodes(out);
   }
 
   boolean isOn() {
     return situation.settings().takeover() != null;
+  }
+
+  MixedNodes mixed() {
+    return mixed;
+  }
+
+  /** Why nobody may be shut out; null: one may. */
+  @Nullable String whyNobody() {
+    return mixed.isEmpty()
+        ? null
+        : Outbox.fill("nobody is shut out before {} has left, or has the same", mixed.names());
   }
 
   /** A PREEMPT goes out now. */
@@ -59,6 +72,7 @@ final class Guard {
   /** READ KEYS has shown these. */
   void look(Collection<ReservationKey> nowRegistered) {
     registered = List.copyOf(nowRegistered);
+    mixed.look(registered);
     Heartbeat.Roll roll = pulse.roll();
     unaccounted.compared(keys(roll.fenced()), keys(roll.alive()), registered);
   }

@@ -127,6 +127,7 @@ final class Handover {
 
   void onPeerLeave(ReservationKey from) {
     neighbours.left(from);
+    claim.onPeerLeave(from);
     queue.removeIf(w -> w.key().equals(from));
     if (situation.phase() instanceof Phase.Consented consented
         && consented.grantee().key().equals(from)) {

@@ -55,6 +55,10 @@ final class Takeover {
   private long tenure;
 
   private long since;
+
+  /** Since when the slots do not tell; {@link Long#MAX_VALUE}: they do. */
+  private long blindSince;
+
   private @Nullable Fencing fencing;
   private FenceAction.@Nullable Ask ask;
   private long wakeAt = Long.MAX_VALUE;
@@ -101,6 +105,7 @@ final class Takeover {
       forget();
       tenure = rules.tenure();
       since = out.now();
+      blindSince = Long.MAX_VALUE;
     }
     Fencing begun = fencing;
     if (begun != null && goesOnByItself(begun.victim())) {
@@ -126,14 +131,21 @@ final class Takeover {
   private void lookForVictims(FencingSettings settings) {
     List<ReservationKey> unsettled = pulse.unsettled();
     if (unsettled == null) {
-      if (out.now() - since >= OwnershipSettings.DISK_MILLIS) {
+      blindSince = Math.min(blindSince, out.now());
+      if (out.now() - blindSince >= OwnershipSettings.DISK_MILLIS) {
         note("who was shut out the heartbeat slots do not tell; " + pulse.trouble());
       }
       return;
     }
+    blindSince = Long.MAX_VALUE;
     fenced.keySet().removeIf(key -> !pulse.isProven(key)); // it is registered again
     if (unsettled.isEmpty()) {
       settle();
+      return;
+    }
+    String nobody = guard.whyNobody();
+    if (nobody != null) {
+      note(nobody + "; waiting for what becomes of " + unsettled);
       return;
     }
     // Who is not registered for a moment, as after a grant, comes back; a reset disturbs everybody.
@@ -236,7 +248,7 @@ final class Takeover {
       case FenceCommand.Preempt preempt -> {
         // One who has come to life again is not shut out; its silence is waited for anew.
         Silence silence = pulse.silence(of.victim());
-        if (silence != null) {
+        if (silence != null && guard.whyNobody() == null) {
           Permit.Silent permit = new Permit.Silent(silence, preempt.victim());
           array.want(
               ArrayDialogue.Priority.FENCE,

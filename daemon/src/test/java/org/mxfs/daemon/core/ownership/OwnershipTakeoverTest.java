@@ -4,8 +4,6 @@ package org.mxfs.daemon.core.ownership;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import java.util.ArrayDeque;
-import java.util.Deque;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
@@ -18,6 +16,7 @@ import org.mxfs.daemon.core.DiskAnswer;
 import org.mxfs.daemon.core.DiskCommand;
 import org.mxfs.daemon.core.Errno;
 import org.mxfs.daemon.core.Event;
+import org.mxfs.daemon.core.KernelState;
 import org.mxfs.daemon.core.Lockstate;
 import org.mxfs.daemon.core.OwnershipSettings;
 import org.mxfs.daemon.core.PeerMessage;
@@ -40,79 +39,47 @@ class OwnershipTakeoverTest {
   private static final long LEASE = 20_000;
   private static final FencingSettings RESET = FencingSettings.RESET_ENDS_ALL;
 
-  private final SimulatedArray array = new SimulatedArray();
-  private final MemorySlots memory = new MemorySlots();
-  private final List<Slot> disk = memory.slots;
-  private final Deeds done = new Deeds();
   private @Nullable FencingSettings takeover = RESET;
-  private @Nullable Ownership running;
+  private final Driver driver =
+      new Driver(
+          () ->
+              new OwnershipSettings(
+                  NODE, 1_000, 1, LEASE, 100, "volume", "device", "", 1_000, "host", takeover));
+  private final SimulatedArray array = driver.array;
+  private final MemorySlots memory = driver.memory;
+  private final List<Slot> disk = driver.disk;
+  private final Deeds done = driver.done;
 
   /** Of the owner's record: it beats while this is set. */
   private boolean ownerLives;
 
-  private boolean answersResets = true;
   private boolean hasSlot = true;
-  private boolean refusesPreempt;
-  private @Nullable Class<? extends DiskCommand> hangs;
-  private Lockstate lockstate = new Lockstate(1, SimulatedDisk.MAP, 0, "");
-  private final Deque<Long> openResets = new ArrayDeque<>();
   private long ownerSequence = 1;
-  private long now = 100_000;
 
-  private Ownership machine() {
-    Ownership machine = running;
-    if (machine == null) {
-      machine =
-          new Ownership(
-              new OwnershipSettings(
-                  NODE, 1_000, 1, LEASE, 100, "volume", "device", "", 1_000, "host", takeover));
-      running = machine;
-    }
-    return machine;
+  OwnershipTakeoverTest() {
+    driver.meanwhile =
+        () -> {
+          if (ownerLives) {
+            disk.set(0, owner(Beat.State.ALIVE, ++ownerSequence));
+          }
+        };
   }
 
-  private void give(Event first) {
-    Deque<Event> events = new ArrayDeque<>(List.of(first));
-    while (!events.isEmpty()) {
-      List<Action> actions = machine().step(events.remove(), now);
-      done.all.addAll(actions);
-      for (Action action : actions) {
-        switch (action) {
-          case Action.Array asked -> {
-            now++;
-            boolean refused = refusesPreempt && asked.command() instanceof ArrayCommand.Preempt;
-            events.add(
-                asked.answered(
-                    refused ? new ArrayAnswer.Conflict() : array.execute(NEXUS, asked.command())));
-          }
-          case Action.AskLockstate _ -> events.add(new Event.LockstateTold(lockstate));
-          case Action.Disk asked -> {
-            if (!asked.command().getClass().equals(hangs)) {
-              events.add(asked.answered(memory.execute(asked.command())));
-            }
-          }
-          case Action.ResetUnit reset -> {
-            if (answersResets) {
-              events.add(new Event.UnitReset(reset.question(), new ArrayAnswer.Done()));
-            } else {
-              openResets.add(reset.question());
-            }
-          }
-          default -> {}
-        }
-      }
-    }
+  private Ownership machine() {
+    return driver.machine();
+  }
+
+  private void give(Event event) {
+    driver.give(event);
   }
 
   private void pass(long millis) {
-    long end = now + millis;
-    while (!machine().isGone() && now < end) {
-      if (ownerLives) {
-        disk.set(0, owner(Beat.State.ALIVE, ++ownerSequence));
-      }
-      now = Math.max(now, Math.min(end, machine().deadline()));
-      give(new Event.Tick());
-    }
+    driver.pass(millis);
+  }
+
+  /** What the unit is asked to do is not answered, or is from now on. */
+  private void answersResets(boolean now) {
+    driver.holds = now ? _ -> false : Action.ResetUnit.class::isInstance;
   }
 
   private static Slot owner(Beat.State state, long sequence) {
@@ -120,9 +87,7 @@ class OwnershipTakeoverTest {
   }
 
   private boolean isPreempted() {
-    return done.indexOf(
-            a -> a instanceof Action.Array asked && asked.command() instanceof ArrayCommand.Preempt)
-        >= 0;
+    return preempts() > 0;
   }
 
   private static boolean marks(Action action) {
@@ -203,18 +168,18 @@ class OwnershipTakeoverTest {
 
   @Test
   void nothingIsAttachedOrGrantedWhileTheResetIsUnderWay() {
-    answersResets = false;
+    answersResets(false);
     start();
     ownerDies();
     pass(100_000);
-    assertThat(openResets).hasSize(1);
+    assertThat(driver.held).hasSize(1);
     assertThat(done.of(Action.Attach.class)).isEmpty();
     assertThat(done.of(Action.Fenced.class)).as("its own lease goes on").isEmpty();
-    give(new Event.UnitReset(openResets.remove() + 1, new ArrayAnswer.Done()));
+    give(new Event.UnitReset(2, new ArrayAnswer.Done()));
     pass(2_000);
     assertThat(done.of(Action.Attach.class)).as("the answer to another one").isEmpty();
-    answersResets = true;
-    give(new Event.UnitReset(1, new ArrayAnswer.Done()));
+    answersResets(true);
+    driver.release();
     pass(3_000);
     assertThat(done.of(Action.Attach.class)).hasSize(1);
   }
@@ -235,14 +200,14 @@ class OwnershipTakeoverTest {
   /** Its last beat was under way when it was shut out: its lease counts anew from that. */
   @Test
   void aBeatThatLandsLateMakesItWaitForTheLeaseAgain() {
-    answersResets = false;
+    answersResets(false);
     start();
     ownerDies();
     pass(LEASE + LEASE / 4 + 6_000);
-    assertThat(openResets).hasSize(1);
+    assertThat(driver.held).hasSize(1);
     disk.set(0, owner(Beat.State.ALIVE, ++ownerSequence));
-    answersResets = true;
-    give(new Event.UnitReset(openResets.remove(), new ArrayAnswer.Done()));
+    answersResets(true);
+    driver.release();
     pass(LEASE);
     assertThat(done.of(Action.Attach.class)).isEmpty();
     pass(LEASE / 4 + 6_000);
@@ -256,14 +221,14 @@ class OwnershipTakeoverTest {
   /** Danger 39: it was under way when the victim died, and comes when all was proven. */
   @Test
   void aVictimThatIsRegisteredAgainStaysOne() {
-    answersResets = false;
+    answersResets(false);
     start();
     ownerDies();
     pass(LEASE + LEASE / 4 + 6_000);
     // Its last beat, which makes it wait between the proof and the mark.
     disk.set(0, owner(Beat.State.ALIVE, ++ownerSequence));
-    answersResets = true;
-    give(new Event.UnitReset(openResets.remove(), new ArrayAnswer.Done()));
+    answersResets(true);
+    driver.release();
     lateRegister();
     pass(LEASE);
     assertThat(array.isRegistered(OWNER_NEXUS)).isTrue();
@@ -278,12 +243,12 @@ class OwnershipTakeoverTest {
   /** It stood still; that its record moves again says nothing of what it had under way. */
   @Test
   void aVictimThatBeatsAgainStaysOneUntilItIsSilentAgain() {
-    answersResets = false;
+    answersResets(false);
     start();
     ownerDies();
     pass(LEASE + LEASE / 4 + 6_000);
     lateRegister();
-    answersResets = true;
+    answersResets(true);
     ownerLives = true;
     pass(10_000);
     assertThat(done.of(Action.Attach.class)).isEmpty();
@@ -310,7 +275,7 @@ class OwnershipTakeoverTest {
     assertThat(done.of(Action.Send.class).getLast().message())
         .isInstanceOf(PeerMessage.OwnGrant.class);
     array.execute(OWNER_NEXUS, new ArrayCommand.Preempt(OWNER, before));
-    now += LEASE + 2_000;
+    driver.now += LEASE + 2_000;
     pass(2_000);
     assertThat(machine().key()).isNotEqualTo(before);
     assertThat(array.key(NEXUS)).isEqualTo(machine().key());
@@ -373,8 +338,7 @@ class OwnershipTakeoverTest {
   void whoHasTakeoverAndWhoHasNotDoNotMountTheSameVolume() {
     for (boolean here : List.of(true, false)) {
       takeover = here ? RESET : null;
-      running = null;
-      done.all.clear();
+      driver.end();
       ownerOnDisk();
       give(new Event.Start(Predecessor.NOBODY));
       give(new Event.PeerUp(OWNER, 5, "owner", here ? "" : "mxfs.takeover", true));
@@ -402,6 +366,79 @@ class OwnershipTakeoverTest {
     assertThat(isPreempted()).isFalse();
   }
 
+  private static final ReservationKey THIRD = ReservationKey.of(0x30, 1);
+
+  /** It holds the reservation, and waits for what becomes of one that was shut out. */
+  private void unsettledBesideThird(String options) {
+    disk.set(0, owner(Beat.State.ALIVE, 1));
+    give(new Event.Start(Predecessor.NOBODY));
+    pass(8_000);
+    assertThat(array.holds(NEXUS)).isTrue();
+    assertThat(done.of(Action.Ready.class)).hasSize(1);
+    array.execute(3, new ArrayCommand.Register(ReservationKey.NONE, THIRD, false));
+    give(new Event.PeerUp(THIRD, 5, "third", options, true));
+    give(new Event.Want());
+    pass(100_000);
+  }
+
+  /** Danger 52: whatever its tenure has begun by. */
+  @Test
+  void whoSeesANodeWithoutTakeoverBeginsNothingInATenure() {
+    unsettledBesideThird("");
+    assertThat(done.of(Action.ResetUnit.class)).isEmpty();
+    assertThat(done.of(Action.Attach.class)).isEmpty();
+    assertThat(
+            done.notes("before XFS is attached: nobody is shut out before node 00000030 (third)"))
+        .hasSize(1);
+  }
+
+  /** Danger 52. */
+  @Test
+  void aNodeWithoutTakeoverThatHasLeftIsForgotten() {
+    unsettledBesideThird("");
+    give(new Event.Received(ReservationKey.of(0x30, 0), 5, new PeerMessage.Leave()));
+    give(new Event.Received(THIRD, 5, new PeerMessage.Leave()));
+    pass(LEASE);
+    assertThat(done.of(Action.ResetUnit.class)).as("the array shows it still").isEmpty();
+    array.execute(3, new ArrayCommand.Unregister(THIRD, false));
+    pass(LEASE);
+    assertThat(done.notes("has left")).isNotEmpty();
+    assertThat(done.of(Action.Attach.class)).hasSize(1);
+  }
+
+  /** Danger 52: its LEAVE was lost. Who gives the volume away is not registered for a moment. */
+  @Test
+  void aNodeWithoutTakeoverThatIsGoneForLongIsForgotten() {
+    unsettledBesideThird("");
+    array.execute(3, new ArrayCommand.Unregister(THIRD, false));
+    pass(CommandLife.MILLIS - LEASE);
+    assertThat(done.of(Action.ResetUnit.class)).isEmpty();
+    pass(2 * LEASE);
+    assertThat(done.of(Action.Attach.class)).hasSize(1);
+  }
+
+  /** Danger 52. */
+  @Test
+  void aNodeThatComesBackWithTakeoverIsForgotten() {
+    unsettledBesideThird("");
+    give(new Event.PeerUp(ReservationKey.of(0x30, 2), 5, "third", options(), true));
+    pass(LEASE);
+    assertThat(done.of(Action.Attach.class)).hasSize(1);
+  }
+
+  /** Danger 52. */
+  @Test
+  void aRestartedDaemonSaysWhoHasNoTakeover() {
+    ReservationKey key = ReservationKey.of(NODE, 900);
+    array.execute(NEXUS, new ArrayCommand.Register(ReservationKey.NONE, key, false));
+    ownerOnDisk();
+    give(new Event.Start(new Predecessor(key, 5, KernelState.DETACHED, true, false, false)));
+    give(new Event.PeerUp(THIRD, 5, "third", "", true));
+    assertThat(done.notes("node 00000030 (third) has volume volume mounted without takeover"))
+        .hasSize(1);
+    assertThat(done.of(Action.Fail.class)).isEmpty();
+  }
+
   private void reserveUnsettled() {
     array.execute(OWNER_NEXUS, new ArrayCommand.Unregister(OWNER, false));
   }
@@ -409,7 +446,7 @@ class OwnershipTakeoverTest {
   /** Danger 40: an error of looking is no word on who was shut out. */
   @Test
   void whereTheLookForTheLockStateFailedItIsWaitedAsLongAsACommandCanLive() {
-    lockstate = new Lockstate(0, null, 5, "it cannot be looked for: EIO");
+    driver.lockstate = new Lockstate(0, null, 5, "it cannot be looked for: EIO");
     start();
     ownerDies();
     reserveUnsettled();
@@ -422,7 +459,7 @@ class OwnershipTakeoverTest {
   /** None of this volume's was ever there, so nobody has beaten. */
   @Test
   void whereThereIsNoLockStateNobodyIsWaitedFor() {
-    lockstate = new Lockstate(0, null, 2, "there is none");
+    driver.lockstate = new Lockstate(0, null, 2, "there is none");
     start();
     ownerDies();
     reserveUnsettled();
@@ -457,7 +494,7 @@ class OwnershipTakeoverTest {
     join();
     ownerDies();
     pass(LEASE + LEASE / 4 + 5_000);
-    hangs = DiskCommand.ReadBeats.class;
+    driver.holds = action -> Driver.asksDisk(action, DiskCommand.ReadBeats.class);
     pass(4_000);
     give(new Event.Want());
     pass(4_000);
@@ -469,7 +506,7 @@ class OwnershipTakeoverTest {
   void aPreemptThatDoesNotTakeIsNotTriedAgainAtOnce() {
     start();
     ownerDies();
-    refusesPreempt = true;
+    driver.refuses = ArrayCommand.Preempt.class::isInstance;
     pass(LEASE + LEASE / 4 + 5_000);
     long before = preempts();
     assertThat(before).isPositive();
@@ -478,9 +515,7 @@ class OwnershipTakeoverTest {
   }
 
   private long preempts() {
-    return done.of(Action.Array.class).stream()
-        .filter(asked -> asked.command() instanceof ArrayCommand.Preempt)
-        .count();
+    return done.all.stream().filter(a -> Driver.asks(a, ArrayCommand.Preempt.class)).count();
   }
 
   /** Danger 41: mount(2) waits for 30 s, and silence takes 27 s. */
