@@ -149,7 +149,7 @@ public record Report(
     } else {
       json.put("epoch", one.epoch());
     }
-    json.put("refusal", VolumeStatus.whyNotCleared(one.state())).end();
+    json.put("refusal", one.refusal()).end();
   }
 
   private void peer(Json json, VolumeStatus.Neighbour peer) {

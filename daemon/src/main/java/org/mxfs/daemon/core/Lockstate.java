@@ -29,6 +29,12 @@ public record Lockstate(long generation, @Nullable LockstateMap map, int errno, 
    */
   private static final Set<Integer> NOBODYS = Set.of(1, 2, 27, 117);
 
+  /**
+   * What says that no node has ever had a slot: there is none (ENOENT), or what is there was never
+   * used: not mxfs's own (EPERM), in too many pieces (EFBIG). What is damaged may have had records.
+   */
+  private static final Set<Integer> NEVER_USED = Set.of(1, 2, 27);
+
   /** An answer that nobody here understands. */
   public static final int NOT_UNDERSTOOD = 71;
 
@@ -43,5 +49,10 @@ public record Lockstate(long generation, @Nullable LockstateMap map, int errno, 
   /** Whether that is a word on all nodes: nobody has a slot, so nobody was to beat. */
   public boolean isNobodys() {
     return map == null && NOBODYS.contains(errno);
+  }
+
+  /** Whether nobody has ever had a slot, so that nobody was ever shut out. */
+  public boolean wasNeverUsed() {
+    return map == null && NEVER_USED.contains(errno);
   }
 }

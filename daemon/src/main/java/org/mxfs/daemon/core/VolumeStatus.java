@@ -45,36 +45,6 @@ public record VolumeStatus(
     missing = missing == null ? null : List.copyOf(missing);
   }
 
-  /** Without takeover. */
-  public VolumeStatus(
-      long at,
-      State state,
-      long stateSince,
-      KernelState xfs,
-      boolean ready,
-      ReservationKey key,
-      long epoch,
-      ReservationKey holder,
-      long leaseUntil,
-      @Nullable Wish waiting,
-      List<Waiting> waiters,
-      List<Neighbour> neighbours) {
-    this(
-        at,
-        state,
-        stateSince,
-        xfs,
-        ready,
-        key,
-        epoch,
-        holder,
-        leaseUntil,
-        waiting,
-        waiters,
-        neighbours,
-        null);
-  }
-
   /** The machine has more phases than a person wants to tell apart. */
   public enum State {
     /** mount(2) has not returned. */
@@ -127,19 +97,32 @@ public record VolumeStatus(
    * @param host as its slot says; else empty
    * @param epoch of its record on disk: where it was marked, of the tenure that did; 0: it has none
    * @param since when this daemon knew of it first
+   * @param registered its key is, as the array has shown last
    */
-  public record Missing(ReservationKey key, String host, Shut state, long epoch, long since) {}
+  public record Missing(
+      ReservationKey key, String host, Shut state, long epoch, long since, boolean registered) {
+    /** Why the word of a person that it is off is not taken; null: it is. */
+    public @Nullable String refusal() {
+      return whyNotCleared(state, registered);
+    }
+  }
 
-  /** Why the word of a person that it is off is not taken; null: it is. */
-  public static @Nullable String whyNotCleared(@Nullable Shut state) {
+  /** The same; {@code state} is null for one that is not missing. */
+  public static @Nullable String whyNotCleared(@Nullable Shut state, boolean registered) {
+    if (state != null && registered) {
+      return "its key is registered: it is not off, or a command of it has come late";
+    }
     return switch (state) {
-      case null -> "it is none of those that were shut out and have not come back";
+      case null -> NOT_MISSING;
       case MISSING, SHUT_OUT ->
           "it is not known yet that nothing of it is under way: who takes the volume over fences"
               + " it first";
       case FENCED -> null;
     };
   }
+
+  public static final String NOT_MISSING =
+      "it is none of those that were shut out and have not come back";
 
   /** Another node asks this one for the volume. */
   public record Waiting(ReservationKey key, long since) {}

@@ -89,13 +89,9 @@ final class Control {
     if (missing == null) {
       return "takeover is off on this node, and nobody is shut out";
     }
-    VolumeStatus.Shut state =
-        missing.stream()
-            .filter(each -> each.key().equals(key))
-            .map(VolumeStatus.Missing::state)
-            .findFirst()
-            .orElse(null);
-    String why = VolumeStatus.whyNotCleared(state);
+    VolumeStatus.Missing one =
+        missing.stream().filter(each -> each.key().equals(key)).findFirst().orElse(null);
+    String why = one == null ? VolumeStatus.NOT_MISSING : one.refusal();
     if (why != null) {
       return why;
     }

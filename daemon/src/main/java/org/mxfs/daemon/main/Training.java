@@ -262,7 +262,8 @@ final class Training {
             2,
             new VolumeStatus.Wish(1, VolumeStatus.Reason.OWNER_HAS_IT, peer),
             List.of(new VolumeStatus.Waiting(peer, 1)),
-            List.of(new VolumeStatus.Neighbour(2, peer, "two", true, "")));
+            List.of(new VolumeStatus.Neighbour(2, peer, "two", true, "")),
+            null);
     Sightings sightings = new Sightings();
     sightings.announced(2, new InetSocketAddress(InetAddress.getLoopbackAddress(), 1), 1);
     Report.Mount mount =

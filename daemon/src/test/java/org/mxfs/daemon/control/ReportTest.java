@@ -4,6 +4,7 @@ package org.mxfs.daemon.control;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.mxfs.daemon.core.KernelState;
 import org.mxfs.daemon.core.ReservationKey;
@@ -18,6 +19,11 @@ class ReportTest {
   private static final ReservationKey OTHER = ReservationKey.of(0x1002, 2);
 
   private static VolumeStatus status(String otherHost) {
+    return status(otherHost, null);
+  }
+
+  private static VolumeStatus status(
+      String otherHost, @Nullable List<VolumeStatus.Missing> missing) {
     return new VolumeStatus(
         900,
         VolumeStatus.State.MEMBER,
@@ -33,7 +39,8 @@ class ReportTest {
         List.of(
             new VolumeStatus.Neighbour(0x1002, OTHER, otherHost, true, ""),
             new VolumeStatus.Neighbour(
-                0x1003, ReservationKey.NONE, "n3", false, "speaks version 9")));
+                0x1003, ReservationKey.NONE, "n3", false, "speaks version 9")),
+        missing);
   }
 
   private static String json(String otherHost) {
@@ -76,27 +83,12 @@ class ReportTest {
 
   @Test
   void whoIsMissingIsToldWithWhatIsKnownOfIt() {
-    VolumeStatus s = status("n2");
     VolumeStatus.Missing marked =
-        new VolumeStatus.Missing(OTHER, "old", VolumeStatus.Shut.FENCED, 9, 400);
+        new VolumeStatus.Missing(OTHER, "old", VolumeStatus.Shut.FENCED, 9, 400, false);
     VolumeStatus.Missing bare =
         new VolumeStatus.Missing(
-            ReservationKey.of(0x1009, 3), "", VolumeStatus.Shut.SHUT_OUT, 0, 1_000);
-    VolumeStatus status =
-        new VolumeStatus(
-            s.at(),
-            s.state(),
-            s.stateSince(),
-            s.xfs(),
-            s.ready(),
-            s.key(),
-            s.epoch(),
-            s.holder(),
-            s.leaseUntil(),
-            s.waiting(),
-            s.waiters(),
-            s.neighbours(),
-            List.of(marked, bare));
+            ReservationKey.of(0x1009, 3), "", VolumeStatus.Shut.SHUT_OUT, 0, 1_000, false);
+    VolumeStatus status = status("n2", List.of(marked, bare));
     assertThat(new Report(MOUNT, 1_000, status, List.of(), List.of()).json())
         .contains(
             "\"takeover\":true,\"missing\":[{\"key\":\"0x0000100200000002\",\"id\":\"00001002\""

@@ -91,10 +91,12 @@ class ControlTest {
   void theWordOfAPersonIsPassedOnByTheOwnerForOneThatIsFenced() throws Exception {
     ReservationKey fenced = ReservationKey.of(0x1003, 3);
     ReservationKey missing = ReservationKey.of(0x1004, 4);
+    ReservationKey back = ReservationKey.of(0x1005, 5);
     List<VolumeStatus.Missing> list =
         List.of(
-            new VolumeStatus.Missing(fenced, "n3", VolumeStatus.Shut.FENCED, 5, 1),
-            new VolumeStatus.Missing(missing, "n4", VolumeStatus.Shut.MISSING, 5, 1));
+            new VolumeStatus.Missing(fenced, "n3", VolumeStatus.Shut.FENCED, 5, 1, false),
+            new VolumeStatus.Missing(missing, "n4", VolumeStatus.Shut.MISSING, 5, 1, false),
+            new VolumeStatus.Missing(back, "n5", VolumeStatus.Shut.FENCED, 5, 1, true));
     List<Event> passed = new ArrayList<>();
     AtomicBoolean room = new AtomicBoolean(true);
     Report.Mount mount =
@@ -119,6 +121,7 @@ class ControlTest {
       assertThat(control.clearFence(fenced)).contains("takeover is off");
       control.publish(status(VolumeStatus.State.OWNER, list));
       assertThat(control.clearFence(missing)).contains("not known yet");
+      assertThat(control.clearFence(back)).contains("its key is registered");
       assertThat(control.clearFence(HIGH)).contains("none of those");
       assertThat(passed).isEmpty();
       assertThat(control.clearFence(fenced)).isNull();

@@ -3,8 +3,10 @@ package org.mxfs.daemon.core.membership;
 
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.mxfs.daemon.core.Action;
@@ -52,14 +54,12 @@ public final class Heartbeat {
   /**
    * Who is not accounted for, as the slots say.
    *
-   * @param complete whether they were read, and none was damaged before it was first read; or there
-   *     are none
    * @param fenced who was shut out
    * @param alive other nodes that said they were alive and have not left
    */
-  public record Roll(boolean complete, List<Beat> fenced, List<Beat> alive) {
+  public record Roll(List<Beat> fenced, List<Beat> alive) {
     /** Without heartbeats nobody is ever shut out. */
-    public static final Roll NOBODY = new Roll(true, List.of(), List.of());
+    public static final Roll NOBODY = new Roll(List.of(), List.of());
   }
 
   /**
@@ -95,6 +95,9 @@ public final class Heartbeat {
 
   /** A reading is written on for this part of a lease: a slow array needs it, from its question. */
   private static final int FRESH_PART = 4;
+
+  /** For this part of a lease a slot of another that has taken no write is left alone. */
+  private static final int REST_PART = 4;
 
   /** Pause after a write that failed. */
   private static final long RETRY_MILLIS = 200;
@@ -178,9 +181,16 @@ public final class Heartbeat {
   private final Set<ReservationKey> clearing = new HashSet<>();
 
   private int freeing = -1;
+  private ReservationKey freeingFor = ReservationKey.NONE;
 
-  /** The kernel's word, that there is no lock state, and not that looking failed. */
-  private boolean none;
+  /** Whose slots are neither marked nor freed before, since that has failed. */
+  private final Map<ReservationKey, Long> restUntil = new HashMap<>();
+
+  /** Of all that was written last, our own record was what failed. */
+  private boolean ownFailed;
+
+  /** The kernel's word, that no node has ever had a slot. */
+  private boolean neverUsed;
 
   /** Who was shut out is still to be found and marked; until then no slot of theirs is given. */
   private boolean settling;
@@ -228,7 +238,7 @@ public final class Heartbeat {
       place = Place.NONE;
       nobodys = lockstate.isNobodys();
       certain = certain || lockstate.isCertain();
-      none = lockstate.isCertain();
+      neverUsed = lockstate.wasNeverUsed();
       boolean usual = lockstate.errno() != Lockstate.NOT_UNDERSTOOD && lockstate.isCertain();
       readTrouble(
           usual ? Action.Level.INFO : Action.Level.WARN,
@@ -254,6 +264,10 @@ public final class Heartbeat {
     rules.holder(now.holder());
     holderSince = !now.holder() ? Long.MAX_VALUE : Math.min(holderSince, millis);
     settling &= now.holder();
+    if (!now.holder()) {
+      clearing.clear();
+      restUntil.clear();
+    }
     if (!isLast(now.wish())) {
       lastRecordSince = Long.MAX_VALUE;
     } else if (lastRecordSince == Long.MAX_VALUE || now.wish() != standing.wish()) {
@@ -270,6 +284,7 @@ public final class Heartbeat {
   public void sawKeys(Collection<ReservationKey> keys, long now) {
     registered = Set.copyOf(keys);
     silent.retainAll(registered);
+    clearing.removeAll(registered); // it was said that it is off
     rules.sawKeys(keys, now);
   }
 
@@ -295,6 +310,8 @@ public final class Heartbeat {
         if (free.slot() != freeing) {
           gone = true;
         } else if (!(answer instanceof DiskAnswer.Written)) {
+          rest(freeingFor, now);
+          ownFailed = false;
           retryDue = now + Math.min(RETRY_MILLIS, settings.beatMillis());
           rules.giveNothingBefore(now + SlotTable.REST_MILLIS);
         }
@@ -381,6 +398,10 @@ public final class Heartbeat {
   private boolean wrote(DiskCommand.WriteBeat write, DiskAnswer answer, long now) {
     rules.written(answer instanceof DiskAnswer.Written);
     boolean own = write.beat().key().equals(standing.key());
+    ownFailed = own && !(answer instanceof DiskAnswer.Written);
+    if (!own && !(answer instanceof DiskAnswer.Written)) {
+      rest(write.beat().key(), now);
+    }
     switch (answer) {
       case DiskAnswer.Written _ -> {
         if (own) {
@@ -538,26 +559,27 @@ public final class Heartbeat {
     if (better != null) {
       return better;
     }
+    boolean owed = isOwnRecordUrgent() || (beatOwed && standing.wish() == Wish.BEAT);
+    boolean own = rules.slot() >= 0 && owed;
+    // Our own first: the lease needs it. If it was that what failed last, it is another's turn.
+    DiskCommand others = own && !ownFailed ? null : forOthers(now);
+    if (others != null) {
+      return others;
+    }
+    if (own) {
+      return rules.mayWriteOwn(now) ? ownRecord(now) : new DiskCommand.ReadBeats();
+    }
+    return now >= cycleDue ? new DiskCommand.ReadBeats() : null;
+  }
+
+  /** As the holder: into slots of others. */
+  private @Nullable DiskCommand forOthers(long now) {
     DiskCommand mark = mark(now);
     if (mark != null) {
       return mark;
     }
     DiskCommand clear = clearing(now);
-    if (clear != null) {
-      return clear;
-    }
-    boolean urgent = isOwnRecordUrgent();
-    if (rules.slot() >= 0 && (urgent || (beatOwed && standing.wish() == Wish.BEAT))) {
-      if (rules.mayWriteOwn(now)) {
-        return ownRecord(now);
-      }
-      return new DiskCommand.ReadBeats();
-    }
-    DiskCommand gift = gift(now);
-    if (gift != null) {
-      return gift;
-    }
-    return now >= cycleDue ? new DiskCommand.ReadBeats() : null;
+    return clear != null ? clear : gift(now);
   }
 
   /** Whether what is on disk of ours says something else than it should, so that others wait. */
@@ -594,6 +616,9 @@ public final class Heartbeat {
       return null;
     }
     for (Fenced proof : rules.fenced()) {
+      if (rests(proof.victim(), now)) {
+        continue;
+      }
       Silence silence = suspicion.proof(proof.victim(), silenceMillis, now);
       for (int slot : table.slotsOf(proof.victim())) {
         if (silence != null && rules.mayMark(slot, proof, silence, now)) {
@@ -610,14 +635,18 @@ public final class Heartbeat {
 
   /** Frees a slot of who was shut out and is off; a reading, where one is needed for it. */
   private @Nullable DiskCommand clearing(long now) {
-    clearing.removeIf(key -> !standing.holder() || !table.isFenced(key));
+    clearing.removeIf(key -> !table.isFenced(key));
     if (standing.wish() != Wish.BEAT) {
       return null;
     }
     for (ReservationKey key : clearing) {
+      if (rests(key, now)) {
+        continue;
+      }
       for (int slot : table.slotsOf(key)) {
         if (rules.mayClear(slot, key, now)) {
           freeing = slot;
+          freeingFor = key;
           return rules.clear(slot, key, Math.max(standing.epoch(), table.maxEpoch()), now);
         }
         if (!rules.isBasis(now) && rules.mayGiveAfterReading(now) && table.saysFenced(slot, key)) {
@@ -676,6 +705,15 @@ public final class Heartbeat {
     return count < 2
         && suspicion.pausedFor(key) < 0
         && table.slotsOf(key).stream().allMatch(i -> suspicion.stillFor(i) >= GIVE_AGAIN_MILLIS);
+  }
+
+  /** A slot that does not take what it should say is left alone for a while. */
+  private void rest(ReservationKey key, long now) {
+    restUntil.put(key, now + settings.leaseMillis() / REST_PART);
+  }
+
+  private boolean rests(ReservationKey key, long now) {
+    return restUntil.getOrDefault(key, Long.MIN_VALUE) > now;
   }
 
   /** When there may be something to do that no answer brings. */
@@ -754,21 +792,28 @@ public final class Heartbeat {
 
   /**
    * A person says that this incarnation, which was shut out, is off for certain: as the holder its
-   * slot is freed, and with that it is forgotten.
+   * slot is freed, and with that it is forgotten. That is so no more when its key is seen
+   * registered.
    */
   public void clear(ReservationKey key) {
-    clearing.add(key);
+    if (standing.holder() && !registered.contains(key)) {
+      clearing.add(key);
+    }
   }
 
-  /** Who is to be accounted for, as it was read last. */
+  /** Who is to be accounted for, as far as it was ever read. */
   public Roll roll() {
-    if (place == Place.NONE) {
-      return none ? Roll.NOBODY : new Roll(false, List.of(), List.of());
-    }
     return new Roll(
-        looked && !table.hidesOne(),
         table.beats().stream().filter(beat -> beat.state() == Beat.State.FENCED).toList(),
         table.beats().stream().filter(this::isUnsettled).toList());
+  }
+
+  /**
+   * Whether {@link #roll} names everybody: all slots but our own were read on a question of after
+   * that; or nobody has ever had one. What was read before says nothing of who was shut out since.
+   */
+  public boolean knowsAll(long mark) {
+    return place == Place.NONE ? neverUsed : readTick > mark && table.isWhole(rules.slot());
   }
 
   /** The sequence of the record that says that this key is alive; -1: none does. */

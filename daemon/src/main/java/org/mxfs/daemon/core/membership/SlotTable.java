@@ -121,6 +121,16 @@ public final class SlotTable {
     return false;
   }
 
+  /** Whether every slot but this one could be read, as it was read last. */
+  boolean isWhole(int but) {
+    for (int i = 0; i < slots.size(); i++) {
+      if (i != but && slots.get(i) instanceof Slot.Damaged) {
+        return false;
+      }
+    }
+    return !slots.isEmpty();
+  }
+
   private ReservationKey keyOf(int slot) {
     return known[slot] instanceof Slot.Taken taken ? taken.beat().key() : ReservationKey.NONE;
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.mxfs.daemon.core.ownership;
 
+import java.util.Collections;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
@@ -27,6 +28,9 @@ final class Departure {
 
   private long slotsAskedAt;
   private List<ReservationKey> registered = List.of();
+
+  /** The key that ours is to take the place of; {@link ReservationKey#NONE}: none was found. */
+  private ReservationKey untold = ReservationKey.NONE;
 
   /** The key that is being unregistered, and those that were tried. */
   private ReservationKey target = ReservationKey.NONE;
@@ -90,6 +94,10 @@ final class Departure {
    * Whose registration is the reservation must not give it up while somebody is unaccounted for.
    */
   private Phase.DepartStep first() {
+    return situation.knowsAptpl() ? afterCapabilities() : Phase.DepartStep.CAPABILITIES;
+  }
+
+  private Phase.DepartStep afterCapabilities() {
     return guard.isOn() ? Phase.DepartStep.HOLDER : Phase.DepartStep.UNREGISTER;
   }
 
@@ -136,9 +144,16 @@ final class Departure {
   void goOn(Phase.Departing departing) {
     switch (departing.step()) {
       case LET_GO -> letGo(departing);
+      case CAPABILITIES ->
+          array.wantForPhase(
+              ArrayCommand.ReportCapabilities::new, reply -> onReply(departing, reply));
       case HOLDER ->
           array.wantForPhase(
               ArrayCommand.ReadReservation::new, reply -> onHolder(departing, reply));
+      case REPLACE ->
+          array.wantForPhase(
+              () -> rules.register(untold, rules.next(), situation.aptpl()),
+              reply -> onReply(departing, reply));
       case COUNT, VERIFY ->
           array.wantForPhase(ArrayCommand.ReadKeys::new, reply -> onReply(departing, reply));
       case SLOTS -> readSlots(departing);
@@ -159,18 +174,49 @@ final class Departure {
     if (!(reply.answer() instanceof ArrayAnswer.Reservation reservation)) {
       out.note(Action.Level.WARN, "leaving: READ RESERVATION: {}", reply.answer());
       array.pause(OwnershipSettings.RETRY_MILLIS);
-    } else if (isOurs(reservation.holder())) {
-      situation.become(departing.at(Phase.DepartStep.COUNT));
     } else {
-      situation.become(departing.at(Phase.DepartStep.UNREGISTER));
+      onHolder(departing, reservation.holder(), reply.askedAt());
     }
   }
 
-  /** Whether it is gone with what this node would unregister. */
-  private boolean isOurs(ReservationKey holder) {
-    boolean ours = holder.equals(rules.key()) || holder.equals(rules.next());
+  /**
+   * What stays registered must be the key of which the slot speaks, or nobody may shut it out: so
+   * one that has replaced ours becomes ours first, and everybody is told.
+   */
+  private void onHolder(Phase.Departing departing, ReservationKey holder, long askedAt) {
+    boolean replaced = !holder.isNone() && holder.equals(rules.next());
     boolean perhaps = situation.isResuming() && holder.nodeId() == rules.key().nodeId();
-    return !holder.isNone() && (ours || perhaps);
+    if (replaced) {
+      rules.keyIsReplaced();
+      out.add(new Action.TellKey(rules.key()));
+      situation.become(departing.at(Phase.DepartStep.HOLDER));
+    } else if (holder.equals(rules.key())) {
+      rules.sawOurs(askedAt);
+      situation.become(departing.at(Phase.DepartStep.COUNT));
+    } else if (perhaps && untold.isNone()) {
+      untold = holder;
+      if (rules.next().isNone()) {
+        rules.replaceKey(situation.freshKey(List.of(holder)));
+      }
+      situation.become(departing.at(Phase.DepartStep.REPLACE));
+    } else {
+      situation.become(
+          departing.at(perhaps ? Phase.DepartStep.COUNT : Phase.DepartStep.UNREGISTER));
+    }
+  }
+
+  /** Who is registered; a key of ours that nobody may take can have a slot by that. */
+  private void onCount(ArrayAnswer.Keys keys, long askedAt) {
+    registered = keys.keys();
+    if (rules.isOurs() && Collections.frequency(registered, rules.key()) == 1) {
+      long epoch = Math.max(rules.epoch(), Math.max(keys.generation(), pulse.maxEpoch())) + 1;
+      rules.beginTenure(askedAt, epoch, false);
+      pulse.beginTenure(registered);
+    } else {
+      pulse.sawKeys(registered);
+    }
+    slotsSince = pulse.mark();
+    slotsAskedAt = out.now();
   }
 
   /** The slots, as they are after the array has shown who is registered. */
@@ -181,7 +227,7 @@ final class Departure {
       return;
     }
     guard.look(registered);
-    if (guard.mayLeaveUnguarded()) {
+    if (guard.mayLeaveUnguarded(slotsSince)) {
       situation.become(departing.at(Phase.DepartStep.UNREGISTER));
     } else {
       rules.stay();
@@ -198,7 +244,7 @@ final class Departure {
             + " fence clear on a node that has the volume mounted; {}",
         rules.key(),
         situation.settings().device(),
-        guard.names(),
+        guard.names(slotsSince),
         pulse.hasLeft()
             ? "any node can mount the volume"
             : "its heartbeat slot could not be written, so that others wait for this node's own"
@@ -218,12 +264,28 @@ final class Departure {
     ArrayAnswer answer = reply.answer();
     switch (departing.step()) {
       case LET_GO, HOLDER, SLOTS, STAY -> {}
+      case CAPABILITIES -> {
+        switch (answer) {
+          // The last REGISTER says for all registrations whether they outlive the power (SPC-4).
+          case ArrayAnswer.Supported supported -> situation.aptpl(supported.aptpl());
+          case ArrayAnswer.Unsupported _ -> situation.aptpl(false);
+          default -> {
+            out.note(Action.Level.WARN, "leaving: REPORT CAPABILITIES: {}", answer);
+            array.pause(OwnershipSettings.RETRY_MILLIS);
+            return;
+          }
+        }
+        situation.become(departing.at(afterCapabilities()));
+      }
+      case REPLACE -> {
+        if (!(answer instanceof ArrayAnswer.Done)) {
+          out.note(Action.Level.WARN, "leaving: REGISTER over {}: {}", untold, answer);
+        }
+        situation.become(departing.at(Phase.DepartStep.HOLDER));
+      }
       case COUNT -> {
         if (answer instanceof ArrayAnswer.Keys keys) {
-          registered = keys.keys();
-          pulse.sawKeys(registered);
-          slotsSince = pulse.mark();
-          slotsAskedAt = out.now();
+          onCount(keys, reply.askedAt());
           situation.become(departing.at(Phase.DepartStep.SLOTS));
         } else {
           out.note(Action.Level.WARN, "leaving: READ KEYS: {}", answer);

@@ -81,9 +81,9 @@ final class Guard {
     return beats.stream().map(Beat::key).toList();
   }
 
-  /** As far as is known; what is not known may be somebody. */
-  boolean mayLeaveUnguarded() {
-    return pulse.roll().complete() && unaccounted.mayLeaveUnguarded();
+  /** By a reading that was asked for since; what is not known may be somebody. */
+  boolean mayLeaveUnguarded(long mark) {
+    return pulse.knowsAll(mark) && unaccounted.mayLeaveUnguarded();
   }
 
   /**
@@ -93,7 +93,8 @@ final class Guard {
   void clear(ReservationKey key) {
     String refusal =
         rules.hold() == TenureRules.Hold.PROVEN && situation.isSettled()
-            ? VolumeStatus.whyNotCleared(shut(unaccounted.list().get(key)))
+            ? VolumeStatus.whyNotCleared(
+                shut(unaccounted.list().get(key)), registered.contains(key))
             : "this node does not hold the reservation";
     if (refusal != null) {
       out.note(Action.Level.WARN, "mxfsctl fence clear {}: refused: {}", key, refusal);
@@ -143,18 +144,19 @@ final class Guard {
                   beat == null ? "" : beat.host(),
                   Objects.requireNonNull(shut(state)),
                   beat == null ? 0 : beat.epoch(),
-                  since.computeIfAbsent(key, _ -> out.now())));
+                  since.computeIfAbsent(key, _ -> out.now()),
+                  registered.contains(key)));
         });
     return told;
   }
 
-  /** For messages: who is not accounted for. */
-  String names() {
+  /** For messages: who is not accounted for, as of a reading that was asked for since. */
+  String names(long mark) {
     String names =
         unaccounted.list().keySet().stream()
             .map(key -> Outbox.fill("node {} (key {})", key.nodeName(), key))
             .collect(Collectors.joining(", "));
-    if (pulse.roll().complete()) {
+    if (pulse.knowsAll(mark)) {
       return names;
     }
     return (names.isEmpty() ? "" : names + ", and ") + "whom a slot that cannot be read may name";

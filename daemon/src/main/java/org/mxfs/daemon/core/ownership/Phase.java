@@ -97,9 +97,15 @@ sealed interface Phase {
     /** XFS goes first: what is unregistered first could be another's while XFS still writes. */
     LET_GO,
     /**
+     * A restarted daemon that has not come to it: whether what is registered outlives the power.
+     */
+    CAPABILITIES,
+    /**
      * Where takeover is on: whether the disk is reserved by us, so that it would not be any more.
      */
     HOLDER,
+    /** It is, by a key that an earlier daemon did not live to tell: ours takes its place. */
+    REPLACE,
     /** It is: who is registered, and then who is not accounted for. */
     COUNT,
     SLOTS,

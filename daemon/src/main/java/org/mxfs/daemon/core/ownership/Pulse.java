@@ -238,6 +238,11 @@ final class Pulse {
     return heartbeat == null ? Heartbeat.Roll.NOBODY : heartbeat.roll();
   }
 
+  /** See {@link Heartbeat#knowsAll}. */
+  boolean knowsAll(long mark) {
+    return heartbeat == null || heartbeat.knowsAll(mark);
+  }
+
   /** See {@link Heartbeat#clear}. */
   void clear(ReservationKey key) {
     if (heartbeat != null) {

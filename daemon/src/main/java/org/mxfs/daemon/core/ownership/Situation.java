@@ -21,6 +21,7 @@ final class Situation {
   private long leaveSince;
   private long startedAt;
   private boolean aptpl;
+  private boolean aptplKnown;
 
   Situation(OwnershipSettings settings, Outbox out, TenureRules rules) {
     this.settings = settings;
@@ -122,7 +123,12 @@ final class Situation {
     return aptpl;
   }
 
+  boolean knowsAptpl() {
+    return aptplKnown;
+  }
+
   void aptpl(boolean supported) {
     aptpl = supported;
+    aptplKnown = true;
   }
 }

@@ -17,6 +17,7 @@ import org.mxfs.daemon.core.Lockstate;
 import org.mxfs.daemon.core.LockstateMap;
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.core.fencing.FencingSettings;
+import org.mxfs.daemon.core.fencing.Proofs;
 import org.mxfs.daemon.core.membership.Heartbeat.Verdict;
 import org.mxfs.daemon.core.membership.Heartbeat.Wish;
 
@@ -845,6 +846,71 @@ final class HeartbeatTest {
       pass(1_000);
     }
     assertThat(beats()).noneMatch(beat -> beat.key().equals(OTHER));
+    assertThat(at(4).state()).isEqualTo(Beat.State.FENCED);
+  }
+
+  /** As the holder, with one that was shut out in slot 4. */
+  private void startBeside(Beat.State state) {
+    holder = true;
+    give(2, ME);
+    disk.set(4, taken(OTHER, state, 5, 9));
+    start(false);
+    settle();
+    machine.sawKeys(List.of(ME), now);
+    pass(2 * LEASE);
+  }
+
+  private long writesOf(int slot) {
+    return done.stream()
+        .filter(
+            command ->
+                switch (command) {
+                  case DiskCommand.WriteBeat write -> write.slot() == slot;
+                  case DiskCommand.FreeSlot free -> free.slot() == slot;
+                  default -> false;
+                })
+        .count();
+  }
+
+  /** Danger 55. */
+  @Test
+  void aSlotThatTakesNoMarkKeepsNobodyFromBeating() {
+    startBeside(Beat.State.ALIVE);
+    memory.bad.add(4);
+    machine.shutOut(Proofs.of(ME, OTHER, ME), 1);
+    for (int i = 0; i < 20; i++) {
+      pass(BEAT);
+      assertThat(machine.beatenAt()).isGreaterThan(now - 2 * BEAT);
+    }
+    assertThat(writesOf(4)).as("in 20 s").isBetween(2L, 6L);
+    memory.bad.clear();
+    pass(LEASE / 4 + BEAT);
+    assertThat(at(4).state()).isEqualTo(Beat.State.FENCED);
+  }
+
+  /** Danger 55. */
+  @Test
+  void aSlotThatCannotBeFreedKeepsNobodyFromBeating() {
+    startBeside(Beat.State.FENCED);
+    memory.bad.add(4);
+    machine.clear(OTHER);
+    for (int i = 0; i < 20; i++) {
+      pass(BEAT);
+      assertThat(machine.beatenAt()).isGreaterThan(now - 2 * BEAT);
+    }
+    assertThat(writesOf(4)).as("in 20 s").isBetween(2L, 6L);
+    memory.bad.clear();
+    pass(LEASE / 4 + BEAT);
+    assertThat(disk.get(4)).isInstanceOf(Slot.Free.class);
+  }
+
+  /** Danger 55, the other way round: who was shut out holds up all others. */
+  @Test
+  void whoCannotBeatMarksAllTheSame() {
+    startBeside(Beat.State.ALIVE);
+    memory.bad.add(2);
+    machine.shutOut(Proofs.of(ME, OTHER, ME), 1);
+    pass(3 * BEAT);
     assertThat(at(4).state()).isEqualTo(Beat.State.FENCED);
   }
 }

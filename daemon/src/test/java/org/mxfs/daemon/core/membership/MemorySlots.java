@@ -3,13 +3,17 @@ package org.mxfs.daemon.core.membership;
 
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.mxfs.daemon.core.DiskAnswer;
 import org.mxfs.daemon.core.DiskCommand;
 
 /** Slots in memory, which do at once what they are told, or answer what a test wants. */
 public final class MemorySlots {
+  private static final DiskAnswer BAD = new DiskAnswer.Failed("EIO");
+
   public final List<Slot> slots = new ArrayList<>(Collections.nCopies(64, (Slot) new Slot.Free()));
 
   /** What writes are answered, instead of being done; null: they are done. */
@@ -18,8 +22,11 @@ public final class MemorySlots {
   /** What readings are answered; null: what is there. */
   public @Nullable DiskAnswer reading;
 
+  /** Slots that take no write. */
+  public final Set<Integer> bad = new HashSet<>();
+
   public DiskAnswer execute(DiskCommand command) {
-    DiskAnswer instead = answer;
+    DiskAnswer instead = answer != null ? answer : isBad(command) ? BAD : null;
     switch (command) {
       case DiskCommand.Open _ -> {
         return new DiskAnswer.Opened();
@@ -39,5 +46,13 @@ public final class MemorySlots {
       }
     }
     return instead != null ? instead : new DiskAnswer.Written();
+  }
+
+  private boolean isBad(DiskCommand command) {
+    return switch (command) {
+      case DiskCommand.WriteBeat write -> bad.contains(write.slot());
+      case DiskCommand.FreeSlot free -> bad.contains(free.slot());
+      case DiskCommand.Open _, DiskCommand.ReadBeats _ -> false;
+    };
   }
 }

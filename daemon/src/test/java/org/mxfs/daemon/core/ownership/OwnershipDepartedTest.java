@@ -3,15 +3,14 @@ package org.mxfs.daemon.core.ownership;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import java.util.ArrayDeque;
-import java.util.Deque;
 import java.util.List;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.mxfs.daemon.core.Action;
-import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.ArrayCommand;
 import org.mxfs.daemon.core.DiskAnswer;
 import org.mxfs.daemon.core.DiskCommand;
@@ -26,7 +25,6 @@ import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.core.VolumeStatus;
 import org.mxfs.daemon.core.fencing.FencingSettings;
 import org.mxfs.daemon.core.membership.Beat;
-import org.mxfs.daemon.core.membership.MemorySlots;
 import org.mxfs.daemon.core.membership.Slot;
 
 /** Leaving while somebody who was shut out is not accounted for, and who comes after. */
@@ -39,23 +37,12 @@ class OwnershipDepartedTest {
   private static final int OTHER_NEXUS = 3;
   private static final long LEASE = 20_000;
 
-  private final SimulatedArray array = new SimulatedArray();
-  private final MemorySlots memory = new MemorySlots();
-  private final List<Slot> disk = memory.slots;
-  private final Deeds done = new Deeds();
   private @Nullable FencingSettings takeover = FencingSettings.RESET_ENDS_ALL;
-  private Lockstate lockstate = new Lockstate(1, SimulatedDisk.MAP, 0, "");
   private int node = NODE;
-  private int nexus = NEXUS;
   private long unixSeconds = 1_000;
-  private @Nullable Ownership running;
-  private long now = 100_000;
-
-  private Ownership machine() {
-    Ownership machine = running;
-    if (machine == null) {
-      machine =
-          new Ownership(
+  private final Driver driver =
+      new Driver(
+          () ->
               new OwnershipSettings(
                   node,
                   unixSeconds,
@@ -68,40 +55,24 @@ class OwnershipDepartedTest {
                   1_000,
                   "host",
                   takeover));
-      running = machine;
-    }
-    return machine;
+  private final SimulatedArray array = driver.array;
+  private final List<Slot> disk = driver.disk;
+  private final Deeds done = driver.done;
+
+  OwnershipDepartedTest() {
+    driver.kernel = KernelState.DETACHED;
   }
 
-  private void give(Event first) {
-    Deque<Event> events = new ArrayDeque<>(List.of(first));
-    while (!events.isEmpty()) {
-      List<Action> actions = machine().step(events.remove(), now);
-      done.all.addAll(actions);
-      for (Action action : actions) {
-        switch (action) {
-          case Action.Array asked -> {
-            now++;
-            events.add(asked.answered(array.execute(nexus, asked.command())));
-          }
-          case Action.AskLockstate _ -> events.add(new Event.LockstateTold(lockstate));
-          case Action.Disk asked -> events.add(asked.answered(memory.execute(asked.command())));
-          case Action.AskKernel ask ->
-              events.add(new Event.Status(ask.question(), KernelState.DETACHED, 0, false));
-          case Action.ResetUnit reset ->
-              events.add(new Event.UnitReset(reset.question(), new ArrayAnswer.Done()));
-          default -> {}
-        }
-      }
-    }
+  private Ownership machine() {
+    return driver.machine();
+  }
+
+  private void give(Event event) {
+    driver.give(event);
   }
 
   private void pass(long millis) {
-    long end = now + millis;
-    while (!machine().isGone() && now < end) {
-      now = Math.max(now, Math.min(end, machine().deadline()));
-      give(new Event.Tick());
-    }
+    driver.pass(millis);
   }
 
   private static Slot slot(ReservationKey key, Beat.State state) {
@@ -118,12 +89,11 @@ class OwnershipDepartedTest {
 
   /** Another life, or another node: nothing is left of the one before but what it has done. */
   private void next(int whichNode, int whichNexus) {
-    running = null;
+    driver.end();
     node = whichNode;
-    nexus = whichNexus;
+    driver.nexus = whichNexus;
     unixSeconds += 100;
-    now += 1_000;
-    done.all.clear();
+    driver.now += 1_000;
   }
 
   private void mount() {
@@ -142,8 +112,8 @@ class OwnershipDepartedTest {
 
   private void assertStays(ReservationKey key) {
     assertThat(done.of(Action.Left.class)).containsExactly(new Action.Left(Errno.NONE, true));
-    assertThat(array.holds(nexus)).as("the disk stays reserved").isTrue();
-    assertThat(array.key(nexus)).isEqualTo(key);
+    assertThat(array.holds(driver.nexus)).as("the disk stays reserved").isTrue();
+    assertThat(array.key(driver.nexus)).isEqualTo(key);
     assertThat(done.notes("stays registered")).hasSize(1);
     // Its registration is not gone.
     assertThat(done.of(Action.Broadcast.class))
@@ -152,7 +122,7 @@ class OwnershipDepartedTest {
 
   private void assertGone() {
     assertThat(done.of(Action.Left.class)).containsExactly(new Action.Left(Errno.NONE, false));
-    assertThat(array.isRegistered(nexus)).isFalse();
+    assertThat(array.isRegistered(driver.nexus)).isFalse();
     assertThat(done.notes("stays registered")).isEmpty();
   }
 
@@ -196,7 +166,7 @@ class OwnershipDepartedTest {
 
   @Test
   void whereThereIsNoLockStateNobodyWasEverShutOut() {
-    lockstate = new Lockstate(0, null, 2, "there is none");
+    driver.lockstate = new Lockstate(0, null, 2, "there is none");
     mount();
     umount();
     assertGone();
@@ -205,22 +175,54 @@ class OwnershipDepartedTest {
   /** Who was shut out stands in slots that nobody here can read. */
   @Test
   void whatCannotBeReadMayNameOne() {
-    lockstate = new Lockstate(0, null, 5, "an error of the disk");
+    driver.lockstate = new Lockstate(0, null, 5, "an error of the disk");
     give(new Event.Start(Predecessor.NOBODY));
     pass(10_000);
     assertThat(done.of(Action.Attach.class)).as("danger 40").isEmpty();
     umount();
-    assertThat(array.holds(nexus)).isTrue();
+    assertThat(array.holds(driver.nexus)).isTrue();
     assertThat(done.notes("cannot be read")).isNotEmpty();
     assertThat(done.notes("could not be written")).hasSize(1);
     next(0x50, 7);
     array.execute(NEXUS, new ArrayCommand.Unregister(array.key(NEXUS), false));
-    lockstate = new Lockstate(1, SimulatedDisk.MAP, 0, "");
+    driver.lockstate = new Lockstate(1, SimulatedDisk.MAP, 0, "");
     disk.set(9, new Slot.Damaged(Slot.Kind.TORN, "torn before it was ever read"));
     give(new Event.Start(Predecessor.NOBODY));
     pass(10_000);
     umount();
-    assertThat(array.holds(nexus)).isTrue();
+    assertThat(array.holds(driver.nexus)).isTrue();
+  }
+
+  /** Danger 49: another had the volume meanwhile, and has shut one out. */
+  @ParameterizedTest
+  @ValueSource(strings = {"hangs", "fails", "is of another volume", "lacks that slot"})
+  void nothingIsGivenUpByWhatWasReadBefore(String reading) {
+    disk.set(5, new Slot.Free(3, 9));
+    mount();
+    disk.set(5, slot(FENCED, Beat.State.FENCED));
+    switch (reading) {
+      case "hangs" -> driver.holds = a -> Driver.asksDisk(a, DiskCommand.ReadBeats.class);
+      case "fails" -> driver.memory.reading = new DiskAnswer.Failed("EIO");
+      case "is of another volume" -> driver.memory.reading = new DiskAnswer.Foreign("another");
+      default -> disk.set(5, new Slot.Damaged(Slot.Kind.UNREADABLE, "EIO"));
+    }
+    umount();
+    assertThat(done.of(Action.Left.class)).hasSize(1);
+    assertThat(array.holds(NEXUS)).as("the disk stays reserved").isTrue();
+    assertThat(done.notes("stays registered"))
+        .singleElement()
+        .satisfies(note -> assertThat(note.text()).contains("a slot that cannot be read"));
+  }
+
+  /** Danger 49: what is damaged may have had records; what was not looked for may have them. */
+  @ParameterizedTest
+  @ValueSource(ints = {61, 117})
+  void onlyALockStateThatNobodyEverUsedNamesNobody(int errno) {
+    driver.lockstate = new Lockstate(0, null, errno, "as the kernel says");
+    give(new Event.Start(Predecessor.NOBODY));
+    pass(10_000);
+    umount();
+    assertThat(array.holds(NEXUS)).isTrue();
   }
 
   /** By its own next mount, whoever has the volume then. */
@@ -284,11 +286,7 @@ class OwnershipDepartedTest {
   @Test
   void whoDoesNotHoldTheReservationUnregisters() {
     disk.set(5, slot(FENCED, Beat.State.FENCED));
-    array.execute(OTHER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, OTHER, false));
-    array.execute(OTHER_NEXUS, new ArrayCommand.Reserve(OTHER));
-    give(new Event.Start(Predecessor.NOBODY));
-    give(new Event.PeerUp(OTHER, 5, "other", OwnershipSettings.options("", true), true));
-    pass(3_000);
+    startAsMember();
     umount();
     assertGone();
     assertThat(array.holds(OTHER_NEXUS)).isTrue();
@@ -308,6 +306,51 @@ class OwnershipDepartedTest {
     umount();
     assertStays(second);
     assertThat(records(Beat.State.LEFT)).hasSize(2);
+  }
+
+  private void startAsMember() {
+    array.execute(OTHER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, OTHER, false));
+    array.execute(OTHER_NEXUS, new ArrayCommand.Reserve(OTHER));
+    give(new Event.Start(Predecessor.NOBODY));
+    give(new Event.PeerUp(OTHER, 5, "other", OwnershipSettings.options("", true), true));
+    pass(3_000);
+    assertThat(done.of(Action.Ready.class)).hasSize(1);
+  }
+
+  private long preempts() {
+    return done.all.stream().filter(a -> Driver.asks(a, ArrayCommand.Preempt.class)).count();
+  }
+
+  /** Danger 57. */
+  @Test
+  void aPreemptOfOneThatHasLeftIsNotTriedAgainAtOnceIfItHasNoEffect() {
+    startAsMember();
+    disk.set(5, slot(OTHER, Beat.State.LEFT));
+    driver.refuses = ArrayCommand.Preempt.class::isInstance;
+    give(new Event.Want());
+    pass(30_000);
+    assertThat(preempts()).as("in 30 s").isBetween(10L, 30L);
+    driver.refuses = _ -> false;
+    pass(6_000);
+    assertThat(array.holds(NEXUS)).isTrue();
+  }
+
+  /** Danger 57: the same by a grant, of which there is one for each request. */
+  @Test
+  void aPreemptByAGrantIsNotTriedAgainAtOnceIfItHasNoEffect() {
+    startAsMember();
+    driver.refuses = ArrayCommand.Preempt.class::isInstance;
+    give(new Event.Want());
+    for (int i = 0; i < 300; i++) {
+      PeerMessage last = done.of(Action.Send.class).getLast().message();
+      if (last instanceof PeerMessage.OwnRequest request) {
+        give(
+            new Event.Received(
+                OTHER, 5, new PeerMessage.OwnGrant(request.requestId(), 9, 1, List.of())));
+      }
+      pass(100);
+    }
+    assertThat(preempts()).as("in 30 s").isBetween(10L, 30L);
   }
 
   @Test
@@ -374,8 +417,7 @@ class OwnershipDepartedTest {
     mount();
     ReservationKey mine = machine().key();
     umount();
-    running = null;
-    done.all.clear();
+    driver.end();
     give(new Event.Start(new Predecessor(mine, 9, KernelState.DETACHED, true, false, false)));
     give(new Event.Leave());
     pass(10_000);
@@ -384,6 +426,54 @@ class OwnershipDepartedTest {
     assertThat(records(Beat.State.LEFT)).extracting(Beat::key).contains(held);
     next(0x40, 4);
     mount();
+  }
+
+  /** Danger 56: others look for the key that they see on the array. */
+  @Test
+  void whoseKeyIsReplacedAtUmountStaysByTheNewOneOfWhichItsSlotSpeaks() {
+    disk.set(5, slot(FENCED, Beat.State.FENCED));
+    mount();
+    ReservationKey before = machine().key();
+    array.execute(OTHER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, OTHER, false));
+    give(new Event.PeerUp(OTHER, 5, "other", OwnershipSettings.options("", true), true));
+    give(new Event.Received(OTHER, 5, new PeerMessage.OwnRequest(3)));
+    pass(1_000);
+    give(new Event.Detached(done.of(Action.Detach.class).getLast().epoch(), 0, 1, ""));
+    pass(100);
+    driver.holds = action -> Driver.asks(action, ArrayCommand.Register.class);
+    give(new Event.Received(OTHER, 5, new PeerMessage.OwnDecline(3)));
+    assertThat(driver.held).as("to take the grant back").hasSize(1);
+    driver.holds = _ -> false;
+    give(new Event.Leave());
+    driver.release();
+    pass(10_000);
+    ReservationKey after = array.key(NEXUS);
+    assertThat(after).isNotEqualTo(before);
+    assertStaysAndSaysSo(after);
+  }
+
+  private void assertStaysAndSaysSo(ReservationKey key) {
+    assertStays(key);
+    assertThat(done.of(Action.TellKey.class).getLast().key()).isEqualTo(key);
+    assertThat(records(Beat.State.LEFT)).extracting(Beat::key).containsExactly(key);
+    next(0x40, 4);
+    mount();
+  }
+
+  /** Danger 56: the daemon before has registered one that it did not live to tell. */
+  @Test
+  void aKeyThatNobodyWasToldOfDoesNotStay() {
+    disk.set(5, slot(FENCED, Beat.State.FENCED));
+    mount();
+    ReservationKey told = machine().key();
+    ReservationKey untold = ReservationKey.of(NODE, told.incarnation() + 1);
+    array.execute(NEXUS, new ArrayCommand.Register(told, untold, false));
+    driver.end();
+    give(new Event.Start(new Predecessor(told, 9, KernelState.DETACHED, true, false, true)));
+    pass(10_000);
+    ReservationKey after = array.key(NEXUS);
+    assertThat(after).isNotIn(told, untold);
+    assertStaysAndSaysSo(after);
   }
 
   /** mxfsctl fence clear. */
@@ -425,17 +515,39 @@ class OwnershipDepartedTest {
     array.execute(8, new ArrayCommand.Register(ReservationKey.NONE, FENCED, false));
     pass(LEASE);
     give(new Event.FenceCleared(FENCED));
+    assertThat(done.notes("its key is registered")).as("danger 51").hasSize(1);
     pass(LEASE);
     assertThat(records(Beat.State.FENCED)).hasSize(1);
+    // And it is no word on what becomes of it later.
+    array.execute(8, new ArrayCommand.Unregister(FENCED, false));
+    pass(LEASE);
+    assertThat(records(Beat.State.FENCED)).hasSize(1);
+  }
+
+  /** Danger 51: it was not done yet when that one came back. */
+  @Test
+  void aWordOnOneThatIsRegisteredAgainIsForgotten() {
+    disk.set(5, slot(FENCED, Beat.State.FENCED));
+    mount();
+    pass(LEASE);
+    driver.memory.answer = new DiskAnswer.Failed("EIO");
+    give(new Event.FenceCleared(FENCED));
+    pass(500);
+    array.execute(8, new ArrayCommand.Register(ReservationKey.NONE, FENCED, false));
+    pass(LEASE / 4);
+    array.execute(8, new ArrayCommand.Unregister(FENCED, false));
+    driver.memory.answer = null;
+    pass(LEASE);
+    assertThat(records(Beat.State.FENCED)).hasSize(1);
+    give(new Event.FenceCleared(FENCED));
+    pass(LEASE);
+    assertThat(records(Beat.State.FENCED)).isEmpty();
   }
 
   @Test
   void aNodeThatDoesNotHoldTheReservationClearsNothing() {
     disk.set(5, slot(FENCED, Beat.State.FENCED));
-    array.execute(OTHER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, OTHER, false));
-    array.execute(OTHER_NEXUS, new ArrayCommand.Reserve(OTHER));
-    give(new Event.Start(Predecessor.NOBODY));
-    give(new Event.PeerUp(OTHER, 5, "other", OwnershipSettings.options("", true), true));
+    startAsMember();
     pass(LEASE);
     assertThat(listed()).as("it knows of it").containsExactly(FENCED);
     give(new Event.FenceCleared(FENCED));
@@ -472,10 +584,10 @@ class OwnershipDepartedTest {
     disk.set(5, slot(FENCED, Beat.State.FENCED));
     mount();
     ReservationKey mine = machine().key();
-    memory.answer = new DiskAnswer.Failed("on purpose");
-    long since = now;
+    driver.memory.answer = new DiskAnswer.Failed("on purpose");
+    long since = driver.now;
     umount();
-    assertThat(now - since).isLessThan(2_000);
+    assertThat(driver.now - since).isLessThan(2_000);
     assertStays(mine);
     assertThat(done.notes("could not be written")).hasSize(1);
   }
