@@ -21,7 +21,9 @@ import org.mxfs.daemon.core.ReservationKey;
  * locks exclude each other and share one space of ranges, flock locks have one of their own; an
  * owner's new lock replaces what it had there, splits it, joins what is next to it in the same
  * mode; flock gives the old lock up before it asks for another mode; F_GETLK names one lock in the
- * way; EDEADLK is for POSIX locks alone, if the circle goes through POSIX waits alone.
+ * way; EDEADLK is for POSIX locks alone, if the circle goes through POSIX waits alone. (Linux, and
+ * so this, also refuses a POSIX lock that an open file has in its way who waits for a POSIX lock in
+ * turn; it is looked at when the lock is asked for, not later.)
  *
  * <p><b>Fairer than Linux</b>, where who waits tries again with everybody else. Here a request that
  * waits is not overtaken by a later one that would wait with it, with two exceptions: one that does
@@ -49,6 +51,9 @@ public final class RangeLocks {
 
     /** ENOLCK. */
     record TooMany() implements Answer {}
+
+    /** The owner's node has been cleared: there is nobody to be told. */
+    record Gone() implements Answer {}
   }
 
   /**
@@ -70,17 +75,23 @@ public final class RangeLocks {
     }
   }
 
+  /** Nodes that were cleared; the oldest are forgotten: of them nothing is under way any more. */
+  private static final int CLEARED_MAX = 1_024;
+
   private final int locksMax;
   private final int waitsMax;
   private final Map<ResourceId, File> files = new LinkedHashMap<>();
   private final TreeMap<Long, Wait> waits = new TreeMap<>();
   private final Map<RangeOwner, Set<Wait>> waitsOf = new LinkedHashMap<>();
   private List<Ended> ended = new ArrayList<>();
+  private final Set<ReservationKey> cleared = new LinkedHashSet<>();
   private int locks;
+  private int reserved;
   private long tickets;
 
   /**
-   * @param locksMax ranges held, from which on no more are granted
+   * @param locksMax ranges held, and kept for those who wait, from which on there are no more; only
+   *     what is restored is never refused
    * @param waitsMax requests that wait
    */
   public RangeLocks(int locksMax, int waitsMax) {
@@ -92,6 +103,9 @@ public final class RangeLocks {
 
   /** F_SETLK, F_SETLKW, flock. */
   public Answer lock(ResourceId id, RangeLock wanted, boolean wait) {
+    if (cleared.contains(wanted.owner().node())) {
+      return new Answer.Gone();
+    }
     File file = files.computeIfAbsent(id, File::new);
     Answer answer = decide(file, wanted, wait);
     forgetIfUnused(file);
@@ -99,36 +113,47 @@ public final class RangeLocks {
   }
 
   private Answer decide(File file, RangeLock wanted, boolean wait) {
+    boolean converts = false;
     if (wanted.owner().kind() == RangeOwner.Kind.FLOCK) {
       List<RangeLock> old = file.held.getOrDefault(wanted.owner(), List.of());
-      if (!old.isEmpty() && old.getFirst().exclusive() == wanted.exclusive()) {
+      converts = !old.isEmpty();
+      if (converts && old.getFirst().exclusive() == wanted.exclusive()) {
         return new Answer.Granted();
       }
-      replace(file, wanted, false);
-      advance(file);
+      if (converts) {
+        // As in flock_lock_inode() room is sought before the old lock goes. Of ranges it takes no
+        // more than it gives; a place among those who wait it takes if anybody has, or gets, it.
+        boolean mayWait = wait && !(file.waits.isEmpty() && inTheWay(file, wanted).isEmpty());
+        if (mayWait && waits.size() >= waitsMax) {
+          return new Answer.TooMany();
+        }
+        replace(file, wanted, false);
+        advance(file);
+      }
     }
     RangeLock other = firstInTheWay(file, wanted);
     if (other != null && !wait) {
       return new Answer.InTheWay(other);
     }
-    if (!hasRoomFor(file, wanted, true)) {
-      return new Answer.TooMany();
-    }
     if (other == null && (!wait || !mustQueue(file, wanted, Long.MAX_VALUE))) {
+      if (!converts && !hasRoomFor(file, wanted, true)) {
+        return new Answer.TooMany();
+      }
       replace(file, wanted, true);
       advance(file);
       advanceOthers(file);
       return new Answer.Granted();
     }
-    if (waits.size() >= waitsMax) {
-      return new Answer.TooMany();
-    }
-    if (isInCircle(file, wanted)) {
+    if (closesCircle(file, wanted)) {
       return new Answer.WouldDeadlock();
+    }
+    if (waits.size() >= waitsMax || (!converts && locks + reserved + roomFor(wanted) > locksMax)) {
+      return new Answer.TooMany();
     }
     Wait queued = new Wait(++tickets, file, wanted);
     file.waits.add(queued);
     waits.put(queued.ticket(), queued);
+    reserved += roomFor(wanted);
     waitsOf.computeIfAbsent(wanted.owner(), _ -> new LinkedHashSet<>()).add(queued);
     advance(file);
     advanceOthers(file);
@@ -178,13 +203,19 @@ public final class RangeLocks {
     release(owner::equals);
   }
 
-  /** A node left, or is proven dead. */
-  public void clear(ReservationKey node) {
-    release(owner -> owner.node().equals(node));
+  /** These nodes left, or are proven dead: all of them before anybody is granted anything. */
+  public void clear(Set<ReservationKey> nodes) {
+    for (ReservationKey node : nodes) {
+      if (cleared.add(node) && cleared.size() > CLEARED_MAX) {
+        cleared.remove(cleared.iterator().next());
+      }
+    }
+    release(owner -> nodes.contains(owner.node()));
   }
 
   /** In all files, before anybody is granted what became free: whoever is gone is in no circle. */
   private void release(Predicate<RangeOwner> gone) {
+    ended.removeIf(end -> gone.test(end.lock().owner()));
     List<File> all = List.copyOf(files.values());
     for (File file : all) {
       List.copyOf(file.waits).stream()
@@ -202,14 +233,21 @@ public final class RangeLocks {
     }
   }
 
-  /** A holder states a lock to a new master. */
+  /** A holder states a lock to a new master; what a cleared node's is, is no more. */
   public void restore(ResourceId id, RangeLock lock) {
+    if (cleared.contains(lock.owner().node())) {
+      return;
+    }
     File file = files.computeIfAbsent(id, File::new);
     RangeLock other = firstInTheWay(file, lock);
     if (other != null) {
+      forgetIfUnused(file);
       throw new IllegalStateException(lock + " and " + other + " exclude each other");
     }
     replace(file, lock, true);
+    advance(file);
+    advanceOthers(file);
+    forgetIfUnused(file);
   }
 
   /** The waits that have ended since this was asked last, in order. */
@@ -239,6 +277,11 @@ public final class RangeLocks {
     return waits.size();
   }
 
+  /** Files of which anything is held or waited for. */
+  int files() {
+    return files.size();
+  }
+
   // ---- ranges ----
 
   /** What {@code range}'s owner has there is replaced by it, or by nothing. */
@@ -258,13 +301,18 @@ public final class RangeLocks {
   private boolean hasRoomFor(File file, RangeLock range, boolean put) {
     List<RangeLock> old = file.held.getOrDefault(range.owner(), List.of());
     int more = replaced(old, range, put).size() - old.size();
-    return more <= 0 || locks + more <= locksMax;
+    return more <= 0 || locks + reserved + more <= locksMax;
+  }
+
+  /** By how many ranges the end of a wait may make them more: a range within another makes two. */
+  private static int roomFor(RangeLock wanted) {
+    return wanted.owner().kind() == RangeOwner.Kind.FLOCK ? 1 : 2;
   }
 
   private static List<RangeLock> replaced(List<RangeLock> old, RangeLock range, boolean put) {
     List<RangeLock> next = new ArrayList<>();
     int pid = range.pid();
-    boolean grown = false;
+    boolean known = false;
     long from = range.start();
     long to = range.end();
     List<RangeLock> after = new ArrayList<>();
@@ -276,13 +324,14 @@ public final class RangeLocks {
               || lock.end() == range.start() - 1
               || range.end() == lock.start() - 1;
       if (sameMode && touches) {
-        // The older one grows, and with it whoever took it, as in posix_lock_inode().
-        pid = grown ? pid : lock.pid();
-        grown = true;
+        // The first that grows, or is replaced, is the one that stays, as in posix_lock_inode().
+        pid = known ? pid : lock.pid();
+        known = true;
         from = Math.min(from, lock.start());
         to = Math.max(to, lock.end());
         continue;
       }
+      known |= put && lock.start() >= range.start() && lock.end() <= range.end();
       if (lock.start() < range.start()) {
         next.add(lock.end() < range.start() ? lock : lock.to(range.start() - 1));
       }
@@ -324,6 +373,7 @@ public final class RangeLocks {
   private void remove(Wait wait) {
     wait.file().waits.remove(wait);
     waits.remove(wait.ticket());
+    reserved -= roomFor(wait.lock());
     Set<Wait> others = waitsOf.get(wait.lock().owner());
     if (others != null) {
       others.remove(wait);
@@ -400,10 +450,12 @@ public final class RangeLocks {
     return false;
   }
 
-  /** Whether {@code wait} waits, however indirectly, for {@code owner}. */
+  /**
+   * Whether {@code wait}'s owner, in any of his threads, waits, however indirectly, for another.
+   */
   private boolean reaches(Wait wait, RangeOwner owner) {
     Set<RangeOwner> seen = new HashSet<>();
-    List<Wait> todo = new ArrayList<>(List.of(wait));
+    List<Wait> todo = new ArrayList<>(waitsOf.getOrDefault(wait.lock().owner(), Set.of()));
     while (!todo.isEmpty()) {
       Wait next = todo.removeLast();
       for (RangeOwner blocker : blockers(next)) {
@@ -432,25 +484,43 @@ public final class RangeLocks {
     return owners;
   }
 
-  /** A circle as Linux sees one: POSIX waits for what is held. */
+  /**
+   * Whether it is refused, as posix_locks_deadlock() does: who is in its way, be it an open file,
+   * waits for a POSIX lock, and so on. An open file's own request is never refused.
+   */
+  private boolean closesCircle(File file, RangeLock wanted) {
+    List<RangeOwner> first = new ArrayList<>();
+    inTheWay(file, wanted).forEach(lock -> first.add(lock.owner()));
+    return wanted.owner().kind() == RangeOwner.Kind.POSIX && isWaitedForBy(wanted.owner(), first);
+  }
+
+  /** A circle of POSIX waits for POSIX locks. */
   private boolean isInCircle(File file, RangeLock wanted) {
-    if (wanted.owner().kind() != RangeOwner.Kind.POSIX) {
-      return false;
-    }
+    return wanted.owner().kind() == RangeOwner.Kind.POSIX
+        && isWaitedForBy(wanted.owner(), posixInTheWay(file, wanted));
+  }
+
+  private boolean isWaitedForBy(RangeOwner owner, List<RangeOwner> others) {
     Set<RangeOwner> seen = new HashSet<>();
-    List<RangeOwner> todo = new ArrayList<>();
-    inTheWay(file, wanted).forEach(lock -> todo.add(lock.owner()));
+    List<RangeOwner> todo = new ArrayList<>(others);
     while (!todo.isEmpty()) {
       RangeOwner next = todo.removeLast();
-      if (next.equals(wanted.owner())) {
+      if (next.equals(owner)) {
         return true;
       }
-      if (next.kind() == RangeOwner.Kind.POSIX && seen.add(next)) {
+      if (seen.add(next)) {
         for (Wait wait : waitsOf.getOrDefault(next, Set.of())) {
-          inTheWay(wait.file(), wait.lock()).forEach(lock -> todo.add(lock.owner()));
+          todo.addAll(posixInTheWay(wait.file(), wait.lock()));
         }
       }
     }
     return false;
+  }
+
+  private static List<RangeOwner> posixInTheWay(File file, RangeLock wanted) {
+    return inTheWay(file, wanted).stream()
+        .map(RangeLock::owner)
+        .filter(owner -> owner.kind() == RangeOwner.Kind.POSIX)
+        .toList();
   }
 }

@@ -160,11 +160,36 @@ class PlantedBugsTest {
         "RangeLocks",
         "&& !reaches(before, wanted.owner())) {",
         "&& !before.lock().owner().equals(wanted.owner())) {"),
-    OFD_LOCKS_GET_EDEADLK(
+    CIRCLES_GO_THROUGH_OPEN_FILES(
         Check.RANGES,
         "RangeLocks",
-        "if (wanted.owner().kind() != RangeOwner.Kind.POSIX) {",
-        "if (wanted.owner().kind() == RangeOwner.Kind.FLOCK) {"),
+        ".filter(owner -> owner.kind() == RangeOwner.Kind.POSIX)",
+        ".filter(owner -> owner.kind() != RangeOwner.Kind.FLOCK)"),
+    ONE_THREAD_SPEAKS_FOR_ALL(
+        Check.RANGES,
+        "RangeLocks",
+        "new ArrayList<>(waitsOf.getOrDefault(wait.lock().owner(), Set.of()));",
+        "new ArrayList<>(List.of(wait));"),
+    A_CONVERSION_IS_LOST_FOR_WANT_OF_ROOM(
+        Check.RANGES, "RangeLocks", "if (mayWait && waits.size() >= waitsMax) {", "if (false) {"),
+    NO_ROOM_IS_KEPT_FOR_WHO_WAITS(
+        Check.RANGES, "RangeLocks", "reserved += roomFor(wanted);", "reserved += 0;"),
+    FILES_ARE_NOT_FORGOTTEN(
+        Check.RANGES, "RangeLocks", "files.remove(file.id);", "file.id.hashCode();"),
+    THE_PID_OF_WHAT_IS_REPLACED(
+        Check.RANGES,
+        "RangeLocks",
+        "known |= put && lock.start() >= range.start() && lock.end() <= range.end();",
+        ""),
+    THE_DEAD_ARE_GRANTED(
+        Check.RANGES, "RangeLocks", "ended.removeIf(end -> gone.test(end.lock().owner()));", ""),
+    UNLOCKING_IS_NOT_REFUSED(
+        Check.RANGES, "RangeLocks", "if (!hasRoomFor(file, range, false)) {", "if (false) {"),
+    NO_OPEN_FILE_IS_ASKED_WHAT_IT_WAITS_FOR(
+        Check.RANGES,
+        "RangeLocks",
+        "isWaitedForBy(wanted.owner(), first);",
+        "isInCircle(file, wanted);"),
     SHARED_LOCKS_EXCLUDE_NOBODY(
         Check.RANGES,
         "RangeLock",

@@ -2,13 +2,18 @@
 package org.mxfs.daemon.core.lock;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.tuple;
 
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.mxfs.daemon.core.ReservationKey;
 
 class RangeLocksTest {
   private static final ResourceId FILE = ResourceId.extent(5, 1, 0);
+  private static final ResourceId OTHER = ResourceId.extent(6, 1, 0);
   private static final ReservationKey NODE = ReservationKey.of(7, 1);
 
   private final RangeLocks locks = new RangeLocks(100, 10);
@@ -21,6 +26,23 @@ class RangeLocksTest {
     return new RangeLock(owner(RangeOwner.Kind.POSIX, id), (int) id, exclusive, start, end);
   }
 
+  private static RangeLock ofd(long id, boolean exclusive, long start, long end) {
+    return new RangeLock(owner(RangeOwner.Kind.OFD, id), -1, exclusive, start, end);
+  }
+
+  private static RangeLock flock(long id, boolean exclusive) {
+    return new RangeLock(
+        owner(RangeOwner.Kind.FLOCK, id), (int) id, exclusive, 0, RangeLock.TO_THE_END);
+  }
+
+  private static void expectWaits(RangeLocks.Answer answer) {
+    assertThat(answer).isInstanceOf(RangeLocks.Answer.Waits.class);
+  }
+
+  private static void expectGranted(RangeLocks.Answer answer) {
+    assertThat(answer).isEqualTo(new RangeLocks.Answer.Granted());
+  }
+
   @Test
   void keepsToTheModelOverManyHistories() {
     int seeds = Integer.getInteger("mxfs.lock.histories", 1_000);
@@ -28,15 +50,21 @@ class RangeLocksTest {
     long waited = 0;
     long deadlocks = 0;
     long overtaken = 0;
+    long refused = 0;
+    long conversions = 0;
     for (long seed = 0; seed < seeds; seed++) {
       RangeModel.Outcome outcome = RangeModel.run(seed < seeds / 2 ? seed : first + seed, 120);
       waited += outcome.waited();
       deadlocks += outcome.deadlocks();
       overtaken += outcome.overtaken();
+      refused += outcome.refused();
+      conversions += outcome.conversions();
     }
     assertThat(waited).isGreaterThan(seeds);
     assertThat(deadlocks).isGreaterThan(seeds / 20);
     assertThat(overtaken).isGreaterThan(seeds / 20);
+    assertThat(refused).isGreaterThan(seeds);
+    assertThat(conversions).isGreaterThan(seeds / 20);
   }
 
   @Test
@@ -72,23 +100,22 @@ class RangeLocksTest {
     ReservationKey dead = ReservationKey.of(8, 1);
     for (boolean whole : new boolean[] {true, false}) {
       RangeLocks both = new RangeLocks(100, 10);
-      ResourceId other = ResourceId.extent(6, 1, 0);
       RangeOwner gone = new RangeOwner(dead, RangeOwner.Kind.POSIX, 4);
       both.lock(FILE, new RangeLock(gone, 4, false, 0, 0), false);
       both.lock(FILE, posix(3, true, 1, 1), false);
-      both.lock(other, new RangeLock(gone, 4, true, 0, 0), false);
-      both.lock(other, posix(1, true, 1, 1), false);
+      both.lock(OTHER, new RangeLock(gone, 4, true, 0, 0), false);
+      both.lock(OTHER, posix(1, true, 1, 1), false);
       for (RangeLocks.Answer answer :
           new RangeLocks.Answer[] {
             both.lock(FILE, posix(2, true, 0, 0), true),
             both.lock(FILE, posix(1, false, 0, 1), true),
-            both.lock(other, posix(2, true, 0, 0), true),
-            both.lock(other, new RangeLock(gone, 4, true, 1, 1), true)
+            both.lock(OTHER, posix(2, true, 0, 0), true),
+            both.lock(OTHER, new RangeLock(gone, 4, true, 1, 1), true)
           }) {
         assertThat(answer).isInstanceOf(RangeLocks.Answer.Waits.class);
       }
       if (whole) {
-        both.clear(dead);
+        both.clear(Set.of(dead));
       } else {
         both.exit(gone);
       }
@@ -165,8 +192,192 @@ class RangeLocksTest {
   void aNewMasterIsToldWhatIsHeldAndRefusesToBelieveWhatCannotBe() {
     locks.restore(FILE, posix(1, true, 0, 3));
     assertThat(locks.test(FILE, posix(2, false, 3, 3))).isEqualTo(posix(1, true, 0, 3));
-    org.assertj.core.api.Assertions.assertThatThrownBy(
-            () -> locks.restore(FILE, posix(2, true, 3, 3)))
+    assertThatThrownBy(() -> locks.restore(FILE, posix(2, true, 3, 3)))
         .isInstanceOf(IllegalStateException.class);
+  }
+
+  /** As Linux has it, where 1 gets at once what can be shared. */
+  @Test
+  void nobodyWaitsBehindOneWhoseOtherThreadWaitsForHim() {
+    locks.lock(FILE, posix(9, false, 0, 0), false);
+    locks.lock(FILE, posix(1, true, 5, 5), false);
+    expectWaits(locks.lock(FILE, posix(2, true, 0, 0), true));
+    expectWaits(locks.lock(FILE, posix(2, true, 5, 5), true));
+    expectGranted(locks.lock(FILE, posix(1, false, 0, 0), true));
+    locks.unlock(FILE, owner(RangeOwner.Kind.POSIX, 9), 0, 0);
+    assertThat(locks.takeEnded()).isEmpty();
+    locks.exit(owner(RangeOwner.Kind.POSIX, 1));
+    assertThat(locks.takeEnded()).extracting(RangeLocks.Ended::granted).containsExactly(true, true);
+  }
+
+  /** Nothing would end that circle: EDEADLK is for POSIX locks alone. */
+  @Test
+  void nobodyWaitsBehindAnOpenFileOnWhichAnotherThreadWaitsForHim() {
+    locks.lock(FILE, ofd(9, false, 0, 0), false);
+    locks.lock(FILE, ofd(1, true, 5, 5), false);
+    expectWaits(locks.lock(FILE, ofd(2, true, 0, 0), true));
+    expectWaits(locks.lock(FILE, ofd(2, true, 5, 5), true));
+    expectGranted(locks.lock(FILE, ofd(1, false, 0, 0), true));
+
+    locks.lock(FILE, flock(9, false), false);
+    locks.lock(OTHER, flock(1, true), false);
+    expectWaits(locks.lock(FILE, flock(2, true), true));
+    expectWaits(locks.lock(OTHER, flock(2, true), true));
+    expectGranted(locks.lock(FILE, flock(1, false), true));
+  }
+
+  /** Not before he waits for him: then it is the second wait that lets him in. */
+  @Test
+  void whoWaitsBehindOneIsLetInWhenThatOneComesToWaitForHim() {
+    locks.lock(FILE, posix(9, false, 0, 0), false);
+    locks.lock(FILE, posix(1, true, 5, 5), false);
+    expectWaits(locks.lock(FILE, posix(2, true, 0, 0), true));
+    expectWaits(locks.lock(FILE, posix(1, false, 0, 0), true));
+    expectWaits(locks.lock(FILE, posix(2, true, 5, 5), true));
+    assertThat(locks.takeEnded())
+        .extracting(RangeLocks.Ended::lock)
+        .containsExactly(posix(1, false, 0, 0));
+  }
+
+  @Test
+  void whoConvertsByFlockLosesTheFileToWhoWaits() {
+    locks.lock(FILE, flock(1, false), false);
+    expectWaits(locks.lock(FILE, flock(2, true), true));
+    assertThat(locks.lock(FILE, flock(1, true), false))
+        .isEqualTo(new RangeLocks.Answer.InTheWay(flock(2, true)));
+    assertThat(locks.takeEnded())
+        .extracting(RangeLocks.Ended::lock)
+        .containsExactly(flock(2, true));
+    assertThat(locks.held(FILE)).containsExactly(flock(2, true));
+  }
+
+  /** flock_lock_inode() has its memory before it gives the old lock up. */
+  @Test
+  void aConversionThatIsRefusedForWantOfRoomLosesNothing() {
+    RangeLocks few = new RangeLocks(100, 1);
+    few.lock(FILE, flock(1, false), false);
+    few.lock(FILE, flock(2, false), false);
+    few.lock(OTHER, posix(3, true, 0, 0), false);
+    expectWaits(few.lock(OTHER, posix(4, true, 0, 0), true));
+    assertThat(few.lock(FILE, flock(1, true), true)).isEqualTo(new RangeLocks.Answer.TooMany());
+    assertThat(few.held(FILE)).containsExactly(flock(1, false), flock(2, false));
+  }
+
+  @Test
+  void aConversionTakesNoMoreRoom() {
+    RangeLocks full = new RangeLocks(3, 10);
+    full.lock(FILE, flock(1, false), false);
+    expectWaits(full.lock(FILE, flock(2, true), true));
+    full.lock(OTHER, posix(3, true, 0, 0), false);
+    assertThat(full.lock(OTHER, posix(3, true, 2, 2), false))
+        .isEqualTo(new RangeLocks.Answer.TooMany());
+    expectWaits(full.lock(FILE, flock(1, true), true));
+    assertThat(full.takeEnded()).extracting(RangeLocks.Ended::lock).containsExactly(flock(2, true));
+    full.exit(owner(RangeOwner.Kind.FLOCK, 2));
+    assertThat(full.takeEnded()).extracting(RangeLocks.Ended::lock).containsExactly(flock(1, true));
+  }
+
+  /** Who waits has his room already. */
+  @Test
+  void grantsOfWhoWaitedMakeNoMoreThanThereMayBe() {
+    RangeLocks small = new RangeLocks(4, 10);
+    small.lock(FILE, posix(1, true, 0, 1), false);
+    expectWaits(small.lock(FILE, posix(2, true, 0, 0), true));
+    expectGranted(small.lock(FILE, posix(3, true, 5, 5), false));
+    assertThat(small.lock(FILE, posix(3, true, 7, 7), false))
+        .isEqualTo(new RangeLocks.Answer.TooMany());
+    assertThat(small.lock(FILE, posix(4, true, 0, 0), true))
+        .isEqualTo(new RangeLocks.Answer.TooMany());
+    assertThat(small.unlock(FILE, owner(RangeOwner.Kind.POSIX, 1), 0, 0)).isTrue();
+    assertThat(small.takeEnded()).hasSize(1);
+    assertThat(small.size()).isEqualTo(3);
+  }
+
+  @Test
+  void whatIsRestoredMayFreeARange() {
+    locks.lock(FILE, posix(1, true, 0, 9), false);
+    expectWaits(locks.lock(FILE, posix(2, false, 0, 9), true));
+    locks.restore(FILE, posix(1, false, 0, 9));
+    assertThat(locks.takeEnded())
+        .extracting(RangeLocks.Ended::lock)
+        .containsExactly(posix(2, false, 0, 9));
+  }
+
+  @Test
+  void whatIsRestoredMayCloseACircle() {
+    locks.lock(FILE, posix(1, true, 0, 0), false);
+    locks.lock(FILE, posix(3, false, 5, 5), false);
+    expectWaits(locks.lock(FILE, posix(2, true, 0, 0), true));
+    expectWaits(locks.lock(FILE, posix(1, true, 5, 5), true));
+    locks.restore(FILE, posix(2, false, 5, 5));
+    assertThat(locks.takeEnded()).extracting(RangeLocks.Ended::granted).containsExactly(false);
+    assertThat(locks.waiting()).isEqualTo(1);
+  }
+
+  /** posix_locks_deadlock() asks what any holder waits for, if a POSIX lock is in its way. */
+  @Test
+  void whoClosesACircleThroughAnOpenFileIsRefusedWhereLinuxRefusesHim() {
+    locks.lock(FILE, ofd(3, true, 5, 5), false);
+    locks.lock(FILE, posix(1, true, 1, 1), false);
+    expectWaits(locks.lock(FILE, ofd(3, true, 1, 1), true));
+    assertThat(locks.lock(FILE, posix(1, true, 5, 5), true))
+        .isEqualTo(new RangeLocks.Answer.WouldDeadlock());
+    // Not where an OFD lock is in the way of the open file.
+    locks.lock(FILE, ofd(4, true, 7, 7), false);
+    locks.lock(FILE, ofd(6, true, 8, 8), false);
+    expectWaits(locks.lock(FILE, ofd(6, true, 7, 7), true));
+    expectWaits(locks.lock(FILE, ofd(4, true, 1, 1), true));
+    expectWaits(locks.lock(FILE, posix(1, true, 8, 8), true));
+  }
+
+  @Test
+  void nodesThatDieTogetherAreInNoCircle() {
+    RangeOwner one = new RangeOwner(ReservationKey.of(8, 1), RangeOwner.Kind.POSIX, 4);
+    RangeOwner two = new RangeOwner(ReservationKey.of(9, 1), RangeOwner.Kind.POSIX, 5);
+    locks.lock(FILE, new RangeLock(one, 4, true, 0, 0), false);
+    locks.lock(FILE, new RangeLock(two, 5, false, 1, 1), false);
+    locks.lock(FILE, posix(1, true, 2, 2), false);
+    expectWaits(locks.lock(FILE, posix(2, true, 0, 0), true));
+    expectWaits(locks.lock(FILE, posix(1, true, 1, 1), true));
+    expectWaits(locks.lock(FILE, new RangeLock(two, 5, true, 0, 0), true));
+    expectWaits(locks.lock(FILE, posix(2, true, 2, 2), true));
+    locks.clear(new LinkedHashSet<>(List.of(one.node(), two.node())));
+    assertThat(locks.takeEnded())
+        .extracting(RangeLocks.Ended::lock, RangeLocks.Ended::granted)
+        .containsExactlyInAnyOrder(
+            tuple(posix(2, true, 0, 0), true), tuple(posix(1, true, 1, 1), true));
+  }
+
+  @Test
+  void whoIsGoneIsToldNothingAndGrantedNothing() {
+    RangeOwner dead = new RangeOwner(ReservationKey.of(8, 1), RangeOwner.Kind.POSIX, 4);
+    locks.lock(FILE, posix(1, true, 0, 0), false);
+    expectWaits(locks.lock(FILE, new RangeLock(dead, 4, true, 0, 0), true));
+    locks.exit(owner(RangeOwner.Kind.POSIX, 1));
+    locks.clear(Set.of(dead.node()));
+    assertThat(locks.takeEnded()).isEmpty();
+    // What was under way from there.
+    assertThat(locks.lock(FILE, new RangeLock(dead, 4, true, 0, 0), true))
+        .isEqualTo(new RangeLocks.Answer.Gone());
+    locks.restore(FILE, new RangeLock(dead, 4, true, 0, 0));
+    assertThat(locks.size()).isZero();
+    assertThat(locks.files()).isZero();
+  }
+
+  /** posix_lock_inode(): the first that grows, or is replaced, is the one that stays. */
+  @Test
+  void aRangeThatReplacesBeforeItJoinsHasThePidOfWhoAsked() {
+    RangeOwner owner = owner(RangeOwner.Kind.POSIX, 1);
+    locks.lock(FILE, new RangeLock(owner, 71, false, 0, 4), false);
+    locks.lock(FILE, new RangeLock(owner, 72, true, 5, 9), false);
+    locks.lock(FILE, new RangeLock(owner, 73, true, 0, 4), false);
+    assertThat(locks.held(FILE)).containsExactly(new RangeLock(owner, 73, true, 0, 9));
+    // What is shortened only stays what it is, and the next one grows.
+    locks.lock(OTHER, new RangeLock(owner, 71, false, 0, 9), false);
+    locks.lock(OTHER, new RangeLock(owner, 72, true, 10, 14), false);
+    locks.lock(OTHER, new RangeLock(owner, 73, true, 5, 9), false);
+    assertThat(locks.held(OTHER))
+        .containsExactly(
+            new RangeLock(owner, 71, false, 0, 4), new RangeLock(owner, 72, true, 5, 14));
   }
 }

@@ -6,11 +6,13 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.Set;
 import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
 import org.mxfs.daemon.core.ReservationKey;
 
 /**
@@ -23,29 +25,99 @@ final class RangeModel {
 
   private record Wait(long ticket, int file, RangeLock lock) {}
 
+  /** What one owner has in one file: 0, 1 shared, 2 exclusive, and who took it. */
+  private record Places(byte[] mode, int[] pid) {
+    Places() {
+      this(new byte[PLACES], new int[PLACES]);
+    }
+
+    Places copy() {
+      return new Places(mode.clone(), pid.clone());
+    }
+
+    int first(int place) {
+      int first = place;
+      while (first > 0 && mode[first - 1] == mode[place]) {
+        first--;
+      }
+      return first;
+    }
+
+    int last(int place) {
+      int last = place;
+      while (last + 1 < PLACES && mode[last + 1] == mode[place]) {
+        last++;
+      }
+      return last;
+    }
+
+    void set(int from, int to, byte wanted, int by) {
+      Places old = copy();
+      Arrays.fill(mode, from, to + 1, wanted);
+      Arrays.fill(pid, from, to + 1, by);
+      if (wanted == 0) {
+        return;
+      }
+      // fs/locks.c: the first old range that becomes part of the new one, or is in it whole and
+      // replaced, decides whose pid it has.
+      int end = last(from);
+      int whose = by;
+      for (int i = first(from); i <= end; i++) {
+        if (old.mode[i] == wanted) {
+          whose = old.pid[i];
+          break;
+        }
+        if (old.mode[i] != 0 && old.first(i) >= from && old.last(i) <= to) {
+          break;
+        }
+      }
+      Arrays.fill(pid, first(from), end + 1, whose);
+    }
+
+    int ranges() {
+      int count = 0;
+      for (int i = 0; i < PLACES; i++) {
+        count += mode[i] != 0 && first(i) == i ? 1 : 0;
+      }
+      return count;
+    }
+  }
+
   private final Random random;
   private final List<String> history = new ArrayList<>();
   private final RangeLocks locks;
+  private final int locksMax;
+  private final int waitsMax;
   private final int files;
   private final List<RangeOwner> owners = new ArrayList<>();
-  private final Map<Integer, Map<RangeOwner, byte[]>> held = new HashMap<>();
-  private final TreeMap<Long, Wait> waits = new TreeMap<>();
   private final boolean threads;
+  private final Set<ReservationKey> cleared = new HashSet<>();
+  private Map<Integer, Map<RangeOwner, Places>> held = new HashMap<>();
+  private TreeMap<Long, Wait> waits = new TreeMap<>();
+
+  /** Ranges and what is kept for waits; more than the limit only because they were restored. */
+  private int roof;
 
   /** What a run has done. */
-  record Outcome(int waited, int granted, int deadlocks, int overtaken) {}
+  record Outcome(
+      int waited, int granted, int deadlocks, int overtaken, int refused, int conversions) {}
 
   private int waited;
   private int granted;
   private int deadlocks;
   private int overtaken;
+  private int refused;
+  private int conversions;
 
   private RangeModel(long seed) {
     random = new Random(seed * 0x9E3779B97F4A7C15L + 3);
     random.nextLong();
     files = 1 + random.nextInt(3);
     threads = random.nextInt(4) == 0;
-    locks = new RangeLocks(10_000, 10_000);
+    locksMax = random.nextInt(3) == 0 ? 1 + random.nextInt(12) : 10_000;
+    waitsMax = random.nextInt(3) == 0 ? 1 + random.nextInt(4) : 10_000;
+    roof = locksMax;
+    locks = new RangeLocks(locksMax, waitsMax);
     int count = 2 + random.nextInt(5);
     RangeOwner.Kind[] kinds = RangeOwner.Kind.values();
     int only = random.nextInt(6);
@@ -70,7 +142,13 @@ final class RangeModel {
           violation.getMessage() + "\nseed " + seed + ":\n" + String.join("\n", model.history),
           violation);
     }
-    return new Outcome(model.waited, model.granted, model.deadlocks, model.overtaken);
+    return new Outcome(
+        model.waited,
+        model.granted,
+        model.deadlocks,
+        model.overtaken,
+        model.refused,
+        model.conversions);
   }
 
   private static ResourceId id(int file) {
@@ -81,13 +159,15 @@ final class RangeModel {
     return end == RangeLock.TO_THE_END ? PLACES - 1 : (int) end;
   }
 
-  private byte[] places(int file, RangeOwner owner) {
-    return map(file).computeIfAbsent(owner, _ -> new byte[PLACES]);
+  private Places places(int file, RangeOwner owner) {
+    return map(file).computeIfAbsent(owner, _ -> new Places());
   }
 
-  private Map<RangeOwner, byte[]> map(int file) {
+  private Map<RangeOwner, Places> map(int file) {
     return held.computeIfAbsent(file, _ -> new LinkedHashMap<>());
   }
+
+  // ---- one step ----
 
   private RangeLock randomLock(RangeOwner owner) {
     long start = 0;
@@ -99,55 +179,32 @@ final class RangeModel {
         end = RangeLock.TO_THE_END;
       }
     }
-    return new RangeLock(owner, 1, random.nextBoolean(), start, end);
+    int pid = owner.kind() == RangeOwner.Kind.OFD ? -1 : 1 + random.nextInt(3);
+    return new RangeLock(owner, pid, random.nextBoolean(), start, end);
   }
 
   private void step() {
     int file = random.nextInt(files);
     RangeOwner owner = owners.get(random.nextInt(owners.size()));
     boolean busy = waits.values().stream().anyMatch(w -> w.lock().owner().equals(owner));
-    int dice = random.nextInt(20);
+    int dice = random.nextInt(21);
     if (busy && !threads && dice < 16) {
-      dice = random.nextInt(8) == 0 ? 18 : 20; // a process waits for one thing at a time
+      dice = random.nextInt(8) == 0 ? 18 : 21; // a process waits for one thing at a time
     }
     if (dice < 11) {
       lock(file, randomLock(owner), random.nextInt(4) != 0);
     } else if (dice < 16) {
-      RangeLock range = randomLock(owner);
-      history.add("unlock " + file + " " + range);
-      locks.unlock(id(file), owner, range.start(), range.end());
-      set(file, range, (byte) 0);
+      unlock(file, randomLock(owner));
     } else if (dice == 16) {
       RangeLock range = randomLock(owner);
       RangeLock found = locks.test(id(file), range);
       history.add("test " + file + " " + range + ": " + found);
-      long first =
-          inTheWay(file, range).stream()
-              .mapToLong(o -> firstPlace(file, o, range))
-              .min()
-              .orElse(-1);
-      if ((found == null) != (first < 0)) {
-        throw new AssertionError("F_GETLK finds " + found + ", the model " + first);
-      }
-      if (found != null) {
-        expectInTheWay(file, found, range);
-        long begins =
-            locks.held(id(file)).stream()
-                .filter(lock -> excludes(lock, range))
-                .mapToLong(RangeLock::start)
-                .min()
-                .orElse(-1);
-        if (found.start() != begins) {
-          throw new AssertionError(found + " does not begin first, at " + begins);
-        }
-      }
+      expectFirst(file, found, range);
     } else if (dice == 17) {
+      boolean unseen = unlockUnseen(owner);
       history.add("exit " + owner);
       locks.exit(owner);
-      waits.values().removeIf(w -> w.lock().owner().equals(owner));
-      for (int i = 0; i < files; i++) {
-        map(i).remove(owner);
-      }
+      release(Set.of(owner), unseen);
     } else if (dice == 18 && !waits.isEmpty()) {
       List<Wait> all = List.copyOf(waits.values());
       Wait wait = all.get(random.nextInt(all.size()));
@@ -157,35 +214,140 @@ final class RangeModel {
       }
       waits.remove(wait.ticket());
     } else if (dice == 19 && random.nextInt(5) == 0) {
-      history.add("clear " + owner.node());
-      locks.clear(owner.node());
-      waits.values().removeIf(w -> w.lock().owner().node().equals(owner.node()));
-      for (int i = 0; i < files; i++) {
-        map(i).keySet().removeIf(o -> o.node().equals(owner.node()));
+      clear(owner);
+    } else if (dice == 20 && random.nextInt(4) == 0) {
+      restore(file, randomLock(owner));
+    }
+    take(locks.takeEnded());
+  }
+
+  private void unlock(int file, RangeLock range) {
+    history.add("unlock " + file + " " + range);
+    boolean done = locks.unlock(id(file), range.owner(), range.start(), range.end());
+    if (done != hasRoomFor(file, range, (byte) 0)) {
+      throw new AssertionError("unlocking says " + done);
+    }
+    if (done) {
+      set(file, range, (byte) 0);
+    } else {
+      refused++;
+    }
+  }
+
+  /**
+   * Those in the way of one who will be gone give it up, and what that ends is not asked for: who
+   * is gone then is not told, and has nothing. Only where nobody waits for two things, for such an
+   * end would not be known to the model.
+   */
+  private boolean unlockUnseen(RangeOwner gone) {
+    Wait wait =
+        waits.values().stream().filter(w -> w.lock().owner().equals(gone)).findFirst().orElse(null);
+    if (threads || wait == null || random.nextInt(3) == 0) {
+      return false;
+    }
+    Set<RangeOwner> inTheWay = inTheWay(wait.file(), wait.lock());
+    for (RangeOwner owner : List.copyOf(map(wait.file()).keySet())) {
+      boolean busy = waits.values().stream().anyMatch(w -> w.lock().owner().equals(owner));
+      if (inTheWay.contains(owner) && !busy) {
+        RangeLock lock = wait.lock();
+        unlock(wait.file(), new RangeLock(owner, 0, false, lock.start(), lock.end()));
       }
     }
-    takeEnded();
+    return true;
+  }
+
+  private void clear(RangeOwner owner) {
+    boolean unseen = unlockUnseen(owner);
+    Set<ReservationKey> nodes = new LinkedHashSet<>(Set.of(owner.node()));
+    if (random.nextInt(3) == 0) {
+      nodes.add(owners.get(random.nextInt(owners.size())).node());
+    }
+    history.add("clear " + nodes);
+    locks.clear(nodes);
+    cleared.addAll(nodes);
+    Set<RangeOwner> gone = new HashSet<>(owners);
+    gone.removeIf(each -> !nodes.contains(each.node()));
+    release(gone, unseen);
+    for (int i = 0; i < owners.size(); i++) {
+      RangeOwner old = owners.get(i);
+      if (gone.contains(old) && random.nextInt(4) != 0) {
+        long incarnation = old.node().incarnation() + 1;
+        ReservationKey node = ReservationKey.of(old.node().nodeId(), incarnation);
+        owners.set(i, new RangeOwner(node, old.kind(), old.id()));
+      }
+    }
+  }
+
+  private void release(Set<RangeOwner> gone, boolean unseen) {
+    if (unseen) {
+      List<RangeLocks.Ended> ends = locks.takeEnded();
+      if (ends.stream().anyMatch(end -> gone.contains(end.lock().owner()))) {
+        throw new AssertionError("who is gone is told: " + ends);
+      }
+      between(ends, () -> release(gone));
+    } else {
+      release(gone);
+    }
+  }
+
+  private void release(Set<RangeOwner> gone) {
+    waits.values().removeIf(w -> gone.contains(w.lock().owner()));
+    for (int i = 0; i < files; i++) {
+      map(i).keySet().removeAll(gone);
+    }
+  }
+
+  private void restore(int file, RangeLock lock) {
+    history.add("restore " + file + " " + lock);
+    boolean gone = cleared.contains(lock.owner().node());
+    boolean excluded = !inTheWay(file, lock).isEmpty();
+    try {
+      locks.restore(id(file), lock);
+      if (excluded && !gone) {
+        throw new AssertionError("restored though it is held");
+      }
+      if (!gone) {
+        set(file, lock, code(lock));
+        roof = Math.max(roof, total() + reserved());
+      }
+    } catch (IllegalStateException refusal) {
+      history.add("  " + refusal.getMessage());
+      if (!excluded || gone) {
+        throw new AssertionError("not restored though nothing is in the way", refusal);
+      }
+    }
   }
 
   private void lock(int file, RangeLock wanted, boolean wait) {
     history.add("lock " + file + " " + wanted + (wait ? " wait" : ""));
-    if (wanted.owner().kind() == RangeOwner.Kind.FLOCK) {
-      byte mode = places(file, wanted.owner())[0];
-      if (mode != 0 && mode != code(wanted)) {
-        if (waits.values().stream().anyMatch(w -> w.file() == file)) {
-          locks.unlock(id(file), wanted.owner(), 0, RangeLock.TO_THE_END); // as it does by itself
-        }
-        set(file, wanted, (byte) 0);
-        takeEnded();
-      }
-    }
-    lockHeldNot(file, wanted, wait);
-  }
-
-  private void lockHeldNot(int file, RangeLock wanted, boolean wait) {
+    byte mode = places(file, wanted.owner()).mode[0];
+    boolean converts =
+        wanted.owner().kind() == RangeOwner.Kind.FLOCK && mode != 0 && mode != code(wanted);
     RangeLocks.Answer answer = locks.lock(id(file), wanted, wait);
     history.add("  " + answer);
+    if (cleared.contains(wanted.owner().node()) != answer instanceof RangeLocks.Answer.Gone) {
+      throw new AssertionError("who is gone is answered " + answer);
+    }
+    if (answer instanceof RangeLocks.Answer.TooMany) {
+      refused++;
+      boolean noPlace = wait && waits.size() >= waitsMax;
+      boolean noRoom =
+          !hasRoomFor(file, wanted, code(wanted))
+              || (wait && total() + reserved() + roomFor(wanted) > locksMax);
+      if (!noPlace && (converts || !noRoom)) {
+        throw new AssertionError("ENOLCK though there is room");
+      }
+    } else if (converts) {
+      // Who got the file between the halves comes before the answer, who is let in by it after.
+      conversions += waits.isEmpty() ? 0 : 1;
+      set(file, wanted, (byte) 0);
+      between(locks.takeEnded(), () -> answered(file, wanted, wait, answer));
+    } else {
+      answered(file, wanted, wait, answer);
+    }
+  }
 
+  private void answered(int file, RangeLock wanted, boolean wait, RangeLocks.Answer answer) {
     boolean blocked = !inTheWay(file, wanted).isEmpty();
     switch (answer) {
       case RangeLocks.Answer.Granted _ -> {
@@ -194,45 +356,72 @@ final class RangeModel {
         }
         boolean same =
             wanted.owner().kind() == RangeOwner.Kind.FLOCK
-                && places(file, wanted.owner())[0] == code(wanted);
+                && places(file, wanted.owner()).mode[0] == code(wanted);
         if (wait && !same) {
           expectNobodyToQueueBehind(file, wanted, Long.MAX_VALUE);
         }
-        set(file, wanted, code(wanted));
+        if (!same) {
+          set(file, wanted, code(wanted));
+        }
         granted++;
       }
       case RangeLocks.Answer.InTheWay inTheWay -> {
         if (wait) {
           throw new AssertionError("EAGAIN for one that waits");
         }
-        expectInTheWay(file, inTheWay.other(), wanted);
+        expectFirst(file, inTheWay.other(), wanted);
       }
       case RangeLocks.Answer.Waits waits1 -> {
         if (!wait) {
           throw new AssertionError("waits though it was not to");
         }
+        Wait queued = new Wait(waits1.ticket(), file, wanted);
+        if (isInCircle(queued, true)) {
+          throw new AssertionError("waits in a circle");
+        }
         waited++;
-        waits.put(waits1.ticket(), new Wait(waits1.ticket(), file, wanted));
+        waits.put(waits1.ticket(), queued);
       }
       case RangeLocks.Answer.WouldDeadlock _ -> {
         deadlocks++;
-        Wait would = new Wait(Long.MAX_VALUE, file, wanted);
-        waits.put(Long.MAX_VALUE, would);
-        boolean circle = isInCircle(would);
-        waits.remove(Long.MAX_VALUE);
-        if (!circle) {
+        if (!wait || !isInCircle(new Wait(Long.MAX_VALUE, file, wanted), true)) {
           throw new AssertionError("EDEADLK without a circle");
         }
       }
-      case RangeLocks.Answer.TooMany _ -> throw new AssertionError("ENOLCK");
+      case RangeLocks.Answer.TooMany _, RangeLocks.Answer.Gone _ -> {}
     }
   }
 
-  private void takeEnded() {
-    for (RangeLocks.Ended end : locks.takeEnded()) {
+  /** Of what has ended some came before this, the rest after it; which, is not told. */
+  private void between(List<RangeLocks.Ended> ends, Runnable change) {
+    Map<Integer, Map<RangeOwner, Places>> heldBefore = held;
+    TreeMap<Long, Wait> waitsBefore = waits;
+    AssertionError first = null;
+    for (int i = 0; i <= ends.size(); i++) {
+      held = new HashMap<>();
+      heldBefore.forEach(
+          (file, map) -> map.forEach((owner, places) -> map(file).put(owner, places.copy())));
+      waits = new TreeMap<>(waitsBefore);
+      int lines = history.size();
+      try {
+        take(ends.subList(0, i));
+        change.run();
+        take(ends.subList(i, ends.size()));
+        return;
+      } catch (AssertionError e) {
+        first = first == null ? e : first;
+        history.subList(lines, history.size()).clear();
+      }
+    }
+    history.add("  " + ends);
+    throw first == null ? new AssertionError("no order") : first;
+  }
+
+  private void take(List<RangeLocks.Ended> ends) {
+    for (RangeLocks.Ended end : ends) {
       history.add("  " + end);
       Wait wait = waits.get(end.ticket());
-      if (wait == null) {
+      if (wait == null || !wait.lock().equals(end.lock())) {
         throw new AssertionError("the end of an unknown wait: " + end);
       }
       if (end.granted()) {
@@ -245,7 +434,7 @@ final class RangeModel {
         granted++;
       } else {
         deadlocks++;
-        if (!isInCircle(wait)) {
+        if (!isInCircle(wait, false)) {
           throw new AssertionError("EDEADLK without a circle: " + end);
         }
         waits.remove(wait.ticket());
@@ -254,35 +443,70 @@ final class RangeModel {
   }
 
   private void expectNobodyToQueueBehind(int file, RangeLock wanted, long ticket) {
-    for (Wait before : waits.values()) {
-      if (before.ticket() < ticket && before.file() == file && excludes(before.lock(), wanted)) {
-        if (!reaches(before, wanted.owner())) {
-          throw new AssertionError(wanted + " overtakes " + before);
-        }
-        overtaken++;
+    for (Wait before : before(file, wanted, ticket)) {
+      if (!reached(before.lock().owner()).contains(wanted.owner())) {
+        throw new AssertionError(wanted + " overtakes " + before);
       }
+      overtaken++;
     }
   }
 
-  private void expectInTheWay(int file, RangeLock found, RangeLock wanted) {
-    byte[] places = places(file, found.owner());
-    for (int i = (int) found.start(); i <= last(found.end()); i++) {
-      if (places[i] != code(found)) {
-        throw new AssertionError("nobody holds " + found);
-      }
-    }
-    if (!excludes(found, wanted)) {
-      throw new AssertionError(found + " is not in the way of " + wanted);
+  /** The one in the way that begins first, as it is. */
+  private void expectFirst(int file, @Nullable RangeLock found, RangeLock wanted) {
+    List<RangeLock> all = ranges(file).stream().filter(lock -> excludes(lock, wanted)).toList();
+    long begins = all.stream().mapToLong(RangeLock::start).min().orElse(-1);
+    if (found == null ? !all.isEmpty() : !all.contains(found) || found.start() != begins) {
+      throw new AssertionError(found + " is not the first in the way, of " + all);
     }
   }
+
+  // ---- what is held ----
 
   private static byte code(RangeLock lock) {
     return (byte) (lock.exclusive() ? 2 : 1);
   }
 
   private void set(int file, RangeLock range, byte mode) {
-    byte[] places = places(file, range.owner());
-    Arrays.fill(places, (int) range.start(), last(range.end()) + 1, mode);
+    places(file, range.owner()).set((int) range.start(), last(range.end()), mode, range.pid());
+  }
+
+  private int total() {
+    return held.values().stream()
+        .flatMap(map -> map.values().stream())
+        .mapToInt(Places::ranges)
+        .sum();
+  }
+
+  private int reserved() {
+    return waits.values().stream().mapToInt(wait -> roomFor(wait.lock())).sum();
+  }
+
+  private static int roomFor(RangeLock wanted) {
+    return wanted.owner().kind() == RangeOwner.Kind.FLOCK ? 1 : 2;
+  }
+
+  private boolean hasRoomFor(int file, RangeLock range, byte mode) {
+    Places after = places(file, range.owner()).copy();
+    int more = -after.ranges();
+    after.set((int) range.start(), last(range.end()), mode, range.pid());
+    more += after.ranges();
+    return more <= 0 || total() + reserved() + more <= locksMax;
+  }
+
+  private List<RangeLock> ranges(int file) {
+    List<RangeLock> found = new ArrayList<>();
+    map(file)
+        .forEach(
+            (owner, places) -> {
+              for (int i = 0; i < PLACES; i++) {
+                if (places.mode[i] != 0 && places.first(i) == i) {
+                  int end = places.last(i);
+                  long last = end == PLACES - 1 ? RangeLock.TO_THE_END : end;
+                  found.add(new RangeLock(owner, places.pid[i], places.mode[i] == 2, i, last));
+                }
+              }
+            });
+    return found;
   }
 
   private static boolean meet(RangeOwner a, RangeOwner b) {
@@ -298,117 +522,117 @@ final class RangeModel {
         && b.start() <= a.end();
   }
 
-  private long firstPlace(int file, RangeOwner owner, RangeLock wanted) {
-    byte[] places = places(file, owner);
-    for (int i = (int) wanted.start(); i <= last(wanted.end()); i++) {
-      if (places[i] == 2 || (places[i] == 1 && wanted.exclusive())) {
-        return i;
-      }
-    }
-    return -1;
-  }
-
   private Set<RangeOwner> inTheWay(int file, RangeLock wanted) {
     Set<RangeOwner> found = new HashSet<>();
-    for (RangeOwner owner : List.copyOf(map(file).keySet())) {
-      if (meet(owner, wanted.owner()) && firstPlace(file, owner, wanted) >= 0) {
-        found.add(owner);
-      }
-    }
+    map(file)
+        .forEach(
+            (owner, places) -> {
+              for (int i = (int) wanted.start(); i <= last(wanted.end()); i++) {
+                boolean excludes =
+                    places.mode[i] == 2 || (places.mode[i] == 1 && wanted.exclusive());
+                if (excludes && meet(owner, wanted.owner())) {
+                  found.add(owner);
+                }
+              }
+            });
     return found;
   }
 
-  private Set<RangeOwner> allBlockers(Wait wait) {
-    Set<RangeOwner> found = inTheWay(wait.file(), wait.lock());
-    for (Wait before : waits.values()) {
-      if (before.ticket() < wait.ticket()
-          && before.file() == wait.file()
-          && excludes(before.lock(), wait.lock())) {
-        found.add(before.lock().owner());
-      }
-    }
-    return found;
+  // ---- who waits for whom ----
+
+  private List<Wait> before(int file, RangeLock wanted, long ticket) {
+    return waits.headMap(ticket).values().stream()
+        .filter(wait -> wait.file() == file && excludes(wait.lock(), wanted))
+        .toList();
   }
 
-  private boolean reaches(Wait wait, RangeOwner owner) {
-    Set<RangeOwner> reached = new HashSet<>(allBlockers(wait));
+  /** All that an owner waits for, in whichever of his threads, and what those wait for. */
+  private Set<RangeOwner> reached(RangeOwner from) {
+    Map<RangeOwner, Set<RangeOwner>> edges = new HashMap<>();
+    for (Wait wait : waits.values()) {
+      Set<RangeOwner> to = edges.computeIfAbsent(wait.lock().owner(), _ -> new HashSet<>());
+      to.addAll(inTheWay(wait.file(), wait.lock()));
+      before(wait.file(), wait.lock(), wait.ticket()).forEach(w -> to.add(w.lock().owner()));
+    }
+    return closure(edges, edges.getOrDefault(from, Set.of()));
+  }
+
+  private static Set<RangeOwner> closure(
+      Map<RangeOwner, Set<RangeOwner>> edges, Set<RangeOwner> first) {
+    Set<RangeOwner> reached = new HashSet<>(first);
     for (int size = -1; size != reached.size(); ) {
       size = reached.size();
-      for (Wait each : waits.values()) {
-        if (reached.contains(each.lock().owner())) {
-          reached.addAll(allBlockers(each));
-        }
-      }
+      edges.forEach(
+          (owner, to) -> {
+            if (reached.contains(owner)) {
+              reached.addAll(to);
+            }
+          });
     }
-    return reached.contains(owner);
+    return reached;
   }
 
-  private boolean isInCircle(Wait wait) {
+  /**
+   * Whether a request of a process is in a circle of such that wait for locks of processes.
+   *
+   * @param asked the request is new: the first in its way may be an open file
+   */
+  private boolean isInCircle(Wait wait, boolean asked) {
     if (wait.lock().owner().kind() != RangeOwner.Kind.POSIX) {
       return false;
     }
-    Set<RangeOwner> reached = new HashSet<>(inTheWay(wait.file(), wait.lock()));
-    for (int size = -1; size != reached.size(); ) {
-      size = reached.size();
-      for (Wait each : List.copyOf(waits.values())) {
-        RangeOwner owner = each.lock().owner();
-        if (owner.kind() == RangeOwner.Kind.POSIX && reached.contains(owner)) {
-          reached.addAll(inTheWay(each.file(), each.lock()));
-        }
-      }
+    Map<RangeOwner, Set<RangeOwner>> edges = new HashMap<>();
+    for (Wait each : waits.values()) {
+      Set<RangeOwner> to = edges.computeIfAbsent(each.lock().owner(), _ -> new HashSet<>());
+      to.addAll(inTheWay(each.file(), each.lock()));
+      to.removeIf(owner -> owner.kind() != RangeOwner.Kind.POSIX);
     }
-    return reached.contains(wait.lock().owner());
+    Set<RangeOwner> first = inTheWay(wait.file(), wait.lock());
+    if (!asked) {
+      first.removeIf(owner -> owner.kind() != RangeOwner.Kind.POSIX);
+    }
+    return closure(edges, first).contains(wait.lock().owner());
   }
 
-  /** What must be true after each step. */
+  // ---- what must be true after each step ----
+
   private void check() {
     for (Wait wait : waits.values()) {
-      if (isInCircle(wait)) {
+      if (isInCircle(wait, false)) {
         throw new AssertionError("a circle stays: " + wait);
       }
-      if (inTheWay(wait.file(), wait.lock()).isEmpty()) {
-        boolean must = false;
-        for (Wait before : waits.values()) {
-          must |=
-              before.ticket() < wait.ticket()
-                  && before.file() == wait.file()
-                  && excludes(before.lock(), wait.lock())
-                  && !reaches(before, wait.lock().owner());
-        }
-        if (!must) {
-          throw new AssertionError("nothing is in the way of " + wait);
-        }
+      if (inTheWay(wait.file(), wait.lock()).isEmpty()
+          && before(wait.file(), wait.lock(), wait.ticket()).stream()
+              .allMatch(w -> reached(w.lock().owner()).contains(wait.lock().owner()))) {
+        throw new AssertionError("nothing is in the way of " + wait);
       }
     }
-    if (locks.waiting() != waits.size()) {
+    if (locks.waiting() != waits.size() || waits.size() > waitsMax) {
       throw new AssertionError(locks.waiting() + " wait, in the model " + waits.size());
     }
-    int size = 0;
+    Set<String> used = new HashSet<>();
     for (int file = 0; file < files; file++) {
-      Set<RangeLock> expected = new HashSet<>();
-      for (Map.Entry<RangeOwner, byte[]> entry : map(file).entrySet()) {
-        byte[] places = entry.getValue();
-        for (int i = 0; i < PLACES; i++) {
-          if (places[i] == 0 || (i > 0 && places[i - 1] == places[i])) {
-            continue;
-          }
-          int end = i;
-          while (end + 1 < PLACES && places[end + 1] == places[i]) {
-            end++;
-          }
-          long last = end == PLACES - 1 ? RangeLock.TO_THE_END : end;
-          expected.add(new RangeLock(entry.getKey(), 1, places[i] == 2, i, last));
-        }
-      }
+      List<RangeLock> expected = ranges(file);
       List<RangeLock> found = locks.held(id(file));
-      size += found.size();
-      if (!new HashSet<>(found).equals(expected) || found.size() != expected.size()) {
+      if (!new HashSet<>(found).equals(new HashSet<>(expected))
+          || found.size() != expected.size()) {
         throw new AssertionError("held: " + found + "\nmodel: " + expected);
       }
+      if (!expected.isEmpty()) {
+        used.add("" + file);
+      }
     }
-    if (locks.size() != size) {
-      throw new AssertionError("counted " + locks.size() + " of " + size);
+    waits.values().forEach(wait -> used.add("" + wait.file()));
+    if (locks.files() != used.size()) {
+      throw new AssertionError(locks.files() + " files, in the model " + used);
     }
+    if (locks.size() != total()) {
+      throw new AssertionError("counted " + locks.size() + " of " + total());
+    }
+    if (total() + reserved() > roof) {
+      throw new AssertionError("more than " + roof + " ranges: " + total());
+    }
+    roof = Math.max(locksMax, total() + reserved());
   }
 
   /** For the list of planted bugs. */
