@@ -293,6 +293,7 @@ class ArchitectureTest {
             "LockManager",
             "RangeOwner",
             "RangeLock",
+            "RangeIndex",
             "RangeLocks");
     expectStack("org.mxfs.daemon.core.lock.", rooms);
   }

@@ -14,7 +14,8 @@
  *   Holdings                    this node's own locks
  *   Deadlock                    circles, across masters
  *   LockManager                 joins them: step(event, now) -> actions
- *   RangeOwner  RangeLock  RangeLocks      byte ranges: the queue behind flock, fcntl and OFD locks
+ *   RangeOwner  RangeLock  RangeIndex
+ *   RangeLocks                  byte ranges: the queue behind flock, fcntl and OFD locks
  * </pre>
  */
 @NullMarked

@@ -147,35 +147,32 @@ class PlantedBugsTest {
         "if (master.equals(self) || recorded.contains(master)) {",
         "if (master.equals(self) || !recorded.isEmpty() || recorded.isEmpty()) {"),
     FLOCK_GIVES_NOTHING_UP(
-        Check.RANGES, "RangeLocks", "replace(file, wanted, false);\n      advance(file);", ""),
+        Check.RANGES, "RangeLocks", "replace(file, wanted, false);\n      settle();", ""),
     GETLK_NAMES_ANOTHER(
-        Check.RANGES,
-        "RangeLocks",
-        "if (first == null || lock.start() < first.start()) {",
-        "if (first == null || lock.start() > first.start()) {"),
+        Check.RANGES, "RangeIndex", "&& other.isBefore(one))", "&& one.isBefore(other))"),
     RANGES_NEXT_TO_EACH_OTHER_STAY_APART(
         Check.RANGES, "RangeLocks", "|| range.end() == lock.start() - 1", ""),
     FAIRNESS_MAKES_A_CIRCLE(
         Check.RANGES,
         "RangeLocks",
-        "&& !reaches(before, wanted.owner())) {",
-        "&& !before.lock().owner().equals(wanted.owner())) {"),
+        "if (!waitsFor(first.lock().owner(), wanted.owner())) {",
+        "if (ticket > 0) {"),
     CIRCLES_GO_THROUGH_OPEN_FILES(
         Check.RANGES,
         "RangeLocks",
-        ".filter(owner -> owner.kind() == RangeOwner.Kind.POSIX)",
-        ".filter(owner -> owner.kind() != RangeOwner.Kind.FLOCK)"),
+        "if (lock.owner().kind() == RangeOwner.Kind.POSIX && reached.add(",
+        "if (lock.owner().kind() != RangeOwner.Kind.FLOCK && reached.add("),
     ONE_THREAD_SPEAKS_FOR_ALL(
         Check.RANGES,
         "RangeLocks",
-        "new ArrayList<>(waitsOf.getOrDefault(wait.lock().owner(), Set.of()));",
-        "new ArrayList<>(List.of(wait));"),
+        "for (Wait wait : waitsOf(name)) {\n      wait.file().ranges",
+        "for (Wait wait : waitsOf(name).stream().limit(1).toList()) {\n      wait.file().ranges"),
     A_CONVERSION_IS_LOST_FOR_WANT_OF_ROOM(
         Check.RANGES, "RangeLocks", "if (mayWait && waits.size() >= waitsMax) {", "if (false) {"),
     NO_ROOM_IS_KEPT_FOR_WHO_WAITS(
-        Check.RANGES, "RangeLocks", "reserved += roomFor(wanted);", "reserved += 0;"),
+        Check.RANGES, "RangeLocks", "reserved += roomFor(wait.lock());", "reserved += 0;"),
     FILES_ARE_NOT_FORGOTTEN(
-        Check.RANGES, "RangeLocks", "files.remove(file.id);", "file.id.hashCode();"),
+        Check.RANGES, "RangeLocks", "files.remove(file.place);", "file.place.hashCode();"),
     THE_PID_OF_WHAT_IS_REPLACED(
         Check.RANGES,
         "RangeLocks",
@@ -188,18 +185,29 @@ class PlantedBugsTest {
     NO_OPEN_FILE_IS_ASKED_WHAT_IT_WAITS_FOR(
         Check.RANGES,
         "RangeLocks",
-        "isWaitedForBy(wanted.owner(), first);",
-        "isInCircle(file, wanted);"),
+        "return reachedByPosixLocks(first).contains(name);",
+        "return first.stream().allMatch(o -> o.kind() == name.kind())"
+            + " && reachedByPosixLocks(first).contains(name);"),
     SHARED_LOCKS_EXCLUDE_NOBODY(
         Check.RANGES,
         "RangeLock",
         "(exclusive || other.exclusive)",
         "(exclusive && other.exclusive)"),
-    A_CIRCLE_OF_PROCESSES_STAYS(
+    A_CIRCLE_OF_PROCESSES_STAYS(Check.RANGES, "RangeLocks", "endCircles(file, lock);", ""),
+    A_NEW_WAIT_LETS_NOBODY_IN(Check.RANGES, "RangeLocks", "lookAtThoseInACircleWith(name);", ""),
+    A_GRANT_LETS_NOBODY_IN(
+        Check.RANGES, "RangeLocks", "lookAtThoseInACircleWith(lock.owner());", ""),
+    A_WAIT_THAT_IS_GIVEN_UP_LETS_NOBODY_IN(
+        Check.RANGES, "RangeLocks", "lookAtThoseBehind(wait.file(), wait.lock());", ""),
+    A_LOCK_THAT_IS_SHARED_NOW_LETS_NOBODY_IN(
         Check.RANGES,
         "RangeLocks",
-        "if (waits.containsKey(wait.ticket()) && isInCircle(file, wait.lock())) {",
-        "if (wait.ticket() < 0) {");
+        "&& (!put || (lock.exclusive() && !range.exclusive()))",
+        "&& !put"),
+    WHO_IS_ONLY_QUEUED_IS_NOT_REMEMBERED(
+        Check.RANGES, "RangeLocks", "queued.add(wait.ticket());\n      } else", "} else"),
+    A_TREE_FORGETS_HOW_FAR_IT_REACHES(
+        Check.RANGES, "RangeIndex", "measure(top);\n    measure(right);", "measure(right);");
 
     final Check check;
     final String file;

@@ -9,6 +9,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.mxfs.daemon.core.ReservationKey;
 
 class RangeLocksTest {
@@ -379,5 +380,90 @@ class RangeLocksTest {
     assertThat(locks.held(OTHER))
         .containsExactly(
             new RangeLock(owner, 71, false, 0, 4), new RangeLock(owner, 72, true, 5, 14));
+  }
+
+  /** Each waits for the next; of what one more asks for nobody waits. */
+  @Test
+  @Timeout(60)
+  void aGrantThatNobodyWaitsForLooksAtNobody() {
+    RangeLocks many = new RangeLocks(100_000, 100_000);
+    for (int i = 0; i < 20_000; i++) {
+      many.lock(FILE, posix(i, true, i, i), false);
+    }
+    for (int i = 0; i < 19_999; i++) {
+      expectWaits(many.lock(FILE, posix(i, true, i + 1, i + 1), true));
+    }
+    for (int i = 30_000; i < 50_000; i++) {
+      expectGranted(many.lock(FILE, posix(i, true, i, i), false));
+    }
+    many.exit(owner(RangeOwner.Kind.POSIX, 19_999));
+    assertThat(many.takeEnded()).hasSize(1);
+  }
+
+  @Test
+  @Timeout(60)
+  void whatIsAskedOfOneFileDoesNotLookAtOthers() {
+    RangeLocks many = new RangeLocks(200_000, 200_000);
+    for (int i = 0; i < 40_000; i++) {
+      ResourceId file = ResourceId.extent(100 + i, 1, 0);
+      many.lock(file, posix(i, true, 0, 0), false);
+      expectWaits(many.lock(file, posix(i + 1_000_000, true, 0, 0), true));
+    }
+    for (int i = 0; i < 40_000; i++) {
+      expectGranted(many.lock(FILE, posix(2_000_000 + i, false, 0, 0), false));
+      expectGranted(many.lock(FILE, posix(2_000_000 + i, false, 2, 2), true));
+      many.exit(owner(RangeOwner.Kind.POSIX, 2_000_000 + i));
+      many.exit(owner(RangeOwner.Kind.POSIX, 3_000_000 + i));
+    }
+    assertThat(many.files()).isEqualTo(40_000);
+    assertThat(many.takeEnded()).isEmpty();
+  }
+
+  @Test
+  @Timeout(60)
+  void aRangeIsFoundAmongManyOfOneOwnerAndOfMany() {
+    RangeLocks many = new RangeLocks(400_000, 10);
+    for (int i = 0; i < 100_000; i++) {
+      many.lock(FILE, posix(1, true, 2L * i, 2L * i), false);
+      many.lock(OTHER, posix(10 + i, false, i, 200_000), false);
+    }
+    for (int i = 0; i < 100_000; i++) {
+      assertThat(many.test(FILE, posix(2, false, 2L * i, 2L * i)))
+          .isEqualTo(posix(1, true, 2L * i, 2L * i));
+      assertThat(many.test(FILE, posix(2, false, 2L * i + 1, 2L * i + 1))).isNull();
+      assertThat(many.test(OTHER, posix(1, true, i, i))).isEqualTo(posix(10, false, 0, 200_000));
+    }
+    many.unlock(FILE, owner(RangeOwner.Kind.POSIX, 1), 0, RangeLock.TO_THE_END);
+    assertThat(many.size()).isEqualTo(100_000);
+  }
+
+  /**
+   * Each G waits to share a byte behind a V, and in another thread for the next V: granted, he has
+   * the next V in a circle, whose end lets the next G in. However many of them, nothing nests.
+   */
+  @Test
+  @Timeout(60)
+  void aCircleWhoseEndMakesTheNextOneDoesNotNest() {
+    int count = 10_000;
+    RangeLocks many = new RangeLocks(1_000_000, 1_000_000);
+    many.lock(FILE, posix(9, false, 0, count), false);
+    for (int i = 0; i <= count; i++) {
+      many.lock(OTHER, posix(100_000 + i, true, i, i), false);
+    }
+    RangeLocks.Answer first = new RangeLocks.Answer.TooMany();
+    for (int i = 0; i < count; i++) {
+      RangeLocks.Answer victim =
+          many.lock(FILE, posix(100_000 + i, true, Math.max(0, i - 1), i), true);
+      expectWaits(victim);
+      first = i == 0 ? victim : first;
+      expectWaits(many.lock(FILE, posix(200_000 + i, false, i, i), true));
+      expectWaits(many.lock(OTHER, posix(200_000 + i, true, i + 1, i + 1), true));
+    }
+    assertThat(first)
+        .isInstanceOfSatisfying(
+            RangeLocks.Answer.Waits.class, waits -> many.cancel(waits.ticket()));
+    List<RangeLocks.Ended> ended = many.takeEnded();
+    assertThat(ended.stream().filter(RangeLocks.Ended::granted)).hasSize(count);
+    assertThat(ended.stream().filter(end -> !end.granted())).hasSize(count - 1);
   }
 }

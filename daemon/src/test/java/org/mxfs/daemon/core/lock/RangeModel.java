@@ -618,11 +618,14 @@ final class RangeModel {
           || found.size() != expected.size()) {
         throw new AssertionError("held: " + found + "\nmodel: " + expected);
       }
-      if (!expected.isEmpty()) {
-        used.add("" + file);
+      for (RangeLock lock : expected) {
+        used.add(file + (lock.owner().kind() == RangeOwner.Kind.FLOCK ? " flock" : ""));
       }
     }
-    waits.values().forEach(wait -> used.add("" + wait.file()));
+    for (Wait wait : waits.values()) {
+      RangeOwner.Kind kind = wait.lock().owner().kind();
+      used.add(wait.file() + (kind == RangeOwner.Kind.FLOCK ? " flock" : ""));
+    }
     if (locks.files() != used.size()) {
       throw new AssertionError(locks.files() + " files, in the model " + used);
     }
