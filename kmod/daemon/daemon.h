@@ -29,6 +29,5 @@ void mxfs_debugfs_init(void);
 void mxfs_debugfs_exit(void);
 void mxfs_debugfs_add(struct mxfs_sb *sbi);
 void mxfs_debugfs_del(struct mxfs_sb *sbi);
-const char *mxfs_state_name(enum mxfs_state state);
 
 #endif /* _MXFS_DAEMON_DAEMON_H */

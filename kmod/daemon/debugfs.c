@@ -10,7 +10,7 @@
 
 static struct dentry *mxfs_debugfs_root;
 
-const char *mxfs_state_name(enum mxfs_state state)
+static const char *mxfs_state_name(enum mxfs_state state)
 {
 	switch (state) {
 	case MXFS_STATE_STARTING:

@@ -60,7 +60,7 @@ void mxfs_let_lower_go(struct mxfs_inode *mi)
 }
 
 /* Inside a gate: attributes are those of this attach. Return: 0, or why there is no lower inode. */
-int mxfs_local_refresh(struct inode *inode)
+static int mxfs_local_refresh(struct inode *inode)
 {
 	return mxfs_refresh_attr(inode);
 }

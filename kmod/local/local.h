@@ -16,7 +16,6 @@ extern const struct mxfs_ops mxfs_local_ops;
 
 void mxfs_found_bind(struct inode *inode, struct mxfs_found *found) __mxfs_hot;
 void mxfs_let_lower_go(struct mxfs_inode *mi) __mxfs_hot;
-int mxfs_local_refresh(struct inode *inode);
 
 /* attrs.c */
 int mxfs_local_getattr(struct inode *inode, struct kstat *stat, u32 mask, unsigned int flags) __mxfs_hot;

@@ -90,6 +90,13 @@ int mxfs_device_writable(struct mxfs_sb *sbi, struct fs_context *fc)
 	return 0;
 }
 
+static void mxfs_unclaim(struct mxfs_sb *sbi)
+{
+	if (sbi->device.claim)
+		bdev_fput(sbi->device.claim);
+	sbi->device.claim = NULL;
+}
+
 void mxfs_device_close(struct mxfs_sb *sbi)
 {
 	mxfs_unclaim(sbi);
@@ -113,13 +120,6 @@ int mxfs_claim(struct mxfs_sb *sbi)
 	sbi->device.stays = false;
 	sbi->device.claim = claim;
 	return 0;
-}
-
-void mxfs_unclaim(struct mxfs_sb *sbi)
-{
-	if (sbi->device.claim)
-		bdev_fput(sbi->device.claim);
-	sbi->device.claim = NULL;
 }
 
 /**

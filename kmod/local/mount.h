@@ -14,7 +14,6 @@ void mxfs_device_close(struct mxfs_sb *sbi);
 int mxfs_claim(struct mxfs_sb *sbi);
 int mxfs_claim_within(struct mxfs_sb *sbi, long limit);
 int mxfs_reclaim(struct mxfs_sb *sbi, const char *why);
-void mxfs_unclaim(struct mxfs_sb *sbi);
 struct vfsmount *mxfs_lower_mount(struct mxfs_sb *sbi, bool probe);
 struct vfsmount *mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc, struct mxfs_found *root);
 int mxfs_probe_end(struct mxfs_sb *sbi, struct vfsmount *mnt, struct fs_context *fc);

@@ -6,7 +6,7 @@
  *	fsbench meta DIRECTORY-A DIRECTORY-B FILES	create, stat, readdir, unlink of empty files in one directory; stat of some after
  *							the caches were dropped
  *	fsbench data DIRECTORY-A DIRECTORY-B MIB	sequential and random, through the cache and O_DIRECT, on one file
- *	fsbench deep DIRECTORY-A DIRECTORY-B MIB	of these only the asynchronous ones, 4 and 32 requests at a time
+ *	fsbench deep DIRECTORY-A DIRECTORY-B MIB	by hand: of these only the asynchronous ones, 4 and 32 requests at a time
  *
  * Each line is a result: "name A B"; most come more than once. Making durable is part of what writes, slice by slice.
  *

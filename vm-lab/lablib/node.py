@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 BOOT_LIMIT = 180.0
 
 # A slow emulated machine is not a hung one, and every complaint must reach the console.
-COMMAND_LINE = ("console=ttyS0 loglevel=6 mxfs.lab=1 mxfs.node={number} nokaslr mitigations=off random.trust_cpu=on "
+COMMAND_LINE = ("console=ttyS0 loglevel=6 mxfs.node={number} nokaslr mitigations=off random.trust_cpu=on "
                 "panic=0 watchdog_thresh=30 rcupdate.rcu_cpu_stall_timeout={patience} no_timer_check tsc=reliable "
                 "sysctl.kernel.hung_task_timeout_secs={patience} sysctl.kernel.hung_task_warnings=100 "
                 "sysctl.kernel.panic_on_oops=0 sysctl.kernel.sysrq=1 "

@@ -92,21 +92,6 @@ def await_gone(handle: int, limit: float) -> bool:
     return bool(poller.poll(int(limit * 1000)))
 
 
-def wait_gone(pid_file: Path, limit: float) -> bool:
-    """Waits for the recorded process to end by itself."""
-    pid = alive(pid_file)
-    if pid is None:
-        return True
-    try:
-        handle = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        return alive(pid_file) != pid or await_gone(handle, limit)
-    finally:
-        os.close(handle)
-
-
 _children: list[subprocess.Popen] = []
 
 

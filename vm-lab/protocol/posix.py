@@ -5,7 +5,7 @@ while the other node keeps taking the volume away."""
 
 import re
 
-from lablib.protocol import PLACE, PROGRAMS, DEVICE
+from lablib.protocol import PLACE, PROGRAMS
 
 LIMIT = 540
 MARKERS = ["SELFTEST: posix ok"]

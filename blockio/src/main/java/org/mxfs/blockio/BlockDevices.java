@@ -35,8 +35,6 @@ public final class BlockDevices {
    *
    * @param backend what carries the requests; never replaced by another in silence
    * @param readOnly open for reading only
-   * @param exclusive refuse a block device that is mounted or otherwise held ({@code O_EXCL}); no
-   *     meaning for files
    * @param direct past the page cache ({@code O_DIRECT}); without it a file system that has no
    *     direct I/O can be used in tests
    * @param registeredBuffers pin the memory for requests once, when opening, instead of on every
@@ -48,15 +46,14 @@ public final class BlockDevices {
   public record Options(
       Backend backend,
       boolean readOnly,
-      boolean exclusive,
       boolean direct,
       boolean registeredBuffers,
       int queueDepth,
       long bufferBytes,
       Duration timeout) {
-    /** io_uring, read and write, shared, direct, registered, 64 requests, 4 MiB, 30 s. */
+    /** io_uring, read and write, direct, registered, 64 requests, 4 MiB, 30 s. */
     public static final Options DEFAULT =
-        new Options(Backend.URING, false, false, true, true, 64, 4 << 20, Duration.ofSeconds(30));
+        new Options(Backend.URING, false, true, true, 64, 4 << 20, Duration.ofSeconds(30));
 
     /** Two entries of a ring for each request, and a ring has 32768 at most. */
     private static final int MAX_DEPTH = 8192;
@@ -79,49 +76,40 @@ public final class BlockDevices {
     /** The same with another backend. */
     public Options withBackend(Backend other) {
       return new Options(
-          other, readOnly, exclusive, direct, registeredBuffers, queueDepth, bufferBytes, timeout);
+          other, readOnly, direct, registeredBuffers, queueDepth, bufferBytes, timeout);
     }
 
     /** The same for reading only. */
     public Options asReadOnly() {
       return new Options(
-          backend, true, exclusive, direct, registeredBuffers, queueDepth, bufferBytes, timeout);
-    }
-
-    /** The same, refusing a device that is in use. */
-    public Options asExclusive() {
-      return new Options(
-          backend, readOnly, true, direct, registeredBuffers, queueDepth, bufferBytes, timeout);
+          backend, true, direct, registeredBuffers, queueDepth, bufferBytes, timeout);
     }
 
     /** The same with another queue depth. */
     public Options withQueueDepth(int other) {
-      return new Options(
-          backend, readOnly, exclusive, direct, registeredBuffers, other, bufferBytes, timeout);
+      return new Options(backend, readOnly, direct, registeredBuffers, other, bufferBytes, timeout);
     }
 
     /** The same with another amount of memory. */
     public Options withBufferBytes(long other) {
-      return new Options(
-          backend, readOnly, exclusive, direct, registeredBuffers, queueDepth, other, timeout);
+      return new Options(backend, readOnly, direct, registeredBuffers, queueDepth, other, timeout);
     }
 
     /** The same with another time-out. */
     public Options withTimeout(Duration other) {
       return new Options(
-          backend, readOnly, exclusive, direct, registeredBuffers, queueDepth, bufferBytes, other);
+          backend, readOnly, direct, registeredBuffers, queueDepth, bufferBytes, other);
     }
 
     /** The same through the page cache. */
     public Options asBuffered() {
       return new Options(
-          backend, readOnly, exclusive, false, registeredBuffers, queueDepth, bufferBytes, timeout);
+          backend, readOnly, false, registeredBuffers, queueDepth, bufferBytes, timeout);
     }
 
     /** The same with memory that is pinned on every request: slower, and no limit applies. */
     public Options withUnregisteredBuffers() {
-      return new Options(
-          backend, readOnly, exclusive, direct, false, queueDepth, bufferBytes, timeout);
+      return new Options(backend, readOnly, direct, false, queueDepth, bufferBytes, timeout);
     }
   }
 
@@ -215,7 +203,6 @@ public final class BlockDevices {
       int flags =
           Files.O_CLOEXEC
               | (options.readOnly ? Files.O_RDONLY : Files.O_RDWR)
-              | (options.exclusive ? Files.O_EXCL : 0)
               | (options.direct ? Files.O_DIRECT : 0);
       int fd = Linux.openat(Files.AT_FDCWD, arena.allocateFrom(path.toString()), flags, 0);
       if (fd < 0) {

@@ -13,7 +13,10 @@ import org.mxfs.daemon.core.ReservationKey;
  */
 public final class Fenced {
   private final ReservationKey victim;
+
+  /** The key of this node: it was registered all the time. */
   private final ReservationKey by;
+
   private final ReservationKey holder;
   private final long generation;
   private final End end;
@@ -34,11 +37,6 @@ public final class Fenced {
   /** The victim's key, or one of an earlier life of its node: the victim would write by it. */
   public boolean isOfVictim(ReservationKey key) {
     return key.nodeId() == victim.nodeId() && key.incarnation() <= victim.incarnation();
-  }
-
-  /** The key of this node: it was registered all the time. */
-  public ReservationKey by() {
-    return by;
   }
 
   /** Who held the reservation then: of several survivors that fence one victim, one. */
