@@ -7,13 +7,11 @@
  *	attr_hold fiemap FILE	asks for its extents, to be told in memory that never comes (userfaultfd), and says "stuck"
  *				when the kernel waits for that memory
  *	attr_hold label DIR	reads the label of the volume, likewise
- *	attr_hold swap FILE	swapon(2), and what it said
  */
 #include "tap.h"
 #include <linux/fiemap.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
-#include <sys/swap.h>
 
 enum { PAGE = 4096 };
 
@@ -95,7 +93,5 @@ int main(int argc, char **argv)
 		return stuck(argv[2], FS_IOC_FIEMAP, PAGE - sizeof(struct fiemap));
 	if (!strcmp(argv[1], "label"))
 		return stuck(argv[2], FS_IOC_GETFSLABEL, PAGE);
-	if (!strcmp(argv[1], "swap"))
-		return said(swapon(argv[2], 0));
 	return 2;
 }

@@ -9,17 +9,9 @@
  */
 #include "tap.h"
 
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
-}
-
 int main(int argc, char **argv)
 {
-	double begin = now(), end, before, took, longest = 0;
+	double begin = tap_millis(), end, before, took, longest = 0;
 	long operations = 0, runs = 1;
 	char name[64], record[32];
 	uint64_t written = 0;
@@ -32,14 +24,14 @@ int main(int argc, char **argv)
 	}
 	snprintf(name, sizeof(name), "hammer-%s", argv[2]);
 	end = begin + atof(argv[3]) * 1000;
-	while (now() < end) {
-		before = now();
+	while (tap_millis() < end) {
+		before = tap_millis();
 		fd = OK(open(name, O_CREAT | O_WRONLY | O_APPEND, 0644));
 		tap_pattern(record, sizeof(record), 1, written);
 		CHECK_EQ(write(fd, record, sizeof(record)), sizeof(record));
 		written += sizeof(record);
 		close(fd);
-		took = now() - before;
+		took = tap_millis() - before;
 		longest = took > longest ? took : longest;
 		runs += took >= 20;
 		operations++;

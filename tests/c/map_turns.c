@@ -22,14 +22,6 @@ static void on_bus(int number)
 	tap_fail(__LINE__, 0, "SIGBUS at page %ld, which is inside the file", page);
 }
 
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
-}
-
 int main(int argc, char **argv)
 {
 	int me, other, fd;
@@ -52,18 +44,18 @@ int main(int argc, char **argv)
 	CHECK(seen && map != MAP_FAILED);
 	/* No read-ahead: one fault a page, all the time. */
 	OK(madvise(map, pages * PAGE, MADV_RANDOM));
-	for (end = now() + atof(argv[3]) * 1000; now() < end; rounds++) {
+	for (end = tap_millis() + atof(argv[3]) * 1000; tap_millis() < end; rounds++) {
 		for (page = 0; page < pages; page++) {
 			volatile uint64_t *counters = map + page * (PAGE / sizeof(*map));
 
-			before = now();
+			before = tap_millis();
 			CHECK_EQ(counters[me], seen[page * NODES + me]);
 			CHECK(counters[other] >= seen[page * NODES + other]);
 			seen[page * NODES + other] = counters[other];
 			if ((page + rounds) % STRIDE == 0)
 				seen[page * NODES + me] = ++counters[me];
-			if (now() - before > longest)
-				longest = now() - before;
+			if (tap_millis() - before > longest)
+				longest = tap_millis() - before;
 		}
 		OK(msync(map, pages * PAGE, MS_SYNC));
 		OK(madvise(map, pages * PAGE, MADV_DONTNEED));

@@ -12,15 +12,6 @@
 enum { USER1 = 1001, BLOCK = 4096 };
 #define CAPS "security.capability"
 
-static void set_flags(int fd, int add, int remove)
-{
-	int flags;
-
-	OK(ioctl(fd, FS_IOC_GETFLAGS, &flags));
-	flags = (flags | add) & ~remove;
-	OK(ioctl(fd, FS_IOC_SETFLAGS, &flags));
-}
-
 static const struct vfs_cap_data net_raw = {
 	.magic_etc = VFS_CAP_REVISION_2, .data[0].permitted = 1 << CAP_NET_RAW
 };
@@ -203,7 +194,7 @@ static void flags_of_open_files(void)
 {
 	int fd = MAKE_FILE("f", 2 * BLOCK, 1);
 
-	set_flags(fd, FS_APPEND_FL, 0);
+	SET_FLAGS(fd, FS_APPEND_FL, 0);
 	FAILS(ftruncate(fd, 0), EPERM);
 	FAILS(ftruncate(fd, 4 * BLOCK), EPERM);
 	FAILS(truncate("f", 0), EPERM);
@@ -215,7 +206,7 @@ static void flags_of_open_files(void)
 	FAILS(fsetxattr(fd, "user.x", "x", 1, 0), EPERM);
 	CHECK(mmap(NULL, BLOCK, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED && errno == EACCES);
 	OK(futimens(fd, NULL));
-	set_flags(fd, FS_IMMUTABLE_FL, FS_APPEND_FL);
+	SET_FLAGS(fd, FS_IMMUTABLE_FL, FS_APPEND_FL);
 	CHECK_EQ(pwrite(fd, "y", 1, 0), 1);
 	FAILS(fchmod(fd, 0600), EPERM);
 	FAILS(fchown(fd, USER1, -1), EPERM);
@@ -225,7 +216,7 @@ static void flags_of_open_files(void)
 	FAILS(fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, 4 * BLOCK), EPERM);
 	FAILS(truncate("f", 0), EPERM);
 	OK(ftruncate(fd, 10));
-	set_flags(fd, 0, FS_IMMUTABLE_FL);
+	SET_FLAGS(fd, 0, FS_IMMUTABLE_FL);
 	OK(fchmod(fd, 0600));
 }
 

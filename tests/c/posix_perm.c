@@ -386,21 +386,12 @@ static void file_capabilities(void)
 	FAILS(getxattr("f", "security.capability", &got, sizeof(got)), ENODATA);
 }
 
-static void set_flags(int fd, int add, int clear)
-{
-	int flags;
-
-	OK(ioctl(fd, FS_IOC_GETFLAGS, &flags));
-	flags = (flags | add) & ~clear;
-	OK(ioctl(fd, FS_IOC_SETFLAGS, &flags));
-}
-
 static void immutable(void)
 {
 	struct statx sx;
 	int fd = MAKE_FILE("f", 100, 1), folder;
 
-	set_flags(fd, FS_IMMUTABLE_FL, 0);
+	SET_FLAGS(fd, FS_IMMUTABLE_FL, 0);
 	OK(statx(AT_FDCWD, "f", 0, STATX_BASIC_STATS, &sx));
 	CHECK(sx.stx_attributes & STATX_ATTR_IMMUTABLE);
 	FAILS(open("f", O_RDWR), EPERM);
@@ -411,16 +402,16 @@ static void immutable(void)
 	FAILS(chmod("f", 0600), EPERM);
 	FAILS(truncate("f", 0), EPERM);
 	FAILS(setxattr("f", "user.x", "x", 1, 0), EPERM);
-	set_flags(fd, 0, FS_IMMUTABLE_FL);
+	SET_FLAGS(fd, 0, FS_IMMUTABLE_FL);
 	OK(chmod("f", 0600));
 	OK(mkdir("d", 0755));
 	close(MAKE_FILE("d/f", 10, 1));
 	folder = OK(open("d", O_RDONLY));
-	set_flags(folder, FS_IMMUTABLE_FL, 0);
+	SET_FLAGS(folder, FS_IMMUTABLE_FL, 0);
 	FAILS(open("d/new", O_CREAT | O_RDWR, 0644), EPERM);
 	FAILS(unlink("d/f"), EPERM);
 	close(OK(open("d/f", O_RDWR)));
-	set_flags(folder, 0, FS_IMMUTABLE_FL);
+	SET_FLAGS(folder, 0, FS_IMMUTABLE_FL);
 	make("g", 0666, USER1, USER1);
 	IN_CHILD(
 		int flags;
@@ -437,7 +428,7 @@ static void append_only(void)
 {
 	int fd = MAKE_FILE("f", 100, 1), log;
 
-	set_flags(fd, FS_APPEND_FL, 0);
+	SET_FLAGS(fd, FS_APPEND_FL, 0);
 	FAILS(open("f", O_RDWR), EPERM);
 	FAILS(open("f", O_RDWR | O_APPEND | O_TRUNC), EPERM);
 	log = OK(open("f", O_RDWR | O_APPEND));
@@ -446,7 +437,7 @@ static void append_only(void)
 	FAILS(fcntl(log, F_SETFL, 0), EPERM);
 	FAILS(unlink("f"), EPERM);
 	HOLDS(log, 0, 100, 1, 0);
-	set_flags(log, 0, FS_APPEND_FL);
+	SET_FLAGS(log, 0, FS_APPEND_FL);
 	CHECK_EQ(SIZE_OF(log), 104);
 }
 
@@ -468,7 +459,7 @@ static void inode_flags(void)
 
 	OK(ioctl(fd, FS_IOC_GETFLAGS, &flags));
 	CHECK(flags & FS_NODUMP_FL);
-	set_flags(fd, FS_SYNC_FL | FS_NOATIME_FL, 0);
+	SET_FLAGS(fd, FS_SYNC_FL | FS_NOATIME_FL, 0);
 	CHECK_EQ(write(fd, "x", 1), 1);
 }
 

@@ -40,14 +40,6 @@ __attribute__((noreturn, format(printf, 1, 2))) static void wrong(const char *fo
 	exit(1);
 }
 
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + t.tv_nsec / 1e9;
-}
-
 static void check_fd(int fd, const char *name, uint64_t seed, uint64_t length, char *buf)
 {
 	struct header h;
@@ -116,7 +108,7 @@ static void *work(void *arg)
 
 		snprintf(name, sizeof(name), "s%d-%d-%d", number, thread, slot);
 		snprintf(other, sizeof(other), "s%d-%d-%d", number, thread, second);
-		before = now();
+		before = tap_millis();
 		if (!seeds[slot]) {
 			fd = open(name, O_CREAT | O_EXCL | O_RDWR, 0644);
 			if (fd < 0)
@@ -199,7 +191,7 @@ static void *work(void *arg)
 				check_name(name, seeds[slot], lengths[slot], buf);
 			}
 		}
-		long ms = (now() - before) * 1000;
+		long ms = tap_millis() - before;
 
 		worst = ms > worst ? ms : worst;
 		done++;
@@ -259,7 +251,7 @@ int main(int argc, char **argv)
 	for (int i = 0; i < count; i++)
 		if (pthread_create(&threads[i], NULL, work, (void *)(intptr_t)i))
 			wrong("pthread_create");
-	for (double end = now() + seconds; now() < end;)
+	for (double end = tap_millis() + seconds * 1000; tap_millis() < end;)
 		usleep(100000);
 	stop = true;
 	for (int i = 0; i < count; i++)

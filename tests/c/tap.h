@@ -129,6 +129,28 @@ static inline void tap_reap(int line, pid_t pid)
 }
 #define REAP(pid) tap_reap(__LINE__, pid)
 
+/* By the monotonic clock. */
+static inline double tap_millis(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
+}
+
+/* FS_IMMUTABLE_FL and the like. */
+static inline void tap_set_flags(int line, int fd, int add, int remove)
+{
+	int flags;
+
+	if (ioctl(fd, FS_IOC_GETFLAGS, &flags))
+		tap_fail(line, errno, "FS_IOC_GETFLAGS");
+	flags = (flags | add) & ~remove;
+	if (ioctl(fd, FS_IOC_SETFLAGS, &flags))
+		tap_fail(line, errno, "FS_IOC_SETFLAGS");
+}
+#define SET_FLAGS(fd, add, remove) tap_set_flags(__LINE__, fd, add, remove)
+
 /* Runs the block in a child process and waits for its good end. */
 #define IN_CHILD(...)							\
 do {									\

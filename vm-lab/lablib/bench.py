@@ -237,8 +237,7 @@ def scsi(stage: Stage, rounds: int) -> list[Line]:
     tool = Tool(stage, node, "-XX:+TieredCompilation")
 
     def c() -> int:
-        twin.process.stdin.write(f"{SCSI_COMMANDS}\n".encode())
-        twin.process.stdin.flush()
+        twin.tell(f"{SCSI_COMMANDS}")
         return int(twin.line(120))
 
     java = lambda: int(tool.say(f"{DEVICE} bench {SCSI_COMMANDS}", 120))

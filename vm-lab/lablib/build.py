@@ -332,7 +332,7 @@ def daemon_tree() -> Path:
         with progress.step(f"mvn package with {home.name}"):
             done = maven(["-Dmaven.test.skip=true", "-pl", "daemon,daemon/ctl", "-am", "package"], home)
             if done.returncode:
-                raise BuildFailed(f"mvn package ended with status {done.returncode}:\n{_last(done.stdout, 40)}",
+                raise BuildFailed(f"mvn package ended with status {done.returncode}:\n{last_lines(done.stdout, 40)}",
                                   "mend the sources, or look at the network: Maven fetches from Maven Central")
         new = _new(result)
         with progress.step("daemon image (jlink)"):
@@ -373,7 +373,7 @@ def share_blockio_tests(share: Path) -> str:
     with progress.step("block I/O tests for a node"):
         done = maven(["-DskipTests", "-pl", "bindings,blockio", "package"], home)
         if done.returncode:
-            raise BuildFailed(f"mvn package ended with status {done.returncode}:\n{_last(done.stdout, 40)}", "mend the sources")
+            raise BuildFailed(f"mvn package ended with status {done.returncode}:\n{last_lines(done.stdout, 40)}", "mend the sources")
         place = share / "blockio-tests"
         shutil.rmtree(place, ignore_errors=True)
         for classes in ("bindings/target/classes", "blockio/target/classes", "blockio/target/test-classes"):
@@ -414,7 +414,7 @@ def aot_cache(daemon: Path, made: image.Image) -> Path:
     return result
 
 
-def _last(text: str, lines: int) -> str:
+def last_lines(text: str, lines: int) -> str:
     return "\n".join(text.strip().splitlines()[-lines:])
 
 

@@ -498,6 +498,17 @@ class Stage:
         finally:
             node.run(f"mv -f {DAEMON}.kept {DAEMON}; umount {PLACE}", check=False)
 
+    def detach_solo(self, node: Node, limit: float = 20) -> None:
+        """The daemon of solo() lets the volume go, once; who waits for it may have it again at once."""
+        before = self.status(node)["detaches"]
+
+        def gone() -> bool:
+            now = self.status(node)
+            return now["detaches"] != before and now["state"] != "detaching"
+
+        node.run("kill -USR1 $(pidof mxfsd_solo)")
+        self.until(gone, limit, "the volume to be let go")
+
     # ---- the kernel log
 
     def mark(self, node: Node) -> str:
@@ -550,6 +561,11 @@ class Program:
         line, _, self._rest = self._rest.partition(b"\n")
         return line.decode(errors="replace")
 
+    def tell(self, text: str) -> None:
+        """A line to read."""
+        self.process.stdin.write((text + "\n").encode())
+        self.process.stdin.flush()
+
     def finish(self, limit: float) -> Result:
         """Waits for its end; what it printed."""
         try:
@@ -576,8 +592,7 @@ class Keeper(Program):
     """tests/c/keeper on a node: holds files, maps and a working directory open, and works on them on command."""
 
     def say(self, text: str, limit: float = 30) -> str:
-        self.process.stdin.write((text + "\n").encode())
-        self.process.stdin.flush()
+        self.tell(text)
         return self.line(limit)
 
     def ok(self, text: str, limit: float = 30) -> str:

@@ -37,8 +37,7 @@ class Tool:
 
     def ask(self, text: str) -> None:
         """Sends a command whose answer is for later."""
-        self.program.process.stdin.write((text + "\n").encode())
-        self.program.process.stdin.flush()
+        self.program.tell(text)
 
 
 class Shell:
@@ -51,8 +50,7 @@ class Shell:
 
     def run(self, command: str, limit: float = 60) -> tuple[int, str]:
         """Exit status, and all that was printed."""
-        self.program.process.stdin.write(f"{{ {command}; }} </dev/null 2>&1; s=$?; echo; echo {self.END} $s\n".encode())
-        self.program.process.stdin.flush()
+        self.program.tell(f"{{ {command}; }} </dev/null 2>&1; s=$?; echo; echo {self.END} $s")
         lines = []
         while not (line := self.program.line(limit)).startswith(self.END):
             lines.append(line)

@@ -117,7 +117,7 @@ def java(suite: Suite, _seed) -> None:
     if not suite.passed + suite.failed:
         suite.add("tests", 0, 1, "Maven ran no test at all")
     if done.returncode:
-        suite.add("mvn verify", 0, 1, f"status {done.returncode}; the whole log: {log}\n" + _tail(done.stdout, 60),
+        suite.add("mvn verify", 0, 1, f"status {done.returncode}; the whole log: {log}\n" + build.last_lines(done.stdout, 60),
                   time.monotonic() - start)
     else:
         suite.add("mvn verify (format, lint, architecture)", 1, seconds=time.monotonic() - start)
@@ -143,10 +143,6 @@ def _surefire(folder: Path) -> tuple[dict, str]:
                                f"{(found.get('message') or found.text or '').strip()[:600]}")
                     break
     return counts, "\n".join(bad)
-
-
-def _tail(text: str, lines: int) -> str:
-    return "\n".join(text.strip().splitlines()[-lines:])
 
 
 # ---- the protocol on paper

@@ -19,7 +19,6 @@ def run(stage):
     _flags(stage, n1, n2)
     _modes(stage, n1, n2)
     _memory_that_never_comes(stage, n1, n2)
-    _refused(stage, n1)
     stage.umount(n1)
     stage.umount(n2)
     stage.repair()
@@ -76,8 +75,7 @@ def _flags(stage, n1, n2):
     stage.same(path.line(30), "ready", "attr_hold")
 
     def again():
-        path.process.stdin.write(b"open\n")
-        path.process.stdin.flush()
+        path.tell("open")
         return path.line(30)
 
     stage.same(again(), "ok", "opening a file held by path")
@@ -122,8 +120,7 @@ def _modes(stage, n1, n2):
                              "echo $?; read go; done'")
     stage.same(holder.line(30), "0", "an attribute of a folder that anybody may write to")
     n2.run(f"chmod +t {PLACE}/sticky")
-    holder.process.stdin.write(b"go\n")
-    holder.process.stdin.flush()
+    holder.tell("go")
     stage.matches("not permitted", holder.line(30), "an attribute of a folder that the other node made sticky")
     holder.close()
     keeper = _as_user(stage, n1)
@@ -142,15 +139,6 @@ def _memory_that_never_comes(stage, n1, n2):
         n2.run(f"ls {PLACE} >/dev/null", timeout=20)
         stuck.process.stdin.close()
         stuck.process.wait(20)
-
-
-def _refused(stage, node):
-    """What mxfs does not have says so at once (docs/differences.md)."""
-    node.run(f"dd if=/dev/zero of={PLACE}/swap bs=64k count=64 status=none && chmod 600 {PLACE}/swap && mkswap -q {PLACE}/swap")
-    stage.same(node.run(f"{PROGRAMS}/attr_hold swap {PLACE}/swap").out, "errno EINVAL\n", "swapon")
-    done = node.run(f"mkdir -p /run/idmapped && mount --bind -o X-mount.idmap=b:0:1000:1 {PLACE} /run/idmapped", check=False)
-    stage.check(done.rc, "an idmapped mount was not refused")
-    stage.check("EINVAL" in done.err or "nvalid" in done.err or "wrong fs type" in done.err, f"an idmapped mount: {done.err}")
 
 
 def _big_sectors(stage, node):

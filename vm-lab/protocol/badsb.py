@@ -7,6 +7,7 @@ import re
 import struct
 from dataclasses import dataclass
 
+from lablib.lockstate import crc32c
 from lablib.protocol import DEVICE, PLACE, PROGRAMS
 
 LIMIT = 240
@@ -16,25 +17,6 @@ EXPECTED = [r"XFS \(loop\d+\)", r"XFS: "]
 WORK = "/run/badsb"
 SEED = 20261120
 SIZE = 64 << 20
-
-
-def _crc_table():
-    table = []
-    for n in range(256):
-        for _ in range(8):
-            n = n >> 1 ^ (0x82F63B78 if n & 1 else 0)
-        table.append(n)
-    return table
-
-
-_TABLE = _crc_table()
-
-
-def crc32c(data: bytes) -> int:
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc = crc >> 8 ^ _TABLE[(crc ^ byte) & 0xFF]
-    return crc ^ 0xFFFFFFFF
 
 
 @dataclass

@@ -138,8 +138,7 @@ def _snatch(stage, node, device):
 
 def _let_go(snatch):
     """Whether it had the device."""
-    snatch.process.stdin.write(b"go\n")
-    snatch.process.stdin.flush()
+    snatch.tell("go")
     return "taken" in snatch.finish(30).out
 
 
@@ -320,8 +319,7 @@ def _late_fault(stage, node, device):
     keeper.ok("fsync 1")
     keeper.ok("map 1 100000")
     node.run(f"echo 3 >/proc/sys/vm/drop_caches; {DM} stop bad")
-    keeper.process.stdin.write(b"load 1 0 100 7\n")
-    keeper.process.stdin.flush()
+    keeper.tell("load 1 0 100 7")
     stage.until(lambda: " D " in node.run("cat /proc/$(pidof keeper)/stat").out, 20, "a fault to wait for the disk")
     pid = node.run("pidof mxfsd_solo").out.strip()
     node.run(f"kill -STOP {pid}")
@@ -335,8 +333,7 @@ def _late_fault(stage, node, device):
         except TimedOut:
             break
         answered += 1
-        keeper.process.stdin.write(b"load 1 0 100 7\n")
-        keeper.process.stdin.flush()
+        keeper.tell("load 1 0 100 7")
     stage.note(f"{answered} loads answered past the lease")
     stage.check(answered < 2, "a page that came past the end of the lease is read without a fault")
     node.run(f"kill -CONT {pid}")

@@ -64,11 +64,6 @@ def _all(stage, node, disk, slow):
     stage.marker(MARKERS[8])
 
 
-def _tell(program):
-    program.process.stdin.write(b"go\n")
-    program.process.stdin.flush()
-
-
 def _begin(stage, node, slow, pages="1"):
     """A device reads into the first sector of a file of four pages, or another page. What was stored there before is on the disk; the page is clean, and pinned."""
     node.run(f"head -c {4 * PAGE} /dev/zero | tr '\\0' o >{FILE}; sync {FILE}; {DM} suspend slow")
@@ -80,12 +75,12 @@ def _begin(stage, node, slow, pages="1"):
 
 def _device_ends(stage, node, program):
     node.run(f"{DM} resume slow")
-    _tell(program)
+    program.tell("go")
     stage.same(program.line(30), "done 512", "the read from the device")
 
 
 def _end(stage, program, fsync):
-    _tell(program)
+    program.tell("go")
     stage.same(program.line(30), f"fsync {fsync}", "fsync of the file that the device read into")
     stage.same(program.finish(30).rc, 0, "the program")
 
@@ -284,12 +279,12 @@ def _queued(stage, node):
     node.run(f"{DM} stop bad")
     program = stage.start(node, f"{PROGRAMS}/queued {name}")
     stage.same(program.line(30), "begun", "a write to a disk that hangs")
-    _tell(program)
+    program.tell("go")
     stage.same(program.line(30), "stored", "a store meanwhile")
     node.run(f"{DM} fail bad {DEVICE} {first} {count}")
-    _tell(program)
+    program.tell("go")
     stage.same(program.line(30), "done -5", "the write, when the disk fails")
-    _tell(program)
+    program.tell("go")
     stage.same(program.line(30), "map m", "what was stored meanwhile")
     _heal(node)
     _end(stage, program, "0")

@@ -66,8 +66,7 @@ def _namespace(stage, n1, n2):
     pid = n1.run("pgrep -f '^sh -c mount -t tmpfs'").out.split()[0]
     _turns(stage, n1, n2, "a name in a private namespace", PLACE,
            lambda command: n1.run(f"nsenter -t {pid} -m sh -c {shlex.quote(command)}").out)
-    inside.process.stdin.write(b"\n")
-    inside.process.stdin.flush()
+    inside.tell("")
     stage.same(inside.line(60), "unmounted 0", "the unmount in the namespace")
     inside.close()
 

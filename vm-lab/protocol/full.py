@@ -33,8 +33,7 @@ def _full(stage, n1, n2):
     for turn in range(2):
         other.ok("check 1 0 3000 77")
         n1.run(f"ls {PLACE} >/dev/null")
-    program.process.stdin.write(b"go on\n")
-    program.process.stdin.flush()
+    program.tell("go on")
     stage.same(program.line(60), "ok", "files that were removed on a full volume, after changes of owner")
     program.finish(20)
     other.ok("close 1")
@@ -58,8 +57,7 @@ def _project(stage, n1, n2):
     for turn in range(2):
         n2.run(f"ls {PLACE}/user >/dev/null")
         n1.run(f"ls {PLACE}/user >/dev/null")
-    program.process.stdin.write(b"go on\n")
-    program.process.stdin.flush()
+    program.tell("go on")
     stage.same(program.line(60), "ok", "the same files after changes of owner")
     program.finish(20)
     stage.umount(n1)
@@ -74,20 +72,16 @@ def _given_back(stage, node, other):
     stage.mkfs(options="-d size=400m")
     stage.mount(node)
 
-    def detach():
-        node.run("kill -USR1 $(pidof mxfsd_solo)")
-        stage.until(lambda: stage.status(node)["state"] == "detached", 20, "a detach")
-
     def elsewhere(command: str) -> str:
         return other.run(f"mount -t xfs {DEVICE} {PLACE} && cd {PLACE} && {command}; rc=$?; cd / && umount {PLACE} && exit $rc").out
 
     def filled() -> bool:
         # The attach begins it; a detach may come before it has begun.
         node.run(f"touch {PLACE}/f")
-        detach()
+        stage.detach_solo(node)
         return elsewhere("stat -c %b .mxfs/reserve") == "2048\n"
 
-    detach()
+    stage.detach_solo(node)
     stage.same(elsewhere("stat -c %b .mxfs/reserve; truncate -s 0 .mxfs/reserve"), "2048\n", "blocks of the reserve")
     stage.until(filled, 60, "the reserve to be filled")
     stage.umount(node)

@@ -74,8 +74,7 @@ def _writers(stage, node):
 def _killed(stage, node, writers):
     """Who waits for a lock, and who has that waits for the daemon, can be killed all the same."""
     for (writer, pid), where in zip(writers, ("mxfs_wait_until", "mxfs_write_iter")):  # the function that waits; of locks there is no line
-        writer.process.stdin.write(b"write 1 0 100 9\n")
-        writer.process.stdin.flush()
+        writer.tell("write 1 0 100 9")
         stage.until(lambda: f" {where}+" in node.run(f"head -n 1 /proc/{pid}/stack").out, 10, f"a write to wait in {where}")
     node.run(f"kill -KILL {pid}")
     stage.until(lambda: node.run(f"test -e /proc/{pid}", check=False).rc, 10, "a killed write to end")
@@ -110,8 +109,7 @@ def _stopped(stage, node):
     _killed(stage, node, writers)
     # What was stored goes below, and is written from there; nothing new starts by that.
     stage.ends(node, "sync", 20, "sync of everything while the daemon is stopped")
-    keeper.process.stdin.write(b"fsync 1\n")
-    keeper.process.stdin.flush()
+    keeper.tell("fsync 1")
     stage.ends(node, f"stat -f {PLACE}", 20, "statfs while the daemon is stopped")
     node.run("kill -KILL $(pidof keeper)")
     stage.until(lambda: not node.run("pidof keeper", check=False).out.strip(), 10, "a killed fsync to end")

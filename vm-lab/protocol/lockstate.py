@@ -274,8 +274,7 @@ def _full(stage, node):
     told = _remount(stage, node, made=False, errno=ENOSPC)
     stage.matches(r"^the volume is too full to make it: it takes 32768 bytes, and \d+ are free", told["reason"], "why there is none")
     for turn in range(3):
-        node.run("kill -USR1 $(pidof mxfsd_solo)")
-        stage.until(lambda: stage.status(node)["state"] == "detached", 20, "a detach")
+        stage.detach_solo(node)
         node.run(f"head -c 1 {PLACE}/fill >/dev/null")
         stage.same(told_of(node), told, "what is told after another attach")
     stage.same(stage.kernel_log(node, mark).count("too full"), 1, "lines about it")
@@ -319,14 +318,9 @@ def _large_blocks(stage, node):
 
 # ---- what is there, and what is not known
 
-def _detach(stage, node) -> None:
-    node.run("kill -USR1 $(pidof mxfsd_solo)")
-    stage.until(lambda: stage.status(node)["state"] == "detached", 20, "a detach")
-
-
 def _elsewhere(stage, node, other, command: str) -> None:
     """What another node does to the volume in its turn."""
-    _detach(stage, node)
+    stage.detach_solo(node)
     other.run(f"mount -t xfs {DEVICE} {PLACE} && cd {PLACE} && {{ {command}; rc=$?; }}; cd / && umount {PLACE} && exit $rc")
 
 
@@ -398,7 +392,7 @@ def _error(stage, node, other, _options):
     for turn in range(2):
         node.run(f"touch {PLACE}/f")
         stage.same(told_of(node), told, "what is told where it cannot be told where it is")
-        _detach(stage, node)
+        stage.detach_solo(node)
     stage.same(stage.kernel_log(node, mark).count("taken to be where it was"), 1, "lines about it")
     stage.umount(node)
 
@@ -451,7 +445,7 @@ def _word(stage, node, _other, options):
         stage.until(lambda: (lambda now: now["daemon_starts"] == str(starts) and now["frozen"] == "0")(stage.status(node)), 20, "the next daemon")
 
     def hang(meanwhile) -> None:
-        _detach(stage, node)
+        stage.detach_solo(node)
         node.run(f"{DM} stop bad")
         program = stage.start(node, f"touch {PLACE}/f")
         stage.until(lambda: stage.status(node)["state"] == "attaching", 20, "an attach that hangs")
@@ -466,7 +460,7 @@ def _word(stage, node, _other, options):
     succeed("--alone --lockstate")
     hang(lambda: time.sleep((ALONE_SECONDS + 1) * stage.slowness))
     # The next one is as good as the first.
-    _detach(stage, node)
+    stage.detach_solo(node)
     node.run(f"touch {PLACE}/f")
     stage.same(told_of(node)["errno"], 0, "the lock state, by a word of now")
     stage.matches("lockstate was made", stage.kernel_log(node, mark), "the kernel log")

@@ -57,11 +57,6 @@ def run(stage):
     stage.repair()
 
 
-def _tell(program):
-    program.process.stdin.write(b"go\n")
-    program.process.stdin.flush()
-
-
 def _held(stage, n1, n2):
     """node1 waits for memory inside a system call, in seven ways at once; node2 has the volume meanwhile."""
     a = stage.keeper(n1)
@@ -81,7 +76,7 @@ def _held(stage, n1, n2):
         b.ok(f"append 2 {PAGE} 7 {4 * PAGE + round_ * PAGE}", limit=PATIENCE)
         a.ok("exists write", limit=PATIENCE)
     for how, program in held.items():
-        _tell(program)
+        program.tell("go")
         expected = "done 0" if how == "version" else f"done {2 * PAGE}" + (" same" if "read" in how else "")
         stage.same(program.line(30), expected, f"{how}, when its memory came after the volume had been elsewhere")
         stage.same(program.finish(30).rc, 0, how)
@@ -107,7 +102,7 @@ def _whole(stage, n1, n2):
         return program
 
     def go(program, expected, what):
-        _tell(program)
+        program.tell("go")
         stage.same(program.line(60), f"done {expected}", what)
         stage.same(program.finish(30).rc, 0, what)
 
@@ -185,7 +180,7 @@ def _snagged(stage, n1, n2):
     stage.note(f"a change of owner while a page is referred to: {took:.2f} s")
     stage.check(took < 3 * stage.slowness, f"a change of owner took {took:.1f} s")
     keeper.ok("fsync 1")
-    _tell(program)
+    program.tell("go")
     stage.same(program.finish(30).rc, 0, "the program")
     keeper.close()
     n1.run(f"rm {PLACE}/snagged")
@@ -206,9 +201,9 @@ def _pinned(stage, n1, n2):
             return program
 
         def end(program, fsync):
-            _tell(program)
+            program.tell("go")
             stage.same(program.line(30), f"done {pages * PAGE}", "the read from the device")
-            _tell(program)
+            program.tell("go")
             stage.same(program.line(30), f"fsync {fsync}", "fsync of the file that the device read into")
             stage.same(program.finish(30).rc, 0, "the program")
 
@@ -254,9 +249,9 @@ def _pinned(stage, n1, n2):
             took = _took(n2, f"cat {PLACE}/beside")
             stage.note(f"a change of owner beside requests without end: {took:.2f} s")
             stage.check(took < 3 * stage.slowness, f"a change of owner beside requests without end took {took:.1f} s")
-        _tell(program)
+        program.tell("go")
         stage.check(int(program.line(30).split()[1]) >= 8, "requests")
-        _tell(program)
+        program.tell("go")
         stage.same(program.line(30), "fsync 0", "fsync after requests without end")
         stage.same(program.finish(30).rc, 0, "the program")
         stage.same(n2.run(f"md5sum <{PLACE}/pinned").out.split()[0], n1.run("md5sum </run/slow-device").out.split()[0], "what the other node reads")
@@ -309,7 +304,7 @@ def _slow_map(stage, n1, n2):
             for answer in ("pinned", f"done {size}", "fsync 0"):
                 stage.same(program.line(30), answer, "a read from a device into a map that comes slowly")
                 if answer != "fsync 0":
-                    _tell(program)
+                    program.tell("go")
             stage.same(program.finish(30).rc, 0, "the program")
         n1.run(f"rm {PLACE}/cold")
     finally:
@@ -335,8 +330,7 @@ def _slow_source(stage, n1, n2):
         b.ok("open 2 target +a")
         mark = stage.mark(n1)
         slow.rate(2 << 20)
-        a.process.stdin.write(f"spill 2 1 {size}\n".encode())
-        a.process.stdin.flush()
+        a.tell(f"spill 2 1 {size}")
 
         def over(limit):
             return select.select([a.process.stdout], [], [], limit)[0]

@@ -91,8 +91,7 @@ def _stopped(stage, node):
     resident = f"awk '/ .*kept$/ {{ found = 1 }} found && /^Rss:/ {{ print $2; exit }}' /proc/$(pgrep -x keeper)/smaps"
     stage.until(lambda: node.run(resident).out.strip() == "0", 20, "the map's pages to be unmapped")
     waiting = int(stage.status(node)["waiters"])
-    keeper.process.stdin.write(b"load 1 0 5000 8\n")
-    keeper.process.stdin.flush()
+    keeper.tell("load 1 0 5000 8")
     reader = stage.start(node, f"cat {PLACE}/f")
     stage.until(lambda: int(stage.status(node)["waiters"]) >= waiting + 2, 20, "a fault and a read to wait")
     _sleeps(stage, node, "a fault and a read past the lease")

@@ -32,12 +32,6 @@ def run(stage):
                      f"for d in bad other; do {PROGRAMS}/dm remove $d; done; losetup -D; rm -f /run/other.img", check=False)
 
 
-def _detach(stage, node, limit=30):
-    before = stage.status(node)["detaches"]
-    node.run("kill -USR1 $(pidof mxfsd_solo)")
-    stage.until(lambda: stage.status(node)["detaches"] != before, limit, "the volume to be let go")
-
-
 def _write_errors(stage, node):
     """What XFS cannot write when the volume is let go is told as on XFS: by fsync of the file, also of one that nobody had open, and by syncfs."""
     keeper = stage.keeper(node)
@@ -65,7 +59,7 @@ def _write_errors(stage, node):
     # The same, found out by a detach.
     fail("closed2")
     node.run(f"dd if=/dev/urandom of={PLACE}/closed2 bs=1000000 count=1 conv=notrunc 2>&1")
-    _detach(stage, node)
+    stage.detach_solo(node, 30)
     heal()
     done = node.run(f"sync -f {PLACE}", check=False)
     stage.check(done.rc == 1 and "Input/output error" in done.err, f"syncfs after a detach that failed to write: status {done.rc}: {done.err}")
@@ -80,7 +74,7 @@ def _write_errors(stage, node):
             keeper.ok("store 1 0 1000000 4")
         fail("open")
         keeper.ok(change)
-        _detach(stage, node)
+        stage.detach_solo(node, 30)
         heal()
         keeper.fails("fsync 1", "errno EIO")
         keeper.ok("fsync 1")
@@ -101,7 +95,7 @@ def _each_descriptor(stage, node, keeper, fail, heal):
         keeper.fails("fsync 1", "errno EIO")
         keeper.ok(f"open 4 {PLACE}/open +")
         if gone:
-            _detach(stage, node)
+            stage.detach_solo(node, 30)
         heal()
         keeper.fails("fsync 2", "errno EIO")
         keeper.fails("fsync 3", "errno EIO")
@@ -137,11 +131,10 @@ def _asynchronous_end(stage, node):
     cutter = stage.start(node, "(sync /run/other/map &) ; until grep -q '^nr_writeback [1-9]' /proc/vmstat; do sleep 0.1; done; exec truncate -s 0 /run/other/map")
     stage.until(lambda: "truncate" in node.run("cat /proc/$(pidof truncate)/stack", check=False).out, 20, "a truncate to wait for a page")
     node.run(f"{PROGRAMS}/dm resume bad")
-    _detach(stage, node, 15)
+    stage.detach_solo(node, 15)
     node.run(f"{PROGRAMS}/dm resume other")
     for answer in ("done 65536", "fsync 0"):
-        program.process.stdin.write(b"go\n")
-        program.process.stdin.flush()
+        program.tell("go")
         stage.same(program.line(30), answer, "the read into the map")
     cutter.finish(30)
     node.run(f"umount /run/other && {PROGRAMS}/dm remove other && losetup -d {loop}")

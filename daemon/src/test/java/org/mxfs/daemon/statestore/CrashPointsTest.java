@@ -4,6 +4,7 @@ package org.mxfs.daemon.statestore;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import static org.assertj.core.api.Assertions.fail;
+import static org.mxfs.daemon.statestore.WholeDevice.area;
 
 import java.io.Closeable;
 import java.io.IOException;
@@ -115,11 +116,6 @@ class CrashPointsTest {
 
   /** What was found, with what may be found: the same is looked at once. */
   private final Set<List<Object>> tried = new HashSet<>();
-
-  private static StoreArea area(BlockDevice device) {
-    return StoreArea.of(
-        device, device.size(), device.buffers().asSlice(0, StateStore.MEMORY_BYTES));
-  }
 
   private static StateStore open(BlockDevice disk, long salt) throws IOException {
     return StateStore.open(

@@ -3,6 +3,7 @@ package org.mxfs.daemon.statestore;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.fail;
+import static org.mxfs.daemon.statestore.WholeDevice.area;
 
 import java.io.Closeable;
 import java.io.IOException;
@@ -99,11 +100,6 @@ class LateWritesTest {
         land(one);
       }
     }
-  }
-
-  private static StoreArea area(BlockDevice device) {
-    return StoreArea.of(
-        device, device.size(), device.buffers().asSlice(0, StateStore.MEMORY_BYTES));
   }
 
   /** The store, or null: it has to rest. */

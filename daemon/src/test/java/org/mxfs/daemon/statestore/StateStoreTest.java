@@ -3,6 +3,7 @@ package org.mxfs.daemon.statestore;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
+import static org.mxfs.daemon.statestore.WholeDevice.area;
 
 import java.io.IOException;
 import java.io.RandomAccessFile;
@@ -45,11 +46,6 @@ class StateStoreTest {
   private static final Key B = Key.of("/state/b");
 
   @TempDir Path dir;
-
-  private static StoreArea area(BlockDevice device) {
-    return StoreArea.of(
-        device, device.size(), device.buffers().asSlice(0, StateStore.MEMORY_BYTES));
-  }
 
   private static MemoryBlockDevice memory() {
     return MemoryBlockDevice.create(SIZE, 512, StateStore.MEMORY_BYTES);
