@@ -15,6 +15,7 @@ def run(stage):
     stage.mkfs()
     stage.mount(n1)
     stage.mount(n2)
+    stage.check(n1.run("ls /run/mxfs/*.switches", check=False).rc != 0, "settings are kept where nothing is switched on")
     a, b = stage.keeper(n1), stage.keeper(n2)
     for keeper in (a, b):
         keeper.ok(f"chdir {PLACE}")

@@ -50,6 +50,7 @@ def _switch_on(node):
 
 def _restarted(stage, node):
     """A daemon that is started for a mount that is at work has its predecessor's settings, however wrong what is set now. That it has them the power cut shows: this node takes over."""
+    _switches(stage, node, rf"^[0-9]+ {BEAT_MS} reset\n$", "while it is mounted")
     before = stage.daemon_pid(node)
     node.run(f"sed -i s/-Dmxfs.beats={BEAT_MS}/-Dmxfs.beats=often/ {OPTIONS} && kill -9 {before}")
     stage.until(lambda: stage.daemon_pid(node) not in (None, before), 30, "another daemon")
@@ -57,6 +58,11 @@ def _restarted(stage, node):
     stage.until(lambda: "-Dmxfs.beats=often: not a number" in node.run("cat /var/log/mxfs/*.log").out, 10, "the wrong setting in the log")
     stage.matches(f"until umount it stays at beats={BEAT_MS} takeover=reset", node.run("cat /var/log/mxfs/*.log").out, "the log of the restarted daemon")
     node.run(f"sed -i s/-Dmxfs.beats=often/-Dmxfs.beats={BEAT_MS}/ {OPTIONS}")
+
+
+def _switches(stage, node, pattern, when):
+    """What a daemon would go by that is started now for this node's mount."""
+    stage.matches(pattern, node.run("cat /run/mxfs/*.switches", check=False).out, f"{node.name}: /run/mxfs/*.switches {when}")
 
 
 def _stops(stage, survivor, owner, name, stop):
@@ -109,6 +115,7 @@ def _leaves_last(stage, n1, n2):
         key = stage.holder(n2)
         stage.umount(n2)
         stage.same((stage.holder(n2), stage.keys(n2)), (key, [key]), f"umount {turn + 1} of the last node: the reservation and who is registered")
+        _switches(stage, n2, " reset\n$", "where its key stays registered")
         log = n2.run("cat /var/log/mxfs/*.log").out
         stage.matches(rf"stays registered with key 0x{key.zfill(16)}.*mxfsctl fence clear.*any node can mount", log, "the log of the last node")
         if turn == 0:
@@ -124,6 +131,7 @@ def _leaves_last(stage, n1, n2):
     stage.same(n1.run(f"cat {PLACE}/after-cut && cd {PLACE}/cut && md5sum * | md5sum", timeout=60).out, "after\n" + sums, "the node that came back")
     stage.umount(n1)
     stage.same(stage.keys(n1), [], "who is registered when the fenced node has come back and all have left")
+    _switches(stage, n1, "^$", "when it has left")
     for node in (n1, n2):
         stage.mount(node, f"lease_ms={LEASE_MS}")
     n1.run(f"touch {PLACE}/turn")
