@@ -476,6 +476,22 @@ class OwnershipDepartedTest {
     assertStaysAndSaysSo(after);
   }
 
+  /** The last REGISTER decides for all nodes whether registrations outlive the power. */
+  @ParameterizedTest
+  @ValueSource(booleans = {true, false})
+  void aDaemonThatIsStartedToLeaveKeepsTheRegistrationsOfOthers(boolean on) {
+    takeover = on ? FencingSettings.RESET_ENDS_ALL : null;
+    array.aptpl = true;
+    ReservationKey mine = ReservationKey.of(NODE, 900);
+    array.execute(NEXUS, new ArrayCommand.Register(ReservationKey.NONE, mine, true));
+    give(new Event.Start(new Predecessor(mine, 9, KernelState.DETACHED, true, false, true)));
+    pass(10_000);
+    assertGone();
+    assertThat(done.of(Action.Array.class))
+        .extracting(Action.Array::command)
+        .contains(new ArrayCommand.Unregister(mine, true));
+  }
+
   /** mxfsctl fence clear. */
   @Test
   void theWordOfAPersonAccountsForTheOneThatIsNamed() {

@@ -21,6 +21,9 @@ final class SimulatedArray {
   private @Nullable Integer holder;
   private long generation;
 
+  /** Whether it can keep registrations without power. */
+  boolean aptpl;
+
   /** Takes the unit attentions that wait for a nexus. */
   List<String> attentions(int nexus) {
     List<String> list = attentions.remove(nexus);
@@ -45,7 +48,7 @@ final class SimulatedArray {
 
   ArrayAnswer execute(int nexus, ArrayCommand command) {
     return switch (command) {
-      case ArrayCommand.ReportCapabilities _ -> new ArrayAnswer.Supported(false);
+      case ArrayCommand.ReportCapabilities _ -> new ArrayAnswer.Supported(aptpl);
       case ArrayCommand.ReadKeys _ ->
           new ArrayAnswer.Keys(generation, List.copyOf(registrations.values()));
       case ArrayCommand.ReadReservation _ ->
