@@ -18,6 +18,7 @@ import org.mxfs.daemon.core.DiskCommand;
 import org.mxfs.daemon.core.fencing.Fenced;
 import org.mxfs.daemon.core.lock.Cleared;
 import org.mxfs.daemon.core.membership.Departed;
+import org.mxfs.daemon.core.membership.Outcast;
 import org.mxfs.daemon.core.membership.Silence;
 import org.mxfs.daemon.core.recovery.LocksCleared;
 import org.mxfs.daemon.core.recovery.RecordsCleared;
@@ -155,6 +156,7 @@ class ArchitectureTest {
     onlyMaker(anywhere, "org.mxfs.daemon.core.fencing.Proof", Fenced.class);
     onlyMaker(anywhere, "org.mxfs.daemon.core.membership.Suspicion", Silence.class);
     onlyMaker(anywhere, "org.mxfs.daemon.core.membership.SlotTable", Departed.class);
+    onlyMaker(anywhere, "org.mxfs.daemon.core.membership.SlotTable", Outcast.class);
     onlyMaker(anywhere, "org.mxfs.daemon.core.recovery.ClearRecords", RecordsCleared.class);
     onlyMaker(
         anywhere,
@@ -222,6 +224,7 @@ class ArchitectureTest {
             "Beat",
             "Slot",
             "Departed",
+            "Outcast",
             "SlotTable",
             "Silence",
             "Suspicion",

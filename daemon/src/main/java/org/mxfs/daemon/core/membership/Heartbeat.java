@@ -99,6 +99,9 @@ public final class Heartbeat {
   /** For this part of a lease a slot of another that has taken no write is left alone. */
   private static final int REST_PART = 4;
 
+  /** Others' slots are written for this part of a lease after the keys were asked for. */
+  private static final int KEYS_PART = 2;
+
   /** Pause after a write that failed. */
   private static final long RETRY_MILLIS = 200;
 
@@ -205,7 +208,8 @@ public final class Heartbeat {
         new SlotRules(
             table,
             settings.firstSequence(),
-            Math.max(2 * settings.beatMillis(), settings.leaseMillis() / FRESH_PART));
+            Math.max(2 * settings.beatMillis(), settings.leaseMillis() / FRESH_PART),
+            settings.leaseMillis() / KEYS_PART);
   }
 
   // ---- what comes in ----
@@ -261,7 +265,7 @@ public final class Heartbeat {
       beatenAt = Long.MIN_VALUE / 2;
       rules.key(now.key());
     }
-    rules.holder(now.holder());
+    rules.holder(now.holder(), now.epoch());
     holderSince = !now.holder() ? Long.MAX_VALUE : Math.min(holderSince, millis);
     settling &= now.holder();
     if (!now.holder()) {
@@ -280,12 +284,44 @@ public final class Heartbeat {
     return wish == Wish.PAUSE || wish == Wish.LEAVE || wish == Wish.STAY;
   }
 
-  /** Who is registered, as the array has just shown. */
-  public void sawKeys(Collection<ReservationKey> keys, long now) {
+  /** Who is registered, as the array has just shown, and when it was asked. */
+  public void sawKeys(Collection<ReservationKey> keys, long askedMillis, long now) {
     registered = Set.copyOf(keys);
     silent.retainAll(registered);
     clearing.removeAll(registered); // it was said that it is off
-    rules.sawKeys(keys, now);
+    rules.sawKeys(keys, askedMillis, now);
+  }
+
+  /**
+   * See {@link SlotRules#isOvertaken}: the array is to be asked at once whether this node holds.
+   */
+  public boolean isOvertaken() {
+    return rules.isOvertaken();
+  }
+
+  /** See {@link SlotRules#isBelowOthers}: without XFS attached the tenure is to begin anew. */
+  public boolean isBelowOthers() {
+    return rules.isBelowOthers();
+  }
+
+  /** The array has shown that it does, asked after all that was read. */
+  public void isStillOurs() {
+    rules.isStillOurs();
+  }
+
+  /** Who was shut out, as its slot says, and is registered: as the holder, seen last. */
+  public List<Outcast> outcasts() {
+    return rules.outcasts();
+  }
+
+  /** That this incarnation was shut out, as its slot says; null: none does. */
+  public @Nullable Outcast outcast(ReservationKey key) {
+    return table.outcast(key);
+  }
+
+  /** The keys by which it could write, of those that were registered when that was seen last. */
+  public List<ReservationKey> pathsOf(Outcast outcast) {
+    return registered.stream().filter(outcast::writesBy).toList();
   }
 
   /**
@@ -560,7 +596,7 @@ public final class Heartbeat {
       return better;
     }
     boolean owed = isOwnRecordUrgent() || (beatOwed && standing.wish() == Wish.BEAT);
-    boolean own = rules.slot() >= 0 && owed;
+    boolean own = rules.slot() >= 0 && owed && !isHeldBack();
     // Our own first: the lease needs it. If it was that what failed last, it is another's turn.
     DiskCommand others = own && !ownFailed ? null : forOthers(now);
     if (others != null) {
@@ -580,6 +616,11 @@ public final class Heartbeat {
     }
     DiskCommand clear = clearing(now);
     return clear != null ? clear : gift(now);
+  }
+
+  /** It would say that this node is alive, or would be, and another may be the holder. */
+  private boolean isHeldBack() {
+    return rules.isOvertaken() && (standing.wish() == Wish.BEAT || standing.wish() == Wish.PAUSE);
   }
 
   /** Whether what is on disk of ours says something else than it should, so that others wait. */
@@ -625,7 +666,10 @@ public final class Heartbeat {
           long epoch = Math.max(standing.epoch(), table.maxEpoch());
           return rules.mark(slot, proof, silence, epoch, now);
         }
-        if (silence != null && !rules.isBasis(now) && table.canMark(slot, proof.victim())) {
+        if (silence != null
+            && !rules.isBasis(now)
+            && rules.isBasisAfterReading(now)
+            && table.canMark(slot, proof.victim())) {
           return new DiskCommand.ReadBeats();
         }
       }
@@ -725,7 +769,7 @@ public final class Heartbeat {
   }
 
   private static boolean isUnsettledLife(Beat beat, ReservationKey key) {
-    return beat.state() == Beat.State.ALIVE
+    return SlotTable.wasToBeat(beat)
         && beat.key().nodeId() == key.nodeId()
         && !beat.key().equals(key);
   }
@@ -761,7 +805,16 @@ public final class Heartbeat {
         place == Place.NONE || rules.over() != null || now - readAt >= SlotTable.REST_MILLIS;
     return blind
         ? over ? rules.victimsThatAreRegistered() : null
-        : rules.unsettled(suspicion::isBeating);
+        : rules.unsettled(key -> over && !isTold() && suspicion.isBeating(key));
+  }
+
+  /**
+   * Whether others can read of our tenure. Where this node has no slot they cannot, and say nothing
+   * of it: then it is waited as long as a command can live, and who is seen to beat is a member.
+   */
+  private boolean isTold() {
+    Beat last = onDisk;
+    return last != null && rules.slot() >= 0 && last.epoch() >= standing.epoch();
   }
 
   /**
@@ -816,10 +869,10 @@ public final class Heartbeat {
     return place == Place.NONE ? neverUsed : readTick > mark && table.isWhole(rules.slot());
   }
 
-  /** The sequence of the record that says that this key is alive; -1: none does. */
-  public long aliveSequenceOf(ReservationKey key) {
+  /** The sequence of the record that says that this key was to beat; -1: none does. */
+  public long sequenceOf(ReservationKey key) {
     return table.beats().stream()
-        .filter(beat -> beat.key().equals(key) && beat.state() == Beat.State.ALIVE)
+        .filter(beat -> beat.key().equals(key) && SlotTable.wasToBeat(beat))
         .mapToLong(Beat::sequence)
         .max()
         .orElse(-1);
@@ -903,6 +956,9 @@ public final class Heartbeat {
   }
 
   private Verdict judgeAttach(long epoch, long now) {
+    if (rules.isBelowOthers()) {
+      return Verdict.NOT_YET; // the array is asked, and then there is another tenure, or none
+    }
     if (isOnDisk(epoch, now)) {
       return Verdict.YES;
     }

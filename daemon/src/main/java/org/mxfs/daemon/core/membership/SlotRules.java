@@ -5,6 +5,7 @@ import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 import java.util.function.Predicate;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -21,10 +22,21 @@ import org.mxfs.daemon.core.fencing.Fenced;
  * node writes the slot in which it reads its key. Who holds the reservation gives slots out, on a
  * reading that was asked for after the array had shown who is registered, one on each reading; with
  * the proof that a node was shut out it marks that node's slot.
+ *
+ * <p><b>Epochs.</b> A record that says "alive" with an epoch, of a node that does not hold the
+ * reservation by a tenure of just that epoch, says that its node has no XFS attached from an
+ * earlier tenure, nor will have. So who holds the reservation, in its own eyes, and reads a higher
+ * epoch than that of its tenure writes nothing: it may have been shut out, and another may be the
+ * holder. Once the array has shown that it is not so ({@link #isStillOurs}) it goes on, with its
+ * own epoch. That lets a holder know who is a member and who is not, without a clock ({@link
+ * #unsettled}).
  */
 final class SlotRules {
   /** So long after it was asked for a reading is too old to write on. */
   private final long freshMillis;
+
+  /** So long after they were asked for the keys are too old to write another's slot on. */
+  private final long keysMillis;
 
   private final SlotTable table;
 
@@ -45,8 +57,16 @@ final class SlotRules {
   private @Nullable String over;
 
   private boolean holder;
+
+  /** The epoch of the tenure, as the holder. */
+  private long tenure;
+
+  /** A higher one that was read, when the array showed after that that the tenure goes on. */
+  private long passedOver;
+
   private List<ReservationKey> registered = List.of();
   private long keysAt;
+  private long keysAskedMillis;
 
   /** Who has just given the volume away is not registered for a moment, and comes back. */
   private long aloneSince = Long.MAX_VALUE;
@@ -62,10 +82,11 @@ final class SlotRules {
   /** When the last good reading was asked for. */
   private long goodAskedAt;
 
-  SlotRules(SlotTable table, long firstSequence, long freshMillis) {
+  SlotRules(SlotTable table, long firstSequence, long freshMillis, long keysMillis) {
     this.table = table;
     this.sequence = firstSequence;
     this.freshMillis = freshMillis;
+    this.keysMillis = keysMillis;
   }
 
   int slot() {
@@ -93,9 +114,15 @@ final class SlotRules {
     }
   }
 
-  /** Whether the reservation is ours, and no grant is out. */
-  void holder(boolean now) {
+  /**
+   * Whether the reservation is ours, and no grant is out.
+   *
+   * @param epoch that of the tenure
+   */
+  void holder(boolean now, long epoch) {
+    tenure = now ? epoch : 0;
     if (holder && !now) {
+      passedOver = 0;
       table.forgetRest();
       registered = List.of();
       keysAt = 0;
@@ -106,16 +133,39 @@ final class SlotRules {
     holder = now;
   }
 
+  /**
+   * As the holder: a higher epoch was read than that of our tenure. Either the array was not asked
+   * since, or it was and the tenure goes on.
+   */
+  boolean isOvertaken() {
+    return holder && table.maxEpoch() > Math.max(tenure, passedOver);
+  }
+
+  /** As the holder: a higher epoch was read, so that the next tenure has to have another. */
+  boolean isBelowOthers() {
+    return holder && table.maxEpoch() > tenure;
+  }
+
+  /**
+   * The array has shown, asked after the last reading, that the reservation is ours all the same.
+   */
+  void isStillOurs() {
+    if (holder) {
+      passedOver = Math.max(passedOver, table.maxEpoch());
+    }
+  }
+
   /** An earlier daemon of this mount may have left a gift under way. */
   void giveNothingBefore(long millis) {
     giveAfter = Math.max(giveAfter, millis);
   }
 
   /** As the holder: who is registered. */
-  void sawKeys(Collection<ReservationKey> keys, long now) {
+  void sawKeys(Collection<ReservationKey> keys, long askedMillis, long now) {
     if (holder) {
       registered = List.copyOf(keys);
       keysAt = ++ticks;
+      keysAskedMillis = askedMillis;
       // Who is in again may have written since, whoever has let it in.
       fenced.keySet().removeIf(proof -> keys.stream().anyMatch(proof::isOfVictim));
       boolean alone = registered.size() == 1 && registered.getFirst().equals(key);
@@ -189,12 +239,24 @@ final class SlotRules {
 
   /** The holder may write a slot that is not its own on this reading. */
   boolean isBasis(long now) {
-    return isFresh(now) && holder && !used && keysAt != 0 && readAskedAt > keysAt;
+    return isFresh(now) && isBasisAfterReading(now) && !used && readAskedAt > keysAt;
+  }
+
+  /**
+   * Whether it may once there is a reading for it: the array has shown who is registered, not so
+   * long ago that others may have shut this node out since.
+   */
+  boolean isBasisAfterReading(long now) {
+    return over == null
+        && holder
+        && keysAt != 0
+        && now - keysAskedMillis <= keysMillis
+        && !isOvertaken();
   }
 
   /** Whether a slot may be given once there is a reading for it. */
   boolean mayGiveAfterReading(long now) {
-    return over == null && holder && keysAt != 0 && now >= giveAfter;
+    return isBasisAfterReading(now) && now >= giveAfter;
   }
 
   /** Our record. */
@@ -202,9 +264,11 @@ final class SlotRules {
       Beat.State state, long epoch, long leaseMillis, String host, long now) {
     require(mayWriteOwn(now), "a beat into slot " + slot + ", which is not known to be ours");
     require(state == Beat.State.ALIVE || state == Beat.State.PAUSED, "a slot is given, not taken");
+    require(
+        !isOvertaken(), "a beat of a tenure of epoch " + tenure + ", and a higher one was read");
     writing = true;
     return new DiskCommand.WriteBeat(
-        slot, new Beat(key, epoch, ++sequence, state, leaseMillis, host));
+        slot, new Beat(key, holder ? tenure : epoch, ++sequence, state, leaseMillis, host));
   }
 
   /** Gives our slot back. */
@@ -247,11 +311,17 @@ final class SlotRules {
     }
   }
 
-  private List<ReservationKey> openVictims() {
+  private List<ReservationKey> openVictims(Predicate<ReservationKey> isMember) {
     return victims.entrySet().stream()
-        .filter(one -> readAskedAt <= one.getValue() || table.isAlive(one.getKey()))
+        .filter(one -> readAskedAt <= one.getValue() || isOpen(one.getKey(), isMember))
         .map(Map.Entry::getKey)
         .toList();
+  }
+
+  /** Who has written that it knows of this tenure has nothing under way from one before. */
+  private boolean isOpen(ReservationKey victim, Predicate<ReservationKey> isMember) {
+    boolean isIn = registered.contains(victim) && isMember.test(victim);
+    return table.wasToBeat(victim) && !isIn;
   }
 
   /** The number of the last reading that was asked for, and of the last good one. */
@@ -269,17 +339,31 @@ final class SlotRules {
   }
 
   /**
-   * See {@link SlotTable#unsettled}, and whose end has not been seen since it was shut out; null:
-   * there is no reading yet that tells.
+   * Who is registered, though a slot says that it was shut out; see {@link SlotTable#unsettled};
+   * and whose end has not been seen since it was shut out. Null: there is no reading yet that
+   * tells.
+   *
+   * @param counts who is a member though its record does not tell
    */
-  @Nullable List<ReservationKey> unsettled(Predicate<ReservationKey> isBeating) {
+  @Nullable List<ReservationKey> unsettled(Predicate<ReservationKey> counts) {
     boolean tells = over == null && good && holder && keysAt != 0 && readAskedAt > keysAt;
-    return !tells
-        ? null
-        : Stream.concat(
-                table.unsettled(registered, key, isBeating).stream(), openVictims().stream())
-            .distinct()
-            .toList();
+    if (!tells || isBelowOthers()) {
+      return null;
+    }
+    Predicate<ReservationKey> isMember =
+        whom -> table.isMemberOf(whom, tenure) || counts.test(whom);
+    return Stream.of(
+            outcasts().stream().map(Outcast::key),
+            table.unsettled(registered, key, isMember).stream(),
+            openVictims(isMember).stream())
+        .flatMap(Function.identity())
+        .distinct()
+        .toList();
+  }
+
+  /** As the holder: see {@link SlotTable#outcasts}. */
+  List<Outcast> outcasts() {
+    return table.outcasts(registered);
   }
 
   /**
@@ -347,7 +431,7 @@ final class SlotRules {
       ReservationKey whom, long epoch, long leaseMillis, String host, long now) {
     require(mayGive(now), "a slot is given on a reading that is too old");
     return whom.equals(key)
-        ? give(whom, new Beat(whom, epoch, 0, Beat.State.ALIVE, leaseMillis, host), now)
+        ? give(whom, new Beat(whom, tenure, 0, Beat.State.ALIVE, leaseMillis, host), now)
         : give(whom, new Beat(whom, epoch, 0, Beat.State.RESERVED, 0, ""), now);
   }
 

@@ -6,6 +6,7 @@ import java.util.Arrays;
 import java.util.Collection;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Objects;
 import java.util.OptionalInt;
 import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
@@ -225,27 +226,64 @@ public final class SlotTable {
   }
 
   /**
-   * Keys of other nodes that said they were alive and are not registered: each was shut out, by a
-   * node that has not lived to mark its slot, or by a person. Or they are registered and not seen
-   * to beat: a REGISTER that came late may have let in again who was shut out.
+   * Keys of other nodes that said they were alive, or would be silent for a while, and are not
+   * registered: each was shut out, by a node that has not lived to mark its slot, or by a person.
+   * "For a while" may have landed late, over a record of an owner. Or they are registered and not
+   * known to be members: a REGISTER that came late may have let in again who was shut out.
    */
   List<ReservationKey> unsettled(
       Collection<ReservationKey> registered,
       ReservationKey own,
-      Predicate<ReservationKey> isBeating) {
+      Predicate<ReservationKey> isMember) {
     return beats().stream()
-        .filter(beat -> beat.state() == Beat.State.ALIVE)
+        .filter(SlotTable::wasToBeat)
         .map(Beat::key)
         .filter(key -> key.nodeId() != own.nodeId())
-        .filter(key -> !registered.contains(key) || !isBeating.test(key))
+        .filter(key -> !registered.contains(key) || !isMember.test(key))
         .filter(key -> departed(key) == null) // in the other one of its two slots
         .distinct()
         .toList();
   }
 
-  /** Whether a slot says that this incarnation is alive, as it was read last. */
-  boolean isAlive(ReservationKey key) {
-    return slotsOf(key).stream().anyMatch(i -> says(i, Beat.State.ALIVE));
+  /** Who wrote this may have had XFS attached since. */
+  static boolean wasToBeat(Beat beat) {
+    return beat.state() == Beat.State.ALIVE || beat.state() == Beat.State.PAUSED;
+  }
+
+  /** Whether a slot says that this incarnation was to beat, as it was read last. */
+  boolean wasToBeat(ReservationKey key) {
+    return beats().stream().anyMatch(beat -> beat.key().equals(key) && wasToBeat(beat));
+  }
+
+  /**
+   * Whether this incarnation has written, as one that is alive, that it has read of a tenure of
+   * this epoch: see {@link SlotRules}.
+   */
+  boolean isMemberOf(ReservationKey key, long epoch) {
+    return beats().stream()
+        .anyMatch(
+            beat ->
+                beat.key().equals(key)
+                    && beat.state() == Beat.State.ALIVE
+                    && beat.epoch() >= epoch);
+  }
+
+  /** That this incarnation was shut out; null: no slot says so. */
+  @Nullable Outcast outcast(ReservationKey key) {
+    return isFenced(key) ? new Outcast(key) : null;
+  }
+
+  /**
+   * Who was shut out, as a slot says, and is registered all the same, by its own key or by one of
+   * an earlier life: a REGISTER of it has come late.
+   */
+  List<Outcast> outcasts(Collection<ReservationKey> registered) {
+    return beats().stream()
+        .map(beat -> outcast(beat.key()))
+        .filter(Objects::nonNull)
+        .filter(outcast -> registered.stream().anyMatch(outcast::writesBy))
+        .distinct()
+        .toList();
   }
 
   /** Whether a slot says that this incarnation was shut out. */

@@ -23,6 +23,9 @@ final class Claim {
   /** A grant may claim to be so far ahead of the array's own count and no more. */
   private static final long EPOCH_LEAP_MAX = 1 << 16;
 
+  /** Epochs are like PRGENERATION in so many of their last bits. */
+  private static final int EPOCH_BITS = 14;
+
   private final Outbox out;
   private final TenureRules rules;
   private final Situation situation;
@@ -68,6 +71,9 @@ final class Claim {
 
   /** When the keys were asked for with which the tenure has begun. */
   private long confirmedAt;
+
+  /** Keys that show ours, while READ RESERVATION is asked once more. */
+  private ArrayDialogue.@Nullable Reply keysSeen;
 
   /** Who was shut out for its silence, so that a tenure of ours can begin; none: nobody. */
   private ReservationKey shutOut = ReservationKey.NONE;
@@ -752,6 +758,7 @@ final class Claim {
   private void confirm() {
     shutOut = ReservationKey.NONE;
     epochsNeeded = false;
+    keysSeen = null;
     epochsSince = pulse.mark();
     epochsAskedAt = out.now();
     situation.become(new Phase.Confirming());
@@ -762,7 +769,34 @@ final class Claim {
     if ((epochsNeeded || rules.granted() == null) && !hasReadEpochs()) {
       return;
     }
-    array.wantForPhase(ArrayCommand.ReadKeys::new, this::onConfirming);
+    if (keysSeen == null) {
+      array.wantForPhase(ArrayCommand.ReadKeys::new, this::onConfirming);
+    } else {
+      array.wantForPhase(ArrayCommand.ReadReservation::new, this::onConfirmedAgain);
+    }
+  }
+
+  /** It stays so from the first look to the second: who takes it has shut this node out. */
+  private void onConfirmedAgain(ArrayDialogue.Reply reply) {
+    ArrayDialogue.Reply seen = keysSeen;
+    if (!(reply.answer() instanceof ArrayAnswer.Reservation reservation)) {
+      departure.trouble("READ RESERVATION", reply.answer().toString());
+      return;
+    }
+    array.succeeded();
+    view.read(reservation);
+    if (!view.holder().equals(rules.key())) {
+      departure.fenced(
+          Outbox.fill(
+              "the reservation of {} is held by {} and not by our {}, without our consent",
+              situation.settings().device(),
+              view.holder(),
+              rules.key()));
+    } else if (seen != null && seen.answer() instanceof ArrayAnswer.Keys keys) {
+      keysSeen = null;
+      rules.sawOurs(reply.askedAt());
+      begin(keys, seen);
+    }
   }
 
   /**
@@ -813,35 +847,46 @@ final class Claim {
           return;
         }
         lease.extend(reply.askedAtMillis());
-        long next = nextEpoch(keys.generation());
-        if (next == 0) {
-          epochsNeeded = true; // the grant's is not to be believed: the disk's is wanted first
-          return;
+        if (rules.looksTwice()) {
+          keysSeen = reply;
+        } else {
+          begin(keys, reply);
         }
-        confirmedAt = reply.askedAtMillis();
-        rules.sawKeys(keys.keys());
-        rules.beginTenure(reply.askedAt(), next, keys.keys().size() == paths);
-        ownTurn = true;
-        situation.become(new Phase.Holding());
-        pulse.beginTenure(keys.keys());
-        if (!shutOut.isNone()) {
-          pulse.victim(shutOut); // it may be registered again by now
-        }
-        out.note(
-            Action.Level.DEBUG,
-            "holder: key={} epoch={} generation={}",
-            rules.key(),
-            rules.tenure(),
-            keys.generation());
-        out.add(new Action.Broadcast(new PeerMessage.OwnTaken(rules.tenure())));
       }
       case ArrayAnswer other -> departure.trouble("READ KEYS", other.toString());
     }
   }
 
+  private void begin(ArrayAnswer.Keys keys, ArrayDialogue.Reply reply) {
+    long next = nextEpoch(keys.generation());
+    if (next == 0) {
+      epochsNeeded = true; // the grant's is not to be believed: the disk's is wanted first
+      return;
+    }
+    confirmedAt = reply.askedAtMillis();
+    rules.sawKeys(keys.keys());
+    rules.beginTenure(reply.askedAt(), next, keys.keys().size() == 1);
+    ownTurn = true;
+    situation.become(new Phase.Holding());
+    pulse.beginTenure(keys.keys(), reply.askedAtMillis());
+    if (!shutOut.isNone()) {
+      pulse.victim(shutOut); // it may be registered again by now
+    }
+    out.note(
+        Action.Level.DEBUG,
+        "holder: key={} epoch={} generation={}",
+        rules.key(),
+        rules.tenure(),
+        keys.generation());
+    out.add(new Action.Broadcast(new PeerMessage.OwnTaken(rules.tenure())));
+  }
+
   /**
    * The epoch of the tenure that begins now: see {@link Ownership}. A grant that claims to be far
-   * ahead of the array's own count, and of the disk, is not believed.
+   * ahead of the array's own count, and of the disk, is not believed. Where others may be shut out
+   * it is like PRGENERATION in its last bits: no two tenures begin on the same one, so none has the
+   * epoch of another whose record is still under way to the disk, though both are above all that is
+   * there (an array that was without power counts from 0 again).
    *
    * @return 0: the disk is to be read first
    */
@@ -853,6 +898,7 @@ final class Claim {
       return 0;
     }
     long next = Math.max(rules.epoch() + 1, Math.max(generation, credible ? said : 0));
-    return Math.max(next, pulse.maxEpoch() + 1);
+    next = Math.max(next, pulse.maxEpoch() + 1);
+    return rules.looksTwice() ? next + (generation - next & (1L << EPOCH_BITS) - 1) : next;
   }
 }

@@ -206,14 +206,14 @@ final class Departure {
   }
 
   /** Who is registered; a key of ours that nobody may take can have a slot by that. */
-  private void onCount(ArrayAnswer.Keys keys, long askedAt) {
+  private void onCount(ArrayAnswer.Keys keys, ArrayDialogue.Reply reply) {
     registered = keys.keys();
     if (rules.isOurs() && Collections.frequency(registered, rules.key()) == 1) {
       long epoch = Math.max(rules.epoch(), Math.max(keys.generation(), pulse.maxEpoch())) + 1;
-      rules.beginTenure(askedAt, epoch, false);
-      pulse.beginTenure(registered);
+      rules.beginLastTenure(reply.askedAt(), epoch);
+      pulse.beginTenure(registered, reply.askedAtMillis());
     } else {
-      pulse.sawKeys(registered);
+      pulse.sawKeys(registered, reply.askedAtMillis());
     }
     slotsSince = pulse.mark();
     slotsAskedAt = out.now();
@@ -285,7 +285,7 @@ final class Departure {
       }
       case COUNT -> {
         if (answer instanceof ArrayAnswer.Keys keys) {
-          onCount(keys, reply.askedAt());
+          onCount(keys, reply);
           situation.become(departing.at(Phase.DepartStep.SLOTS));
         } else {
           out.note(Action.Level.WARN, "leaving: READ KEYS: {}", answer);

@@ -156,6 +156,20 @@ final class Handover {
 
   // ---- Holding ----
 
+  /**
+   * A higher epoch than that of our tenure is on disk, and the array has shown that the tenure goes
+   * on all the same. The next attach, or grant, has to be above it.
+   */
+  boolean beginsAnew() {
+    if (!pulse.isBelowOthers() || pulse.isOvertaken() || !attachment.isDetached()) {
+      return false;
+    }
+    rules.beginAnew();
+    situation.become(new Phase.Member());
+    view.mustReread(true);
+    return true;
+  }
+
   /** As the holder: attach for ourselves, or let the next waiter have it. */
   void serve() {
     switch (attachment.state()) {
@@ -173,6 +187,9 @@ final class Handover {
   private void serveDetached() {
     boolean own = !situation.isLeaving() && (claim.isWanted() || !situation.isReady());
     Waiter next = situation.isReady() ? queue.first() : null;
+    if (pulse.isOvertaken()) {
+      return; // the array is being asked
+    }
     boolean due = own && (claim.isOwnTurn() || next == null) && attachment.attachIsDue();
     if (!rules.isSettled()) {
       tellWhoWaits();

@@ -39,6 +39,9 @@ final class LeaseKeeper {
   /** When the first of the two questions was asked: the lease counts from there. */
   private long askedAt;
 
+  /** A tenure of this epoch was read of on disk, and is above ours: the array is asked since. */
+  private long overtakenBy;
+
   /** When the last proof of the array was asked for. */
   private long proven = Long.MIN_VALUE / 2;
 
@@ -98,6 +101,16 @@ final class LeaseKeeper {
       halfway = false; // the phase does its own reading
       return;
     }
+    if (pulse.isOvertaken() && pulse.maxEpoch() > overtakenBy) {
+      overtakenBy = pulse.maxEpoch();
+      out.note(
+          Action.Level.WARN,
+          "the disk tells of epoch {}, and this node holds the volume at epoch {}: asking the"
+              + " array",
+          overtakenBy,
+          rules.tenure());
+      lookAnew();
+    }
     long due = Math.min(checkDue, lookDue);
     if (halfway) {
       array.want(priority(askedAt), ArrayCommand.ReadReservation::new, this::onReservation);
@@ -143,7 +156,7 @@ final class LeaseKeeper {
       halfway = true;
     } else {
       rules.sawKeys(keys.keys());
-      pulse.sawKeys(keys.keys());
+      pulse.sawKeys(keys.keys(), reply.askedAtMillis());
       guard.look(keys.keys());
       extend(askedAt);
       tidier.looked(keys.keys());
@@ -166,7 +179,10 @@ final class LeaseKeeper {
               reservation.holder(),
               rules.key()));
     } else {
-      pulse.sawKeys(checkedKeys);
+      if (pulse.isOvertaken() && pulse.maxEpoch() == overtakenBy) {
+        pulse.isStillOurs();
+      }
+      pulse.sawKeys(checkedKeys, askedAt);
       guard.look(checkedKeys);
       extend(askedAt);
       tidier.looked(checkedKeys);

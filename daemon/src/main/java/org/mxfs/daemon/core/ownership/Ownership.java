@@ -310,7 +310,7 @@ public final class Ownership {
         claim.turnIsOver();
         out.note(Action.Level.ERROR, failed.why());
         if (failed.inherited() && situation.phase() instanceof Phase.Holding) {
-          rules.endInherited();
+          rules.beginAnew();
           situation.become(new Phase.Member());
           view.mustReread(true);
         }
@@ -421,8 +421,10 @@ public final class Ownership {
       case Phase.Taking taking -> claim.goOnTaking(taking);
       case Phase.Confirming _ -> claim.goOnConfirming();
       case Phase.Holding _ -> {
-        takeover.goOn();
-        handover.serve();
+        if (!handover.beginsAnew()) {
+          takeover.goOn();
+          handover.serve();
+        }
       }
       case Phase.Consented consented -> handover.goOnConsented(consented);
       case Phase.Withdrawing withdrawing -> handover.goOnWithdrawing(withdrawing);

@@ -3,6 +3,7 @@ package org.mxfs.daemon.core.ownership;
 
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.core.membership.Departed;
+import org.mxfs.daemon.core.membership.Outcast;
 import org.mxfs.daemon.core.membership.Silence;
 
 /**
@@ -33,6 +34,12 @@ sealed interface Permit {
       return proof.key();
     }
   }
+
+  /**
+   * The victim was shut out for its silence, as its slot says, and is registered again, or this is
+   * a key of an earlier life of that node. That takes no reservation: it has none.
+   */
+  record ShutOut(Outcast proof, ReservationKey victim) implements Permit {}
 
   /** The victim is an earlier incarnation of this very node, and dead: see {@link DeadLives}. */
   record DeadLife(ReservationKey victim) implements Permit {}

@@ -34,7 +34,7 @@ sealed interface Phase {
     long requestId() {
       return switch (permit) {
         case Permit.Granted granted -> granted.request();
-        case Permit.DeadLife _, Permit.Silent _, Permit.Left _ -> 0;
+        case Permit.DeadLife _, Permit.Silent _, Permit.Left _, Permit.ShutOut _ -> 0;
       };
     }
   }

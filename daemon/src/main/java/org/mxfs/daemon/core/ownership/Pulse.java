@@ -12,6 +12,7 @@ import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.core.fencing.Fenced;
 import org.mxfs.daemon.core.membership.Departed;
 import org.mxfs.daemon.core.membership.Heartbeat;
+import org.mxfs.daemon.core.membership.Outcast;
 import org.mxfs.daemon.core.membership.Silence;
 
 /**
@@ -136,18 +137,49 @@ final class Pulse {
 
   // ---- the array ----
 
-  /** A tenure has begun, on these keys. */
-  void beginTenure(List<ReservationKey> keys) {
+  /** A tenure has begun, on these keys, asked for then. */
+  void beginTenure(List<ReservationKey> keys, long askedMillis) {
     if (heartbeat != null) {
       heartbeat.stand(standing(), out.now());
-      heartbeat.sawKeys(keys, out.now());
+      heartbeat.sawKeys(keys, askedMillis, out.now());
     }
   }
 
-  void sawKeys(List<ReservationKey> keys) {
+  void sawKeys(List<ReservationKey> keys, long askedMillis) {
     if (heartbeat != null) {
-      heartbeat.sawKeys(keys, out.now());
+      heartbeat.sawKeys(keys, askedMillis, out.now());
     }
+  }
+
+  /** As the holder: a tenure with a higher epoch was read of, and the array not asked since. */
+  boolean isOvertaken() {
+    return heartbeat != null && heartbeat.isOvertaken();
+  }
+
+  /** See {@link Heartbeat#isBelowOthers}. */
+  boolean isBelowOthers() {
+    return heartbeat != null && heartbeat.isBelowOthers();
+  }
+
+  void isStillOurs() {
+    if (heartbeat != null) {
+      heartbeat.isStillOurs();
+    }
+  }
+
+  /** See {@link Heartbeat#outcasts}. */
+  List<Outcast> outcasts() {
+    return heartbeat == null ? List.of() : heartbeat.outcasts();
+  }
+
+  /** See {@link Heartbeat#outcast}. */
+  @Nullable Outcast outcast(ReservationKey key) {
+    return heartbeat == null ? null : heartbeat.outcast(key);
+  }
+
+  /** See {@link Heartbeat#pathsOf}. */
+  List<ReservationKey> pathsOf(Outcast outcast) {
+    return heartbeat == null ? List.of() : heartbeat.pathsOf(outcast);
   }
 
   /** Whether a write must have ended before this node registers again. */
@@ -255,9 +287,9 @@ final class Pulse {
     return heartbeat == null ? List.of() : heartbeat.unsettled(out.now());
   }
 
-  /** Of the record that says that this key is alive; -1: none does. */
+  /** Of the record that says that this key was to beat; -1: none does. */
   long sequenceOf(ReservationKey key) {
-    return heartbeat == null ? -1 : heartbeat.aliveSequenceOf(key);
+    return heartbeat == null ? -1 : heartbeat.sequenceOf(key);
   }
 
   void settled() {

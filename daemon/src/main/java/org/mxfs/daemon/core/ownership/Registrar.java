@@ -82,7 +82,8 @@ final class Registrar {
 
   /** {@code then} gets what came of each command. */
   void goOn(BiConsumer<Result, ArrayDialogue.Reply> then) {
-    Consumer<ArrayDialogue.Reply> take = reply -> then.accept(onAnswer(reply.answer()), reply);
+    Consumer<ArrayDialogue.Reply> take =
+        reply -> then.accept(onAnswer(reply.answer(), reply.askedAtMillis()), reply);
     switch (step) {
       case REGISTER -> register(old, take);
       case LOOK -> array.wantForPhase(ArrayCommand.ReadFullStatus::new, take);
@@ -102,7 +103,7 @@ final class Registrar {
     array.wantForPhase(() -> rules.register(from, wanted, situation.aptpl()), take);
   }
 
-  private Result onAnswer(ArrayAnswer answer) {
+  private Result onAnswer(ArrayAnswer answer, long askedAtMillis) {
     switch (answer) {
       case ArrayAnswer.Done _ -> {
         if (step == Step.REPLACE) {
@@ -121,7 +122,7 @@ final class Registrar {
         return onStatus(registrations.list());
       }
       case ArrayAnswer.Keys keys -> {
-        return onKeys(keys.keys());
+        return onKeys(keys.keys(), askedAtMillis);
       }
       case ArrayAnswer.Rejected rejected -> {
         if (situation.aptpl() && (step == Step.REGISTER || step == Step.REPLACE)) {
@@ -192,9 +193,9 @@ final class Registrar {
     return GOING_ON;
   }
 
-  private Result onKeys(List<ReservationKey> keys) {
+  private Result onKeys(List<ReservationKey> keys, long askedAtMillis) {
     rules.sawKeys(keys);
-    pulse.sawKeys(keys);
+    pulse.sawKeys(keys, askedAtMillis);
     int paths = Collections.frequency(keys, wanted);
     if (paths == 0) {
       departure.trouble(

@@ -3,8 +3,10 @@ package org.mxfs.daemon.core.ownership;
 
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayAnswer;
@@ -19,6 +21,7 @@ import org.mxfs.daemon.core.fencing.Fenced;
 import org.mxfs.daemon.core.fencing.Fencing;
 import org.mxfs.daemon.core.fencing.FencingSettings;
 import org.mxfs.daemon.core.lock.LockAction;
+import org.mxfs.daemon.core.membership.Outcast;
 import org.mxfs.daemon.core.membership.Silence;
 import org.mxfs.daemon.core.recovery.ClearRecords;
 import org.mxfs.daemon.core.recovery.LocksCleared;
@@ -29,8 +32,9 @@ import org.mxfs.daemon.core.recovery.Recovered;
 /**
  * In a tenure that no grant has begun: before XFS is attached, everybody who was shut out is found,
  * fenced and marked. Who they are the array and the disk say, each time anew: a slot that says
- * "alive" whose key is not registered. So a daemon that is restarted, or a second survivor that
- * takes over from the first, goes on where the one before has stopped.
+ * "alive" whose key is not registered, or whose node has not written that it knows of this tenure.
+ * So a daemon that is restarted, or a second survivor that takes over from the first, goes on where
+ * the one before has stopped.
  *
  * <pre>
  *   unsettled slots -> Fencing -> Fenced -> the slot says so -> none left -> RecoverJournal -> ATTACH
@@ -40,9 +44,15 @@ import org.mxfs.daemon.core.recovery.Recovered;
  * none. A REGISTER of it that comes late makes nobody settled: the proof holds no more, and all of
  * it is done again.
  *
+ * <p>In every tenure: who was shut out, as its slot says, and is registered again is shut out again
+ * as soon as it is seen, also beside XFS; what it may have sent has to end before the next attach.
+ *
  * <p>All that was proven holds in its tenure only: the array may lose all registrations.
  */
 final class Takeover {
+  /** So many PREEMPTs without effect are sent in a row, and then one after each pause. */
+  private static final int KEEP_OUTS_MAX = 5;
+
   private final Outbox out;
   private final TenureRules rules;
   private final Situation situation;
@@ -71,6 +81,14 @@ final class Takeover {
   private final Map<ReservationKey, ClearRecords> fenced = new LinkedHashMap<>();
   private final List<RecoverJournal> journals = new ArrayList<>();
 
+  /** Who was shut out, is registered all the same, and has not been fenced since. */
+  private final Set<ReservationKey> intruders = new LinkedHashSet<>();
+
+  /** Beside XFS a PREEMPT that does not take is not sent again before. */
+  private long keepOutDue;
+
+  private int keepOuts;
+
   private long resets;
 
   /** The number of the reset under way; 0: none. */
@@ -98,7 +116,19 @@ final class Takeover {
   /** As the holder: what is to be done before the tenure is settled. */
   void goOn() {
     FencingSettings settings = situation.settings().takeover();
-    if (settings == null || rules.isSettled()) {
+    if (settings == null) {
+      return;
+    }
+    List<Outcast> outcasts = pulse.outcasts();
+    if (rules.isSettled()) {
+      if (outcasts.isEmpty()) {
+        return;
+      }
+      rules.unsettle();
+    }
+    noteIntruders(outcasts);
+    if (rules.mayHaveXfs()) {
+      keepOut(outcasts);
       return;
     }
     if (tenure != rules.tenure()) {
@@ -128,6 +158,47 @@ final class Takeover {
     }
   }
 
+  private void noteIntruders(List<Outcast> outcasts) {
+    keepOuts = outcasts.isEmpty() ? 0 : keepOuts;
+    for (Outcast outcast : outcasts) {
+      // What was proven of it is void once it is seen to be registered after that.
+      if (!pulse.isProven(outcast.key()) && intruders.add(outcast.key())) {
+        out.note(
+            Action.Level.WARN,
+            "node {} was shut out as {}, and is registered again by {}: it is shut out once more",
+            outcast.key().nodeName(),
+            outcast.key(),
+            pulse.pathsOf(outcast));
+      }
+    }
+    // A later life of its node accounts for it.
+    intruders.removeIf(key -> pulse.outcast(key) == null);
+  }
+
+  /** XFS is here: it is shut out at once, and the rest waits until XFS is detached. */
+  private void keepOut(List<Outcast> outcasts) {
+    for (Outcast outcast : outcasts) {
+      for (ReservationKey key : pulse.pathsOf(outcast)) {
+        if (out.now() < keepOutDue) {
+          out.wakeAt(keepOutDue);
+          return;
+        }
+        array.want(
+            ArrayDialogue.Priority.FENCE,
+            () -> {
+              boolean rests = ++keepOuts >= KEEP_OUTS_MAX;
+              keepOutDue =
+                  out.now()
+                      + (rests
+                          ? OwnershipSettings.TAKE_AGAIN_MILLIS
+                          : OwnershipSettings.RETRY_MILLIS);
+              return rules.shutOut(new Permit.ShutOut(outcast, key));
+            },
+            _ -> lease.lookAnew());
+      }
+    }
+  }
+
   private void lookForVictims(FencingSettings settings) {
     List<ReservationKey> unsettled = pulse.unsettled();
     if (unsettled == null) {
@@ -139,7 +210,9 @@ final class Takeover {
     }
     blindSince = Long.MAX_VALUE;
     fenced.keySet().removeIf(key -> !pulse.isProven(key)); // it is registered again
-    if (unsettled.isEmpty()) {
+    Set<ReservationKey> open = new LinkedHashSet<>(unsettled);
+    open.addAll(intruders);
+    if (open.isEmpty()) {
       settle();
       return;
     }
@@ -149,12 +222,21 @@ final class Takeover {
       return;
     }
     // Who is not registered for a moment, as after a grant, comes back; a reset disturbs everybody.
-    unsettled.stream()
-        .filter(key -> !fenced.containsKey(key) && pulse.silence(key) != null)
+    open.stream()
+        .filter(key -> !fenced.containsKey(key) && permit(key, key) != null)
         .findFirst()
         .ifPresentOrElse(
-            victim -> begin(victim, settings),
-            () -> note("waiting for what becomes of " + unsettled));
+            victim -> begin(victim, settings), () -> note("waiting for what becomes of " + open));
+  }
+
+  /** To shut out that key of this victim; null: there is no reason to. */
+  private @Nullable Permit permit(ReservationKey victim, ReservationKey key) {
+    Outcast outcast = pulse.outcast(victim);
+    if (outcast != null) {
+      return new Permit.ShutOut(outcast, key);
+    }
+    Silence silence = pulse.silence(victim);
+    return silence == null ? null : new Permit.Silent(silence, key);
   }
 
   /**
@@ -164,6 +246,9 @@ final class Takeover {
    * shut out, or has come back under another key (see {@code Handover}).
    */
   private boolean goesOnByItself(ReservationKey victim) {
+    if (pulse.outcast(victim) != null) {
+      return false;
+    }
     long sequence = pulse.sequenceOf(victim);
     if (sequence != lastSequence) {
       lastSequence = sequence;
@@ -213,6 +298,7 @@ final class Takeover {
         case FenceAction.Reserve _ -> lease.lookNow(); // it was ours: that ends the tenure
         case FenceAction.Done done -> {
           Fenced proof = done.proof();
+          intruders.remove(proof.victim());
           fenced.put(proof.victim(), new ClearRecords(proof, pulse.askedReading()));
           pulse.shutOut(proof);
           lease.lookAnew();
@@ -247,9 +333,8 @@ final class Takeover {
       case FenceCommand.ReadReservation _ -> want(of, asked, new ArrayCommand.ReadReservation());
       case FenceCommand.Preempt preempt -> {
         // One who has come to life again is not shut out; its silence is waited for anew.
-        Silence silence = pulse.silence(of.victim());
-        if (silence != null && guard.whyNobody() == null) {
-          Permit.Silent permit = new Permit.Silent(silence, preempt.victim());
+        Permit permit = permit(of.victim(), preempt.victim());
+        if (permit != null && guard.whyNobody() == null) {
           array.want(
               ArrayDialogue.Priority.FENCE,
               () -> {

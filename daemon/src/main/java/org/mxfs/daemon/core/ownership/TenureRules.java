@@ -266,12 +266,19 @@ final class TenureRules implements Cloneable {
   }
 
   /**
-   * READ KEYS shows our key registered once, after {@link #sawOurs}: a tenure begins.
+   * READ KEYS shows our key registered once, after {@link #sawOurs}: a tenure begins. Where others
+   * may be shut out READ RESERVATION has shown our key once more after that: so the keys, and
+   * PRGENERATION with them, are of a moment in which nobody else held it, and no two tenures are
+   * begun on the same one.
    *
+   * @param askedAt when READ KEYS was asked for
    * @param alone whether it shows no other key; believed where this mount has never seen one
    */
   void beginTenure(long askedAt, long newEpoch, boolean alone) {
     require(isEvidence(askedAt) && isOurs(), "a tenure on an answer that is too old");
+    require(
+        silenceMillis == 0 || oursAt > askedAt,
+        "a tenure on keys that the reservation was not seen to be ours after");
     require(newEpoch > epoch, "a tenure of epoch {} after {}", newEpoch, epoch);
     epoch = newEpoch;
     tenure = epoch;
@@ -280,6 +287,17 @@ final class TenureRules implements Cloneable {
     // Who has granted it was settled.
     settled = silenceMillis == 0 || (granted != null && !shutOutOne);
     shutOutOne = false;
+    close();
+  }
+
+  /** The same, only to leave: it neither attaches nor grants, and beats no more. */
+  void beginLastTenure(long askedAt, long newEpoch) {
+    require(isEvidence(askedAt) && isOurs(), "a tenure on an answer that is too old");
+    require(newEpoch > epoch && !xfsHere, "a last tenure of epoch {} after {}", newEpoch, epoch);
+    departing = true;
+    epoch = newEpoch;
+    tenure = epoch;
+    hold = Hold.PROVEN;
     close();
   }
 
@@ -293,6 +311,25 @@ final class TenureRules implements Cloneable {
 
   boolean isSettled() {
     return settled;
+  }
+
+  /** Whether a tenure needs a second look at the reservation: see {@link #beginTenure}. */
+  boolean looksTwice() {
+    return silenceMillis != 0;
+  }
+
+  /** XFS may be mounted here, as far as the kernel has said. */
+  boolean mayHaveXfs() {
+    return xfsHere;
+  }
+
+  /**
+   * Somebody who was shut out is registered again, and what it has sent since may be under way: a
+   * next attach, or grant, waits for the end of that.
+   */
+  void unsettle() {
+    require(hold == Hold.PROVEN, "nothing to be settled");
+    settled = false;
   }
 
   /** Everybody who was shut out of the disk is known to have ended; see {@link Takeover}. */
@@ -316,9 +353,12 @@ final class TenureRules implements Cloneable {
     }
   }
 
-  /** An attach of an earlier daemon failed, at an epoch not known here: a new one is needed. */
-  void endInherited() {
-    require(!xfsHere && hold == Hold.PROVEN, "no inherited tenure to end");
+  /**
+   * An attach of an earlier daemon failed, at an epoch not known here; or a higher epoch than ours
+   * is on disk: a new one is needed.
+   */
+  void beginAnew() {
+    require(!xfsHere && hold == Hold.PROVEN, "no tenure to begin anew");
     endTenure();
   }
 
@@ -436,6 +476,7 @@ final class TenureRules implements Cloneable {
           case Permit.DeadLife dead -> isDeadSelf(dead.victim());
           case Permit.Silent silent -> isSilent(silent);
           case Permit.Left left -> silenceMillis != 0 && left.victim().nodeId() != nodeId;
+          case Permit.ShutOut _ -> false; // it has no reservation that could be taken
         };
     require(holds, "PREEMPT with {}, which does not hold", permit);
     require(!xfsHere && !departing && hold == Hold.NO, "PREEMPT ({}) in a tenure", permit);
@@ -454,10 +495,22 @@ final class TenureRules implements Cloneable {
         && victim.incarnation() <= silent.incarnation();
   }
 
-  /** In a tenure that is not settled: shuts out who has nothing of the reservation any more. */
-  ArrayCommand.Preempt shutOut(Permit.Silent permit) {
-    require(hold == Hold.PROVEN && !settled && !xfsHere, "shutting out beside an owner's work");
-    require(isSilent(permit), "PREEMPT with {}, which does not hold", permit);
+  /**
+   * In a tenure that is not settled: shuts out who has nothing of the reservation any more. Beside
+   * XFS, too, who was shut out before and is registered again.
+   */
+  ArrayCommand.Preempt shutOut(Permit permit) {
+    boolean holds =
+        switch (permit) {
+          case Permit.Silent silent -> !xfsHere && isSilent(silent);
+          case Permit.ShutOut shutOut ->
+              silenceMillis != 0
+                  && shutOut.victim().nodeId() != nodeId
+                  && shutOut.proof().writesBy(shutOut.victim());
+          case Permit.Granted _, Permit.DeadLife _, Permit.Left _ -> false;
+        };
+    require(hold == Hold.PROVEN && !settled, "shutting out in a tenure that is settled");
+    require(holds, "PREEMPT with {}, which does not hold", permit);
     return new ArrayCommand.Preempt(key, permit.victim());
   }
 

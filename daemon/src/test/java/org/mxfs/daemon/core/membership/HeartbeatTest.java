@@ -127,7 +127,7 @@ final class HeartbeatTest {
     start(false);
     settle();
     assertThat(beats()).as("nobody was seen to be registered").isEmpty();
-    machine.sawKeys(List.of(ME, OTHER), now);
+    machine.sawKeys(List.of(ME, OTHER), now, now);
     done.clear();
     settle();
     assertThat(done.getFirst()).isInstanceOf(DiskCommand.ReadBeats.class);
@@ -139,7 +139,7 @@ final class HeartbeatTest {
   @Test
   void whoDoesNotHoldTheReservationGivesNothing() {
     start(false);
-    machine.sawKeys(List.of(ME, OTHER), now);
+    machine.sawKeys(List.of(ME, OTHER), now, now);
     pass(3_000);
     assertThat(beats()).isEmpty();
   }
@@ -213,7 +213,7 @@ final class HeartbeatTest {
     }
     holder = true;
     start(false);
-    machine.sawKeys(List.of(ME, OTHER), now);
+    machine.sawKeys(List.of(ME, OTHER), now, now);
     pass(3_000);
     assertThat(beats()).isEmpty();
     assertThat(machine.mayAttach(5, now)).as("as without a disk").isEqualTo(Verdict.YES);
@@ -230,7 +230,7 @@ final class HeartbeatTest {
     pass(5_000);
     assertThat(beats()).hasSize(before);
     SlotTable table = new SlotTable();
-    SlotRules rules = new SlotRules(table, 1, 2_000);
+    SlotRules rules = new SlotRules(table, 1, 2_000, 10_000);
     rules.key(ME);
     rules.ask(0);
     rules.read(List.of(taken(ME, Beat.State.RESERVED, 1, 1)));
@@ -276,7 +276,7 @@ final class HeartbeatTest {
     holder = true;
     start(false);
     settle();
-    machine.sawKeys(List.of(ME, OTHER, again), now);
+    machine.sawKeys(List.of(ME, OTHER, again), now, now);
     pass(2 * BEAT);
     assertThat(at(5).key()).isEqualTo(again);
     assertThat(beats()).allMatch(b -> b.key().equals(again));
@@ -327,12 +327,12 @@ final class HeartbeatTest {
     }
     holder = true;
     start(false);
-    machine.sawKeys(List.of(ME), now);
+    machine.sawKeys(List.of(ME), now, now);
     settle();
     assertThat(machine.mayAttach(5, now)).isEqualTo(Verdict.YES);
-    machine.sawKeys(List.of(ME), now);
+    machine.sawKeys(List.of(ME), now, now);
     pass(SlotTable.REST_MILLIS + 5_000);
-    machine.sawKeys(List.of(ME), now);
+    machine.sawKeys(List.of(ME), now, now);
     settle();
     assertThat(machine.mayAttach(5, now)).isEqualTo(Verdict.YES);
     assertThat(beats()).as("when slots have come free").isNotEmpty();
@@ -349,20 +349,20 @@ final class HeartbeatTest {
     start(false);
     settle();
     assertThat(machine.hasRoom()).as("who is registered is not known").isEqualTo(Verdict.NOT_YET);
-    machine.sawKeys(all, now);
+    machine.sawKeys(all, now, now);
     assertThat(machine.hasRoom()).isEqualTo(Verdict.NO);
-    machine.sawKeys(all.subList(0, 64), now);
+    machine.sawKeys(all.subList(0, 64), now, now);
     assertThat(machine.hasRoom()).as("one is gone").isEqualTo(Verdict.YES);
     disk.set(63, taken(all.getLast(), Beat.State.FENCED, 1, 2));
     pass(BEAT);
     assertThat(machine.hasRoom()).as("it was shut out, and may wake up").isEqualTo(Verdict.NO);
     disk.set(63, taken(all.getLast(), Beat.State.ALIVE, 1, 3));
-    machine.sawKeys(all, now);
+    machine.sawKeys(all, now, now);
     pass(BEAT);
     disk.set(63, new Slot.Damaged(Slot.Kind.TORN, "torn"));
     pass(BEAT);
     assertThat(machine.hasRoom()).as("it is its owner's still").isEqualTo(Verdict.NO);
-    machine.sawKeys(all.subList(0, 64), now);
+    machine.sawKeys(all.subList(0, 64), now, now);
     assertThat(machine.hasRoom()).isEqualTo(Verdict.YES);
   }
 
@@ -375,7 +375,7 @@ final class HeartbeatTest {
     disk.set(7, new Slot.Damaged(Slot.Kind.UNREADABLE, "EIO"));
     start(false);
     settle();
-    machine.sawKeys(List.of(ME), now);
+    machine.sawKeys(List.of(ME), now, now);
     assertThat(machine.hasRoom()).isEqualTo(Verdict.YES);
   }
 
@@ -409,13 +409,13 @@ final class HeartbeatTest {
     start(false);
     settle();
     // Who has just given the volume away is not registered for a moment.
-    machine.sawKeys(List.of(ME), now);
+    machine.sawKeys(List.of(ME), now, now);
     pass(SlotTable.REST_MILLIS - 2_000);
-    machine.sawKeys(List.of(ME), now);
+    machine.sawKeys(List.of(ME), now, now);
     settle();
     assertThat(beats()).isEmpty();
     pass(2_000);
-    machine.sawKeys(List.of(ME), now);
+    machine.sawKeys(List.of(ME), now, now);
     settle();
     assertThat(at(0).key()).isEqualTo(ME);
   }
@@ -429,13 +429,13 @@ final class HeartbeatTest {
     holder = true;
     start(false);
     settle();
-    machine.sawKeys(List.of(ME), now);
+    machine.sawKeys(List.of(ME), now, now);
     pass(2_000);
     holder = false;
     pass(SlotTable.REST_MILLIS);
     holder = true;
     settle();
-    machine.sawKeys(List.of(ME), now);
+    machine.sawKeys(List.of(ME), now, now);
     pass(2_000);
     assertThat(beats()).isEmpty();
   }
@@ -446,13 +446,13 @@ final class HeartbeatTest {
     give(2, ME);
     holder = true;
     start(false);
-    machine.sawKeys(List.of(ME), now);
+    machine.sawKeys(List.of(ME), now, now);
     memory.answer = new DiskAnswer.Failed("EIO");
     pass(2_000);
     assertThat(machine.isRequired()).as("what was asked for is not written").isFalse();
     pass(4_000);
     memory.answer = null;
-    machine.sawKeys(List.of(ME), now);
+    machine.sawKeys(List.of(ME), now, now);
     pass(1_000);
     assertThat(at(0).key()).isEqualTo(ME);
     assertThat(at(0).state()).isEqualTo(Beat.State.ALIVE);
@@ -465,7 +465,7 @@ final class HeartbeatTest {
     holder = true;
     start(false);
     for (int i = 0; i < 60; i++) {
-      machine.sawKeys(List.of(ME, OTHER), now);
+      machine.sawKeys(List.of(ME, OTHER), now, now);
       pass(1_000);
     }
     assertThat(beats().stream().filter(b -> b.key().equals(OTHER))).hasSize(2);
@@ -606,13 +606,13 @@ final class HeartbeatTest {
     holder = true;
     start(true);
     for (long passed = 0; passed < SlotTable.REST_MILLIS - 1_000; passed += 5_000) {
-      machine.sawKeys(List.of(ME, OTHER), now);
+      machine.sawKeys(List.of(ME, OTHER), now, now);
       pass(5_000);
       if (passed + 5_000 < SlotTable.REST_MILLIS) {
         assertThat(beats()).allMatch(b -> b.key().equals(ME));
       }
     }
-    machine.sawKeys(List.of(ME, OTHER), now);
+    machine.sawKeys(List.of(ME, OTHER), now, now);
     pass(2_000);
     assertThat(beats()).anyMatch(b -> b.key().equals(OTHER));
   }
@@ -623,7 +623,7 @@ final class HeartbeatTest {
     holder = true;
     start(false);
     settle();
-    machine.sawKeys(List.of(ME), now);
+    machine.sawKeys(List.of(ME), now, now);
     machine.stand(new Heartbeat.Standing(key, epoch, holder, wish), now);
     DiskCommand command = Objects.requireNonNull(machine.next(now));
     machine.answered(memory.execute(command), now);
@@ -690,7 +690,7 @@ final class HeartbeatTest {
   void aNodeThatDiedWhileItWroteIsSilentAllTheSame() {
     start(false);
     disk.set(5, taken(OTHER, Beat.State.ALIVE, 1, 1));
-    machine.sawKeys(List.of(ME, OTHER), now);
+    machine.sawKeys(List.of(ME, OTHER), now, now);
     pass(5_000);
     disk.set(5, new Slot.Damaged(Slot.Kind.TORN, "torn"));
     pass(25_000);
@@ -814,7 +814,7 @@ final class HeartbeatTest {
     assertThat(machine.mayAttach(5, now)).isEqualTo(Verdict.YES);
     // The attach has made it.
     machine.told(TOLD, now);
-    machine.sawKeys(List.of(ME), now);
+    machine.sawKeys(List.of(ME), now, now);
     pass(1_500);
     assertThat(at(0).key()).isEqualTo(ME);
   }
@@ -842,7 +842,7 @@ final class HeartbeatTest {
     disk.set(4, taken(OTHER, Beat.State.FENCED, 5, 9));
     start(false);
     for (int i = 0; i < 30; i++) {
-      machine.sawKeys(List.of(ME, OTHER), now);
+      machine.sawKeys(List.of(ME, OTHER), now, now);
       pass(1_000);
     }
     assertThat(beats()).noneMatch(beat -> beat.key().equals(OTHER));
@@ -856,8 +856,9 @@ final class HeartbeatTest {
     disk.set(4, taken(OTHER, state, 5, 9));
     start(false);
     settle();
-    machine.sawKeys(List.of(ME), now);
+    machine.sawKeys(List.of(ME), now, now);
     pass(2 * LEASE);
+    machine.sawKeys(List.of(ME), now, now);
   }
 
   private long writesOf(int slot) {
@@ -879,6 +880,7 @@ final class HeartbeatTest {
     memory.bad.add(4);
     machine.shutOut(Proofs.of(ME, OTHER, ME), 1);
     for (int i = 0; i < 20; i++) {
+      machine.sawKeys(List.of(ME), now, now);
       pass(BEAT);
       assertThat(machine.beatenAt()).isGreaterThan(now - 2 * BEAT);
     }
@@ -895,6 +897,7 @@ final class HeartbeatTest {
     memory.bad.add(4);
     machine.clear(OTHER);
     for (int i = 0; i < 20; i++) {
+      machine.sawKeys(List.of(ME), now, now);
       pass(BEAT);
       assertThat(machine.beatenAt()).isGreaterThan(now - 2 * BEAT);
     }

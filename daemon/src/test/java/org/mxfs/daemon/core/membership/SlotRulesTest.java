@@ -22,9 +22,11 @@ class SlotRulesTest {
   private static final Fenced PROOF = Proofs.of(ME, DEAD, ME);
   private static final Slot TORN = new Slot.Damaged(Slot.Kind.TORN, "torn");
   private static final long FRESH = 1_000;
+  private static final long KEYS = 10_000;
+  private static final long TENURE = 9;
 
   private final SlotTable table = new SlotTable();
-  private final SlotRules rules = new SlotRules(table, 100, FRESH);
+  private final SlotRules rules = new SlotRules(table, 100, FRESH, KEYS);
   private final List<Slot> disk = new ArrayList<>();
   private long now = 50_000;
 
@@ -35,7 +37,7 @@ class SlotRulesTest {
     disk.set(0, taken(ME, Beat.State.ALIVE, 5));
     disk.set(2, taken(DEAD, Beat.State.ALIVE, 40));
     rules.key(ME);
-    rules.holder(true);
+    rules.holder(true, TENURE);
     rules.shutOut(PROOF);
   }
 
@@ -46,7 +48,7 @@ class SlotRulesTest {
   private static final Silence SILENCE = Silences.of(DEAD, 25);
 
   private void keys(ReservationKey... registered) {
-    rules.sawKeys(List.of(registered), now);
+    rules.sawKeys(List.of(registered), now, now);
   }
 
   private void read() {
@@ -103,7 +105,7 @@ class SlotRulesTest {
     read();
     assertThat(mayMark(2)).as("a later life is another").isTrue();
     assertThat(rules.mayMark(2, PROOF, SILENCE, now + FRESH + 1)).as("too old").isFalse();
-    rules.holder(false);
+    rules.holder(false, 0);
     assertThat(mayMark(2)).as("not the holder").isFalse();
     assertThatThrownBy(() -> rules.mark(2, PROOF, SILENCE, 9, now))
         .isInstanceOf(IllegalStateException.class);
@@ -174,7 +176,7 @@ class SlotRulesTest {
     read();
     assertThatThrownBy(() -> rules.give(DEAD, 9, 20_000, "", now))
         .isInstanceOf(IllegalStateException.class);
-    SlotRules its = new SlotRules(table, 1, FRESH);
+    SlotRules its = new SlotRules(table, 1, FRESH, KEYS);
     its.key(DEAD);
     its.ask(now);
     its.read(disk);
@@ -218,7 +220,7 @@ class SlotRulesTest {
     assertThat(rules.mayClear(2, DEAD, now)).as("registered").isFalse();
     keys(ME);
     read();
-    rules.holder(false);
+    rules.holder(false, 0);
     assertThat(rules.mayClear(2, DEAD, now)).as("not the holder").isFalse();
     assertThatThrownBy(() -> rules.clear(2, DEAD, 9, now))
         .isInstanceOf(IllegalStateException.class);
@@ -240,7 +242,7 @@ class SlotRulesTest {
     carriedOut(write);
     read();
     assertThat(table.departed(ME)).isNotNull();
-    rules.holder(false);
+    rules.holder(false, 0);
     disk.set(0, new Slot.Free());
     read();
     assertThatThrownBy(() -> rules.giveLeft(9, "me", now))
@@ -301,8 +303,8 @@ class SlotRulesTest {
   /** Danger 33: the array may have lost everything in between. */
   @Test
   void aProofHoldsInItsTenureOnly() {
-    rules.holder(false);
-    rules.holder(true);
+    rules.holder(false, 0);
+    rules.holder(true, TENURE);
     keys(ME);
     read();
     assertThat(mayMark(2)).isFalse();
@@ -316,21 +318,21 @@ class SlotRulesTest {
     read();
     keys(ME, DEAD);
     read();
-    assertThat(rules.unsettled(_ -> true)).as("registered again").containsExactly(DEAD);
+    assertThat(rules.unsettled(_ -> false)).as("registered again").containsExactly(DEAD);
     disk.set(2, TORN);
     read();
-    assertThat(rules.unsettled(_ -> true)).as("torn").containsExactly(DEAD);
+    assertThat(rules.unsettled(_ -> false)).as("torn").containsExactly(DEAD);
     disk.set(2, taken(ANEW, Beat.State.RESERVED, 41));
     read();
     assertThat(rules.unsettled(_ -> true)).as("a later life has its slot").isEmpty();
-    disk.set(2, taken(DEAD, Beat.State.PAUSED, 42));
+    disk.set(2, new Slot.Free(3, 42));
     read();
     assertThat(rules.unsettled(_ -> true)).as("it had let go of XFS").isEmpty();
     disk.set(2, taken(DEAD, Beat.State.ALIVE, 43));
     read();
-    assertThat(rules.unsettled(_ -> true)).containsExactly(DEAD);
-    rules.holder(false);
-    rules.holder(true);
+    assertThat(rules.unsettled(_ -> false)).containsExactly(DEAD);
+    rules.holder(false, 0);
+    rules.holder(true, TENURE);
     keys(ME, DEAD);
     read();
     assertThat(rules.unsettled(_ -> true)).as("another tenure").isEmpty();
@@ -339,18 +341,150 @@ class SlotRulesTest {
   @Test
   void whoSaysThatItIsAliveAndIsNotRegisteredIsUnsettled() {
     disk.set(3, taken(OTHER, Beat.State.ALIVE, 1));
-    disk.set(4, taken(ReservationKey.of(5, 1), Beat.State.PAUSED, 1));
+    disk.set(4, taken(ReservationKey.of(5, 1), Beat.State.RESERVED, 1));
     disk.set(5, taken(ReservationKey.of(1, 2), Beat.State.ALIVE, 1));
     read();
     keys(ME, OTHER);
     assertThat(rules.unsettled(_ -> true)).as("read before").isNull();
     read();
     assertThat(rules.unsettled(_ -> true)).containsExactly(DEAD);
-    assertThat(rules.unsettled(_ -> false)).as("not seen to beat").containsExactly(DEAD, OTHER);
+    assertThat(rules.unsettled(_ -> false)).as("not known to be in").containsExactly(DEAD, OTHER);
     carriedOut(rules.mark(2, PROOF, SILENCE, 9, now));
     read();
     assertThat(rules.unsettled(_ -> true)).isEmpty();
-    rules.holder(false);
+    rules.holder(false, 0);
     assertThat(rules.unsettled(_ -> true)).isNull();
+  }
+
+  private static Slot knowing(ReservationKey key, long epoch) {
+    return new Slot.Taken(new Beat(key, epoch, 50, Beat.State.ALIVE, 20_000, "host"));
+  }
+
+  /** Dangers 48 and 54: without a clock, and however often it has beaten. */
+  @Test
+  void whoIsRegisteredIsAMemberOnceItsRecordTellsOfThisTenure() {
+    keys(ME, DEAD);
+    for (long epoch : List.of(3L, TENURE - 1)) {
+      disk.set(2, knowing(DEAD, epoch));
+      read();
+      assertThat(rules.unsettled(_ -> false)).as("epoch %d", epoch).containsExactly(DEAD);
+    }
+    disk.set(2, knowing(DEAD, TENURE));
+    read();
+    assertThat(rules.unsettled(_ -> false)).isEmpty();
+    disk.set(2, taken(DEAD, Beat.State.ALIVE, 51));
+    disk.set(3, knowing(DEAD, TENURE));
+    read();
+    assertThat(rules.unsettled(_ -> false)).as("in one of its two slots").isEmpty();
+    keys(ME);
+    read();
+    assertThat(rules.unsettled(_ -> false)).as("and not registered").containsExactly(DEAD);
+  }
+
+  /** Whom this tenure has shut out, and who is in again, as a member and as nothing else. */
+  @Test
+  void aVictimThatTellsOfThisTenureIsNoneAnyMore() {
+    keys(ME);
+    rules.victim(DEAD);
+    disk.set(2, knowing(DEAD, TENURE));
+    read();
+    assertThat(rules.unsettled(_ -> false)).containsExactly(DEAD);
+    keys(ME, DEAD);
+    read();
+    assertThat(rules.unsettled(_ -> false)).isEmpty();
+  }
+
+  /** Danger 53: "for a while" landed late, over what an owner had written. */
+  @Test
+  void whoSaidThatItWouldBeSilentForAWhileAndIsNotRegisteredIsUnsettled() {
+    disk.set(2, taken(DEAD, Beat.State.PAUSED, 41));
+    keys(ME);
+    read();
+    assertThat(rules.unsettled(_ -> true)).containsExactly(DEAD);
+    keys(ME, DEAD);
+    read();
+    assertThat(rules.unsettled(_ -> false)).as("let in again").containsExactly(DEAD);
+    disk.set(2, taken(DEAD, Beat.State.ALIVE, 42));
+    rules.victim(DEAD);
+    read();
+    disk.set(2, taken(DEAD, Beat.State.PAUSED, 43));
+    keys(ME);
+    read();
+    assertThat(rules.unsettled(_ -> false)).as("it lands late").containsExactly(DEAD);
+  }
+
+  /** Danger 48: it may have been shut out, and another may be the holder. */
+  @Test
+  void aHolderThatReadsAHigherEpochThanItsOwnWritesNothing() {
+    disk.set(3, taken(OTHER, Beat.State.FENCED, 1));
+    keys(ME);
+    read();
+    assertThat(rules.isOvertaken()).isFalse();
+    assertThat(rules.mayGive(now)).isTrue();
+    disk.set(4, new Slot.Free(TENURE + 1, 1));
+    read();
+    assertThat(rules.isOvertaken()).isTrue();
+    assertThat(rules.mayGive(now)).isFalse();
+    assertThat(mayMark(2)).isFalse();
+    assertThat(rules.mayClear(3, OTHER, now)).isFalse();
+    assertThat(rules.unsettled(_ -> true)).isNull();
+    for (Beat.State state : List.of(Beat.State.ALIVE, Beat.State.PAUSED)) {
+      assertThatThrownBy(() -> rules.beat(state, TENURE, 20_000, "me", now))
+          .isInstanceOf(IllegalStateException.class);
+    }
+    rules.isStillOurs();
+    assertThat(rules.isOvertaken()).as("the array has shown that it goes on").isFalse();
+    assertThat(rules.isBelowOthers()).as("the next tenure is to be above").isTrue();
+    assertThat(rules.unsettled(_ -> true)).as("nobody can tell of both").isNull();
+    assertThat(rules.beat(Beat.State.ALIVE, TENURE + 1, 20_000, "me", now).beat().epoch())
+        .isEqualTo(TENURE);
+    rules.written(true);
+    disk.set(4, new Slot.Free(TENURE + 2, 1));
+    read();
+    assertThat(rules.isOvertaken()).as("and again").isTrue();
+    rules.holder(false, 0);
+    assertThat(rules.isOvertaken()).isFalse();
+    assertThat(rules.beat(Beat.State.ALIVE, TENURE + 2, 20_000, "me", now).beat().epoch())
+        .isEqualTo(TENURE + 2);
+  }
+
+  /** Danger 48: who stood still for that long may have been shut out since. */
+  @Test
+  void othersSlotsAreWrittenOnKeysThatWereAskedForWithinHalfALease() {
+    disk.set(3, taken(OTHER, Beat.State.FENCED, 1));
+    keys(ME, ANEW);
+    now += KEYS;
+    read();
+    assertThat(rules.mayGive(now)).isTrue();
+    assertThat(mayMark(2)).isTrue();
+    assertThat(rules.mayClear(3, OTHER, now)).isTrue();
+    now++;
+    read();
+    assertThat(rules.mayGive(now)).isFalse();
+    assertThat(rules.mayGiveAfterReading(now)).isFalse();
+    assertThat(mayMark(2)).isFalse();
+    assertThat(rules.mayClear(3, OTHER, now)).isFalse();
+    rules.sawKeys(List.of(ME, ANEW), now - KEYS - 1, now);
+    read();
+    assertThat(rules.mayGive(now)).as("asked for longer ago").isFalse();
+  }
+
+  /** Danger 50: a REGISTER of it comes after its slot says that it was shut out. */
+  @Test
+  void whoWasShutOutAndIsRegisteredIsUnsettledByWhateverKeyOfItsItIs() {
+    mark();
+    for (ReservationKey registered : List.of(DEAD, EARLIER)) {
+      keys(ME, registered);
+      read();
+      assertThat(rules.outcasts()).extracting(Outcast::key).containsExactly(DEAD);
+      assertThat(rules.unsettled(_ -> true)).as("%s", registered).containsExactly(DEAD);
+    }
+    disk.set(2, TORN);
+    read();
+    assertThat(rules.unsettled(_ -> true)).as("torn since").containsExactly(DEAD);
+    keys(ME, ANEW, OTHER);
+    read();
+    assertThat(rules.outcasts()).as("a later life, and another node").isEmpty();
+    assertThat(rules.unsettled(_ -> true)).isEmpty();
   }
 }

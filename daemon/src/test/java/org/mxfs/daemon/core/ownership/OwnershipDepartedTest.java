@@ -148,8 +148,8 @@ class OwnershipDepartedTest {
   @Test
   void withoutSuchAOneItGoesAsBefore() {
     disk.set(5, slot(OTHER, Beat.State.LEFT));
-    disk.set(6, slot(ReservationKey.of(0x40, 1), Beat.State.PAUSED));
     mount();
+    disk.set(6, slot(ReservationKey.of(0x40, 1), Beat.State.PAUSED));
     umount();
     assertGone();
     assertThat(records(Beat.State.LEFT)).extracting(Beat::key).containsExactly(OTHER);
@@ -457,7 +457,9 @@ class OwnershipDepartedTest {
     assertThat(done.of(Action.TellKey.class).getLast().key()).isEqualTo(key);
     assertThat(records(Beat.State.LEFT)).extracting(Beat::key).containsExactly(key);
     next(0x40, 4);
-    mount();
+    give(new Event.Start(Predecessor.NOBODY));
+    pass(3_000);
+    assertThat(array.holds(4)).as("taken from who has left").isTrue();
   }
 
   /** Danger 56: the daemon before has registered one that it did not live to tell. */
@@ -527,7 +529,8 @@ class OwnershipDepartedTest {
     assertThat(disk.subList(5, 8)).isEqualTo(before);
     assertThat(done.notes("refused: ")).hasSize(3);
     assertThat(listed()).containsExactly(FENCED, OTHER);
-    // It has come back to life under the same key.
+    // It has come back to life under the same key, and is not shut out yet.
+    driver.refuses = ArrayCommand.Preempt.class::isInstance;
     array.execute(8, new ArrayCommand.Register(ReservationKey.NONE, FENCED, false));
     pass(LEASE);
     give(new Event.FenceCleared(FENCED));
@@ -535,8 +538,9 @@ class OwnershipDepartedTest {
     pass(LEASE);
     assertThat(records(Beat.State.FENCED)).hasSize(1);
     // And it is no word on what becomes of it later.
-    array.execute(8, new ArrayCommand.Unregister(FENCED, false));
+    driver.refuses = _ -> false;
     pass(LEASE);
+    assertThat(array.isRegistered(8)).isFalse();
     assertThat(records(Beat.State.FENCED)).hasSize(1);
   }
 

@@ -53,6 +53,9 @@ class OwnershipTakeoverTest {
   /** Of the owner's record: it beats while this is set. */
   private boolean ownerLives;
 
+  /** And tells of the tenures that it reads of, as a member does. */
+  private boolean ownerIsMember;
+
   private boolean hasSlot = true;
   private long ownerSequence = 1;
 
@@ -82,8 +85,16 @@ class OwnershipTakeoverTest {
     driver.holds = now ? _ -> false : Action.ResetUnit.class::isInstance;
   }
 
-  private static Slot owner(Beat.State state, long sequence) {
-    return new Slot.Taken(new Beat(OWNER, 5, sequence, state, LEASE, "owner"));
+  private Slot owner(Beat.State state, long sequence) {
+    long epoch = ownerIsMember ? highestEpoch() : 5;
+    return new Slot.Taken(new Beat(OWNER, epoch, sequence, state, LEASE, "owner"));
+  }
+
+  private long highestEpoch() {
+    return disk.stream()
+        .mapToLong(slot -> slot instanceof Slot.Taken taken ? taken.beat().epoch() : 0)
+        .max()
+        .orElseThrow();
   }
 
   private boolean isPreempted() {
@@ -302,12 +313,224 @@ class OwnershipTakeoverTest {
   }
 
   @Test
-  void whoIsRegisteredAndBeatsIsWaitedForAFewBeatsOnly() {
+  void whoIsRegisteredAndTellsOfTheTenureIsWaitedForAFewBeatsOnly() {
     lateRegister();
     ownerLives = true;
+    disk.set(0, owner(Beat.State.ALIVE, 1));
+    ownerIsMember = true;
     give(new Event.Start(Predecessor.NOBODY));
     pass(4_500);
     assertThat(done.of(Action.Attach.class)).hasSize(1);
+    assertThat(array.isRegistered(OWNER_NEXUS)).isTrue();
+  }
+
+  /** Danger 54: of who beats seldom, or is read seldom, nothing else is ever known. */
+  @Test
+  void whoBeatsSeldomIsAMemberByOneBeat() {
+    lateRegister();
+    disk.set(0, owner(Beat.State.ALIVE, 1));
+    give(new Event.Start(Predecessor.NOBODY));
+    pass(4_500);
+    assertThat(done.of(Action.Attach.class)).isEmpty();
+    ownerIsMember = true;
+    disk.set(0, owner(Beat.State.ALIVE, 2));
+    pass(1_500);
+    assertThat(done.of(Action.Attach.class)).hasSize(1);
+    assertThat(array.isRegistered(OWNER_NEXUS)).isTrue();
+  }
+
+  /** Danger 48: it woke up between two survivors, and is owner in its own eyes. */
+  @Test
+  void whoBeatsAndDoesNotTellOfTheTenureIsWaitedForUntilItIsSilent() {
+    lateRegister();
+    ownerLives = true;
+    disk.set(0, owner(Beat.State.ALIVE, 1));
+    give(new Event.Start(Predecessor.NOBODY));
+    pass(60_000);
+    give(new Event.Want());
+    assertThat(array.holds(NEXUS)).isTrue();
+    assertThat(done.of(Action.Attach.class)).isEmpty();
+    assertThat(array.isRegistered(OWNER_NEXUS)).as("who beats is not shut out").isTrue();
+    ownerLives = false;
+    pass(LEASE + LEASE / 4 + 8_000);
+    assertThat(array.isRegistered(OWNER_NEXUS)).isFalse();
+    assertThat(done.of(Action.ResetUnit.class)).hasSize(1);
+    assertThat(done.of(Action.Attach.class)).hasSize(1);
+  }
+
+  /** Alone, with XFS attached and its epoch on disk. */
+  private void own() {
+    give(new Event.Start(Predecessor.NOBODY));
+    pass(5_000);
+    give(new Event.Want());
+    pass(3_000);
+    give(new Event.Attached(done.of(Action.Attach.class).getLast().epoch(), 0, 1, ""));
+    pass(1_500);
+    done.all.clear();
+  }
+
+  private List<Beat> beats() {
+    return done.of(Action.Disk.class).stream()
+        .filter(asked -> asked.command() instanceof DiskCommand.WriteBeat)
+        .map(asked -> ((DiskCommand.WriteBeat) asked.command()).beat())
+        .toList();
+  }
+
+  /** Danger 48: another has shut it out, and a REGISTER of its own has let it in again. */
+  @Test
+  void anOwnerThatReadsOfALaterTenureWritesNothingAndAsksTheArrayAtOnce() {
+    own();
+    while (done.indexOf(a -> Driver.asks(a, ArrayCommand.ReadKeys.class)) < 0) {
+      pass(100); // the next time is a quarter of a lease later
+    }
+    done.all.clear();
+    ReservationKey key = machine().key();
+    lateRegister();
+    array.execute(OWNER_NEXUS, new ArrayCommand.Preempt(OWNER, key));
+    array.execute(NEXUS, new ArrayCommand.Register(ReservationKey.NONE, key, false));
+    disk.set(1, new Slot.Taken(new Beat(OWNER, 100_000, 1, Beat.State.ALIVE, LEASE, "owner")));
+    pass(1_100);
+    assertThat(done.of(Action.Fenced.class)).hasSize(1);
+    assertThat(beats()).isEmpty();
+  }
+
+  /** It reads of a tenure that was begun by mistake, or that never came to be. */
+  @Test
+  void anOwnerThatReadsOfALaterTenureAndHoldsGoesOnAndIsAboveItNextTime() {
+    own();
+    long epoch = ((Slot.Taken) disk.get(0)).beat().epoch();
+    disk.set(1, new Slot.Free(100_000, 1));
+    pass(10_000);
+    assertThat(done.of(Action.Fenced.class)).isEmpty();
+    assertThat(beats()).hasSizeGreaterThan(7).extracting(Beat::epoch).containsOnly(epoch);
+    give(new Event.PeerUp(WAITER, 5, "waiter", options(), true));
+    give(new Event.Received(WAITER, 5, new PeerMessage.OwnRequest(3)));
+    pass(1_000);
+    give(new Event.Detached(done.of(Action.Detach.class).getLast().epoch(), 0, 1, ""));
+    pass(3_000);
+    assertThat(done.of(Action.Send.class))
+        .extracting(Action.Send::message)
+        .filteredOn(PeerMessage.OwnGrant.class::isInstance)
+        .isNotEmpty()
+        .allSatisfy(
+            grant -> assertThat(((PeerMessage.OwnGrant) grant).newEpoch()).isGreaterThan(100_001));
+  }
+
+  /**
+   * The reservation is ours when it is looked at first, and the keys are read when another has it:
+   * this tenure would have the epoch of that one.
+   */
+  @Test
+  void whoIsShutOutAndLetInAgainWhileItConfirmsBeginsNoTenure() {
+    lateRegister();
+    driver.holds =
+        action -> array.holds(NEXUS) && Driver.asks(action, ArrayCommand.ReadKeys.class);
+    give(new Event.Start(Predecessor.NOBODY));
+    give(new Event.Want());
+    assertThat(driver.held).hasSize(1);
+    ReservationKey key = machine().key();
+    array.execute(OWNER_NEXUS, new ArrayCommand.Preempt(OWNER, key));
+    array.execute(NEXUS, new ArrayCommand.Register(ReservationKey.NONE, key, false));
+    driver.holds = _ -> false;
+    driver.release();
+    pass(2_000);
+    assertThat(done.of(Action.Fenced.class)).hasSize(1);
+    assertThat(done.notes("holder: key=")).isEmpty();
+  }
+
+  /** Both are above all that is on disk, and the array counts from 0 again. */
+  @Test
+  void noTwoTenuresHaveOneEpochThoughOnesRecordIsStillUnderWay() {
+    disk.set(5, new Slot.Free(1_000_000, 1));
+    own();
+    long first = machine().epoch();
+    driver.end();
+    disk.set(0, new Slot.Free());
+    array.execute(NEXUS, new ArrayCommand.Unregister(array.key(NEXUS), false));
+    own();
+    assertThat(machine().epoch()).isNotEqualTo(first).isGreaterThan(1_000_000);
+  }
+
+  private void fencedOnDisk() {
+    disk.set(2, new Slot.Taken(new Beat(OWNER, 5, 9, Beat.State.FENCED, 0, "owner")));
+  }
+
+  /** Danger 50: a REGISTER of it came when all was over, by its key or an earlier one. */
+  @Test
+  void whoWasShutOutAndIsRegisteredIsFencedBeforeXfsIsAttached() {
+    for (ReservationKey key : List.of(OWNER, ReservationKey.of(OWNER.nodeId(), 3))) {
+      driver.end();
+      fencedOnDisk();
+      array.execute(OWNER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, key, false));
+      give(new Event.Start(Predecessor.NOBODY));
+      give(new Event.Want());
+      pass(6_000);
+      int reset = done.indexOf(Action.ResetUnit.class::isInstance);
+      int attach = done.indexOf(Action.Attach.class::isInstance);
+      assertThat(array.isRegistered(OWNER_NEXUS)).as("%s", key).isFalse();
+      assertThat(List.of(0, reset, attach)).as("%s", key).isSorted().doesNotContain(-1);
+      array.execute(NEXUS, new ArrayCommand.Unregister(array.key(NEXUS), false));
+    }
+  }
+
+  /** Beside XFS at once; and what it has sent since has to end before the next attach. */
+  @Test
+  void whoWasShutOutAndIsRegisteredIsShutOutBesideXfs() {
+    fencedOnDisk();
+    own();
+    lateRegister();
+    pass(LEASE / 4 + 1_000);
+    assertThat(array.isRegistered(OWNER_NEXUS)).isFalse();
+    assertThat(done.of(Action.ResetUnit.class)).as("not beside XFS").isEmpty();
+    assertThat(preempts()).isOne();
+    give(new Event.PeerUp(WAITER, 5, "waiter", options(), true));
+    give(new Event.Received(WAITER, 5, new PeerMessage.OwnRequest(3)));
+    answersResets(false);
+    pass(1_000);
+    give(new Event.Detached(done.of(Action.Detach.class).getLast().epoch(), 0, 1, ""));
+    pass(2_000);
+    assertThat(driver.held).hasSize(1);
+    assertThat(grants()).isZero();
+    answersResets(true);
+    driver.release();
+    pass(2_000);
+    assertThat(grants()).isPositive();
+  }
+
+  private long grants() {
+    return done.of(Action.Send.class).stream()
+        .filter(send -> send.message() instanceof PeerMessage.OwnGrant)
+        .count();
+  }
+
+  /** Danger 53: it died within the beat of a record that landed late. */
+  @Test
+  void whoSaidThatItWouldBeSilentAndIsNotRegisteredIsFencedOnceItIsSilent() {
+    disk.set(0, owner(Beat.State.PAUSED, 1));
+    give(new Event.Start(Predecessor.NOBODY));
+    give(new Event.Want());
+    pass(LEASE);
+    assertThat(done.of(Action.Attach.class)).isEmpty();
+    assertThat(done.of(Action.ResetUnit.class)).as("it may be in the midst of a grant").isEmpty();
+    pass(LEASE / 4 + 8_000);
+    assertThat(done.of(Action.ResetUnit.class)).hasSize(1);
+    assertThat(done.of(Action.Attach.class)).hasSize(1);
+    assertThat(((Slot.Taken) disk.get(0)).beat().state()).isEqualTo(Beat.State.FENCED);
+  }
+
+  /** In the midst of a grant it is neither registered nor does it beat, for a moment. */
+  @Test
+  void whoSaidThatItWouldBeSilentAndComesBackIsNotFenced() {
+    disk.set(0, owner(Beat.State.PAUSED, 1));
+    give(new Event.Start(Predecessor.NOBODY));
+    give(new Event.Want());
+    pass(4_000);
+    lateRegister();
+    ownerIsMember = true;
+    ownerLives = true;
+    pass(LEASE / 4 + 2_000);
+    assertThat(done.of(Action.Attach.class)).hasSize(1);
+    assertThat(done.of(Action.ResetUnit.class)).isEmpty();
     assertThat(array.isRegistered(OWNER_NEXUS)).isTrue();
   }
 

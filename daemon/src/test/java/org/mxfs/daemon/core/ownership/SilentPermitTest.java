@@ -10,6 +10,7 @@ import org.junit.jupiter.api.Test;
 import org.mxfs.daemon.core.ArrayCommand;
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.core.membership.Departures;
+import org.mxfs.daemon.core.membership.Outcasts;
 import org.mxfs.daemon.core.membership.Silence;
 import org.mxfs.daemon.core.membership.Silences;
 
@@ -35,9 +36,15 @@ class SilentPermitTest {
   }
 
   private void beginTenure() {
-    rules.sawOurs(rules.ask());
-    rules.beginTenure(rules.ask(), 7, false);
-    rules.invariants();
+    beginTenure(rules);
+  }
+
+  private static void beginTenure(TenureRules of) {
+    of.sawOurs(of.ask());
+    long keysAskedAt = of.ask();
+    of.sawOurs(of.ask());
+    of.beginTenure(keysAskedAt, 7, false);
+    of.invariants();
   }
 
   @Test
@@ -138,11 +145,67 @@ class SilentPermitTest {
     refused(rules::reserve);
     refused(() -> rules.preempt(new Permit.Silent(SILENCE, DEAD)));
     TenureRules owner = rules(27_000);
-    owner.sawOurs(owner.ask());
-    owner.beginTenure(owner.ask(), 7, false);
+    beginTenure(owner);
     owner.settled();
     owner.attach();
     refused(owner::stay);
+  }
+
+  /** Another may have held it when the keys were read, and PRGENERATION with them. */
+  @Test
+  void aTenureRestsOnKeysBetweenTwoLooksAtTheReservation() {
+    rules.sawOurs(rules.ask());
+    long keysAskedAt = rules.ask();
+    refused(() -> rules.beginTenure(keysAskedAt, 7, false));
+    rules.sawOurs(rules.ask());
+    refused(() -> rules.beginTenure(rules.ask(), 7, false));
+    rules.beginTenure(keysAskedAt, 7, false);
+  }
+
+  /** It is the holder to say so in a slot of its own, and nothing else. */
+  @Test
+  void aLastTenureNeitherAttachesNorGrants() {
+    rules.sawOurs(rules.ask());
+    rules.beginLastTenure(rules.ask(), 7);
+    rules.invariants();
+    refused(rules::attach);
+    refused(rules::grant);
+    rules.settled();
+    refused(rules::attach);
+    refused(rules::grant);
+    refused(() -> rules.register(ME, ME, false));
+    rules.stay();
+    TenureRules other = rules(27_000);
+    refused(() -> other.beginLastTenure(other.ask(), 7));
+  }
+
+  /** Danger 50. */
+  @Test
+  void whoWasShutOutAndIsInAgainIsShutOutBesideXfsToo() {
+    Permit.ShutOut permit = new Permit.ShutOut(Outcasts.of(DEAD), DEAD);
+    refused(() -> rules.preempt(permit));
+    refused(() -> rules.shutOut(permit));
+    refused(rules::unsettle);
+    beginTenure();
+    rules.settled();
+    refused(() -> rules.shutOut(permit));
+    rules.attach();
+    rules.unsettle();
+    rules.invariants();
+    for (ReservationKey key : List.of(DEAD, EARLIER)) {
+      assertThat(rules.shutOut(new Permit.ShutOut(Outcasts.of(DEAD), key)))
+          .isEqualTo(new ArrayCommand.Preempt(ME, key));
+    }
+    for (ReservationKey key : List.of(ANEW, ME, ReservationKey.of(4, 1))) {
+      refused(() -> rules.shutOut(new Permit.ShutOut(Outcasts.of(DEAD), key)));
+    }
+    refused(() -> rules.shutOut(new Permit.Silent(SILENCE, DEAD)));
+    refused(rules::settled);
+    rules.xfs(false);
+    refused(rules::attach);
+    refused(rules::grant);
+    rules.settled();
+    rules.attach();
   }
 
   @Test

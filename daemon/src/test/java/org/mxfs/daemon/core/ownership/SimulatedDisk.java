@@ -87,6 +87,16 @@ final class SimulatedDisk {
                     && taken.beat().state() != Beat.State.RESERVED);
   }
 
+  /** A record says that this key was shut out. */
+  boolean isFenced(ReservationKey key) {
+    return slots.stream()
+        .anyMatch(
+            slot ->
+                slot instanceof Slot.Taken taken
+                    && taken.beat().key().equals(key)
+                    && taken.beat().state() == Beat.State.FENCED);
+  }
+
   void damage(int slot, Slot.Kind kind) {
     slots.set(slot, new Slot.Damaged(kind, "on purpose"));
   }

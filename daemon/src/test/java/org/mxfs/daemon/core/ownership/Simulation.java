@@ -716,6 +716,14 @@ final class Simulation {
     /** A REGISTER of its key came when it was shut out. */
     private boolean inAgain;
 
+    /** And its slot said so; and when that was. */
+    private boolean marked;
+
+    private long inSince;
+
+    /** Of the last ATTACH. */
+    private long attachedEpoch;
+
     /** It lost power with XFS attached. */
     private boolean unclean;
 
@@ -795,7 +803,7 @@ final class Simulation {
       pausedUntil = Math.max(pausedUntil, now + millis);
       writeLands(boot, false);
       if (chance(0.4)) {
-        registersLate(boot, false, toldKey, nexus);
+        registersLate(boot, false, toldKey, nexus, chance(0.3));
       }
       at(pausedUntil, this::wakeUp);
     }
@@ -847,7 +855,7 @@ final class Simulation {
       if (xfsMounted && takeover) {
         writeLands(boot + 1, true);
         if (chance(0.4)) {
-          registersLate(boot + 1, true, toldKey, nexus);
+          registersLate(boot + 1, true, toldKey, nexus, chance(0.3));
         }
       }
       unclean |= xfsMounted;
@@ -892,10 +900,13 @@ final class Simulation {
     }
 
     /**
-     * A REGISTER of its key was under way, and comes when it is shut out, before that was written
-     * down; from then on writes of it may be accepted again.
+     * A REGISTER of its key was under way, and comes when it is shut out; from then on writes of it
+     * may be accepted again.
+     *
+     * @param afterAll when that was written down already; else before
      */
-    private void registersLate(int thisBoot, boolean dead, ReservationKey key, int path) {
+    private void registersLate(
+        int thisBoot, boolean dead, ReservationKey key, int path, boolean afterAll) {
       after(
           200,
           () -> {
@@ -903,12 +914,19 @@ final class Simulation {
               return;
             }
             int slot = disk.slotOf(key);
+            boolean isSaid = disk.isFenced(key);
             boolean open =
-                slot >= 0 && disk.aliveRecordOf(key) != null && !writers.containsKey(slot);
+                slot >= 0
+                    && (afterAll
+                        ? isSaid && nodes.stream().noneMatch(n -> !n.off && n.xfsMounted)
+                        : disk.aliveRecordOf(key) != null)
+                    && !writers.containsKey(slot);
             boolean shutOut = array.holder() != null && !array.isRegistered(path);
-            if (!shutOut || (open && !chance(0.2))) {
-              registersLate(thisBoot, dead, key, path);
+            if (!shutOut || (afterAll && !isSaid) || (open && !chance(0.2))) {
+              registersLate(thisBoot, dead, key, path, afterAll);
             } else if (open) {
+              marked = isSaid;
+              inSince = now;
               remember(name + "'s REGISTER of " + key + " comes late");
               lateRegisters++;
               array.execute(path, new ArrayCommand.Register(ReservationKey.NONE, key, false));
@@ -1031,11 +1049,6 @@ final class Simulation {
       }
       if (disk.aliveRecordOf(toldKey) == null && !disk.isHidden(toldKey)) {
         hasBeaten = false; // nothing tells the new daemon that there were beats
-      }
-      if (healed && lookFailed) {
-        powerOff();
-        powerOn();
-        return;
       }
       restarted = true;
       startDaemon(new Predecessor(toldKey, kernelEpoch, state, true, awaited, false));
@@ -1570,10 +1583,6 @@ final class Simulation {
       if (slot < 0 || machine == null) {
         return;
       }
-      if (stoodStill && inAgain && !array.holds(nexus)) {
-        cameTooLate(toldKey); // it wakes up between two survivors: a limit, too
-        return;
-      }
       ReservationKey mine = machine.key();
       ReservationKey owner = disk.ownerOf(slot);
       Node other = writers.get(slot);
@@ -1620,11 +1629,39 @@ final class Simulation {
           landedAt = Long.MIN_VALUE / 2;
           lastSequence = 0;
         }
+        if (write.beat().state() == Beat.State.ALIVE
+            && xfsMounted
+            && write.beat().epoch() > attachedEpoch) {
+          throw violation(
+              name
+                  + " says that it knows of epoch "
+                  + write.beat().epoch()
+                  + ", and has XFS attached at epoch "
+                  + attachedEpoch);
+        }
         if (write.beat().sequence() <= lastSequence) {
           throw violation(
               name + " writes sequence " + write.beat().sequence() + " after " + lastSequence);
         }
         lastSequence = write.beat().sequence();
+      }
+    }
+
+    /**
+     * Who was shut out, as its slot says, and is registered again is seen by the next look at who
+     * is registered, and nothing is attached before it has been shut out once more.
+     */
+    private void checkOutcasts() {
+      for (Node node : nodes) {
+        ReservationKey key = array.key(node.nexus);
+        if (node == this || !node.inAgain || !node.marked || !disk.isFenced(key)) {
+          continue;
+        }
+        if (now - node.inSince > LEASE_MILLIS / 2) {
+          throw violation(
+              name + " attaches, and " + node.name + ", which was shut out, is registered");
+        }
+        cameTooLate(key);
       }
     }
 
@@ -1811,6 +1848,8 @@ final class Simulation {
         throw violation(name + " gets ATTACH in state " + state);
       }
       checkEpoch(this, epoch);
+      checkOutcasts();
+      attachedEpoch = epoch;
       state = KernelState.ATTACHING;
       xfsMounted = true;
       int thisBoot = boot;

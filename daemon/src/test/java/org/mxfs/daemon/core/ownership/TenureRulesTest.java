@@ -85,6 +85,9 @@ class TenureRulesTest {
     /** It stands still for good, and others know that it is silent. */
     boolean silent;
 
+    /** READ KEYS that showed ours was asked for then: READ RESERVATION follows. */
+    long keysAskedAt;
+
     int requests;
     int keys;
 
@@ -101,17 +104,19 @@ class TenureRulesTest {
       granteeKey = other.granteeKey;
       xfs = other.xfs;
       silent = other.silent;
+      keysAskedAt = other.keysAskedAt;
       requests = other.requests;
       keys = other.keys;
     }
 
-    /** 54 and 51 bits. */
+    /** 55 and 51 bits. */
     void encode(ToIntFunction<ReservationKey> code, int[] slotOf, long[] into, int at) {
       Flight f = flight;
       long bits = rules.digest(code);
       bits = bits << 4 | code.applyAsInt(granteeKey);
       bits = bits << 1 | (xfs ? 1 : 0);
       bits = bits << 1 | (silent ? 1 : 0);
+      bits = bits << 1 | (rules.isEvidence(keysAskedAt) ? 1 : 0);
       bits = bits << 3 | requests;
       into[at] = bits << 3 | keys;
       long way = command(orphan, code);
@@ -525,7 +530,8 @@ class TenureRulesTest {
     if (replacing || rules.isOurs()) {
       read(world, i, new ArrayCommand.ReadKeys());
     }
-    if (replacing || (rules.hold() != TenureRules.Hold.PROVEN && !rules.isOurs())) {
+    boolean again = rules.isEvidence(world.nodes[i].keysAskedAt);
+    if (replacing || (rules.hold() != TenureRules.Hold.PROVEN && (!rules.isOurs() || again))) {
       read(world, i, new ArrayCommand.ReadReservation());
     }
     ReservationKey wanted = replacing ? rules.next() : rules.key();
@@ -625,6 +631,10 @@ class TenureRulesTest {
           rules.resumeTenure(askedAt);
         } else {
           rules.sawOurs(askedAt);
+          if (rules.isOurs() && rules.isEvidence(node.keysAskedAt)) {
+            rules.beginTenure(node.keysAskedAt, rules.epoch() + 1, false);
+            node.keysAskedAt = 0;
+          }
         }
       }
     } else if (flight.command() instanceof ArrayCommand.ReadKeys) {
@@ -633,7 +643,11 @@ class TenureRulesTest {
           rules.keyIsReplaced();
         }
       } else if (Collections.frequency(flight.shown(), rules.key()) == 1 && rules.isOurs()) {
-        rules.beginTenure(askedAt, rules.epoch() + 1, flight.shown().size() == 1);
+        if (rules.looksTwice()) {
+          node.keysAskedAt = askedAt;
+        } else {
+          rules.beginTenure(askedAt, rules.epoch() + 1, flight.shown().size() == 1);
+        }
       }
     }
   }
@@ -669,6 +683,7 @@ class TenureRulesTest {
               n.rules.resume(key, 1, n.xfs);
             }
             n.granteeKey = ReservationKey.NONE;
+            n.keysAskedAt = 0;
           });
     }
     if (world.powerLosses < limits.powerLosses() && world.nodes[i].keys < limits.keys()) {
@@ -687,6 +702,7 @@ class TenureRulesTest {
             n.keys += planted == Planted.A_KEY_LIVES_TWICE ? 0 : 1;
             n.rules.choose(ReservationKey.of(i + 1, n.keys));
             n.granteeKey = ReservationKey.NONE;
+            n.keysAskedAt = 0;
           });
     }
   }
