@@ -9,15 +9,17 @@
 #include "compat.h"
 #include "local/home.h"
 
+#define MXFS_HOME_TOLD 30 /* seconds */
+
 static unsigned int home_seconds = 300;
 module_param(home_seconds, uint, 0644);
-MODULE_PARM_DESC(home_seconds, "how long XFS may take to write its log home before it is shut down, in seconds (300)");
+MODULE_PARM_DESC(home_seconds, "how long XFS may take to write its log home before it is shut down, in seconds (300); 0: for ever");
 
 /* Looks at a write home once a second. */
 struct mxfs_home {
 	struct delayed_work work;
 	struct mxfs_sb *sbi;
-	unsigned long since; /* jiffies: XFS writes what its log has since then */
+	unsigned int looks; /* that found it writing what its log has, one after another */
 };
 
 /* XFS tries a metadata block that the disk does not take for ever (fs/xfs/xfs_buf.c: xfs_buf_ioend_handle_error()). */
@@ -26,18 +28,20 @@ static void mxfs_home_workfn(struct work_struct *work)
 	struct mxfs_home *home = container_of(to_delayed_work(work), struct mxfs_home, work);
 	struct super_block *lower = home->sbi->lower->mnt_sb;
 	unsigned int seconds = READ_ONCE(home_seconds);
-	bool writing = READ_ONCE(lower->s_writers.frozen) == SB_FREEZE_FS;
 
 	/* What comes before waits for writers, and for data: that it takes long is no fault. */
-	if (!writing)
-		home->since = jiffies;
+	home->looks = READ_ONCE(lower->s_writers.frozen) == SB_FREEZE_FS ? home->looks + 1 : 0;
 	if (READ_ONCE(home->sbi->state) != MXFS_STATE_DEAD) {
-		if (!writing || time_before(jiffies, home->since + (unsigned long)seconds * HZ)) {
+		if (!seconds || home->looks <= seconds) {
+			if (home->looks == MXFS_HOME_TOLD)
+				mxfs_warn(home->sbi,
+					  "XFS has been writing its log home for %u s, and is shut down after %u (/sys/module/mxfs/parameters/home_seconds, 0: never)",
+					  home->looks, seconds);
 			queue_delayed_work(mxfs_wq, &home->work, HZ);
 			return;
 		}
 		mxfs_err(home->sbi,
-			 "XFS could not write its log home within %u s, and is shut down: its lines before this one say what the disk does not take; for a slow disk there is /sys/module/mxfs/parameters/home_seconds",
+			 "XFS could not write its log home within %u s, and is shut down: its lines before this one say what the disk does not take",
 			 seconds);
 	}
 	/* It waits for the log, and not for what that has. Where the node was fenced mxfs_shut_lower() may find no gate open. */
@@ -76,7 +80,6 @@ static int mxfs_home_freeze(struct mxfs_sb *sbi, struct super_block *lower)
 	return err;
 }
 
-
 /**
  * mxfs_write_home - XFS writes to its place what only its log has
  * @sbi: the mount, attaching or in the operation gate; XFS is mounted writable
@@ -88,7 +91,7 @@ static int mxfs_home_freeze(struct mxfs_sb *sbi, struct super_block *lower)
  * stopped freeing inodes by then (fs/xfs/xfs_super.c: xfs_fs_sync_fs()).
  *
  * It takes as long as the longest write that is under way below, and what XFS has not written yet; new ones wait for that. What its log has
- * is written within home_seconds, or XFS is shut down; and at once where the mount is dead, which XFS may not notice: its log is written.
+ * is written within home_seconds, or XFS is shut down; and within a second where the mount is dead, which XFS may not notice: its log is written.
  *
  * Return: 0; -EBUSY or -EINTR: all is as before, and it may be tried again; -ESHUTDOWN: XFS does not go on, and was shut down;
  * another error of its disk.
@@ -96,7 +99,7 @@ static int mxfs_home_freeze(struct mxfs_sb *sbi, struct super_block *lower)
 int mxfs_write_home(struct mxfs_sb *sbi)
 {
 	struct super_block *lower = sbi->lower->mnt_sb;
-	struct mxfs_home home = { .sbi = sbi, .since = jiffies };
+	struct mxfs_home home = { .sbi = sbi };
 	int err;
 
 	INIT_DELAYED_WORK_ONSTACK(&home.work, mxfs_home_workfn);
@@ -116,7 +119,7 @@ int mxfs_write_home(struct mxfs_sb *sbi)
 	cancel_delayed_work_sync(&home.work);
 	destroy_delayed_work_on_stack(&home.work);
 	/* A freeze succeeds where XFS is shut down meanwhile, and what its log had is not written. */
-	if (err != -EBUSY && err != -EINTR && mxfs_lower_is_down(sbi->lower))
+	if (mxfs_lower_is_down(sbi->lower))
 		return -ESHUTDOWN;
 	return err == -ESHUTDOWN ? -EIO : err;
 }

@@ -12,9 +12,11 @@
 
 /*
  * Enters the gate, taking ownership first where this node does not have it. Not without bound:
- * quotactl(2) comes with s_umount, which umount waits for unkillably, and sync(2) of the machine behind it.
+ * quotactl(2) comes with s_umount, which umount waits for unkillably, and sync(2) of the machine behind it. Nor is the end of a freeze waited
+ * for: quotactl_block() of fs/quota/quota.c, which lets go of s_umount for that, looks at the upper superblock, and whoever suspends the device
+ * keeps readers waiting, too.
  *
- * Return: XFS's superblock, and mxfs_leave() has to follow; or an ERR_PTR, -ETIMEDOUT among them.
+ * Return: XFS's superblock, and mxfs_leave_quota() has to follow; or an ERR_PTR, -ETIMEDOUT and -EBUSY among them.
  */
 static struct super_block *mxfs_enter_quota(struct super_block *sb, bool change)
 {
@@ -31,27 +33,17 @@ static struct super_block *mxfs_enter_quota(struct super_block *sb, bool change)
 			return ERR_PTR(err);
 	}
 	lower = sbi->lower->mnt_sb;
-	if (lower->s_qcop)
-		return lower;
+	err = -EOPNOTSUPP;
+	if (lower->s_qcop) {
+		if (sb_start_write_trylock(lower))
+			return lower;
+		err = -EBUSY;
+	}
 	mxfs_leave(sbi);
-	return ERR_PTR(-EOPNOTSUPP);
+	return ERR_PTR(err);
 }
 
-/*
- * To change something of quotas, in the gate. XFS's transactions for that wait for the end of a freeze, and quotactl_block() of
- * fs/quota/quota.c, which lets go of s_umount for it, looks at the upper superblock: with s_umount nobody waits for whoever suspends the device.
- */
-static struct super_block *mxfs_begin_quota(struct super_block *sb)
-{
-	struct super_block *lower = mxfs_enter_quota(sb, true);
-
-	if (IS_ERR(lower) || sb_start_write_trylock(lower))
-		return lower;
-	mxfs_leave(MXFS_SB(sb));
-	return ERR_PTR(-EBUSY);
-}
-
-static void mxfs_end_quota(struct super_block *sb, struct super_block *lower)
+static void mxfs_leave_quota(struct super_block *sb, struct super_block *lower)
 {
 	sb_end_write(lower);
 	mxfs_leave(MXFS_SB(sb));
@@ -66,26 +58,27 @@ static int mxfs_get_state(struct super_block *sb, struct qc_state *state)
 		return PTR_ERR(lower);
 	if (lower->s_qcop->get_state)
 		err = lower->s_qcop->get_state(lower, state);
-	mxfs_leave(MXFS_SB(sb));
+	mxfs_leave_quota(sb, lower);
 	return err;
 }
 
 static int mxfs_set_info(struct super_block *sb, int type, struct qc_info *info)
 {
-	struct super_block *lower = mxfs_begin_quota(sb);
+	struct super_block *lower = mxfs_enter_quota(sb, true);
 	int err = -EOPNOTSUPP;
 
 	if (IS_ERR(lower))
 		return PTR_ERR(lower);
 	if (lower->s_qcop->set_info)
 		err = lower->s_qcop->set_info(lower, type, info);
-	mxfs_end_quota(sb, lower);
+	mxfs_leave_quota(sb, lower);
 	return err;
 }
 
 /* In the gate. Which quotas are on is read before XFS's log is replayed (local/mount.c). Return: 0, or the error of a disk that fails. */
 static int mxfs_quota_told(struct mxfs_sb *sbi)
 {
+	struct super_block *lower = sbi->lower->mnt_sb;
 	int err = mxfs_write_home(sbi);
 	u16 quotas;
 
@@ -96,8 +89,12 @@ static int mxfs_quota_told(struct mxfs_sb *sbi)
 		mxfs_warn(sbi, "which quotas are on is in XFS's log only, and a crash may undo it (%pe)", ERR_PTR(err));
 		return err == -EBUSY || err == -EINTR ? 0 : -EIO;
 	}
+	/* Else the next attach asks the disk. */
+	if (!sb_start_write_trylock(lower))
+		return 0;
 	if (!mxfs_read_quotas(sbi, &quotas))
 		WRITE_ONCE(sbi->device.quotas, quotas);
+	sb_end_write(lower);
 	return 0;
 }
 
@@ -107,7 +104,7 @@ static int mxfs_quota_told(struct mxfs_sb *sbi)
  */
 static int mxfs_quota_switch(struct super_block *sb, unsigned int flags, bool on)
 {
-	struct super_block *lower = mxfs_begin_quota(sb);
+	struct super_block *lower = mxfs_enter_quota(sb, true);
 	struct mxfs_sb *sbi = MXFS_SB(sb);
 	const struct quotactl_ops *ops;
 	int err = -EOPNOTSUPP, home = 0;
@@ -137,14 +134,14 @@ static int mxfs_quota_disable(struct super_block *sb, unsigned int flags)
 
 static int mxfs_rm_xquota(struct super_block *sb, unsigned int flags)
 {
-	struct super_block *lower = mxfs_begin_quota(sb);
+	struct super_block *lower = mxfs_enter_quota(sb, true);
 	int err = -EOPNOTSUPP;
 
 	if (IS_ERR(lower))
 		return PTR_ERR(lower);
 	if (lower->s_qcop->rm_xquota)
 		err = lower->s_qcop->rm_xquota(lower, flags);
-	mxfs_end_quota(sb, lower);
+	mxfs_leave_quota(sb, lower);
 	return err;
 }
 
@@ -157,7 +154,7 @@ static int mxfs_get_dqblk(struct super_block *sb, struct kqid id, struct qc_dqbl
 		return PTR_ERR(lower);
 	if (lower->s_qcop->get_dqblk)
 		err = lower->s_qcop->get_dqblk(lower, id, dqblk);
-	mxfs_leave(MXFS_SB(sb));
+	mxfs_leave_quota(sb, lower);
 	return err;
 }
 
@@ -170,20 +167,20 @@ static int mxfs_get_nextdqblk(struct super_block *sb, struct kqid *id, struct qc
 		return PTR_ERR(lower);
 	if (lower->s_qcop->get_nextdqblk)
 		err = lower->s_qcop->get_nextdqblk(lower, id, dqblk);
-	mxfs_leave(MXFS_SB(sb));
+	mxfs_leave_quota(sb, lower);
 	return err;
 }
 
 static int mxfs_set_dqblk(struct super_block *sb, struct kqid id, struct qc_dqblk *dqblk)
 {
-	struct super_block *lower = mxfs_begin_quota(sb);
+	struct super_block *lower = mxfs_enter_quota(sb, true);
 	int err = -EOPNOTSUPP;
 
 	if (IS_ERR(lower))
 		return PTR_ERR(lower);
 	if (lower->s_qcop->set_dqblk)
 		err = lower->s_qcop->set_dqblk(lower, id, dqblk);
-	mxfs_end_quota(sb, lower);
+	mxfs_leave_quota(sb, lower);
 	return err;
 }
 

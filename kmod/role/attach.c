@@ -505,6 +505,7 @@ void mxfs_cmd_workfn(struct kthread_work *work)
 {
 	struct mxfs_sb *sbi = container_of(work, struct mxfs_sb, change.work.work);
 	enum mxfs_cmd_kind kind;
+	bool ours;
 	u64 epoch;
 
 	mutex_lock(&sbi->state_lock);
@@ -527,9 +528,10 @@ void mxfs_cmd_workfn(struct kthread_work *work)
 	}
 	/* An XFS that is frozen stays mounted until it is not. Meanwhile this node reads. */
 	if (kind == MXFS_DO_DETACH && sbi->state == MXFS_STATE_ATTACHED && mxfs_lower_is_frozen(sbi)) {
-		if (!sbi->change.freeze_told && !READ_ONCE(sbi->device.homing))
+		ours = READ_ONCE(sbi->device.homing);
+		if (!ours && !sbi->change.freeze_told)
 			mxfs_warn(sbi, "the device is frozen on this node: other nodes wait for the volume until that is over");
-		sbi->change.freeze_told = !READ_ONCE(sbi->device.homing);
+		sbi->change.freeze_told |= !ours;
 		kthread_queue_delayed_work(sbi->change.worker, &sbi->change.work, MXFS_THAW_JIFFIES);
 		mutex_unlock(&sbi->state_lock);
 		return;

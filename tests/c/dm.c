@@ -6,7 +6,8 @@
  * suspend NAME | stop NAME | resume NAME | remove NAME.
  * "linear" maps the whole of DEVICE and prints the new device's path. A suspended device takes requests and ends none until it is
  * resumed, and nothing can cancel them: a disk that hangs (linux/dm-ioctl.h). "fail" makes COUNT sectors from FIRST on answer every
- * request with an I/O error, "refuse" writes only (modprobe dm-flakey), "heal" maps them again. "suspend" freezes the file system on it first, "stop" does not. "slow" ends each
+ * request with an I/O error, "refuse" writes only (modprobe dm-flakey; on a
+ * disk with a write cache flushes fail, too), "heal" maps them again. "suspend" freezes the file system on it first, "stop" does not. "slow" ends each
  * request MS later (modprobe dm-delay); "part" has COUNT sectors from FIRST on on OTHER, MS later. For lab nodes only.
  */
 #include <errno.h>
