@@ -7,7 +7,8 @@ import org.mxfs.daemon.core.ReservationKey;
  * A heartbeat record of a slot that somebody has.
  *
  * @param key whose slot it is: a node in one of its lives
- * @param epoch the highest one that the writer knew; an owner's own before it acts
+ * @param epoch the highest one that the writer knew; of who holds the reservation that of its
+ *     tenure, before it acts: see {@link SlotRules}
  * @param sequence larger with every write of the slot, whoever writes
  * @param leaseMillis how long after a beat its node may still start operations
  * @param host for messages

@@ -21,7 +21,7 @@ final class Claim {
   private static final int TAKE_ATTEMPTS_MAX = 5;
 
   /** A grant may claim to be so far ahead of the array's own count and no more. */
-  private static final long EPOCH_LEAP_MAX = 1 << 16;
+  private static final long EPOCH_LEAP_MAX = 1 << 20;
 
   /** Epochs are like PRGENERATION in so many of their last bits. */
   private static final int EPOCH_BITS = 14;

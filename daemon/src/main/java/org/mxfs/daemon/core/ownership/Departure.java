@@ -209,7 +209,7 @@ final class Departure {
   private void onCount(ArrayAnswer.Keys keys, ArrayDialogue.Reply reply) {
     registered = keys.keys();
     if (rules.isOurs() && Collections.frequency(registered, rules.key()) == 1) {
-      long epoch = Math.max(rules.epoch(), Math.max(keys.generation(), pulse.maxEpoch())) + 1;
+      long epoch = Math.max(keys.generation(), Math.max(rules.epoch(), pulse.maxEpoch()) + 1);
       rules.beginLastTenure(reply.askedAt(), epoch);
       pulse.beginTenure(registered, reply.askedAtMillis());
     } else {

@@ -423,8 +423,7 @@ class OwnershipTakeoverTest {
   @Test
   void whoIsShutOutAndLetInAgainWhileItConfirmsBeginsNoTenure() {
     lateRegister();
-    driver.holds =
-        action -> array.holds(NEXUS) && Driver.asks(action, ArrayCommand.ReadKeys.class);
+    driver.holds = action -> array.holds(NEXUS) && Driver.asks(action, ArrayCommand.ReadKeys.class);
     give(new Event.Start(Predecessor.NOBODY));
     give(new Event.Want());
     assertThat(driver.held).hasSize(1);

@@ -931,7 +931,9 @@ final class Simulation {
               lateRegisters++;
               array.execute(path, new ArrayCommand.Register(ReservationKey.NONE, key, false));
               inAgain = true;
-              writeLands(thisBoot, dead);
+              if (!isSaid) {
+                writeLands(thisBoot, dead);
+              }
             }
           });
     }
@@ -1649,19 +1651,16 @@ final class Simulation {
 
     /**
      * Who was shut out, as its slot says, and is registered again is seen by the next look at who
-     * is registered, and nothing is attached before it has been shut out once more.
+     * is registered, and nothing is attached before it has been shut out once more. What it writes
+     * before that look is a limit (docs/takeover.md).
      */
     private void checkOutcasts() {
       for (Node node : nodes) {
-        ReservationKey key = array.key(node.nexus);
-        if (node == this || !node.inAgain || !node.marked || !disk.isFenced(key)) {
-          continue;
-        }
-        if (now - node.inSince > LEASE_MILLIS / 2) {
+        boolean isIn = node.inAgain && node.marked && disk.isFenced(array.key(node.nexus));
+        if (node != this && isIn && now - node.inSince > LEASE_MILLIS / 2) {
           throw violation(
               name + " attaches, and " + node.name + ", which was shut out, is registered");
         }
-        cameTooLate(key);
       }
     }
 
