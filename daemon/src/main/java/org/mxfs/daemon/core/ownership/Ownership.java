@@ -53,10 +53,10 @@ import org.mxfs.daemon.core.VolumeStatus;
  * <p><b>Epochs.</b> Every tenure of the reservation has an epoch, larger than every earlier one. It
  * is the largest of the last one of this node plus one, that of the grant, one more than any that
  * was read on disk, and the array's PRGENERATION read while holding the reservation: between two
- * tenures lies at least one PREEMPT or unregistration, and each of those counts it up. With takeover
- * it is the next one above those that is like PRGENERATION in its last bits: {@link Claim}. Epochs in
- * headers of messages raise nothing: anybody can send them. An array that loses power may count
- * from 0 again, with or without its registrations: docs/takeover.md, danger 28.
+ * tenures lies at least one PREEMPT or unregistration, and each of those counts it up. With
+ * takeover it is the next one above those that is like PRGENERATION in its last bits: {@link
+ * Claim}. Epochs in headers of messages raise nothing: anybody can send them. An array that loses
+ * power may count from 0 again, with or without its registrations: docs/takeover.md, danger 28.
  *
  * <p><b>The lease.</b> The kernel lets operations start only for so long after READ KEYS has shown
  * our key (and, for the owner, READ RESERVATION our reservation), and, where this node beats, after
