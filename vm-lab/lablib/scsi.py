@@ -405,6 +405,19 @@ class Multipath:
         self.node.run(f"dmsetup remove {self.NAME}", check=False)
 
 
+def fencing(stage: Stage, node: Node, device: str, adapter: str, by: str, ground: str, why: str, options: str = "--no-abort") -> None:
+    """What mxfsctl scsi check says of the first path: how what a fenced node has under way is ended there, and why."""
+    done = node.run(f"mxfsctl scsi check --json {options} {device}", check=False)
+    found = (json.loads(done.out)["fencing"] or [{}])[0]
+    stage.same((found.get("path"), found.get("adapter"), found.get("by"), found.get("ground")), (device, adapter, by, ground),
+               f"the way of fencing that mxfsctl scsi check finds for {device}: {done.out}{done.err}")
+    stage.matches(why, found["why"], f"why it is that for {device}")
+    text = node.run(f"mxfsctl scsi check {options} {device}", check=False).out
+    stage.matches(r"note +what a fenced node has under way is " + ("ended by a LOGICAL UNIT RESET" if by == "reset" else "waited for, 303 s"), text,
+                  "the same for a person")
+    stage.note(f"{device}, fencing by {by} ({ground}): {found['why']}")
+
+
 def proven(stage: Stage, node: Node, device: str, paths: list[str], options: str = "", also: tuple[str, ...] = ()) -> None:
     """mxfsctl scsi check has a second path to fence, and everything it can prove is proven."""
     done = node.run(f"mxfsctl scsi check --json {options} {device}", check=False)

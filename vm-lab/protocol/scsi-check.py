@@ -5,6 +5,7 @@ after SIGINT, SIGTERM and errors in its midst; a disk with foreign keys is not t
 import json
 
 from lablib.protocol import DEVICE, PLACE
+from lablib.scsi import fencing
 
 LIMIT = 400
 MARKERS = ["SELFTEST: scsi check ok"]
@@ -38,6 +39,7 @@ def usable(stage, node):
     stage.matches("not tried +one node fences another", done.out, "one path only")
     report = json.loads(check(stage, node, f"--json {DEVICE}", 0, "").out)
     stage.same((report["verdict"], report["exit"], report["paths"]), ("usable", 0, [DEVICE]), "the JSON")
+    fencing(stage, node, DEVICE, "virtio_scsi", "wait", "hypervisor", "^virtio_scsi: a hypervisor answers resets", options="")
     stage.same(stage.keys(node), [], "keys after the check")
     check(stage, node, "--help", 0, "Not tried, because that would write data")
     check(stage, node, "", 2, "(?s)Missing required parameter.*Usage")

@@ -2,17 +2,19 @@
 """PREEMPT AND ABORT, which tgt does not have and LIO does not survive through tcm_loop, on LIO by iSCSI, as sg_persist does it: who is
 registered and who holds afterwards, what the fenced initiator is told, and that its write in flight is aborted before the answer. And what
 that does not end, a write of a registrant that does not hold, or one beside a plain PREEMPT, ends a LOGICAL UNIT RESET, on LIO and on tgt.
+mxfsctl scsi check finds that out of both by what they are, and not of a unit that is not quite one of them.
 
 iSCSI hands its commands to LIO directly (TARGET_DIRECT_SUBMIT), so that core_tmr_lun_reset() has no queue to wait for that it runs on."""
 
 import re
 
-from lablib.scsi import CONFIG, DISK, INITIATORS, IscsiLio, IscsiTgt, Seat, Shell, Tool, compare, proven
+from lablib.protocol import DEVICE
+from lablib.scsi import CONFIG, DISK, INITIATORS, IscsiLio, IscsiTgt, Seat, Shell, Tool, compare, fencing, proven
 
 LIMIT = 420
 MARKERS = ["SELFTEST: scsi preempt and abort ok", "SELFTEST: scsi abort of a write in flight ok",
            "SELFTEST: scsi reset of a write in flight ok", "SELFTEST: scsi check with abort ok",
-           "SELFTEST: scsi reset on tgt ok"]
+           "SELFTEST: scsi fencing found out ok", "SELFTEST: scsi reset on tgt ok"]
 # The second: Linux 6.12.117's pm_runtime_remove() flushes a work item of the disk as iSCSI logs out, on a workqueue for memory reclaim; when it is
 # still to run then, as on a busy machine, the kernel complains of itself.
 EXPECTED = [r"reservation conflict", r"at kernel/workqueue.c:\d+ check_flush_dependency"]
@@ -42,6 +44,8 @@ def run(stage):
         stage.marker(MARKERS[2])
         proven(stage, lio.node, lio.devices[0], lio.devices, also=("preempt-abort-known", "fence-abort"))
         stage.marker(MARKERS[3])
+        found_out(stage, seats, lio)
+        stage.marker(MARKERS[4])
         not_alone(stage, lio)
     finally:
         stage.close_programs()
@@ -56,7 +60,9 @@ def on_tgt(stage):
         seats = {name: Seat(Tool(stage, tgt.node), shell, device) for name, device in zip("ab", tgt.devices)}
         for holder in "ba":
             reset_at_tgt(stage, seats, shell, holder)
-        stage.marker(MARKERS[4])
+        stage.matches("REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS to .*ILLEGAL_REQUEST 20/00", seats["a"].say("functions"), "what tgt says of its functions")
+        fencing(stage, tgt.node, tgt.devices[0], "iscsi_tcp", "reset", "known", "^tgt by iscsi_tcp: ")
+        stage.marker(MARKERS[5])
     finally:
         stage.close_programs()
         tgt.close()
@@ -180,6 +186,41 @@ def reset_at_tgt(stage, seats, shell, holder):
     stage.matches(": GOOD", b.say("write 0 1 512 33"), "a write of the holder")
     stage.matches("512 times 33", a.say("read 0 1 512"), "what the holder wrote")
     stage.matches(": GOOD", b.say("clear b1"), "CLEAR")
+
+
+def found_out(stage, seats, lio):
+    """LIO by iSCSI is known; one that does not know REPORT SUPPORTED OPERATION CODES may be of an older Linux, which answers the second of two
+    resets too early; and the nodes' own disk comes by QEMU's virtio-scsi, which answers resets itself."""
+    a, device = seats["a"], lio.devices[0]
+    for seat in seats.values():
+        seat.say("ready")
+    rsoc = f"{CONFIG}/core/iblock_0/disk/attrib/emulate_rsoc"
+    stage.matches("REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS to .*ILLEGAL_REQUEST 2", a.say("functions"), "what LIO says of its functions")
+    stage.matches("REPORT SUPPORTED OPERATION CODES to .*: GOOD, STANDARD", a.say("support 5f 5"), "what LIO says of PREEMPT AND ABORT")
+    stage.matches("REPORT SUPPORTED OPERATION CODES to .*: GOOD, NOT_SUPPORTED", a.say("support a3 d"), "what LIO says of what it does not have")
+    fencing(stage, lio.node, device, "iscsi_tcp", "reset", "known", "^LIO of Linux 6.2 or later by iscsi_tcp: ")
+    lio.node.run(f"echo 0 >{rsoc}")
+    fencing(stage, lio.node, device, "iscsi_tcp", "wait", "unit", "^LIO-ORG .* knows no REPORT SUPPORTED OPERATION CODES")
+    lio.node.run(f"echo 1 >{rsoc}")
+    fencing(stage, lio.node, DEVICE, "virtio_scsi", "wait", "hypervisor", "^virtio_scsi: ")
+    # Of the two that are known none answers REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS; the kernel's own make-believe disk does.
+    before = a.shell.run("ls -d /sys/block/sd*")[1].split()
+    lio.node.run("modprobe scsi_debug dev_size_mb=8 add_host=1")
+    try:
+        made = stage.until(lambda: set(a.shell.run("ls -d /sys/block/sd*")[1].split()) - set(before), 20, "the disk of scsi_debug").pop()
+        seat = Seat(a.tool, a.shell, made.replace("/sys/block", "/dev"))
+        seat.say("ready")
+        said, theirs = seat.say("functions"), seat.sg("sg_opcodes -t")[1]
+        names = {"ABORT_TASK": "Abort task$", "ABORT_TASK_SET": "Abort task set", "CLEAR_ACA": "Clear ACA", "CLEAR_TASK_SET": "Clear task set",
+                 "LOGICAL_UNIT_RESET": "Logical unit reset", "QUERY_TASK": "Query task$", "TARGET_RESET": "Target reset", "WAKEUP": "Wakeup",
+                 "I_T_NEXUS_RESET": "I_T nexus reset"}
+        mine = set(re.search(r"GOOD, \[(.*)\]", said)[1].split(", "))
+        stage.same(mine, {name for name, text in names.items() if re.search(text, theirs, re.M)}, f"by the library and by sg_opcodes: {theirs}")
+        stage.check("LOGICAL_UNIT_RESET" in mine, f"scsi_debug has a logical unit reset: {said}")
+        stage.matches("HostAdapter\\[driver=scsi_debug, chip=\\]", seat.say("adapter"), "the adapter of scsi_debug's disk")
+        a.shell.run(f"echo 1 >{made}/device/delete")
+    finally:
+        lio.node.run("until rmmod scsi_debug; do sleep 0.2; done", timeout=30)
 
 
 def not_alone(stage, lio):

@@ -8,7 +8,7 @@ and core_tmr_lun_reset() waits for that very queue to be empty (flush_work of th
 import re
 
 from lablib.protocol import DEVICE
-from lablib.scsi import Lio, Multipath, Seat, Shell, Tool, compare, proven
+from lablib.scsi import Lio, Multipath, Seat, Shell, Tool, compare, fencing, proven
 
 LIMIT = 400
 MARKERS = ["SELFTEST: scsi reservations on LIO ok", "SELFTEST: scsi block layer requests ok", "SELFTEST: scsi paths ok"]
@@ -102,6 +102,7 @@ def paths(stage, tool, lio):
         stage.check("kind=SCSI_DISK" in (said := tool.say(f"{device} paths")) and both in said, said)
     stage.check("paths=[/dev/sda]" in (said := tool.say("/dev/sda paths")), said)
     proven(stage, lio.node, lio.devices[0], lio.devices, "--no-abort")
+    fencing(stage, lio.node, lio.devices[0], "tcm_loopback", "wait", "adapter", "^tcm_loopback: not known")
     multipath = Multipath(lio.node, lio.devices)
     try:
         stage.check("kind=MULTIPATH" in (said := tool.say(f"{multipath.device} paths")) and both in said, said)

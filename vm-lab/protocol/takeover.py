@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An owner loses its power, or stands still and wakes up: the other node takes the volume over by itself, and nothing that was durable is lost."""
 
+import json
 import re
 import time
 
@@ -26,7 +27,9 @@ def run(stage):
         stage.mkfs()
         for node in (n1, n2):
             stage.mount(node, f"lease_ms={LEASE_MS}")
+            _told(stage, node)
         _restarted(stage, n2)
+        _told(stage, n2)
         stage.marker("SELFTEST: settings of a mount ok")
         _power_cut(stage, n1, n2)
         stage.marker("SELFTEST: power cut ok")
@@ -46,6 +49,16 @@ def run(stage):
 def _switch_on(node):
     """What the product has off. The nodes' disk is QEMU's: what a dead QEMU had sent has ended with it, and one that is paused sends nothing."""
     node.run(f"touch {OPTIONS}; cp {OPTIONS} {OPTIONS}.kept; printf '%s\\n' -Dmxfs.beats={BEAT_MS} -Dmxfs.takeover=reset >>{OPTIONS}")
+
+
+def _told(stage, node):
+    """That a reset is sent by a person's word alone is told: what was found of QEMU's disk does not bear it out."""
+    status = json.loads(node.run("mxfsctl status --json", check=False).out)["volumes"][0]["daemon"]["fencing"]
+    stage.same((status["by"], status["setting"], status["found"]), ("reset", "reset", "wait"), f"{node.name}: how nodes are fenced, by mxfsctl status")
+    why = r"as -Dmxfs.takeover=reset says; found: virtio_scsi: a hypervisor answers resets, and need not ask the disk"
+    stage.matches(rf"(?m)^ fencing: by a LOGICAL UNIT RESET: {why}", node.run("mxfsctl status", check=False).out, f"{node.name}: mxfsctl status")
+    stage.matches(rf"WARN.*fencing: what a node that is shut out had under way is ended by a LOGICAL UNIT RESET: {why}", node.run("cat /var/log/mxfs/*.log").out,
+                  f"{node.name}: the log")
 
 
 def _restarted(stage, node):

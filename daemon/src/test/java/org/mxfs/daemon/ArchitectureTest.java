@@ -192,6 +192,7 @@ class ArchitectureTest {
         "org.mxfs.daemon.core.fencing.",
         List.of(
             "FencingSettings",
+            "FencingChoice",
             "FenceCommand",
             "End",
             "Fenced",

@@ -49,7 +49,7 @@ public record DevicePaths(String name, Kind kind, List<Path> paths) {
   }
 
   private static final String NAME_A_BLOCK_DEVICE = "name a block device, such as /dev/sdb";
-  private static final Path SYS = Path.of("/sys");
+  static final Path SYS = Path.of("/sys");
   private static final Path DEV = Path.of("/dev");
 
   /** What dm-multipath's user space puts before the unit's name (multipath-tools, dmsetup). */

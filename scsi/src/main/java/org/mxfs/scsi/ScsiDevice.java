@@ -7,6 +7,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Set;
 import org.mxfs.bindings.ErrnoException;
 
 /**
@@ -401,6 +402,31 @@ public final class ScsiDevice implements PersistentReservations {
     return runner.run(
         Command.out(
             command, PersistentReserve.outCdb(action, type, parameters.length), parameters));
+  }
+
+  // ---- what the unit says it has ----
+
+  /**
+   * REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS. Many units do not know the command and refuse it
+   * with ILLEGAL REQUEST, LIO and tgt among them: that says nothing of the functions.
+   */
+  public ScsiResult<Set<TaskManagementFunction>> taskManagementFunctions() {
+    return runner.run(
+        Command.in(
+            "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS",
+            SupportReports.functionsCdb(),
+            SupportReports.FUNCTIONS_LENGTH,
+            SupportReports::functions));
+  }
+
+  /** REPORT SUPPORTED OPERATION CODES, of one command that has service actions. */
+  public ScsiResult<CommandSupport> commandSupport(int operationCode, int serviceAction) {
+    return runner.run(
+        Command.in(
+            "REPORT SUPPORTED OPERATION CODES",
+            SupportReports.oneCommandCdb(operationCode, serviceAction),
+            SupportReports.ONE_COMMAND_LENGTH,
+            SupportReports::oneCommand));
   }
 
   // ---- task management ----

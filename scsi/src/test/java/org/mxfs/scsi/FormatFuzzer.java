@@ -40,6 +40,8 @@ public final class FormatFuzzer {
           new Format(
               PersistentReserve::reservation, "000000030000001000000001000000ff0000000000050000"),
           new Format(PersistentReserve::capabilities, "00080d81ea010000"),
+          new Format(SupportReports::functions, "c8010000"),
+          new Format(SupportReports::oneCommand, "0003000a5fff0000000000000000"),
           new Format(
               PersistentReserve::fullStatus,
               "000000020000003c00000000000000aa00000000010500000000000100000004050000"

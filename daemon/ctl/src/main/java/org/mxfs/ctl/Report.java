@@ -10,12 +10,15 @@ import java.util.List;
  * @param device as it was named
  * @param paths device nodes of all its paths
  * @param steps in the order in which they were done
+ * @param fencing by path; empty where it was not found out
  * @param verdict the end of it
  */
-record Report(String device, List<String> paths, List<Step> steps, Verdict verdict) {
+record Report(
+    String device, List<String> paths, List<Step> steps, List<Fencing> fencing, Verdict verdict) {
   Report {
     paths = List.copyOf(paths);
     steps = List.copyOf(steps);
+    fencing = List.copyOf(fencing);
   }
 
   /** For a person. */
@@ -44,6 +47,7 @@ record Report(String device, List<String> paths, List<Step> steps, Verdict verdi
     StringBuilder json = new StringBuilder("{\"device\":").append(Json.string(device));
     json.append(",\"paths\":").append(Json.list(paths, Json::string));
     json.append(",\"steps\":").append(Json.list(steps, Report::json));
+    json.append(",\"fencing\":").append(Json.list(fencing, Report::json));
     json.append(",\"verdict\":")
         .append(Json.string(verdict.name().toLowerCase(java.util.Locale.ROOT)));
     json.append(",\"meaning\":").append(Json.string(verdict.meaning().replace("DEV", device)));
@@ -57,5 +61,15 @@ record Report(String device, List<String> paths, List<Step> steps, Verdict verdi
             Json.string(step.outcome().name().toLowerCase(java.util.Locale.ROOT)),
             Json.string(step.what()),
             Json.string(step.found()));
+  }
+
+  private static String json(Fencing fencing) {
+    return "{\"path\":%s,\"adapter\":%s,\"by\":%s,\"ground\":%s,\"why\":%s}"
+        .formatted(
+            Json.string(fencing.path()),
+            Json.string(fencing.adapter()),
+            Json.string(fencing.worth().endsAll() ? "reset" : "wait"),
+            Json.string(fencing.worth().ground().name().toLowerCase(java.util.Locale.ROOT)),
+            Json.string(fencing.worth().why()));
   }
 }

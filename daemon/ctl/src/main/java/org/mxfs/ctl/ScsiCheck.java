@@ -10,12 +10,15 @@ import org.mxfs.ctl.Step.Outcome;
 import org.mxfs.scsi.Capabilities;
 import org.mxfs.scsi.Designator;
 import org.mxfs.scsi.Done;
+import org.mxfs.scsi.HostAdapter;
 import org.mxfs.scsi.Inquiry;
 import org.mxfs.scsi.Keys;
 import org.mxfs.scsi.Preemption;
 import org.mxfs.scsi.RegisterOptions;
 import org.mxfs.scsi.Reservation;
 import org.mxfs.scsi.ReservationType;
+import org.mxfs.scsi.ResetEvidence;
+import org.mxfs.scsi.ResetWorth;
 import org.mxfs.scsi.ScsiDevice;
 import org.mxfs.scsi.ScsiResult;
 import org.mxfs.scsi.Sense;
@@ -33,7 +36,10 @@ import org.mxfs.scsi.SenseKey;
  */
 final class ScsiCheck {
   /** One path, opened. */
-  record PathUnderCheck(String name, ScsiDevice device) {}
+  record PathUnderCheck(String name, ScsiDevice device, HostAdapter adapter) {}
+
+  /** {@code core.CommandLife} of the daemon, in seconds: what is waited where no reset is known. */
+  static final int COMMAND_LIFE_SECONDS = 303;
 
   /** High half of the check's keys: "mxfs" read as a number, which no node id is likely to be. */
   private static final long KEY_PREFIX = 0x6d786673L << 32;
@@ -56,6 +62,7 @@ final class ScsiCheck {
   private final String device;
   private final List<PathUnderCheck> paths;
   private final List<Step> steps = new ArrayList<>();
+  private final List<Fencing> fencing = new ArrayList<>();
   private final List<String> attentions = new ArrayList<>();
   private final boolean mayAbort;
   private final long keyA;
@@ -92,6 +99,7 @@ final class ScsiCheck {
       identify();
       refuseWhereOthersAre();
       askCapabilities();
+      findFencing();
       actAsOneNode();
       if (paths.size() > 1) {
         actAsTwoNodes();
@@ -113,7 +121,8 @@ final class ScsiCheck {
     if (!attentions.isEmpty()) {
       note(Outcome.NOTE, "attentions", "unit attentions met", String.join("; ", attentions));
     }
-    return new Report(device, paths.stream().map(PathUnderCheck::name).toList(), steps, verdict);
+    return new Report(
+        device, paths.stream().map(PathUnderCheck::name).toList(), steps, fencing, verdict);
   }
 
   // ---- what it is ----
@@ -179,6 +188,32 @@ final class ScsiCheck {
       note(Outcome.PROVEN, "capabilities", what, "");
     } else {
       throw fail("capabilities", what, "it has only " + found.types());
+    }
+  }
+
+  /**
+   * What mxfs finds out at each mount, of the path that is mounted: how what a fenced node had
+   * under way is ended. Nothing is tried: no reset is sent.
+   */
+  private void findFencing() throws Stop {
+    for (PathUnderCheck path : paths) {
+      goOn();
+      ResetEvidence read = ResetEvidence.read(path.device(), path.adapter());
+      notice(read.functions());
+      notice(read.abort());
+      ResetWorth worth = ResetWorth.of(read);
+      fencing.add(new Fencing(path.name(), path.adapter().driver(), worth));
+      String how =
+          worth.endsAll()
+              ? "ended by a LOGICAL UNIT RESET"
+              : "waited for, " + COMMAND_LIFE_SECONDS + " s";
+      note(
+          Outcome.NOTE,
+          "fencing",
+          "what a fenced node has under way is "
+              + how
+              + (paths.size() == 1 ? "" : ", by " + path.name()),
+          worth.why());
     }
   }
 
@@ -427,7 +462,7 @@ final class ScsiCheck {
   }
 
   private void note(Outcome outcome, String id, String what, String found) {
-    steps.add(new Step(id, outcome, what, found));
+    steps.add(new Step(id, outcome, Words.clean(what), Words.clean(found)));
   }
 
   private void goOn() throws Stop {

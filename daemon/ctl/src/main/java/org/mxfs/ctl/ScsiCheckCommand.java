@@ -16,6 +16,7 @@ import org.mxfs.bindings.linux.Errnos;
 import org.mxfs.ctl.ScsiCheck.PathUnderCheck;
 import org.mxfs.ctl.Step.Outcome;
 import org.mxfs.scsi.DevicePaths;
+import org.mxfs.scsi.HostAdapter;
 import org.mxfs.scsi.ScsiDevice;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -28,7 +29,8 @@ import picocli.CommandLine.Parameters;
     sortOptions = false,
     description = {
       "Proves on a disk, before any mount, what fencing needs of it: reservations of type 5,"
-          + " PREEMPT, PREEMPT AND ABORT, APTPL, unit attentions, every path of this machine.",
+          + " PREEMPT, PREEMPT AND ABORT, APTPL, unit attentions, every path of this machine. And"
+          + " says how what a fenced node has under way is ended there.",
       "",
       "Only reservations are written, never data, and none are left behind, also after an error or"
           + " a signal. Nothing is tried while anybody is registered, while the disk is mounted or"
@@ -118,6 +120,7 @@ final class ScsiCheckCommand implements Callable<Integer> {
         device.toString(),
         List.of(),
         List.of(new Step("device", Outcome.FAILED, what, found)),
+        List.of(),
         verdict);
   }
 
@@ -142,7 +145,7 @@ final class ScsiCheckCommand implements Callable<Integer> {
     List<PathUnderCheck> paths = new ArrayList<>();
     try {
       for (Path node : nodes) {
-        paths.add(new PathUnderCheck(node.toString(), ScsiDevice.open(node)));
+        paths.add(new PathUnderCheck(node.toString(), ScsiDevice.open(node), HostAdapter.of(node)));
       }
       ScsiCheck check = new ScsiCheck(device.toString(), paths, !noAbort, new SecureRandom());
       endOnSignal(check);

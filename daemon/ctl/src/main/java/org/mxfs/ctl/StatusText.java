@@ -84,6 +84,9 @@ final class StatusText {
                   + Words.clean(holder.get("key").textOr("none")));
     }
     lease(status);
+    if (said != null) {
+      fencing(said.get("fencing"));
+    }
     if (status != null && said != null) {
       List<JsonValue> peers = status.get("peers").list();
       if (peers.isEmpty()) {
@@ -240,6 +243,17 @@ final class StatusText {
               + " of "
               + Words.time(status.get("lease_ms").number())
               + " left");
+    }
+  }
+
+  /** Where takeover is on. */
+  private void fencing(JsonValue fencing) {
+    if (!fencing.isNull()) {
+      String how =
+          fencing.get("by").textOr("").equals("reset")
+              ? "by a LOGICAL UNIT RESET"
+              : "by waiting " + fencing.get("life_ms").number() / 1_000 + " s";
+      line("fencing", how + ": " + Words.clean(fencing.get("why").textOr("?")));
     }
   }
 

@@ -3,6 +3,7 @@
 package org.mxfs.ctl;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.tuple;
 
 import java.util.ArrayList;
 import java.util.List;
@@ -11,6 +12,8 @@ import org.junit.jupiter.api.Test;
 import org.mxfs.ctl.ScsiCheck.PathUnderCheck;
 import org.mxfs.ctl.SimulatedUnit.Fault;
 import org.mxfs.ctl.Step.Outcome;
+import org.mxfs.scsi.HostAdapter;
+import org.mxfs.scsi.ResetWorth;
 import org.mxfs.scsi.ScsiDevice;
 
 /** That the check sees what is wrong with a disk, and leaves nothing, whatever happens. */
@@ -20,11 +23,18 @@ class ScsiCheckTest {
   }
 
   private static ScsiCheck begin(SimulatedUnit unit, int paths) {
+    return begin(unit, paths, "iscsi_tcp");
+  }
+
+  private static ScsiCheck begin(SimulatedUnit unit, int paths, String adapter) {
     List<PathUnderCheck> list = new ArrayList<>();
     for (int i = 0; i < paths; i++) {
       String name = "path" + i;
       list.add(
-          new PathUnderCheck(name, new ScsiDevice(name, unit.path(i), ScsiDevice.Options.DEFAULT)));
+          new PathUnderCheck(
+              name,
+              new ScsiDevice(name, unit.path(i), ScsiDevice.Options.DEFAULT),
+              new HostAdapter(i == 0 ? adapter : "virtio_scsi", "")));
     }
     return new ScsiCheck("simulated", list, true, new Random(1));
   }
@@ -68,6 +78,28 @@ class ScsiCheckTest {
       assertThat(outcome(report, id)).as(id).isEqualTo(Outcome.UNSUPPORTED);
     }
     assertNothingLeft(unit);
+  }
+
+  /** Found by what each path and its unit are; the judging is ResetWorth's, tested there. */
+  @Test
+  void howAFencedNodesCommandsAreEndedIsToldOfEachPath() {
+    SimulatedUnit lio = new SimulatedUnit();
+    lio.inquiry = "4c494f2d4f524720" + "20".repeat(16) + "342e3020"; // LIO-ORG, 4.0
+    Report report = check(lio, 2);
+    assertThat(report.fencing())
+        .extracting(Fencing::path, Fencing::adapter, each -> each.worth().ground())
+        .containsExactly(
+            tuple("path0", "iscsi_tcp", ResetWorth.Ground.KNOWN),
+            tuple("path1", "virtio_scsi", ResetWorth.Ground.HYPERVISOR));
+    assertThat(report.text())
+        .contains("what a fenced node has under way is ended by a LOGICAL UNIT RESET, by path0")
+        .contains("what a fenced node has under way is waited for, 303 s, by path1");
+
+    SimulatedUnit unknown = new SimulatedUnit();
+    assertThat(check(unknown, 1).fencing())
+        .singleElement()
+        .satisfies(each -> assertThat(each.worth().ground()).isEqualTo(ResetWorth.Ground.UNIT));
+    assertThat(unknown.log).doesNotContain("reset");
   }
 
   @Test
@@ -136,11 +168,16 @@ class ScsiCheckTest {
             "/dev/\"x\"",
             List.of("a", "b"),
             List.of(new Step("id", Outcome.PROVEN, "what\n", "")),
+            List.of(
+                new Fencing(
+                    "a", "lpfc", new ResetWorth(false, ResetWorth.Ground.UNIT, "not \"tried\""))),
             Verdict.USABLE);
     assertThat(report.json())
         .startsWith(
             "{\"device\":\"/dev/\\\"x\\\"\",\"paths\":[\"a\",\"b\"],\"steps\":[{\"id\":\"id\","
                 + "\"outcome\":\"proven\",\"what\":\"what\\u000a\",\"found\":\"\"}],"
+                + "\"fencing\":[{\"path\":\"a\",\"adapter\":\"lpfc\",\"by\":\"wait\","
+                + "\"ground\":\"unit\",\"why\":\"not \\\"tried\\\"\"}],"
                 + "\"verdict\":\"usable\"")
         .endsWith("\"exit\":0}\n");
   }

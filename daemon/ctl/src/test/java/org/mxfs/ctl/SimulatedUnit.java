@@ -61,14 +61,23 @@ final class SimulatedUnit {
       }
 
       @Override
+      public int resetLogicalUnit() {
+        log.add("reset");
+        return 0;
+      }
+
+      @Override
       public void close() {}
     };
   }
 
+  /** Vendor, product and revision. */
+  String inquiry = "41".repeat(28);
+
   private CommandTransport.Completion answer(int path, byte[] cdb, byte[] out) {
     if (cdb[0] == 0x12) {
       return cdb[1] == 0
-          ? good("0000060200000000" + "41".repeat(28))
+          ? good("0000060200000000" + inquiry)
           : good("0083000c" + "010300086001400000000001");
     }
     Deque<Integer> pending = attentions.getOrDefault(path, new ArrayDeque<>());
@@ -79,6 +88,7 @@ final class SimulatedUnit {
       case 0x00 -> status(GOOD);
       case 0x5e -> faults.contains(Fault.NO_RESERVATIONS) ? sense(5, 0x2000) : in(cdb[1]);
       case 0x5f -> reserveOut(path, cdb, ByteBuffer.wrap(out));
+      case (byte) 0xa3 -> cdb[1] == 0x0c ? good("0003000a") : sense(5, 0x2400);
       default -> sense(5, 0x2000);
     };
   }

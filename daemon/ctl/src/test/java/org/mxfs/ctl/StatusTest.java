@@ -190,6 +190,26 @@ class StatusTest {
   }
 
   @Test
+  void howNodesAreFencedIsShownWhereTakeoverIsOn() throws IOException {
+    healthy();
+    String fencing =
+        "\"fencing\":{\"by\":\"%s\",\"life_ms\":303000,\"setting\":\"true\",\"found\":\"%s\","
+            + "\"why\":\"a\\u001bdisk\"},\"status\":{";
+    Files.delete(socket(UUID));
+    daemon(UUID, owner(PEER2).replace("\"status\":{", fencing.formatted("wait", "wait")));
+    assertThat(run("status")).isZero();
+    assertThat(out.toString()).contains("\n fencing: by waiting 303 s: a?disk\n");
+    Files.delete(socket(UUID));
+    daemon(UUID, owner(PEER2).replace("\"status\":{", fencing.formatted("reset", "reset")));
+    assertThat(run("status")).isZero();
+    assertThat(out.toString()).contains("\n fencing: by a LOGICAL UNIT RESET: a?disk\n");
+    Files.delete(socket(UUID));
+    daemon(UUID, owner(PEER2).replace("\"status\":{", "\"fencing\":null,\"status\":{"));
+    assertThat(run("status")).isZero();
+    assertThat(out.toString()).doesNotContain("fencing");
+  }
+
+  @Test
   void aVolumeIsFoundByEachOfItsNames() throws IOException {
     healthy();
     Files.createDirectories(root.resolve("dev/disk/by-label"));

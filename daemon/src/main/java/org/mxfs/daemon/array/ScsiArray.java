@@ -15,10 +15,13 @@ import org.mxfs.daemon.edge.CommandThread;
 import org.mxfs.scsi.Capabilities;
 import org.mxfs.scsi.Done;
 import org.mxfs.scsi.FullStatus;
+import org.mxfs.scsi.HostAdapter;
 import org.mxfs.scsi.Keys;
 import org.mxfs.scsi.RegisterOptions;
 import org.mxfs.scsi.Reservation;
 import org.mxfs.scsi.ReservationType;
+import org.mxfs.scsi.ResetEvidence;
+import org.mxfs.scsi.ResetWorth;
 import org.mxfs.scsi.ScsiDevice;
 import org.mxfs.scsi.ScsiResult;
 import org.mxfs.scsi.Sense;
@@ -90,6 +93,15 @@ public final class ScsiArray implements Closeable {
       LOG.debug("{} -> {} us={}", command, answer, (System.nanoTime() - start) / 1_000);
     }
     return answer;
+  }
+
+  /** What a logical unit reset is worth here, asked of the device now, on the calling thread. */
+  public ResetWorth resetWorth(HostAdapter adapter) {
+    ResetEvidence read = ResetEvidence.read(device, adapter);
+    report(read.unitAttentions());
+    ResetWorth worth = ResetWorth.of(read);
+    LOG.debug("{} -> {}", read, worth);
+    return worth;
   }
 
   private ArrayAnswer run(ArrayCommand command) {

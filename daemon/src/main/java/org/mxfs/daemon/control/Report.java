@@ -25,7 +25,12 @@ public record Report(
   /** Raised when something changes that a reader would miss or misread. */
   public static final int SCHEMA = 1;
 
-  /** What does not change as long as this daemon lives. */
+  /**
+   * What does not change as long as this daemon lives.
+   *
+   * @param fencing how what a node that is shut out had under way is ended; null: takeover is off,
+   *     and nobody is shut out
+   */
   public record Mount(
       String version,
       int protocol,
@@ -39,7 +44,19 @@ public record Report(
       int nodeId,
       String host,
       int port,
-      long leaseMillis) {}
+      long leaseMillis,
+      @Nullable Fencing fencing) {}
+
+  /**
+   * How what a node that is shut out had under way is ended.
+   *
+   * @param byReset by a logical unit reset, or by waiting
+   * @param lifeMillis for as long as that
+   * @param setting what is set, as it is written there
+   * @param resetFound what was found of the disk
+   */
+  public record Fencing(
+      boolean byReset, long lifeMillis, String setting, boolean resetFound, String why) {}
 
   /** Where another node was heard of last, and how long ago. */
   public record Sighting(int nodeId, String address, long heardMillis) {}
@@ -70,6 +87,18 @@ public record Report(
         .put("key", status == null ? null : keyOf(status.key()))
         .put("protocol", mount.protocol())
         .end();
+    Fencing fencing = mount.fencing();
+    if (fencing == null) {
+      json.putNull("fencing");
+    } else {
+      json.begin("fencing")
+          .put("by", byWord(fencing.byReset()))
+          .put("life_ms", fencing.lifeMillis())
+          .put("setting", fencing.setting())
+          .put("found", byWord(fencing.resetFound()))
+          .put("why", fencing.why())
+          .end();
+    }
     if (status == null) {
       json.putNull("status");
     } else {
@@ -209,6 +238,10 @@ public record Report(
 
   private long age(long since) {
     return Math.max(0, now - since);
+  }
+
+  private static String byWord(boolean reset) {
+    return reset ? "reset" : "wait";
   }
 
   private static String word(String name) {

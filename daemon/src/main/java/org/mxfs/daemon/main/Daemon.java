@@ -30,7 +30,7 @@ import org.mxfs.daemon.core.Event;
 import org.mxfs.daemon.core.OwnershipSettings;
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.core.VolumeStatus;
-import org.mxfs.daemon.core.fencing.FencingSettings;
+import org.mxfs.daemon.core.fencing.FencingChoice;
 import org.mxfs.daemon.core.ownership.Ownership;
 import org.mxfs.daemon.discovery.Discovery;
 import org.mxfs.daemon.disk.DiskThread;
@@ -41,6 +41,8 @@ import org.mxfs.daemon.log.SystemLog;
 import org.mxfs.daemon.peer.Peers;
 import org.mxfs.daemon.wire.FrameLayout;
 import org.mxfs.netlink.OutcomeUnknownException;
+import org.mxfs.scsi.HostAdapter;
+import org.mxfs.scsi.ResetWorth;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.slf4j.event.Level;
@@ -135,7 +137,7 @@ final class Daemon {
       return refuse(link, Errno.EIO, String.valueOf(e.getMessage()));
     }
     long beatMillis = switches.beatMillis();
-    FencingSettings takeover = switches.takeover();
+    FencingChoice.Setting takeover = switches.takeover();
     NodeIdentity node;
     BlockDevice block;
     try {
@@ -145,23 +147,6 @@ final class Daemon {
     } catch (IOException e) {
       return refuse(link, Errno.EIO, String.valueOf(e.getMessage()));
     }
-    Incarnations past = new Incarnations(paths.runDirectory(), volume);
-    incarnations = past;
-    long unixMillis = System.currentTimeMillis();
-    Ownership machine =
-        new Ownership(
-            new OwnershipSettings(
-                node.nodeId(),
-                past.next(unixMillis / 1_000),
-                unixMillis << 8,
-                hello.leaseMillis(),
-                hello.quantumMillis(),
-                volume,
-                hello.device(),
-                hello.xfsOptions(),
-                beatMillis,
-                hostName(),
-                takeover));
     device = block;
 
     ScsiArray commands;
@@ -178,6 +163,24 @@ final class Daemon {
     if (unfit != null) {
       return refuse(link, Errno.EOPNOTSUPP, unfit);
     }
+    FencingChoice fencing = takeover == null ? null : fencing(block, commands, takeover);
+    Incarnations past = new Incarnations(paths.runDirectory(), volume);
+    incarnations = past;
+    long unixMillis = System.currentTimeMillis();
+    Ownership machine =
+        new Ownership(
+            new OwnershipSettings(
+                node.nodeId(),
+                past.next(unixMillis / 1_000),
+                unixMillis << 8,
+                hello.leaseMillis(),
+                hello.quantumMillis(),
+                volume,
+                hello.device(),
+                hello.xfsOptions(),
+                beatMillis,
+                hostName(),
+                fencing == null ? null : fencing.settings()));
     if (commands != null) {
       commands.start();
     }
@@ -191,12 +194,36 @@ final class Daemon {
       thread.start();
     }
     Warmup.run(beatMillis != 0);
-    startControl(hello, node, volume);
+    startControl(hello, node, volume, fencing);
     LOG.debug("edges up after ms={}", sinceStart());
     Loop loop = new Loop(machine, mailbox, this::now, new Performer(link, machine));
     loop.step(new Event.Start(hello.predecessor()));
     loop.run();
     return 0;
+  }
+
+  /**
+   * Asked of the disk by each daemon; a disk that does not say is waited for. With the setting of a
+   * person, too: then the log tells whether what was found bears it out.
+   */
+  private FencingChoice fencing(
+      BlockDevice block, @Nullable ScsiArray commands, FencingChoice.Setting setting) {
+    FencingChoice choice;
+    if (commands == null) {
+      choice = new FencingChoice(setting, false, block + " is no SCSI disk");
+    } else {
+      HostAdapter adapter;
+      try {
+        adapter = HostAdapter.find(paths.sys(), block.number());
+      } catch (IOException e) {
+        LOG.warn("the host adapter of {} cannot be found: {}", block, e.toString());
+        adapter = HostAdapter.UNKNOWN;
+      }
+      ResetWorth worth = commands.resetWorth(adapter);
+      choice = new FencingChoice(setting, worth.endsAll(), worth.why());
+    }
+    LOG.atLevel(choice.isWordAlone() ? Level.WARN : Level.INFO).log("fencing: {}", choice);
+    return choice;
   }
 
   /** A mount that reads only need not be able to write. */
@@ -604,7 +631,8 @@ final class Daemon {
 
   // ---- what mxfsctl asks ----
 
-  private void startControl(Hello hello, NodeIdentity node, String volume) {
+  private void startControl(
+      Hello hello, NodeIdentity node, String volume, @Nullable FencingChoice fencing) {
     if (peers == null) {
       return;
     }
@@ -622,7 +650,15 @@ final class Daemon {
             node.nodeId(),
             hostName(),
             peers.port(),
-            hello.leaseMillis());
+            hello.leaseMillis(),
+            fencing == null
+                ? null
+                : new Report.Fencing(
+                    fencing.byReset(),
+                    fencing.settings().commandLifeMillis(),
+                    fencing.setting().word(),
+                    fencing.resetEndsAll(),
+                    fencing.why()));
     DaemonLog log = LoggerFactory.getILoggerFactory() instanceof DaemonLog found ? found : null;
     Control made =
         new Control(

@@ -7,7 +7,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
-import org.mxfs.daemon.core.fencing.FencingSettings;
+import org.mxfs.daemon.core.fencing.FencingChoice;
 
 /**
  * What the product has off: heartbeats and takeover, as they are set where the Java run time is
@@ -20,9 +20,9 @@ import org.mxfs.daemon.core.fencing.FencingSettings;
  *
  * @param beatMillis how often this node writes its heartbeat to the lock state; 0: it has none. At
  *     most a second
- * @param takeoverWord whether a silent owner is shut out and taken over from: {@code reset} where a
- *     logical unit reset is known to end everything that is under way, {@code true} where it is
- *     waited for; {@code false}
+ * @param takeoverWord whether a silent owner is shut out and taken over from, and how what it had
+ *     under way is ended: {@code true}, as is found out of the disk; {@code reset}, by a logical
+ *     unit reset, which a person says ends all; {@code wait}, never by one; {@code false}
  */
 record Switches(long beatMillis, String takeoverWord) {
   static final String BEATS = "mxfs.beats";
@@ -32,11 +32,12 @@ record Switches(long beatMillis, String takeoverWord) {
 
   private static final long MAX_BEAT_MILLIS = 1_000;
 
-  /** What is known of the disk, for fencing; null: nobody is taken over from. */
-  @Nullable FencingSettings takeover() {
+  /** Null: nobody is taken over from. */
+  FencingChoice.@Nullable Setting takeover() {
     return switch (takeoverWord) {
-      case "true" -> FencingSettings.UNKNOWN_DISK;
-      case "reset" -> FencingSettings.RESET_ENDS_ALL;
+      case "true" -> FencingChoice.Setting.TRUE;
+      case "reset" -> FencingChoice.Setting.RESET;
+      case "wait" -> FencingChoice.Setting.WAIT;
       default -> null;
     };
   }
@@ -61,9 +62,9 @@ record Switches(long beatMillis, String takeoverWord) {
               + ", or 0 for no heartbeats");
     }
     String word = takeover == null ? "false" : takeover;
-    if (!word.matches("true|reset|false")) {
+    if (!word.matches("true|reset|wait|false")) {
       throw new IllegalArgumentException(
-          "-D" + TAKEOVER + "=" + takeover + ": not true, reset or false");
+          "-D" + TAKEOVER + "=" + takeover + ": not true, reset, wait or false");
     }
     return new Switches(Long.parseLong(interval), word);
   }

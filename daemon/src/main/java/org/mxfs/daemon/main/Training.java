@@ -268,7 +268,7 @@ final class Training {
     sightings.announced(2, new InetSocketAddress(InetAddress.getLoopbackAddress(), 1), 1);
     Report.Mount mount =
         new Report.Mount(
-            Main.VERSION, 1, 1, false, "volume", "training", 1, 1, false, 1, "one", 1, 1);
+            Main.VERSION, 1, 1, false, "volume", "training", 1, 1, false, 1, "one", 1, 1, null);
     DaemonLog log = LoggerFactory.getILoggerFactory() instanceof DaemonLog found ? found : null;
     LoggerFactory.getLogger(Training.class).warn("a line of the log");
     try (Peers peers =

@@ -32,7 +32,8 @@ import org.mxfs.daemon.core.ReservationKey;
 class ControlSocketTest {
   private static final Report REPORT =
       new Report(
-          new Report.Mount("1.2", 2, 77, false, "u", "/dev/x", 8, 0, false, 1, "h", 7600, 20_000),
+          new Report.Mount(
+              "1.2", 2, 77, false, "u", "/dev/x", 8, 0, false, 1, "h", 7600, 20_000, null),
           5,
           null,
           List.of(),

@@ -13,7 +13,7 @@ import org.mxfs.daemon.core.VolumeStatus;
 class ReportTest {
   private static final Report.Mount MOUNT =
       new Report.Mount(
-          "1.2", 2, 77, true, "uuid", "/dev/x", 8, 16, false, 0x1001, "n1", 7600, 20_000);
+          "1.2", 2, 77, true, "uuid", "/dev/x", 8, 16, false, 0x1001, "n1", 7600, 20_000, null);
 
   private static final ReservationKey SELF = ReservationKey.of(0x1001, 1);
   private static final ReservationKey OTHER = ReservationKey.of(0x1002, 2);
@@ -65,6 +65,7 @@ class ReportTest {
                 + ",\"read_only\":false}"
                 + ",\"node\":{\"id\":\"00001001\",\"host\":\"n1\",\"port\":7600"
                 + ",\"key\":\"0x0000100100000001\",\"protocol\":2}"
+                + ",\"fencing\":null"
                 + ",\"status\":{\"stepped_ms\":100,\"state\":\"member\",\"state_ms\":600"
                 + ",\"xfs\":\"detached\",\"ready\":true,\"epoch\":7"
                 + (",\"holder\":{" + node2 + "}")
@@ -103,6 +104,21 @@ class ReportTest {
     assertThat(new Report(MOUNT, 3, null, List.of(), List.of()).json())
         .contains("\"key\":null")
         .contains("\"status\":null,\"log\":[]");
+  }
+
+  @Test
+  void howNodesAreFencedIsToldWhereTakeoverIsOn() {
+    Report.Fencing fencing =
+        new Report.Fencing(
+            true, 303_000, "reset", false, "as -Dmxfs.takeover=reset says; found: a disk");
+    Report.Mount mount =
+        new Report.Mount(
+            "1.2", 2, 77, true, "uuid", "/dev/x", 8, 16, false, 0x1001, "n1", 7600, 20_000,
+            fencing);
+    assertThat(new Report(mount, 3, null, List.of(), List.of()).json())
+        .contains(
+            ",\"fencing\":{\"by\":\"reset\",\"life_ms\":303000,\"setting\":\"reset\",\"found\":\"wait\",\"why\":\"as"
+                + " -Dmxfs.takeover=reset says; found: a disk\"},\"status\":null");
   }
 
   @Test

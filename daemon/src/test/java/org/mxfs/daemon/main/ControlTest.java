@@ -52,7 +52,20 @@ class ControlTest {
         Peers high = new Peers(VOLUME, "n2", "", HIGH, LOOPBACK, 0, (_, _, done) -> done.run())) {
       Report.Mount mount =
           new Report.Mount(
-              "1.2", 2, 77, false, "volume", "/dev/sdx", 8, 0, false, 0x1001, "n1", 1, 20_000);
+              "1.2",
+              2,
+              77,
+              false,
+              "volume",
+              "/dev/sdx",
+              8,
+              0,
+              false,
+              0x1001,
+              "n1",
+              1,
+              20_000,
+              null);
       Control control =
           new Control(directory, mount, low, sightings, log, new BootClock(), _ -> false);
       control.start();
@@ -100,7 +113,8 @@ class ControlTest {
     List<Event> passed = new ArrayList<>();
     AtomicBoolean room = new AtomicBoolean(true);
     Report.Mount mount =
-        new Report.Mount("1", 2, 77, false, "volume", "/dev/x", 8, 0, false, 1, "n1", 1, 20_000);
+        new Report.Mount(
+            "1", 2, 77, false, "volume", "/dev/x", 8, 0, false, 1, "n1", 1, 20_000, null);
     try (Peers peers = new Peers(VOLUME, "n1", "", LOW, LOOPBACK, 0, (_, _, done) -> done.run())) {
       Control control =
           new Control(

@@ -13,7 +13,7 @@ import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import org.mxfs.daemon.core.fencing.FencingSettings;
+import org.mxfs.daemon.core.fencing.FencingChoice;
 
 /** Dangers 42 and 58 of docs/takeover.md. */
 class SwitchesTest {
@@ -50,14 +50,15 @@ class SwitchesTest {
     assertThat(Switches.parse(null, null)).isEqualTo(Switches.OFF);
     assertThat(Switches.parse("0", "false")).isEqualTo(Switches.OFF);
     assertThat(Switches.OFF.takeover()).isNull();
-    assertThat(Switches.parse("1000", "true").takeover()).isEqualTo(FencingSettings.UNKNOWN_DISK);
-    assertThat(Switches.parse("1", "reset").takeover()).isEqualTo(FencingSettings.RESET_ENDS_ALL);
+    assertThat(Switches.parse("1000", "true").takeover()).isEqualTo(FencingChoice.Setting.TRUE);
+    assertThat(Switches.parse("1", "reset").takeover()).isEqualTo(FencingChoice.Setting.RESET);
+    assertThat(Switches.parse("1", "wait").takeover()).isEqualTo(FencingChoice.Setting.WAIT);
     for (String wrong : List.of("", "1001", "-1", "x", "1 000", "00001")) {
       assertThatThrownBy(() -> Switches.parse(wrong, null))
           .isInstanceOf(IllegalArgumentException.class)
           .hasMessageContaining("-Dmxfs.beats=" + wrong);
     }
-    for (String wrong : List.of("", "yes", "TRUE", "reset ")) {
+    for (String wrong : List.of("", "yes", "TRUE", "reset ", "waits")) {
       assertThatThrownBy(() -> Switches.parse("1000", wrong))
           .isInstanceOf(IllegalArgumentException.class)
           .hasMessageContaining("-Dmxfs.takeover=" + wrong);

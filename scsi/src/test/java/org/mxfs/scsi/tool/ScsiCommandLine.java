@@ -13,6 +13,7 @@ import java.util.HexFormat;
 import java.util.Map;
 import org.mxfs.scsi.BlockReservations;
 import org.mxfs.scsi.DevicePaths;
+import org.mxfs.scsi.HostAdapter;
 import org.mxfs.scsi.Move;
 import org.mxfs.scsi.PersistentReservations;
 import org.mxfs.scsi.Preemption;
@@ -51,6 +52,9 @@ public final class ScsiCommandLine {
     try {
       if (words[1].equals("paths")) {
         return DevicePaths.find(Path.of(words[0])).toString();
+      }
+      if (words[1].equals("adapter")) {
+        return HostAdapter.of(Path.of(words[0])).toString();
       }
       return String.valueOf(run(device(words[0]), words));
     } catch (IOException | IllegalArgumentException e) {
@@ -115,6 +119,8 @@ public final class ScsiCommandLine {
               w.length > 6);
       case "flush" -> d.synchronizeCache(key(w, 2), number(w, 3));
       case "reset" -> d.resetLogicalUnit();
+      case "functions" -> d.taskManagementFunctions();
+      case "support" -> d.commandSupport((int) key(w, 2), (int) key(w, 3));
       case "bench" -> bench(d, number(w, 2));
       default -> throw new IllegalArgumentException("unknown command " + w[1]);
     };

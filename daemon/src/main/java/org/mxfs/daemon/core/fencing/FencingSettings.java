@@ -11,8 +11,8 @@ import org.mxfs.daemon.core.CommandLife;
  *     the victim is not registered. Not so on tgt, which refuses it, nor on LIO, which ends only
  *     commands that came while the victim held the reservation
  * @param resetEndsAll a logical unit reset from here reaches the unit and ends the commands of
- *     every initiator before it is answered. Not so through QEMU's virtio-scsi, nor through other
- *     adapters that are not the initiator themselves
+ *     every initiator before it is answered; {@link FencingChoice} says where. Not so through
+ *     QEMU's virtio-scsi, nor through other adapters that are not the initiator themselves
  * @param timeoutMillis after which a node's kernel gives a command up or sends it again; see {@link
  *     CommandLife}. A target whose own disks are Linux' has the same limit below it
  * @param retries how often a kernel sends it again

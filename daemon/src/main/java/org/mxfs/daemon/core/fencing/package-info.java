@@ -11,7 +11,7 @@
  * rules of ownership, which alone may PREEMPT.
  *
  * <pre>
- *   FencingSettings  FenceCommand  End  Fenced
+ *   FencingSettings  FencingChoice  FenceCommand  End  Fenced
  *   Proof                                       safety
  *   FenceEvent  FenceAction  Fencing            step(event, now) -> actions
  *   Unaccounted                                 who was fenced and has not come back

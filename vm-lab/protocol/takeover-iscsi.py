@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Takeover over iSCSI from LIO, by what the daemon finds out itself (-Dmxfs.takeover=true): that a LOGICAL UNIT RESET is known to end all on
+this disk. The owner loses its power; the other node sends the reset to the target, works on after seconds, and not after the 303 s that
+a command can live; nothing that was durable is lost. With =wait the same disk is waited for."""
+
+import json
+import time
+
+from lablib.lockstate import Heartbeats
+from lablib.protocol import PLACE
+from lablib.scsi import CONFIG, TARGET, IscsiLio
+
+LIMIT = 420
+MARKERS = ["SELFTEST: way of fencing found out ok", "SELFTEST: takeover by a reset that was found ok", "SELFTEST: way of fencing set to wait ok"]
+# LIO and the survivor's kernel tell of the reset; the network of the dead node is gone.
+EXPECTED = [r"reservation conflict", r"at kernel/workqueue.c:\d+ check_flush_dependency"]
+
+LEASE_MS, BEAT_MS = 8000, 1000
+SILENT_MS = LEASE_MS + LEASE_MS // 4 + 2 * BEAT_MS  # docs/takeover.md: a lease, a quarter of one, two beats
+OPTIONS = "/usr/lib/mxfs/options"
+LIFE_S = 303
+
+
+class LioForTwo(IscsiLio):
+    """LIO in the first node, for both nodes: an initiator and a session each, over their network."""
+
+    NEXUSES = {}
+
+    def __init__(self, stage):
+        super().__init__(stage, stage.n1)
+        self.other = stage.n2
+        self.portal = f"{stage.n1.address}:3260"
+        self.DOWN = super().DOWN.replace("127.0.0.1:3260", self.portal)
+        stage.n1.run(f"""
+set -e
+cd {CONFIG}
+tpg=iscsi/{TARGET}/tpgt_1
+mkdir -p $tpg
+mkdir $tpg/lun/lun_0 $tpg/np/{self.portal}
+ln -s {CONFIG}/core/iblock_0/disk $tpg/lun/lun_0/virtual
+echo 0 >$tpg/attrib/authentication
+echo 1 >$tpg/attrib/generate_node_acls
+echo 0 >$tpg/attrib/demo_mode_write_protect
+echo 1 >$tpg/enable
+""")
+        stage.n2.run("""
+set -e
+modprobe iscsi_tcp
+mkdir -p /run/lock/iscsi
+echo InitiatorName=iqn.2026-11.lab.mxfs:nobody >/etc/iscsi/initiatorname.iscsi
+iscsid
+""")
+        self.names = {node: self._login(stage, node) for node in (stage.n1, stage.n2)}
+
+    def _login(self, stage, node):
+        find = "cd /sys/block && for d in sd*; do grep -q LIO-ORG $d/device/vendor && echo /dev/$d; done; true"
+        node.run(f"""
+set -e
+iscsiadm -m iface -I lab -o new
+iscsiadm -m iface -I lab -o update -n iface.initiatorname -v iqn.2026-11.lab.mxfs:{node.name}
+iscsiadm -m node -T {TARGET} -p {self.portal},1 -I lab -o new
+iscsiadm -m node -T {TARGET} -p {self.portal},1 -I lab --login
+""")
+        return stage.until(lambda: node.run(find).out.split(), 20, f"{node.name}: the disk by iSCSI").pop()
+
+    def close(self):
+        if self.other.state == "running":
+            self.other.run("iscsiadm -m node -U all; iscsiadm -m node -o delete; iscsiadm -m iface -I lab -o delete; iscsiadm -k 0", check=False, timeout=60)
+        super().close()
+        self.node.run("iscsiadm -m iface -I lab -o delete", check=False)
+
+
+def run(stage):
+    n1, n2 = stage.n1, stage.n2
+    lio = LioForTwo(stage)
+    try:
+        for node in (n1, n2):
+            node.run(f"touch {OPTIONS}; cp {OPTIONS} {OPTIONS}.kept")
+            _set(node, "true")
+        n1.run(f"mkfs.xfs -q -f --unsupported {lio.names[n1]}")
+        for node in (n1, n2):
+            stage.mount(node, f"lease_ms={LEASE_MS}", device=lio.names[node])
+            _found(stage, node, by="reset", setting="true")
+        stage.marker(MARKERS[0])
+        _power_cut(stage, n1, n2, lio)
+        stage.marker(MARKERS[1])
+        stage.umount(n1)
+        _set(n1, "wait")
+        stage.mount(n1, f"lease_ms={LEASE_MS}", device=lio.names[n1])
+        _found(stage, n1, by="wait", setting="wait")
+        stage.umount(n1)
+        stage.marker(MARKERS[2])
+    finally:
+        n1.run(f"umount {PLACE}; mv -f {OPTIONS}.kept {OPTIONS}", check=False, timeout=60)
+        if n2.state == "running":
+            n2.run(f"umount {PLACE}; mv -f {OPTIONS}.kept {OPTIONS}", check=False, timeout=60)
+        lio.close()
+        if n2.state != "running":
+            n2.start()
+            stage.prepare([n2])
+
+
+def _set(node, takeover):
+    node.run(f"cp {OPTIONS}.kept {OPTIONS}; printf '%s\\n' -Dmxfs.beats={BEAT_MS} -Dmxfs.takeover={takeover} >>{OPTIONS}")
+
+
+def _found(stage, node, by, setting):
+    told = json.loads(node.run("mxfsctl status --json", check=False).out)["volumes"][0]["daemon"]["fencing"]
+    stage.same((told["by"], told["setting"], told["found"]), (by, setting, "reset"), f"{node.name}: how nodes are fenced: {told}")
+    stage.matches("LIO of Linux 6.2 or later by iscsi_tcp: a reset is answered by the disk", told["why"], f"{node.name}: why")
+    how = "ended by a LOGICAL UNIT RESET" if by == "reset" else f"waited for, {LIFE_S} s"
+    stage.matches(f"INFO.*fencing: what a node that is shut out had under way is {how}: ", node.run("cat /var/log/mxfs/*.log").out, f"{node.name}: the log")
+
+
+def _keys(node, device):
+    return node.run(f"sg_persist -n -i -k {device}").out
+
+
+def _power_cut(stage, survivor, owner, lio):
+    device = lio.names[survivor]
+    sums = owner.run(f"mkdir {PLACE}/cut && for i in $(seq 50); do echo $i >{PLACE}/cut/$i; done && "
+                     f"dd if=/dev/urandom of={PLACE}/cut/big bs=1M count=4 conv=fsync status=none && sync && cd {PLACE}/cut && md5sum * | md5sum").out
+    stage.same(stage.owner(), owner, "the owner")
+    disk = Heartbeats(survivor, device)
+    stage.until(lambda: disk.hosts() == [survivor.name, owner.name], 90, "the heartbeats of both nodes")
+    dead = survivor.run(f"sg_persist -n -i -r {device} | sed -n 's/.*Key=0x//p'").out.strip()
+    stage.check(dead in _keys(survivor, device), f"the owner's key {dead} is registered")
+    resets = int(survivor.run(f"cat {lio.statistics}/scsi_lu/resets").out)
+    began = time.monotonic()
+    owner.kill()
+    create = stage.start(survivor, f"sh -c 'echo after >{PLACE}/after && cat {PLACE}/after'")
+    stage.same(create.finish(180).out, "after\n", "the survivor")
+    took = time.monotonic() - began
+    stage.note(f"{owner.name} loses its power: the first successful create after {took:.1f} s")
+    stage.check((SILENT_MS - BEAT_MS) / 1000 < took < LIFE_S / 2, f"the survivor works after {took:.1f} s")
+    log = survivor.run("cat /var/log/mxfs/*.log").out
+    stage.matches(r"LOGICAL UNIT RESET -> Done\[\]", log, "the log of the survivor")
+    stage.same(int(survivor.run(f"cat {lio.statistics}/scsi_lu/resets").out), resets + 1, "resets that the target has carried out")
+    stage.check(dead not in _keys(survivor, device), f"the dead owner's key {dead} is registered")
+    stage.same(survivor.run(f"cd {PLACE}/cut && md5sum * | md5sum").out, sums, "what was durable")
