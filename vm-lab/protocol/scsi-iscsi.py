@@ -14,7 +14,7 @@ from lablib.scsi import CONFIG, DISK, INITIATORS, IscsiLio, IscsiTgt, Seat, Shel
 LIMIT = 420
 MARKERS = ["SELFTEST: scsi preempt and abort ok", "SELFTEST: scsi abort of a write in flight ok",
            "SELFTEST: scsi reset of a write in flight ok", "SELFTEST: scsi check with abort ok",
-           "SELFTEST: scsi fencing found out ok", "SELFTEST: scsi reset on tgt ok"]
+           "SELFTEST: scsi fencing found out ok", "SELFTEST: scsi reset on tgt ok", "SELFTEST: scsi functions told ok"]
 # The second: Linux 6.12.117's pm_runtime_remove() flushes a work item of the disk as iSCSI logs out, on a workqueue for memory reclaim; when it is
 # still to run then, as on a busy machine, the kernel complains of itself.
 EXPECTED = [r"reservation conflict", r"at kernel/workqueue.c:\d+ check_flush_dependency"]
@@ -51,6 +51,8 @@ def run(stage):
         stage.close_programs()
         lio.close()
     on_tgt(stage)
+    functions(stage, stage.n1)
+    stage.marker(MARKERS[6])
 
 
 def on_tgt(stage):
@@ -203,12 +205,16 @@ def found_out(stage, seats, lio):
     fencing(stage, lio.node, device, "iscsi_tcp", "wait", "unit", "^LIO-ORG .* knows no REPORT SUPPORTED OPERATION CODES")
     lio.node.run(f"echo 1 >{rsoc}")
     fencing(stage, lio.node, DEVICE, "virtio_scsi", "wait", "hypervisor", "^virtio_scsi: ")
-    # Of the two that are known none answers REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS; the kernel's own make-believe disk does.
-    before = a.shell.run("ls -d /sys/block/sd*")[1].split()
-    lio.node.run("modprobe scsi_debug dev_size_mb=8 add_host=1")
+
+
+def functions(stage, node):
+    """None of the two that are known answers REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS; the kernel's own make-believe disk does."""
+    disks = lambda: set(node.run("ls -d /sys/block/sd*").out.split())
+    before = disks()
+    node.run("modprobe scsi_debug dev_size_mb=8 add_host=1")
     try:
-        made = stage.until(lambda: set(a.shell.run("ls -d /sys/block/sd*")[1].split()) - set(before), 20, "the disk of scsi_debug").pop()
-        seat = Seat(a.tool, a.shell, made.replace("/sys/block", "/dev"))
+        made = stage.until(lambda: disks() - before, 20, "the disk of scsi_debug").pop()
+        seat = Seat(Tool(stage, node), Shell(stage, node), made.replace("/sys/block", "/dev"))
         seat.say("ready")
         said, theirs = seat.say("functions"), seat.sg("sg_opcodes -t")[1]
         names = {"ABORT_TASK": "Abort task$", "ABORT_TASK_SET": "Abort task set", "CLEAR_ACA": "Clear ACA", "CLEAR_TASK_SET": "Clear task set",
@@ -218,9 +224,9 @@ def found_out(stage, seats, lio):
         stage.same(mine, {name for name, text in names.items() if re.search(text, theirs, re.M)}, f"by the library and by sg_opcodes: {theirs}")
         stage.check("LOGICAL_UNIT_RESET" in mine, f"scsi_debug has a logical unit reset: {said}")
         stage.matches("HostAdapter\\[driver=scsi_debug, chip=\\]", seat.say("adapter"), "the adapter of scsi_debug's disk")
-        a.shell.run(f"echo 1 >{made}/device/delete")
     finally:
-        lio.node.run("until rmmod scsi_debug; do sleep 0.2; done", timeout=30)
+        stage.close_programs()  # they have it open
+        node.run("rmmod scsi_debug")
 
 
 def not_alone(stage, lio):
