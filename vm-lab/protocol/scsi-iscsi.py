@@ -62,7 +62,7 @@ def on_tgt(stage):
         seats = {name: Seat(Tool(stage, tgt.node), shell, device) for name, device in zip("ab", tgt.devices)}
         for holder in "ba":
             reset_at_tgt(stage, seats, shell, holder)
-        stage.matches("REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS to .*ILLEGAL_REQUEST 20/00", seats["a"].say("functions"), "what tgt says of its functions")
+        stage.matches("REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS to .*ILLEGAL_REQUEST 24/00", seats["a"].say("functions"), "what tgt says of its functions")
         fencing(stage, tgt.node, tgt.devices[0], "iscsi_tcp", "reset", "known", "^tgt by iscsi_tcp: ")
         stage.marker(MARKERS[5])
     finally:
@@ -226,7 +226,7 @@ def functions(stage, node):
         stage.matches("HostAdapter\\[driver=scsi_debug, chip=\\]", seat.say("adapter"), "the adapter of scsi_debug's disk")
     finally:
         stage.close_programs()  # they have it open
-        node.run("rmmod scsi_debug")
+        stage.until(lambda: node.run("rmmod scsi_debug", check=False).rc == 0, 20, "the disk of scsi_debug to be let go of")
 
 
 def not_alone(stage, lio):
