@@ -102,6 +102,18 @@ class ScsiCheckTest {
     assertThat(unknown.log).doesNotContain("reset");
   }
 
+  /** A disk's name is what its maker, or somebody else, has put there. */
+  @Test
+  void whatADiskSaysThatItIsCannotLeaveItsLine() {
+    SimulatedUnit unit = new SimulatedUnit();
+    unit.inquiry = "1b5b324a0a0a0a20" + "41".repeat(16) + "0d412020"; // ESC [ 2 J, line feeds
+    Report report = check(unit, 1);
+    assertThat(report.verdict()).isEqualTo(Verdict.USABLE);
+    assertThat(report.text()).contains("?[2J").doesNotContain("\u001b").doesNotContain("\r");
+    assertThat(report.steps())
+        .allSatisfy(step -> assertThat(step.what() + step.found()).doesNotContain("\n"));
+  }
+
   @Test
   void whatFencingNeedsAndIsMissingMakesTheDiskUnusable() {
     for (Fault fault :
