@@ -315,7 +315,7 @@ rmdir $tpg/lun/lun_0 $tpg/np/127.0.0.1:3260 $tpg $(dirname $tpg) {CONFIG}/iscsi"
 
 class IscsiTgt:
     """The same by iSCSI from tgt inside the node: this machine's own tgtd, with its libraries. It opens the disk with O_DIRECT, so that a write
-    waits for it, in a thread of its own."""
+    waits for it, in a thread of its own. tgt makes one of a disk's names of the numbers of target and unit: 1 and 1 has the nodes' own disk."""
 
     PLACE = "/run/tgt"
     PORTAL = "127.0.0.1:3261"
@@ -342,9 +342,9 @@ iscsid
         node.run(f"""
 set -e
 {self.RUN}
-tgtadm --mode target --op new --tid 1 --targetname {TARGET}
-tgtadm --mode logicalunit --op new --tid 1 --lun 1 --backing-store {DM_NODE.format(DISK)} --bsoflags direct
-tgtadm --mode target --op bind --tid 1 --initiator-address ALL
+tgtadm --mode target --op new --tid 2 --targetname {TARGET}
+tgtadm --mode logicalunit --op new --tid 2 --lun 1 --backing-store {DM_NODE.format(DISK)} --bsoflags direct
+tgtadm --mode target --op bind --tid 2 --initiator-address ALL
 """)
         self.devices = [self._join(stage, name, initiator) for name, initiator in INITIATORS.items()]
 
@@ -406,9 +406,9 @@ class Multipath:
 
 
 def fencing(stage: Stage, node: Node, device: str, adapter: str, by: str, ground: str, why: str, options: str = "--no-abort") -> None:
-    """What mxfsctl scsi check says of the first path: how what a fenced node has under way is ended there, and why."""
+    """What mxfsctl scsi check says of this path: how what a fenced node has under way is ended there, and why."""
     done = node.run(f"mxfsctl scsi check --json {options} {device}", check=False)
-    found = (json.loads(done.out)["fencing"] or [{}])[0]
+    found = {each["path"]: each for each in json.loads(done.out)["fencing"]}.get(device, {})
     stage.same((found.get("path"), found.get("adapter"), found.get("by"), found.get("ground")), (device, adapter, by, ground),
                f"the way of fencing that mxfsctl scsi check finds for {device}: {done.out}{done.err}")
     stage.matches(why, found["why"], f"why it is that for {device}")
