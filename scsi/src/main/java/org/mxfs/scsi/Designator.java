@@ -17,12 +17,18 @@ import java.util.HexFormat;
  * @param value the bytes
  */
 public record Designator(int association, int type, int codeSet, byte[] value) {
+  private static final int NAA = 3;
+
+  /** Of NAA: assigned locally (SPC-4 7.8.6.6). */
+  private static final int LOCALLY_ASSIGNED = 3;
+
   /**
-   * Whether it names the logical unit and is unique in the world: NAA, EUI-64, SCSI name string or
-   * UUID.
+   * Whether it names the logical unit and is unique in the world: NAA that is not assigned locally,
+   * EUI-64, SCSI name string or UUID.
    */
   public boolean isWorldWideUnitName() {
-    return association == 0 && (type == 2 || type == 3 || type == 8 || type == 10);
+    boolean local = type == NAA && value.length > 0 && (value[0] & 0xff) >> 4 == LOCALLY_ASSIGNED;
+    return association == 0 && !local && (type == 2 || type == NAA || type == 8 || type == 10);
   }
 
   /**

@@ -51,6 +51,15 @@ class VpdTest {
         .isNotEqualTo(d.get(0));
   }
 
+  /** NAA 3 is assigned locally (SPC-4 7.8.6.6): tgt gives it to a unit by two small numbers. */
+  @Test
+  void aNameThatIsAssignedLocallyIsNotUniqueInTheWorld() throws Exception {
+    List<Designator> d =
+        Vpd.designators(
+            hex("00 83 0018 01 03 00 08 3000000100000001 01 03 00 08 5000000100000001"));
+    assertThat(d).extracting(Designator::isWorldWideUnitName).containsExactly(false, true);
+  }
+
   @Test
   void capacityIsDecoded() throws Exception {
     Capacity c =
