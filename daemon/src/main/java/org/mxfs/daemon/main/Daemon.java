@@ -163,7 +163,18 @@ final class Daemon {
     if (unfit != null) {
       return refuse(link, Errno.EOPNOTSUPP, unfit);
     }
-    FencingChoice fencing = takeover == null ? null : fencing(block, commands, takeover);
+    FencingChoice fencing;
+    try {
+      fencing = switches.fencing(file, hello.predecessor().ready(), () -> askDisk(block, commands));
+    } catch (IOException e) {
+      return refuse(
+          link,
+          Errno.EIO,
+          "what was found of the disk cannot be kept for a daemon after this: " + e);
+    }
+    if (fencing != null) {
+      LOG.atLevel(fencing.isWordAlone() ? Level.WARN : Level.INFO).log("fencing: {}", fencing);
+    }
     Incarnations past = new Incarnations(paths.runDirectory(), volume);
     incarnations = past;
     long unixMillis = System.currentTimeMillis();
@@ -202,28 +213,21 @@ final class Daemon {
     return 0;
   }
 
-  /**
-   * Asked of the disk by each daemon; a disk that does not say is waited for. With the setting of a
-   * person, too: then the log tells whether what was found bears it out.
-   */
-  private FencingChoice fencing(
-      BlockDevice block, @Nullable ScsiArray commands, FencingChoice.Setting setting) {
-    FencingChoice choice;
+  /** A disk that does not say what it is, is waited for. */
+  private FencingChoice askDisk(BlockDevice block, @Nullable ScsiArray commands) {
+    FencingChoice.Setting setting = FencingChoice.Setting.TRUE;
     if (commands == null) {
-      choice = new FencingChoice(setting, false, block + " is no SCSI disk");
-    } else {
-      HostAdapter adapter;
-      try {
-        adapter = HostAdapter.find(paths.sys(), block.number());
-      } catch (IOException e) {
-        LOG.warn("the host adapter of {} cannot be found: {}", block, e.toString());
-        adapter = HostAdapter.UNKNOWN;
-      }
-      ResetWorth worth = commands.resetWorth(adapter);
-      choice = new FencingChoice(setting, worth.endsAll(), worth.why());
+      return new FencingChoice(setting, false, block + " is no SCSI disk");
     }
-    LOG.atLevel(choice.isWordAlone() ? Level.WARN : Level.INFO).log("fencing: {}", choice);
-    return choice;
+    HostAdapter adapter;
+    try {
+      adapter = HostAdapter.find(paths.sys(), block.number());
+    } catch (IOException e) {
+      LOG.warn("the host adapter of {} cannot be found: {}", block, e.toString());
+      adapter = HostAdapter.UNKNOWN;
+    }
+    ResetWorth worth = commands.resetWorth(adapter);
+    return new FencingChoice(setting, worth.endsAll(), worth.why());
   }
 
   /** A mount that reads only need not be able to write. */

@@ -6,6 +6,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.function.Consumer;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import org.mxfs.daemon.core.fencing.FencingChoice;
 
@@ -16,28 +17,38 @@ import org.mxfs.daemon.core.fencing.FencingChoice;
  * <p>They hold from mount to umount: whoever has beaten is held to it, and others count on it. So a
  * daemon that is started for a mount that is at work has what its predecessor had, whatever is set
  * by then, and a setting that is wrong does not end that mount. A mount that began with {@code ro}
- * began without, and stays so when it becomes {@code rw}.
+ * began without, and stays so when it becomes {@code rw}. What was found of the disk holds as long,
+ * so that a reset does not count under one daemon and not under the next.
  *
  * @param beatMillis how often this node writes its heartbeat to the lock state; 0: it has none. At
  *     most a second
  * @param takeoverWord whether a silent owner is shut out and taken over from, and how what it had
  *     under way is ended: {@code true}, as is found out of the disk; {@code reset}, by a logical
  *     unit reset, which a person says ends all; {@code wait}, never by one; {@code false}
+ * @param foundWord with {@code true}, what was found of the disk: {@code reset} ends all, or {@code
+ *     wait}; empty: it was not asked
  */
-record Switches(long beatMillis, String takeoverWord) {
+record Switches(long beatMillis, String takeoverWord, String foundWord) {
   static final String BEATS = "mxfs.beats";
   static final String TAKEOVER = "mxfs.takeover";
 
   static final Switches OFF = new Switches(0, "false");
 
   private static final long MAX_BEAT_MILLIS = 1_000;
+  private static final String RESET = "reset";
+  private static final String WAIT = "wait";
+  private static final String NOT_ASKED = "";
+
+  Switches(long beatMillis, String takeoverWord) {
+    this(beatMillis, takeoverWord, NOT_ASKED);
+  }
 
   /** Null: nobody is taken over from. */
   FencingChoice.@Nullable Setting takeover() {
     return switch (takeoverWord) {
       case "true" -> FencingChoice.Setting.TRUE;
-      case "reset" -> FencingChoice.Setting.RESET;
-      case "wait" -> FencingChoice.Setting.WAIT;
+      case RESET -> FencingChoice.Setting.RESET;
+      case WAIT -> FencingChoice.Setting.WAIT;
       default -> null;
     };
   }
@@ -75,6 +86,40 @@ record Switches(long beatMillis, String takeoverWord) {
     return millis == 0 ? OFF : new Switches(millis, takeoverWord);
   }
 
+  /** That differ in what can be set. */
+  private boolean isSetAs(Switches other) {
+    return beatMillis == other.beatMillis && takeoverWord.equals(other.takeoverWord);
+  }
+
+  /**
+   * How what a node that is shut out had under way is ended in this mount. The disk is asked where
+   * that decides it and as the mount begins: a disk that hangs costs a time-out.
+   *
+   * @param kept as for {@link #ofMount}
+   * @param resuming as for it
+   * @param ask the disk
+   * @return null: nobody is taken over from
+   * @throws IOException when what was found cannot be kept
+   */
+  @Nullable FencingChoice fencing(Kept kept, boolean resuming, Supplier<FencingChoice> ask)
+      throws IOException {
+    FencingChoice.Setting setting = takeover();
+    if (setting == null) {
+      return null;
+    }
+    if (setting != FencingChoice.Setting.TRUE) {
+      return new FencingChoice(setting, false, "nothing, as the disk was not asked");
+    }
+    if (resuming) {
+      boolean found = foundWord.equals(RESET);
+      return new FencingChoice(
+          setting, found, "found when the mount began; the log of that time says why");
+    }
+    FencingChoice asked = ask.get();
+    kept.keep(new Switches(beatMillis, takeoverWord, asked.byReset() ? RESET : WAIT));
+    return asked;
+  }
+
   /**
    * Where those of one mount stand, while something is switched on. It is named after the volume
    * and says which mount it is of: what an earlier mount has left there is nobody's.
@@ -85,8 +130,15 @@ record Switches(long beatMillis, String takeoverWord) {
     private @Nullable Switches read() {
       try {
         String[] words = Files.readString(file).strip().split(" ", -1);
-        return words.length == 3 && words[0].equals(Long.toString(mount))
-            ? parse(words[1], words[2])
+        if (words.length < 3 || words.length > 4 || !words[0].equals(Long.toString(mount))) {
+          return null;
+        }
+        Switches set = parse(words[1], words[2]);
+        if (words.length == 3) {
+          return set;
+        }
+        return words[3].matches("reset|wait")
+            ? new Switches(set.beatMillis, set.takeoverWord, words[3])
             : null;
       } catch (IOException | IllegalArgumentException e) {
         return null;
@@ -101,15 +153,20 @@ record Switches(long beatMillis, String takeoverWord) {
           throw e; // of a mount with this number, before the module was loaded anew
         }
       }
-      if (inForce.equals(OFF)) {
-        return;
+      if (!inForce.equals(OFF)) {
+        keep(inForce);
       }
+    }
+
+    private void keep(Switches inForce) throws IOException {
       Path directory = file.getParent();
       if (directory != null) {
         Files.createDirectories(directory);
       }
       Path made = file.resolveSibling(file.getFileName() + ".new");
-      Files.writeString(made, mount + " " + inForce.beatMillis + " " + inForce.takeoverWord + "\n");
+      String words = mount + " " + inForce.beatMillis + " " + inForce.takeoverWord;
+      String found = inForce.foundWord.equals(NOT_ASKED) ? "" : " " + inForce.foundWord;
+      Files.writeString(made, words + found + "\n");
       Files.move(made, file, StandardCopyOption.ATOMIC_MOVE);
     }
 
@@ -154,8 +211,12 @@ record Switches(long beatMillis, String takeoverWord) {
     Switches inForce = begun == null ? OFF : begun;
     String otherwise = "";
     try {
-      if (!inForce.equals(parse(beats, takeover).inForce(beatMillisMax))) {
-        otherwise = "heartbeats and takeover are set otherwise than at mount";
+      if (!inForce.isSetAs(parse(beats, takeover).inForce(beatMillisMax))) {
+        // Nothing is kept of a mount that has none: it may have begun with ro.
+        otherwise =
+            inForce.equals(OFF)
+                ? "this mount began without heartbeats and takeover, which are set now"
+                : "heartbeats and takeover are set otherwise than at mount";
       }
     } catch (IllegalArgumentException e) {
       otherwise = String.valueOf(e.getMessage());

@@ -3,12 +3,15 @@ package org.mxfs.daemon.main;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.fail;
 
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -22,6 +25,7 @@ class SwitchesTest {
   private static final long BEAT_MAX = 5_000;
 
   private long number = 7;
+  private int asked;
   private final List<String> warnings = new ArrayList<>();
   private Path file;
 
@@ -103,7 +107,11 @@ class SwitchesTest {
     assertThat(of(1, true, 0, "1000", "true")).isEqualTo(Switches.OFF);
     assertThat(warnings).as("nothing is otherwise").isEmpty();
     assertThat(of(1, true, BEAT_MAX, "1000", "true")).isEqualTo(Switches.OFF);
-    assertThat(warnings).hasSize(1);
+    assertThat(warnings)
+        .singleElement()
+        .asString()
+        .contains("began without heartbeats and takeover", "until umount it stays at beats=0")
+        .doesNotContain("otherwise");
     Switches writing = of(2, false, 400, "1000", "true");
     assertThat(writing).isEqualTo(new Switches(400, "true"));
     assertThat(of(2, true, 0, "1000", "true")).as("the reverse").isEqualTo(writing);
@@ -114,17 +122,85 @@ class SwitchesTest {
   void whatIsOfAnotherMountIsNotTaken() throws IOException {
     Files.createDirectories(directory.resolve("run"));
     for (String odd :
-        List.of("", "7", "7 1000", "8 1000 true", "1000 true", "7 9999 true", "7 1 true more")) {
+        List.of(
+            "",
+            "7",
+            "7 1000",
+            "8 1000 true",
+            "8 1000 true reset",
+            "1000 true",
+            "7 9999 true",
+            "7 1 true more",
+            "7 1 true reset more")) {
       Files.writeString(file, odd);
       assertThat(restart("500", null)).as(odd).isEqualTo(Switches.OFF);
     }
     Files.writeString(file, "7 1000 true\n");
     assertThat(restart(null, null)).isEqualTo(new Switches(1_000, "true"));
+    Files.writeString(file, "7 1000 true reset\n");
+    assertThat(restart(null, null)).isEqualTo(new Switches(1_000, "true", "reset"));
     new Switches.Kept(file, 8).remove();
     assertThat(file).exists();
     new Switches.Kept(file, 7).remove();
     assertThat(file).doesNotExist();
     new Switches.Kept(file, 7).remove();
+  }
+
+  private FencingChoice fencing(Switches switches, boolean resuming, boolean found)
+      throws IOException {
+    Supplier<FencingChoice> ask =
+        () -> {
+          asked++;
+          return new FencingChoice(FencingChoice.Setting.TRUE, found, "a disk");
+        };
+    FencingChoice choice = switches.fencing(new Switches.Kept(file, number), resuming, ask);
+    assertThat(choice).isNotNull();
+    return Objects.requireNonNull(choice);
+  }
+
+  /**
+   * What was found as the mount began holds for each daemon of it, whatever the disk is by then.
+   */
+  @Test
+  void theDiskIsAskedAsAMountBeginsAndNotAgain() throws IOException {
+    for (boolean found : List.of(true, false)) {
+      asked = 0;
+      Switches first = mount("1000", "true");
+      assertThat(fencing(first, false, found).byReset()).isEqualTo(found);
+      assertThat(asked).isEqualTo(1);
+      Switches next = restart("1000", "true");
+      assertThat(warnings).isEmpty();
+      assertThat(next.takeover()).isEqualTo(FencingChoice.Setting.TRUE);
+      FencingChoice later = fencing(next, true, !found);
+      assertThat(later.byReset()).isEqualTo(found);
+      assertThat(later.isWordAlone()).isFalse();
+      assertThat(fencing(restart("1000", "true"), true, !found).byReset()).isEqualTo(found);
+      assertThat(asked).isEqualTo(1);
+    }
+    // Of a version that kept nothing.
+    Files.writeString(file, number + " 1000 true\n");
+    assertThat(fencing(restart("1000", "true"), true, true).byReset()).isFalse();
+  }
+
+  @Test
+  void theDiskIsNotAskedWhereAPersonHasSaidHow() throws IOException {
+    for (String word : List.of("reset", "wait")) {
+      FencingChoice choice = fencing(mount("1000", word), false, true);
+      assertThat(choice.byReset()).isEqualTo(word.equals("reset"));
+      assertThat(choice.isWordAlone()).as("told with a warning").isEqualTo(word.equals("reset"));
+      assertThat(fencing(restart("1000", word), true, true)).isEqualTo(choice);
+    }
+    assertThat(asked).isZero();
+    assertThat(Switches.OFF.fencing(new Switches.Kept(file, number), false, () -> fail("asked")))
+        .isNull();
+  }
+
+  @Test
+  void whatWasFoundAndCannotBeKeptIsNotGoneBy() throws IOException {
+    Switches first = mount("1000", "true");
+    Files.createDirectories(directory.resolve("run/volume.switches.new/in the way"));
+    assertThatThrownBy(() -> fencing(first, false, true)).isInstanceOf(IOException.class);
+    assertThat(fencing(restart("1000", "true"), true, true).byReset()).isFalse();
   }
 
   @Test

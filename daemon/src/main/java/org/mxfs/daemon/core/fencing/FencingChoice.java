@@ -5,7 +5,7 @@ import java.util.Locale;
 
 /**
  * How what a victim had under way is ended on this disk, from what a person has set and what was
- * found. It holds for one daemon: the next one finds out anew.
+ * found. It holds from mount to umount.
  *
  * @param setting what is set
  * @param resetEndsAll whether it was found that a logical unit reset from here ends all
