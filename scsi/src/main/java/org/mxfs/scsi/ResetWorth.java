@@ -15,14 +15,13 @@ import java.util.Set;
  *       the drivers' sources (Linux 6.12), {@link #ADAPTERS}; a driver that is not listed was not
  *       read;
  *   <li>the unit says it after the commands have ended. SAM-5 wants that of all units (7.7, 6.3.3,
- *       5.6); targets whose source was read and where a write held in flight was seen to be over
- *       first ({@code vm-lab/lab protocol scsi-iscsi}) are known, {@link #UNITS}. Of others the
- *       standard's word is not enough: the same targets do not keep its word on PREEMPT AND ABORT,
- *       and one that keeps registrations equal in several servers need not pass a reset on.
+ *       5.6). The standard's word is not enough: of the targets whose source was read, {@link
+ *       #UNITS}, none keeps it after a crash, though a write held in flight was seen to be over
+ *       first ({@code vm-lab/lab protocol scsi-iscsi}); and one that keeps registrations equal in
+ *       several servers need not pass a reset on.
  * </ol>
  *
- * Both targets have commands and registrations at one object ({@code struct se_device}, {@code
- * struct scsi_lu}): whoever sees a node registered resets the commands that this node may send.
+ * So today there is no disk of which it is a yes.
  *
  * @param endsAll whether all has ended
  * @param ground what decided it
@@ -39,6 +38,8 @@ public record ResetWorth(boolean endsAll, Ground ground, String why) {
     ADAPTER,
     /** The unit says that it has no LOGICAL UNIT RESET. */
     NO_RESET,
+    /** The unit is known, and its reset not to end all. */
+    NOT_ALL,
     /** The unit is none of those that were tried. */
     UNIT,
     /** The unit did not answer what was asked. */
@@ -94,9 +95,11 @@ public record ResetWorth(boolean endsAll, Ground ground, String why) {
    * A target that is known, by its INQUIRY data; an empty product is any.
    *
    * @param newer it counts only where it answers REPORT SUPPORTED OPERATION CODES
+   * @param lacks why it does not count; empty: it does
    */
-  private record Unit(String name, String vendor, String product, String revision, boolean newer) {
-    boolean is(Inquiry inquiry) {
+  record Unit(
+      String name, String vendor, String product, String revision, boolean newer, String lacks) {
+    private boolean is(Inquiry inquiry) {
       return inquiry.vendor().equals(vendor)
           && (product.isEmpty() || inquiry.product().equals(product))
           && inquiry.revision().equals(revision);
@@ -107,25 +110,51 @@ public record ResetWorth(boolean endsAll, Ground ground, String why) {
    * Tried and read:
    *
    * <ul>
-   *   <li>LIO: {@code core_tmr_lun_reset()} waits for all commands of the device ({@code
-   *       core_tmr_drain_state_list()}). The product is the administrator's to choose; the revision
-   *       tells its own disks (iblock, fileio, rd_mcp: 4.0) from those that programs or other disks
-   *       stand behind (tcmu: 0002, pscsi: theirs). Of two resets at once older kernels answered
-   *       the second too early, mended in Linux 6.4 and in stable kernels from May 2023 on
-   *       (673db054d7a2, lun_reset_mutex); that it knows REPORT SUPPORTED OPERATION CODES makes it
-   *       Linux 6.2 or later. Not told apart: 6.2 before 6.2.15, 6.3 before 6.3.2;
+   *   <li>LIO: {@code core_tmr_lun_reset()} waits for commands of the device ({@code
+   *       core_tmr_drain_state_list()}), but not for those of a connection that is being closed,
+   *       which a crash of the initiator leads to ({@code CMD_T_FABRIC_STOP}: set in {@code
+   *       iscsit_release_commands_from_conn()}, passed over in {@code __target_check_io_state()}).
+   *       The product is the administrator's to choose; the revision tells its own disks (iblock,
+   *       fileio, rd_mcp: 4.0) from those that programs or other disks stand behind (tcmu: 0002,
+   *       pscsi: theirs, which may be another LIO's). With {@code pgr_support=0} an iblock's
+   *       reservations are the lower disk's, and resets are not passed on to it. Of two resets at
+   *       once older kernels answered the second too early, mended in Linux 6.4 and in stable
+   *       kernels from May 2023 on (673db054d7a2, lun_reset_mutex); that it knows REPORT SUPPORTED
+   *       OPERATION CODES makes it Linux 6.2 or later. Not told apart: 6.2 before 6.2.15, 6.3
+   *       before 6.3.2;
    *   <li>tgt: {@code target_mgmt_request()} counts what is busy, and answers when the last has
-   *       ended; of two resets at once it may never answer the first. The revision tells it from
-   *       the iSCSI Enterprise Target, which has the same names.
+   *       ended; of two resets at once it may never answer the first. It carries UNMAP and WRITE
+   *       SAME of a node out that is shut out, so what a session sends anew when it comes back
+   *       after the reset takes blocks away. The revision tells it from the iSCSI Enterprise
+   *       Target, which has the same names.
    * </ul>
    */
   private static final List<Unit> UNITS =
       List.of(
-          new Unit("LIO of Linux 6.2 or later", "LIO-ORG", "", "4.0", true),
-          new Unit("tgt", "IET", "VIRTUAL-DISK", "0001", false));
+          new Unit(
+              "LIO",
+              "LIO-ORG",
+              "",
+              "4.0",
+              true,
+              "a reset does not wait for commands of a connection that the target is closing, as"
+                  + " after a crash"),
+          new Unit(
+              "tgt",
+              "IET",
+              "VIRTUAL-DISK",
+              "0001",
+              false,
+              "UNMAP and WRITE SAME of a node that is shut out are carried out, before a reset and"
+                  + " after it"));
 
   /** Judges. */
   public static ResetWorth of(ResetEvidence evidence) {
+    return of(evidence, UNITS);
+  }
+
+  /** Judges, as if these units were known. */
+  static ResetWorth of(ResetEvidence evidence, List<Unit> units) {
     String driver = evidence.adapter().driver();
     String by = driver.isEmpty() ? "a host adapter without a driver's name" : driver;
     Adapter adapter =
@@ -143,10 +172,10 @@ public record ResetWorth(boolean endsAll, Ground ground, String why) {
           Ground.ADAPTER,
           by + ", " + which + ": not known whether its resets are answered by the disk");
     }
-    return ofUnit(evidence, by);
+    return ofUnit(evidence, by, units);
   }
 
-  private static ResetWorth ofUnit(ResetEvidence evidence, String by) {
+  private static ResetWorth ofUnit(ResetEvidence evidence, String by, List<Unit> units) {
     if (!(evidence.inquiry() instanceof ScsiResult.Good<Inquiry> inquiry)) {
       return no(Ground.NO_ANSWER, "the disk does not say what it is: " + evidence.inquiry());
     }
@@ -161,7 +190,7 @@ public record ResetWorth(boolean endsAll, Ground ground, String why) {
     } else if (!isRefused(evidence.functions())) {
       return no(Ground.NO_ANSWER, name + " does not answer: " + evidence.functions());
     }
-    Unit unit = UNITS.stream().filter(each -> each.is(said)).findFirst().orElse(null);
+    Unit unit = units.stream().filter(each -> each.is(said)).findFirst().orElse(null);
     if (unit == null) {
       return no(
           Ground.UNIT,
@@ -170,6 +199,9 @@ public record ResetWorth(boolean endsAll, Ground ground, String why) {
               + by
               + (has ? " says that it has LOGICAL UNIT RESET;" : ":")
               + " not tried whether that ends the commands of all machines before it is answered");
+    }
+    if (!unit.lacks().isEmpty()) {
+      return no(Ground.NOT_ALL, unit.name() + " by " + by + ": " + unit.lacks());
     }
     if (unit.newer() && !evidence.abort().isGood()) {
       return isRefused(evidence.abort())

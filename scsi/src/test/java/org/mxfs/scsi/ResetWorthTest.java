@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.mxfs.scsi.ResetWorth.Ground.ADAPTER;
 import static org.mxfs.scsi.ResetWorth.Ground.HYPERVISOR;
 import static org.mxfs.scsi.ResetWorth.Ground.KNOWN;
+import static org.mxfs.scsi.ResetWorth.Ground.NOT_ALL;
 import static org.mxfs.scsi.ResetWorth.Ground.NO_ANSWER;
 import static org.mxfs.scsi.ResetWorth.Ground.NO_RESET;
 import static org.mxfs.scsi.ResetWorth.Ground.UNIT;
@@ -34,6 +35,12 @@ class ResetWorthTest {
   private static final Inquiry TGT = new Inquiry(0, 0, 5, "IET", "VIRTUAL-DISK", "0001");
   private static final Inquiry ARRAY = new Inquiry(0, 0, 6, "MAKER", "ARRAY", "9.1");
 
+  /** The two of the real table, as if nothing were to be said against them. */
+  private static final List<ResetWorth.Unit> COUNTED =
+      List.of(
+          new ResetWorth.Unit("LIO", "LIO-ORG", "", "4.0", true, ""),
+          new ResetWorth.Unit("tgt", "IET", "VIRTUAL-DISK", "0001", false, ""));
+
   private static final Set<TaskManagementFunction> ALL = Set.of(TaskManagementFunction.values());
   private static final Set<TaskManagementFunction> OTHERS =
       Set.of(TaskManagementFunction.ABORT_TASK, TaskManagementFunction.TARGET_RESET);
@@ -56,14 +63,18 @@ class ResetWorthTest {
     return new ScsiResult.TransportError<>("a command", 0, 3, 0, List.of());
   }
 
+  private static ResetEvidence evidence(
+      HostAdapter adapter, ScsiResult<Inquiry> inquiry, Answer functions, Answer codes) {
+    return new ResetEvidence(
+        adapter,
+        inquiry,
+        answer(functions, ALL, OTHERS),
+        answer(codes, CommandSupport.STANDARD, CommandSupport.NOT_SUPPORTED));
+  }
+
   private static ResetWorth judge(
       HostAdapter adapter, ScsiResult<Inquiry> inquiry, Answer functions, Answer codes) {
-    return ResetWorth.of(
-        new ResetEvidence(
-            adapter,
-            inquiry,
-            answer(functions, ALL, OTHERS),
-            answer(codes, CommandSupport.STANDARD, CommandSupport.NOT_SUPPORTED)));
+    return ResetWorth.of(evidence(adapter, inquiry, functions, codes), COUNTED);
   }
 
   private static ResetWorth judge(String driver, Inquiry inquiry, Answer functions, Answer codes) {
@@ -116,6 +127,31 @@ class ResetWorthTest {
       assertThat(worth.ground()).as("%s: %s", row, worth).isEqualTo(row.ground);
       assertThat(worth.endsAll()).as("%s: %s", row, worth).isEqualTo(row.ground == KNOWN);
       assertThat(worth.why()).isNotBlank();
+    }
+  }
+
+  /**
+   * LIO passes commands of a connection over that it is closing, tgt lets discards of a node that
+   * is shut out through; docs/takeover.md.
+   */
+  @Test
+  void noUnitThatIsKnownCounts() {
+    for (Inquiry unit : List.of(LIO, TGT)) {
+      for (Answer functions : List.of(Answer.YES, Answer.REFUSED)) {
+        for (Answer codes : Answer.values()) {
+          ResetWorth worth =
+              ResetWorth.of(
+                  evidence(
+                      new HostAdapter("iscsi_tcp", ""),
+                      new ScsiResult.Good<>("INQUIRY", unit, List.of()),
+                      functions,
+                      codes));
+          assertThat(worth.ground()).as("%s: %s", unit, worth).isEqualTo(NOT_ALL);
+          assertThat(worth.endsAll()).as("%s: %s", unit, worth).isFalse();
+          assertThat(worth.why())
+              .matches("(LIO|tgt) by iscsi_tcp: (a reset does not wait|UNMAP and WRITE SAME).*");
+        }
+      }
     }
   }
 
@@ -172,7 +208,8 @@ class ResetWorthTest {
                 iscsi,
                 new ScsiResult.Good<>("INQUIRY", TGT, List.of()),
                 sense(SenseKey.ABORTED_COMMAND),
-                answer(Answer.YES, CommandSupport.STANDARD, CommandSupport.STANDARD)));
+                answer(Answer.YES, CommandSupport.STANDARD, CommandSupport.STANDARD)),
+            COUNTED);
     assertThat(busy.ground()).isEqualTo(NO_ANSWER);
   }
 
@@ -188,7 +225,8 @@ class ResetWorthTest {
         ResetEvidence.read(ScriptedTransport.device(lun), new HostAdapter("iscsi_tcp", ""));
     assertThat(lun.sent()).hasSize(4);
     assertThat(read.unitAttentions()).hasSize(1).allMatch(Sense::isReservationLost);
-    assertThat(ResetWorth.of(read).endsAll()).isTrue();
+    assertThat(ResetWorth.of(read, COUNTED).endsAll()).isTrue();
+    assertThat(ResetWorth.of(read).ground()).isEqualTo(NOT_ALL);
   }
 
   @Test

@@ -89,10 +89,10 @@ class ScsiCheckTest {
     assertThat(report.fencing())
         .extracting(Fencing::path, Fencing::adapter, each -> each.worth().ground())
         .containsExactly(
-            tuple("path0", "iscsi_tcp", ResetWorth.Ground.KNOWN),
+            tuple("path0", "iscsi_tcp", ResetWorth.Ground.NOT_ALL),
             tuple("path1", "virtio_scsi", ResetWorth.Ground.HYPERVISOR));
     assertThat(report.text())
-        .contains("what a fenced node has under way is ended by a LOGICAL UNIT RESET, by path0")
+        .contains("what a fenced node has under way is waited for, 303 s, by path0")
         .contains("what a fenced node has under way is waited for, 303 s, by path1");
 
     SimulatedUnit unknown = new SimulatedUnit();
