@@ -406,14 +406,14 @@ class Multipath:
 
 
 def fencing(stage: Stage, node: Node, device: str, adapter: str, by: str, ground: str, why: str, options: str = "--no-abort") -> None:
-    """What mxfsctl scsi check says of this path: how what a fenced node has under way is ended there, and why."""
+    """What mxfsctl scsi check says of this path: how what a fenced node has under way would be ended there, and why."""
     done = node.run(f"mxfsctl scsi check --json {options} {device}", check=False)
     found = {each["path"]: each for each in json.loads(done.out)["fencing"]}.get(device, {})
     stage.same((found.get("path"), found.get("adapter"), found.get("by"), found.get("ground")), (device, adapter, by, ground),
                f"the way of fencing that mxfsctl scsi check finds for {device}: {done.out}{done.err}")
     stage.matches(why, found["why"], f"why it is that for {device}")
     text = node.run(f"mxfsctl scsi check {options} {device}", check=False).out
-    stage.matches(r"note +what a fenced node has under way is " + ("ended by a LOGICAL UNIT RESET" if by == "reset" else "waited for, 303 s"), text,
+    stage.matches(r"note +what a fenced node has under way would be " + ("ended by a LOGICAL UNIT RESET" if by == "reset" else "waited for, 303 s"), text,
                   "the same for a person")
     stage.note(f"{device}, fencing by {by} ({ground}): {found['why']}")
 

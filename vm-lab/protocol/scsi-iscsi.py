@@ -2,7 +2,7 @@
 """PREEMPT AND ABORT, which tgt does not have and LIO does not survive through tcm_loop, on LIO by iSCSI, as sg_persist does it: who is
 registered and who holds afterwards, what the fenced initiator is told, and that its write in flight is aborted before the answer. And what
 that does not end, a write of a registrant that does not hold, or one beside a plain PREEMPT, ends a LOGICAL UNIT RESET, on LIO and on tgt.
-mxfsctl scsi check finds that out of both by what they are, and not of a unit that is not quite one of them.
+mxfsctl scsi check says of both, by what they are, that this does not make a fence all the same. tgt's names of a unit are no world-wide ones.
 
 iSCSI hands its commands to LIO directly (TARGET_DIRECT_SUBMIT), so that core_tmr_lun_reset() has no queue to wait for that it runs on."""
 
@@ -63,7 +63,9 @@ def on_tgt(stage):
         for holder in "ba":
             reset_at_tgt(stage, seats, shell, holder)
         stage.matches("REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS to .*ILLEGAL_REQUEST 24/00", seats["a"].say("functions"), "what tgt says of its functions")
-        fencing(stage, tgt.node, tgt.devices[0], "iscsi_tcp", "reset", "known", "^tgt by iscsi_tcp: ")
+        fencing(stage, tgt.node, tgt.devices[0], "iscsi_tcp", "wait", "not_all", "^tgt by iscsi_tcp: UNMAP and WRITE SAME")
+        said = seats["a"].tool.say(f"{tgt.devices[0]} paths")
+        stage.check(f"paths=[{tgt.devices[0]}], alike=[{tgt.devices[1]}]" in said, f"two sessions to one unit of tgt, by its own names: {said}")
         stage.marker(MARKERS[5])
     finally:
         stage.close_programs()
@@ -191,19 +193,14 @@ def reset_at_tgt(stage, seats, shell, holder):
 
 
 def found_out(stage, seats, lio):
-    """LIO by iSCSI is known; one that does not know REPORT SUPPORTED OPERATION CODES may be of an older Linux, which answers the second of two
-    resets too early; and the nodes' own disk comes by QEMU's virtio-scsi, which answers resets itself."""
+    """LIO by iSCSI is known, and what it lacks; and the nodes' own disk comes by QEMU's virtio-scsi, which answers resets itself."""
     a, device = seats["a"], lio.devices[0]
     for seat in seats.values():
         seat.say("ready")
-    rsoc = f"{CONFIG}/core/iblock_0/disk/attrib/emulate_rsoc"
     stage.matches("REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS to .*ILLEGAL_REQUEST 2", a.say("functions"), "what LIO says of its functions")
     stage.matches("REPORT SUPPORTED OPERATION CODES to .*: GOOD, STANDARD", a.say("support 5f 5"), "what LIO says of PREEMPT AND ABORT")
     stage.matches("REPORT SUPPORTED OPERATION CODES to .*: GOOD, NOT_SUPPORTED", a.say("support a3 d"), "what LIO says of what it does not have")
-    fencing(stage, lio.node, device, "iscsi_tcp", "reset", "known", "^LIO of Linux 6.2 or later by iscsi_tcp: ")
-    lio.node.run(f"echo 0 >{rsoc}")
-    fencing(stage, lio.node, device, "iscsi_tcp", "wait", "unit", "^LIO-ORG .* knows no REPORT SUPPORTED OPERATION CODES")
-    lio.node.run(f"echo 1 >{rsoc}")
+    fencing(stage, lio.node, device, "iscsi_tcp", "wait", "not_all", "^LIO by iscsi_tcp: a reset does not wait for commands of a connection")
     fencing(stage, lio.node, DEVICE, "virtio_scsi", "wait", "hypervisor", "^virtio_scsi: ")
 
 

@@ -5,6 +5,7 @@ package org.mxfs.scsi;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.HexFormat;
+import java.util.Locale;
 
 /**
  * A designator of the device identification page (VPD 0x83, SPC-4 7.8.5): the name by which a
@@ -17,18 +18,77 @@ import java.util.HexFormat;
  * @param value the bytes
  */
 public record Designator(int association, int type, int codeSet, byte[] value) {
+  private static final int T10_VENDOR = 1;
+  private static final int EUI = 2;
   private static final int NAA = 3;
-
-  /** Of NAA: assigned locally (SPC-4 7.8.6.6). */
-  private static final int LOCALLY_ASSIGNED = 3;
+  private static final int MD5 = 7;
+  private static final int NAME_STRING = 8;
+  private static final int UUID = 10;
 
   /**
-   * Whether it names the logical unit and is unique in the world: NAA that is not assigned locally,
-   * EUI-64, SCSI name string or UUID.
+   * Of no maker of disks: it is what stands there where nobody has filled one in. tgt makes two
+   * names of the numbers of target and unit, NAA 3 and this, equal in all tgts (usr/spc.c,
+   * update_vpd_83()).
+   */
+  private static final String NO_COMPANY = "000000";
+
+  private static final int EIGHT_BYTES = 16;
+
+  /**
+   * Whether it names the logical unit and is unique in the world: NAA or EUI-64 with a company's
+   * number (IEEE OUI) in it, another SCSI name string, or a UUID.
    */
   public boolean isWorldWideUnitName() {
-    boolean local = type == NAA && value.length > 0 && (value[0] & 0xff) >> 4 == LOCALLY_ASSIGNED;
-    return association == 0 && !local && (type == 2 || type == NAA || type == 8 || type == 10);
+    return association == 0
+        && switch (type) {
+          case EUI -> isEuiOfCompany(HexFormat.of().formatHex(value));
+          case NAA -> isNaaOfCompany(HexFormat.of().formatHex(value));
+          case NAME_STRING -> isWorldWide(new String(value, StandardCharsets.UTF_8));
+          case UUID -> true;
+          default -> false;
+        };
+  }
+
+  /**
+   * Whether it names the logical unit, be it unique in the world or only where it was given. What
+   * is vendor specific need not even name one unit.
+   */
+  public boolean isUnitName() {
+    return association == 0
+        && value.length > 0
+        && switch (type) {
+          case T10_VENDOR, EUI, NAA, MD5, NAME_STRING, UUID -> true;
+          default -> false;
+        };
+  }
+
+  /** SPC-4 7.8.6.5: 8 or 12 bytes begin with the company, 16 with an extension of 8. */
+  private static boolean isEuiOfCompany(String hex) {
+    int at = hex.length() == 2 * EIGHT_BYTES ? EIGHT_BYTES : 0;
+    return hex.length() >= EIGHT_BYTES && isCompany(hex, at);
+  }
+
+  /** SPC-4 7.8.6.6: 2 is IEEE extended, 3 assigned locally, 5 and 6 are IEEE registered. */
+  private static boolean isNaaOfCompany(String hex) {
+    return hex.length() >= EIGHT_BYTES
+        && switch (hex.charAt(0)) {
+          case '2' -> isCompany(hex, 4);
+          case '5', '6' -> isCompany(hex, 1);
+          default -> false;
+        };
+  }
+
+  /** SPC-4 7.8.6.11: {@code eui.}, {@code naa.} or {@code iqn.}, filled up with zeros. */
+  private static boolean isWorldWide(String name) {
+    String text = name.replace('\0', ' ').strip().toLowerCase(Locale.ROOT);
+    if (text.startsWith("eui.")) {
+      return isEuiOfCompany(text.substring(4));
+    }
+    return text.startsWith("naa.") ? isNaaOfCompany(text.substring(4)) : !text.isEmpty();
+  }
+
+  private static boolean isCompany(String hex, int at) {
+    return !hex.startsWith(NO_COMPANY, at);
   }
 
   /**

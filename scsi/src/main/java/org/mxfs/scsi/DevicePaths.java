@@ -34,8 +34,11 @@ import org.mxfs.bindings.linux.statx;
  * @param kind what the device is
  * @param paths device nodes of SCSI disks, in the order of their names; empty unless the device is
  *     {@link Kind#SCSI_DISK} or {@link Kind#MULTIPATH}
+ * @param alike device nodes of other SCSI disks that share a name with it which is not unique in
+ *     the world, and of which no world-wide name says that they are others: each may be a path to
+ *     the same unit, or a unit of its own
  */
-public record DevicePaths(String name, Kind kind, List<Path> paths) {
+public record DevicePaths(String name, Kind kind, List<Path> paths, List<Path> alike) {
   /** What a block device is. */
   public enum Kind {
     /** One path to a logical unit. */
@@ -55,9 +58,10 @@ public record DevicePaths(String name, Kind kind, List<Path> paths) {
   /** What dm-multipath's user space puts before the unit's name (multipath-tools, dmsetup). */
   private static final String MULTIPATH_UUID = "mpath-";
 
-  /** Copies the paths. */
+  /** Copies the lists. */
   public DevicePaths {
     paths = List.copyOf(paths);
+    alike = List.copyOf(alike);
   }
 
   /**
@@ -74,7 +78,7 @@ public record DevicePaths(String name, Kind kind, List<Path> paths) {
                     new ErrnoException(
                         "statx", device.toString(), Errnos.ENOTBLK, NAME_A_BLOCK_DEVICE));
     DevicePaths found = find(SYS, DEV, number);
-    for (Path path : found.paths()) {
+    for (Path path : Stream.concat(found.paths().stream(), found.alike().stream()).toList()) {
       String name = String.valueOf(path.getFileName());
       String expected = Files.readString(SYS.resolve("block").resolve(name).resolve("dev")).strip();
       String is = number(path).orElse("no block device");
@@ -114,8 +118,12 @@ public record DevicePaths(String name, Kind kind, List<Path> paths) {
         }
       }
     }
-    addSameUnit(sys, paths);
-    return new DevicePaths(name, kind, paths.stream().map(dev::resolve).toList());
+    Set<String> alike = addSameUnit(sys, paths);
+    return new DevicePaths(
+        name,
+        kind,
+        paths.stream().map(dev::resolve).toList(),
+        alike.stream().map(dev::resolve).toList());
   }
 
   private static Kind kind(Path dir) throws IOException {
@@ -135,22 +143,35 @@ public record DevicePaths(String name, Kind kind, List<Path> paths) {
     return Files.exists(dir.resolve("device/scsi_level"));
   }
 
-  private static void addSameUnit(Path sys, Set<String> paths) throws IOException {
+  /** Adds those that have a world-wide name of the unit, and returns those that may be it. */
+  private static Set<String> addSameUnit(Path sys, Set<String> paths) throws IOException {
     Set<Designator> unit = new HashSet<>();
     for (String path : paths) {
       unit.addAll(unitNames(sys.resolve("block").resolve(path)));
     }
+    Set<String> alike = new TreeSet<>(DevicePaths::inOrder);
     if (unit.isEmpty()) {
-      return;
+      return alike;
     }
+    boolean named = unit.stream().anyMatch(Designator::isWorldWideUnitName);
     for (Path disk : list(sys.resolve("block"))) {
-      if (isScsiDisk(disk) && unitNames(disk).stream().anyMatch(unit::contains)) {
+      if (!isScsiDisk(disk)) {
+        continue;
+      }
+      List<Designator> names = unitNames(disk);
+      List<Designator> shared = names.stream().filter(unit::contains).toList();
+      boolean other = named && names.stream().anyMatch(Designator::isWorldWideUnitName);
+      if (shared.stream().anyMatch(Designator::isWorldWideUnitName)) {
         paths.add(String.valueOf(disk.getFileName()));
+      } else if (!shared.isEmpty() && !other) {
+        alike.add(String.valueOf(disk.getFileName()));
       }
     }
+    alike.removeAll(paths);
+    return alike;
   }
 
-  /** The world-wide names of the unit behind a path; none where the device does not tell any. */
+  /** The names of the unit behind a path; none where the device does not tell any. */
   private static List<Designator> unitNames(Path disk) throws IOException {
     byte[] page;
     try {
@@ -159,7 +180,7 @@ public record DevicePaths(String name, Kind kind, List<Path> paths) {
       return List.of();
     }
     try {
-      return Vpd.designators(page).stream().filter(Designator::isWorldWideUnitName).toList();
+      return Vpd.designators(page).stream().filter(Designator::isUnitName).toList();
     } catch (ScsiFormatException e) {
       throw new IOException(disk + "/device/vpd_pg83: " + e.getMessage(), e);
     }

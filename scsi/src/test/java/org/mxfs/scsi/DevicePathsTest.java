@@ -10,6 +10,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.mxfs.bindings.ErrnoException;
@@ -43,6 +44,10 @@ class DevicePathsTest {
   private void disk(String name, String number, int unit, int port) throws IOException {
     // The unit's NAA name, and the relative target port, in which its paths differ.
     String page = "00 83 0014 01 03 00 08 600140%010x 01 94 00 04 0000%04x".formatted(unit, port);
+    named(name, number, page);
+  }
+
+  private void named(String name, String number, String page) throws IOException {
     Files.write(disk(name, number).resolve("device/vpd_pg83"), hex(page));
   }
 
@@ -68,7 +73,7 @@ class DevicePathsTest {
     disk("sdb", "8:16", 2, 1);
     disk("sdc", "8:32");
     assertThat(find("8:0"))
-        .isEqualTo(new DevicePaths("sda", Kind.SCSI_DISK, java.util.List.of(DEV.resolve("sda"))));
+        .isEqualTo(new DevicePaths("sda", Kind.SCSI_DISK, List.of(DEV.resolve("sda")), List.of()));
     assertThat(find("8:32").paths()).as("a disk that tells no name").hasSize(1);
   }
 
@@ -94,6 +99,43 @@ class DevicePathsTest {
     assertThat(find("8:16").paths()).hasSize(3);
   }
 
+  /** Two tgts, each with its unit 1 of target 1 (see VpdTest), or two paths to one. */
+  @Test
+  void disksWithANameThatIsNotUniqueAreAlikeAndNoPaths() throws Exception {
+    String tgt =
+        "00 83 0020 01 03 00 08 3000000100000001 01 03 00 10 6000000000000000 0e00000000010001";
+    named("sda", "8:0", tgt);
+    named("sdb", "8:16", tgt);
+    named("sdaa", "65:160", "00 83 000c 01 03 00 08 3000000100000001");
+    named("sdc", "8:32", "00 83 000c 01 03 00 08 3000000100000002");
+    disk("sdd", "8:48");
+    assertThat(find("8:0"))
+        .isEqualTo(
+            new DevicePaths(
+                "sda",
+                Kind.SCSI_DISK,
+                List.of(DEV.resolve("sda")),
+                List.of(DEV.resolve("sdb"), DEV.resolve("sdaa"))));
+    mapper("dm-0", "253:0", "mpath-3000", "sda", "sdb");
+    assertThat(find("253:0").paths()).containsExactly(DEV.resolve("sda"), DEV.resolve("sdb"));
+    assertThat(find("253:0").alike()).containsExactly(DEV.resolve("sdaa"));
+    for (String none : List.of("8:32", "8:48")) {
+      assertThat(find(none).alike()).as(none).isEmpty();
+    }
+  }
+
+  /** A world-wide name on both sides says more than another that they share. */
+  @Test
+  void disksWithWorldWideNamesOfTheirOwnAreNotAlike() throws Exception {
+    String local = "01 03 00 08 3000000100000001";
+    named("sda", "8:0", "00 83 0018 01 03 00 08 5001405000000001" + local);
+    named("sdb", "8:16", "00 83 0018 01 03 00 08 5001405000000002" + local);
+    named("sdc", "8:32", "00 83 000c" + local);
+    assertThat(find("8:0").paths()).containsExactly(DEV.resolve("sda"));
+    assertThat(find("8:0").alike()).containsExactly(DEV.resolve("sdc"));
+    assertThat(find("8:32").alike()).containsExactly(DEV.resolve("sda"), DEV.resolve("sdb"));
+  }
+
   @Test
   void whatIsNoWholeUnitHasNoPaths() throws Exception {
     disk("sda", "8:0", 1, 1);
@@ -101,7 +143,8 @@ class DevicePathsTest {
     mapper("dm-1", "253:1", "LVM-abc", "sda");
     mapper("dm-2", "253:2", "part1-mpath-3600140", "sda");
     block("nvme0n1", "259:0");
-    assertThat(find("8:1")).isEqualTo(new DevicePaths("sda1", Kind.PARTITION, java.util.List.of()));
+    assertThat(find("8:1"))
+        .isEqualTo(new DevicePaths("sda1", Kind.PARTITION, List.of(), List.of()));
     for (String number : new String[] {"253:1", "253:2", "259:0"}) {
       assertThat(find(number).kind()).isEqualTo(Kind.OTHER);
       assertThat(find(number).paths()).isEmpty();

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import static org.mxfs.scsi.ScriptedTransport.hex;
 
+import java.nio.charset.StandardCharsets;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
@@ -36,18 +37,18 @@ class VpdTest {
             hex(
                 "00 83 0024"
                     + "02 01 00 08 4945542020202031" // T10 vendor, ASCII
-                    + "01 03 00 08 6000000000000001" // NAA
+                    + "01 03 00 08 6001405000000001" // NAA
                     + "51 94 00 04 00000001" // relative target port, of the port
                     + "53 28 00 00")); // name of the target device, empty
     assertThat(d).hasSize(4);
     assertThat(d.get(0).token()).isEqualTo("t10.IET_1");
-    assertThat(d.get(1).token()).isEqualTo("naa.6000000000000001");
+    assertThat(d.get(1).token()).isEqualTo("naa.6001405000000001");
     assertThat(d.get(1).isWorldWideUnitName()).isTrue();
     assertThat(d.get(2).association()).isEqualTo(1);
     assertThat(d.get(2).isWorldWideUnitName()).isFalse();
     assertThat(d.get(3).association()).isEqualTo(2);
     assertThat(d.get(1))
-        .isEqualTo(new Designator(0, 3, 1, hex("6000000000000001")))
+        .isEqualTo(new Designator(0, 3, 1, hex("6001405000000001")))
         .isNotEqualTo(d.get(0));
   }
 
@@ -56,8 +57,92 @@ class VpdTest {
   void aNameThatIsAssignedLocallyIsNotUniqueInTheWorld() throws Exception {
     List<Designator> d =
         Vpd.designators(
-            hex("00 83 0018 01 03 00 08 3000000100000001 01 03 00 08 5000000100000001"));
+            hex("00 83 0018 01 03 00 08 3000000100000001 01 03 00 08 5001405100000001"));
     assertThat(d).extracting(Designator::isWorldWideUnitName).containsExactly(false, true);
+  }
+
+  /**
+   * As tgt 1.0.85 makes it where nobody has set {@code scsi_id} (spc_lu_init() and update_vpd_83()
+   * in usr/spc.c): of the numbers 1 and 1 in every tgt.
+   */
+  @Test
+  void noNameOfTgtsDefaultPageIsUniqueInTheWorld() throws Exception {
+    List<Designator> d =
+        Vpd.designators(
+            hex(
+                "00 83 0048"
+                    + "02 01 00 24 4945542020202020 3030303130303031" // IET     00010001
+                    + "00".repeat(20)
+                    + "01 03 00 08 3000000100000001"
+                    + "01 03 00 10 6000000000000000 0e00000000010001"));
+    assertThat(d)
+        .extracting(Designator::token)
+        .contains("naa.60000000000000000e00000000010001", "naa.3000000100000001");
+    assertThat(d).hasSize(3).noneMatch(Designator::isWorldWideUnitName);
+    assertThat(d).allMatch(Designator::isUnitName);
+  }
+
+  /** In each form the company stands elsewhere (SPC-4 7.8.6.5, 7.8.6.6, 7.8.6.11). */
+  @Test
+  void aNameWithoutACompanyIsNotUniqueInTheWorld() {
+    for (String naa :
+        List.of("2abc001405123456", "5001405123456789", "60014051234567890000000000000000")) {
+      assertThat(name(3, hex(naa)).isWorldWideUnitName()).as(naa).isTrue();
+      assertThat(text("naa." + naa).isWorldWideUnitName()).as(naa).isTrue();
+    }
+    for (String naa :
+        List.of(
+            "2abc000000123456",
+            "500000000aaaaaaa",
+            "6000000fffffffffffffffffffffffff",
+            "3001405123456789",
+            "7001405123456789",
+            "6001405",
+            "")) {
+      String even = naa.length() % 2 == 0 ? naa : naa + "0";
+      assertThat(name(3, hex(even)).isWorldWideUnitName()).as(naa).isFalse();
+      assertThat(text("naa." + naa).isWorldWideUnitName()).as(naa).isFalse();
+    }
+    for (String eui :
+        List.of(
+            "0014050000000001", "001405000000000100000001", "00000000000000010014050000000001")) {
+      assertThat(name(2, hex(eui)).isWorldWideUnitName()).as(eui).isTrue();
+      assertThat(text("eui." + eui).isWorldWideUnitName()).as(eui).isTrue();
+    }
+    for (String eui :
+        List.of(
+            "0000001405000001",
+            "000000140500000100000001",
+            "00140500000000010000000000000001",
+            "00140500")) {
+      assertThat(name(2, hex(eui)).isWorldWideUnitName()).as(eui).isFalse();
+      assertThat(text("EUI." + eui).isWorldWideUnitName()).as(eui).isFalse();
+    }
+    assertThat(text("iqn.2026-11.lab.mxfs:disk\0\0").isWorldWideUnitName()).isTrue();
+    assertThat(text("\0\0").isWorldWideUnitName()).isFalse();
+    assertThat(name(10, hex("10 00 00112233445566778899aabbccddeeff")).isWorldWideUnitName())
+        .isTrue();
+  }
+
+  /** What is vendor specific, a port, a group or nothing at all names no unit. */
+  @Test
+  void whatMayNameAUnitIsToldFromWhatDoesNot() {
+    for (int type = 0; type <= 10; type++) {
+      boolean names = List.of(1, 2, 3, 7, 8, 10).contains(type);
+      assertThat(name(type, hex("3000000100000001")).isUnitName()).as("%d", type).isEqualTo(names);
+      assertThat(name(type, hex("")).isUnitName()).as("%d", type).isFalse();
+      assertThat(new Designator(1, type, 1, hex("5001405123456789")))
+          .as("%d, of a port", type)
+          .matches(d -> !d.isUnitName() && !d.isWorldWideUnitName());
+    }
+  }
+
+  private static Designator name(int type, byte[] value) {
+    return new Designator(0, type, 1, value);
+  }
+
+  private static Designator text(String name) {
+    return new Designator(0, 8, 3, name.getBytes(StandardCharsets.UTF_8));
   }
 
   @Test

@@ -21,6 +21,18 @@ final class Exclusive implements Closeable {
   private final List<Integer> held = new ArrayList<>();
 
   void claim(Path device) throws ErrnoException {
+    claim(device, "this machine uses the disk");
+  }
+
+  /** One that need not be the disk in question. */
+  void claimAlike(Path device) throws ErrnoException {
+    claim(
+        device,
+        "this machine uses this disk, which may be the same: they share a name, though not one"
+            + " that is unique in the world");
+  }
+
+  private void claim(Path device, String trouble) throws ErrnoException {
     try (Arena arena = Arena.ofConfined()) {
       held.add(
           Errno.check(
@@ -31,7 +43,8 @@ final class Exclusive implements Closeable {
                   0),
               "open",
               device + ", O_EXCL",
-              "this machine uses the disk: unmount it (findmnt "
+              trouble
+                  + ": unmount it (findmnt "
                   + device
                   + "), or name the"
                   + " multipath device that it is a path of (lsblk "

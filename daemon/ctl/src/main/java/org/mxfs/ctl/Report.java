@@ -12,13 +12,29 @@ import java.util.List;
  * @param steps in the order in which they were done
  * @param fencing by path; empty where it was not found out
  * @param verdict the end of it
+ * @param remark what is to be said with the verdict, may be empty
  */
 record Report(
-    String device, List<String> paths, List<Step> steps, List<Fencing> fencing, Verdict verdict) {
+    String device,
+    List<String> paths,
+    List<Step> steps,
+    List<Fencing> fencing,
+    Verdict verdict,
+    String remark) {
   Report {
     paths = List.copyOf(paths);
     steps = List.copyOf(steps);
     fencing = List.copyOf(fencing);
+  }
+
+  /** The same, with a remark. */
+  Report adding(String remark) {
+    return new Report(device, paths, steps, fencing, verdict, remark);
+  }
+
+  private String meaning() {
+    String meaning = verdict.meaning().replace("DEV", device);
+    return remark.isEmpty() ? meaning : meaning + " " + remark;
   }
 
   /** For a person. */
@@ -37,7 +53,7 @@ record Report(
     return text.append('\n')
         .append(verdict.title())
         .append(": ")
-        .append(verdict.meaning().replace("DEV", device))
+        .append(meaning())
         .append('\n')
         .toString();
   }
@@ -50,7 +66,7 @@ record Report(
     json.append(",\"fencing\":").append(Json.list(fencing, Report::json));
     json.append(",\"verdict\":")
         .append(Json.string(verdict.name().toLowerCase(java.util.Locale.ROOT)));
-    json.append(",\"meaning\":").append(Json.string(verdict.meaning().replace("DEV", device)));
+    json.append(",\"meaning\":").append(Json.string(meaning()));
     return json.append(",\"exit\":").append(verdict.exitStatus()).append("}\n").toString();
   }
 

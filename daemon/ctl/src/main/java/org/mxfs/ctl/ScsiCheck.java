@@ -4,7 +4,9 @@ package org.mxfs.ctl;
 
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Set;
 import java.util.random.RandomGenerator;
 import org.mxfs.ctl.Step.Outcome;
 import org.mxfs.scsi.Capabilities;
@@ -32,7 +34,9 @@ import org.mxfs.scsi.SenseKey;
  * device's own lists are read after each step; what a command returned is not enough.
  *
  * <p>It begins only where nobody is registered, touches only keys of its own, never sends CLEAR,
- * and takes its registrations back whichever way it ends. Data is neither read nor written.
+ * and takes its registrations back whichever way it ends. Data is neither read nor written. That
+ * all paths lead to one unit is asked of the unit, by the first registration, before there is a
+ * second: names can be equal by chance.
  */
 final class ScsiCheck {
   /** One path, opened. */
@@ -43,6 +47,10 @@ final class ScsiCheck {
 
   /** High half of the check's keys: "mxfs" read as a number, which no node id is likely to be. */
   private static final long KEY_PREFIX = 0x6d786673L << 32;
+
+  private static final String ALONE =
+      "; mxfs mounts it on one machine at a time, and not at all where it comes by a network of"
+          + " storage (iSCSI, Fibre Channel)";
 
   private static final ReservationType TYPE = ReservationType.WRITE_EXCLUSIVE_REGISTRANTS_ONLY;
 
@@ -69,7 +77,10 @@ final class ScsiCheck {
   private final long keyB;
   private final long nobodysKey;
   private RegisterOptions options = RegisterOptions.PLAIN;
-  private boolean registered;
+
+  /** Paths by which a REGISTER was sent: no other is taken back. */
+  private final Set<PathUnderCheck> registered = new LinkedHashSet<>();
+
   private volatile boolean interrupted;
 
   /**
@@ -122,7 +133,7 @@ final class ScsiCheck {
       note(Outcome.NOTE, "attentions", "unit attentions met", String.join("; ", attentions));
     }
     return new Report(
-        device, paths.stream().map(PathUnderCheck::name).toList(), steps, fencing, verdict);
+        device, paths.stream().map(PathUnderCheck::name).toList(), steps, fencing, verdict, "");
   }
 
   // ---- what it is ----
@@ -143,8 +154,12 @@ final class ScsiCheck {
               .toList();
       if (path.equals(first())) {
         unit = names;
-        note(Outcome.NOTE, id, what, "names: " + (names.isEmpty() ? "none" : names));
-      } else if (Collections.disjoint(names, unit)) {
+        note(
+            Outcome.NOTE,
+            id,
+            what,
+            names.isEmpty() ? "no name that is unique in the world" : "names: " + names);
+      } else if (!names.isEmpty() && !unit.isEmpty() && Collections.disjoint(names, unit)) {
         throw fail(id, path.name() + " leads to the same unit", "its names are " + names);
       }
     }
@@ -152,16 +167,20 @@ final class ScsiCheck {
 
   private void refuseWhereOthersAre() throws Stop {
     String what = "nobody is registered, nothing is reserved";
-    ScsiResult<Keys> read = first().device().readKeys();
-    if (read instanceof ScsiResult.CheckCondition<Keys> c
-        && c.sense().key() == SenseKey.ILLEGAL_REQUEST) {
-      throw fail("reservations", "the disk has persistent reservations", "it has none: " + read);
-    }
-    Keys keys = must("idle", what, read);
-    Reservation reservation = must("idle", what, first().device().readReservation());
-    if (!keys.keys().isEmpty() || reservation.holder().isPresent()) {
-      note(Outcome.FAILED, "idle", what, keys + "; " + reservation + ourOwn(keys));
-      throw new Stop(Verdict.REFUSED);
+    for (PathUnderCheck path : paths) {
+      ScsiResult<Keys> read = path.device().readKeys();
+      if (read instanceof ScsiResult.CheckCondition<Keys> c
+          && c.sense().key() == SenseKey.ILLEGAL_REQUEST) {
+        throw fail(
+            "reservations", "the disk has persistent reservations", "it has none: " + read + ALONE);
+      }
+      Keys keys = must("idle", what, read);
+      Reservation reservation = must("idle", what, path.device().readReservation());
+      if (!keys.keys().isEmpty() || reservation.holder().isPresent()) {
+        String by = paths.size() == 1 ? "" : ", by " + path.name();
+        note(Outcome.FAILED, "idle", what, keys + "; " + reservation + by + ourOwn(keys));
+        throw new Stop(Verdict.REFUSED);
+      }
     }
     note(Outcome.PROVEN, "idle", what, "");
   }
@@ -187,7 +206,7 @@ final class ScsiCheck {
     } else if (found.types().contains(TYPE)) {
       note(Outcome.PROVEN, "capabilities", what, "");
     } else {
-      throw fail("capabilities", what, "it has only " + found.types());
+      throw fail("capabilities", what, "it has only " + found.types() + ALONE);
     }
   }
 
@@ -210,10 +229,10 @@ final class ScsiCheck {
       note(
           Outcome.NOTE,
           "fencing",
-          "what a fenced node has under way is "
+          "what a fenced node has under way would be "
               + how
               + (paths.size() == 1 ? "" : ", by " + path.name()),
-          worth.why());
+          worth.why() + "; takeover is off in this version");
     }
   }
 
@@ -221,7 +240,9 @@ final class ScsiCheck {
 
   private void actAsOneNode() throws Stop {
     registerFirst();
+    proveOneUnit();
     for (PathUnderCheck path : paths.subList(1, paths.size())) {
+      registered.add(path);
       must("register", "REGISTER by " + path.name(), path.device().register(0, keyA, options));
     }
     expectKeys("register", "every path is registered", Collections.nCopies(paths.size(), keyA));
@@ -246,11 +267,32 @@ final class ScsiCheck {
     }
   }
 
+  /** By a key that nobody else has; nothing is registered on what does not show it. */
+  private void proveOneUnit() throws Stop {
+    for (PathUnderCheck path : paths.subList(1, paths.size())) {
+      String what = path.name() + " leads to the same unit as " + first().name();
+      Keys keys = must("one-unit", what, path.device().readKeys());
+      if (!keys.contains(keyA)) {
+        note(
+            Outcome.FAILED,
+            "one-unit",
+            what,
+            keys
+                + ": what was registered by "
+                + first().name()
+                + " is not among them. They are two disks with one name, or one that does not"
+                + " share its registrations between paths");
+        throw new Stop(Verdict.UNKNOWN);
+      }
+      note(Outcome.PROVEN, "one-unit", what, "");
+    }
+  }
+
   /** With APTPL where the device takes it: mxfs does the same. */
   private void registerFirst() throws Stop {
     String what = "registrations survive a power loss of the array (APTPL)";
     RegisterOptions persistent = new RegisterOptions(true, false);
-    registered = true;
+    registered.add(first());
     ScsiResult<Done> result = first().device().register(0, keyA, persistent);
     notice(result);
     if (result instanceof ScsiResult.CheckCondition<Done> refused
@@ -403,21 +445,21 @@ final class ScsiCheck {
   // ---- taking back ----
 
   /**
-   * Unregisters every path, each with the check's own keys: REGISTER with another's key would be a
-   * conflict, so that a node that came meanwhile loses nothing. The holder's unregistering releases
-   * the reservation (SPC-4 5.13.11.2.2). Safe to do again, and done again until the device says
-   * that nothing is left.
+   * Unregisters every path that was registered, each with the check's own keys: REGISTER with
+   * another's key would be a conflict, so that a node that came meanwhile loses nothing. The
+   * holder's unregistering releases the reservation (SPC-4 5.13.11.2.2). Safe to do again, and done
+   * again until the device says that nothing is left.
    *
    * @return whether nothing of the check is on the device
    */
   private boolean takeBack() {
-    if (!registered) {
+    if (registered.isEmpty()) {
       return true;
     }
     String what = "nothing of the check is left on the disk";
     String found = "";
     for (int attempt = 0; attempt < CLEANUP_ATTEMPTS; attempt++) {
-      paths.forEach(this::unregister);
+      registered.forEach(this::unregister);
       found = left();
       if (found.isEmpty()) {
         note(Outcome.PROVEN, "cleanup", what, "");
@@ -435,8 +477,9 @@ final class ScsiCheck {
     }
   }
 
-  /** What is left on the device, by the first path that answers; empty if nothing is. */
+  /** What is left, by any path; empty if those that answer show nothing, and one does answer. */
   private String left() {
+    boolean answered = false;
     for (PathUnderCheck path : paths) {
       ready(path);
       if (path.device().readKeys() instanceof ScsiResult.Good<Keys> keys
@@ -445,10 +488,13 @@ final class ScsiCheck {
             !contains(keys.value(), keyA, keyB)
                 && !held.value().heldBy(keyA)
                 && !held.value().heldBy(keyB);
-        return clean ? "" : keys.value() + "; " + held.value();
+        if (!clean) {
+          return keys.value() + "; " + held.value() + ", by " + path.name();
+        }
+        answered = true;
       }
     }
-    return "no path answers";
+    return answered ? "" : "no path answers";
   }
 
   private static boolean contains(Keys keys, long one, long other) {

@@ -30,7 +30,7 @@ import picocli.CommandLine.Parameters;
     description = {
       "Proves on a disk, before any mount, what fencing needs of it: reservations of type 5,"
           + " PREEMPT, PREEMPT AND ABORT, APTPL, unit attentions, every path of this machine. And"
-          + " says how what a fenced node has under way is ended there.",
+          + " says how what a fenced node has under way would be ended there.",
       "",
       "Only reservations are written, never data, and none are left behind, also after an error or"
           + " a signal. Nothing is tried while anybody is registered, while the disk is mounted or"
@@ -47,7 +47,8 @@ import picocli.CommandLine.Parameters;
       "1:not usable: something that fencing needs does not work",
       "2:wrong usage",
       "3:refused: others are registered, or this machine uses the disk; nothing was changed",
-      "4:not checked: no such device, no permission, or the device does not answer",
+      "4:not checked: no such device, no permission, the device does not answer, or its paths are"
+          + " not seen to lead to one unit",
       "5:something of the check may be left on the disk",
       "130, 143:ended by SIGINT, SIGTERM; nothing is left behind"
     })
@@ -95,15 +96,23 @@ final class ScsiCheckCommand implements Callable<Integer> {
       DevicePaths found = DevicePaths.find(device);
       return switch (found.kind()) {
         case PARTITION ->
-            ended(Verdict.UNUSABLE, "a whole disk", "this is a partition; name the disk");
+            ended(
+                Verdict.UNUSABLE,
+                "a whole disk",
+                "this is a partition; name the disk. mxfs mounts no partition of a disk that has"
+                    + " reservations, and one of another on one machine at a time");
         case OTHER ->
             ended(
                 Verdict.UNUSABLE,
                 "a SCSI disk",
                 found.name()
                     + " is none (but NVMe, virtio-blk, a logical volume, a loop device);"
-                    + " mxfs shares SCSI disks only");
-        case SCSI_DISK, MULTIPATH -> checkUnused(found);
+                    + " mxfs shares SCSI disks only. It mounts this on one machine at a time, and"
+                    + " not at all where it lies over SCSI disks or comes by a network of storage");
+        case SCSI_DISK, MULTIPATH -> {
+          Report report = checkUnused(found);
+          yield report.adding(remark(found, report.verdict()));
+        }
       };
     } catch (ErrnoException e) {
       return ended(
@@ -115,16 +124,41 @@ final class ScsiCheckCommand implements Callable<Integer> {
     }
   }
 
+  /** What is to be known of a usable disk: what mxfs lacks itself, and what was not tried. */
+  static String remark(DevicePaths found, Verdict verdict) {
+    if (verdict != Verdict.USABLE) {
+      return "";
+    }
+    List<String> remarks = new ArrayList<>();
+    if (found.kind() == DevicePaths.Kind.MULTIPATH) {
+      remarks.add(
+          "But this version does not mount device-mapper multipath: it mounts the disk by one of"
+              + " its paths, which multipathd has to leave alone (blacklist in"
+              + " /etc/multipath.conf).");
+    }
+    for (Path disk : found.alike()) {
+      remarks.add(
+          disk
+              + " may be another path to it, by a name that is not unique in the world, or another"
+              + " disk: it was not tried.");
+    }
+    return String.join(" ", remarks);
+  }
+
   private Report ended(Verdict verdict, String what, String found) {
     return new Report(
         device.toString(),
         List.of(),
         List.of(new Step("device", Outcome.FAILED, what, found)),
         List.of(),
-        verdict);
+        verdict,
+        "");
   }
 
-  /** Holds the device and all its paths for the time of the check, so that nobody mounts it. */
+  /**
+   * Holds the device and all its paths for the time of the check, so that nobody mounts it; and
+   * what may be a path, though nothing is registered by that.
+   */
   private Report checkUnused(DevicePaths found) throws IOException {
     try (Exclusive held = new Exclusive()) {
       held.claim(device);
@@ -137,6 +171,9 @@ final class ScsiCheckCommand implements Callable<Integer> {
           held.claim(path);
         }
       }
+      for (Path path : found.alike()) {
+        held.claimAlike(path);
+      }
       return checkPaths(found.paths());
     }
   }
@@ -145,13 +182,23 @@ final class ScsiCheckCommand implements Callable<Integer> {
     List<PathUnderCheck> paths = new ArrayList<>();
     try {
       for (Path node : nodes) {
-        paths.add(new PathUnderCheck(node.toString(), ScsiDevice.open(node), HostAdapter.of(node)));
+        HostAdapter adapter = adapter(node);
+        paths.add(new PathUnderCheck(node.toString(), ScsiDevice.open(node), adapter));
       }
       ScsiCheck check = new ScsiCheck(device.toString(), paths, !noAbort, new SecureRandom());
       endOnSignal(check);
       return check.run();
     } finally {
       paths.forEach(path -> path.device().close());
+    }
+  }
+
+  /** One that cannot be found is not known, as it is to the daemon; the check goes on. */
+  static HostAdapter adapter(Path node) {
+    try {
+      return HostAdapter.of(node);
+    } catch (IOException e) {
+      return HostAdapter.UNKNOWN;
     }
   }
 

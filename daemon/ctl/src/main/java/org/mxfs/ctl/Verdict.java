@@ -11,8 +11,9 @@ enum Verdict {
   UNUSABLE(
       1,
       "NOT USABLE",
-      "This disk cannot be shared by mxfs: it lacks what fencing needs. mxfs mounts it on one"
-          + " machine at a time only, or not at all."),
+      "This disk cannot be shared by mxfs: it lacks what fencing needs. Above is said where mxfs"
+          + " finds that out by itself, and what it does then; where nothing is said it does not:"
+          + " do not mount such a disk on two machines."),
   REFUSED(
       3,
       "REFUSED",

@@ -5,19 +5,27 @@ package org.mxfs.ctl;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.tuple;
 
+import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.mxfs.ctl.ScsiCheck.PathUnderCheck;
 import org.mxfs.ctl.SimulatedUnit.Fault;
 import org.mxfs.ctl.Step.Outcome;
+import org.mxfs.scsi.DevicePaths;
 import org.mxfs.scsi.HostAdapter;
 import org.mxfs.scsi.ResetWorth;
 import org.mxfs.scsi.ScsiDevice;
 
 /** That the check sees what is wrong with a disk, and leaves nothing, whatever happens. */
 class ScsiCheckTest {
+  /** NAA 6 of a company; NAA 3, assigned locally. */
+  private static final String GLOBAL = "010300086001400000000001";
+
+  private static final String LOCAL = "010300083000000100000001";
+
   private static Report check(SimulatedUnit unit, int paths) {
     return begin(unit, paths).run();
   }
@@ -27,16 +35,27 @@ class ScsiCheckTest {
   }
 
   private static ScsiCheck begin(SimulatedUnit unit, int paths, String adapter) {
+    return begin(Collections.nCopies(paths, unit), adapter);
+  }
+
+  private static ScsiCheck begin(List<SimulatedUnit> behind, String adapter) {
     List<PathUnderCheck> list = new ArrayList<>();
-    for (int i = 0; i < paths; i++) {
+    for (int i = 0; i < behind.size(); i++) {
       String name = "path" + i;
       list.add(
           new PathUnderCheck(
               name,
-              new ScsiDevice(name, unit.path(i), ScsiDevice.Options.DEFAULT),
+              new ScsiDevice(name, behind.get(i).path(i), ScsiDevice.Options.DEFAULT),
               new HostAdapter(i == 0 ? adapter : "virtio_scsi", "")));
     }
     return new ScsiCheck("simulated", list, true, new Random(1));
+  }
+
+  /** Two units by one path each, both with this device identification. */
+  private static List<SimulatedUnit> twoUnits(String designators) {
+    List<SimulatedUnit> units = List.of(new SimulatedUnit(), new SimulatedUnit());
+    units.forEach(unit -> unit.designators = designators);
+    return units;
   }
 
   private static Outcome outcome(Report report, String id) {
@@ -92,8 +111,9 @@ class ScsiCheckTest {
             tuple("path0", "iscsi_tcp", ResetWorth.Ground.NOT_ALL),
             tuple("path1", "virtio_scsi", ResetWorth.Ground.HYPERVISOR));
     assertThat(report.text())
-        .contains("what a fenced node has under way is waited for, 303 s, by path0")
-        .contains("what a fenced node has under way is waited for, 303 s, by path1");
+        .contains("what a fenced node has under way would be waited for, 303 s, by path0")
+        .contains("what a fenced node has under way would be waited for, 303 s, by path1")
+        .contains("; takeover is off in this version");
 
     SimulatedUnit unknown = new SimulatedUnit();
     assertThat(check(unknown, 1).fencing())
@@ -137,6 +157,93 @@ class ScsiCheckTest {
     assertThat(report.verdict()).isEqualTo(Verdict.REFUSED);
     assertThat(unit.keys).containsOnlyKeys(99);
     assertThat(unit.log).noneMatch(command -> command.contains(" 5f/"));
+  }
+
+  /** Two disks that are taken for paths of one. */
+  @Test
+  void whoIsRegisteredOnTheOtherPathIsSeen() {
+    List<SimulatedUnit> units = twoUnits(GLOBAL);
+    units.get(1).keys.put(99, 0xf00L);
+    Report report = begin(units, "iscsi_tcp").run();
+    assertThat(report.verdict()).as(report.text()).isEqualTo(Verdict.REFUSED);
+    assertThat(units.get(1).keys).containsOnlyKeys(99);
+    for (SimulatedUnit unit : units) {
+      assertThat(unit.log).noneMatch(command -> command.contains(" 5f/"));
+    }
+  }
+
+  /** tgt's name by numbers is equal in all tgts; a name of the world can be given twice as well. */
+  @Test
+  void twoDisksOfOneNameAreFoundOutBeforeTheSecondIsTouched() {
+    for (String name : List.of(GLOBAL, LOCAL, "")) {
+      List<SimulatedUnit> units = twoUnits(name);
+      Report report = begin(units, "iscsi_tcp").run();
+      assertThat(report.verdict()).as(report.text()).isEqualTo(Verdict.UNKNOWN);
+      assertThat(outcome(report, "one-unit")).isEqualTo(Outcome.FAILED);
+      assertThat(units.get(1).log).noneMatch(command -> command.contains(" 5f/"));
+      units.forEach(ScsiCheckTest::assertNothingLeft);
+    }
+  }
+
+  /** As dm-multipath joins them, which goes by its own rules. */
+  @Test
+  void pathsToOneUnitNeedNoNameThatIsUniqueInTheWorld() {
+    for (String name : List.of(LOCAL, "")) {
+      SimulatedUnit unit = new SimulatedUnit();
+      unit.designators = name;
+      Report report = check(unit, 2);
+      assertThat(report.verdict()).as(report.text()).isEqualTo(Verdict.USABLE);
+      assertThat(outcome(report, "one-unit")).isEqualTo(Outcome.PROVEN);
+      assertThat(report.text()).contains("no name that is unique in the world");
+      assertNothingLeft(unit);
+    }
+  }
+
+  @Test
+  void pathsWithDifferentNamesAreOfDifferentUnits() {
+    List<SimulatedUnit> units = twoUnits(GLOBAL);
+    units.get(1).designators = GLOBAL.replace("01400", "01401");
+    Report report = begin(units, "iscsi_tcp").run();
+    assertThat(report.verdict()).as(report.text()).isEqualTo(Verdict.UNUSABLE);
+    for (SimulatedUnit unit : units) {
+      assertThat(unit.log).noneMatch(command -> command.contains(" 5f/"));
+    }
+  }
+
+  @Test
+  void anAdapterThatCannotBeFoundIsNotKnown() {
+    assertThat(ScsiCheckCommand.adapter(Path.of("/missing/disk"))).isEqualTo(HostAdapter.UNKNOWN);
+  }
+
+  @Test
+  void thatMultipathIsNotMountedIsSaidWithTheVerdict() {
+    for (DevicePaths.Kind kind : DevicePaths.Kind.values()) {
+      for (Verdict verdict : Verdict.values()) {
+        boolean said = kind == DevicePaths.Kind.MULTIPATH && verdict == Verdict.USABLE;
+        DevicePaths found = new DevicePaths("dm-0", kind, List.of(), List.of());
+        String remark = ScsiCheckCommand.remark(found, verdict);
+        assertThat(remark.contains("does not mount device-mapper multipath")).isEqualTo(said);
+        Report report =
+            new Report("/dev/dm-0", List.of(), List.of(), List.of(), verdict, "").adding(remark);
+        assertThat(report.text().contains("multipathd has to leave alone")).isEqualTo(said);
+        assertThat(report.json().contains("multipathd has to leave alone")).isEqualTo(said);
+      }
+    }
+  }
+
+  @Test
+  void whatMayBeAnotherPathIsSaidWithTheVerdict() {
+    DevicePaths found =
+        new DevicePaths(
+            "sdb",
+            DevicePaths.Kind.SCSI_DISK,
+            List.of(Path.of("/dev/sdb")),
+            List.of(Path.of("/dev/sdc")));
+    assertThat(ScsiCheckCommand.remark(found, Verdict.USABLE))
+        .isEqualTo(
+            "/dev/sdc may be another path to it, by a name that is not unique in the world, or"
+                + " another disk: it was not tried.");
+    assertThat(ScsiCheckCommand.remark(found, Verdict.REFUSED)).isEmpty();
   }
 
   @Test
@@ -183,7 +290,8 @@ class ScsiCheckTest {
             List.of(
                 new Fencing(
                     "a", "lpfc", new ResetWorth(false, ResetWorth.Ground.UNIT, "not \"tried\""))),
-            Verdict.USABLE);
+            Verdict.USABLE,
+            "");
     assertThat(report.json())
         .startsWith(
             "{\"device\":\"/dev/\\\"x\\\"\",\"paths\":[\"a\",\"b\"],\"steps\":[{\"id\":\"id\","

@@ -74,11 +74,14 @@ final class SimulatedUnit {
   /** Vendor, product and revision. */
   String inquiry = "41".repeat(28);
 
+  /** Of its device identification page. */
+  String designators = "010300086001400000000001";
+
   private CommandTransport.Completion answer(int path, byte[] cdb, byte[] out) {
     if (cdb[0] == 0x12) {
       return cdb[1] == 0
           ? good("0000060200000000" + inquiry)
-          : good("0083000c" + "010300086001400000000001");
+          : good("0083%04x".formatted(designators.length() / 2) + designators);
     }
     Deque<Integer> pending = attentions.getOrDefault(path, new ArrayDeque<>());
     if (!pending.isEmpty()) {
