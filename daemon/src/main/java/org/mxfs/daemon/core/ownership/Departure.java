@@ -271,13 +271,15 @@ final class Departure {
           case ArrayAnswer.Unsupported _ -> situation.aptpl(false);
           default -> {
             out.note(Action.Level.WARN, "leaving: REPORT CAPABILITIES: {}", answer);
-            array.pause(OwnershipSettings.RETRY_MILLIS);
-            return;
+            situation.aptpl(true); // what does not have it refuses it, and is asked without
           }
         }
         situation.become(departing.at(afterCapabilities()));
       }
       case REPLACE -> {
+        if (situation.isAptplRefused(answer)) {
+          return;
+        }
         if (!(answer instanceof ArrayAnswer.Done)) {
           out.note(Action.Level.WARN, "leaving: REGISTER over {}: {}", untold, answer);
         }
@@ -296,7 +298,7 @@ final class Departure {
         if (answer instanceof ArrayAnswer.Done) {
           // The path has no key any more: nothing that is under way on it can take effect.
           finish(departing.why(), Errno.NONE);
-        } else {
+        } else if (!situation.isAptplRefused(answer)) {
           out.note(Action.Level.WARN, "unregistering {}: {}", target, answer);
           situation.become(departing.at(Phase.DepartStep.VERIFY));
         }

@@ -361,6 +361,9 @@ final class Handover {
 
   private void onWithdrawing(Phase.Withdrawing withdrawing, ArrayAnswer answer) {
     if (withdrawing.step() == Phase.WithdrawStep.REGISTER) {
+      if (situation.isAptplRefused(answer)) {
+        return;
+      }
       Phase.WithdrawStep next =
           switch (answer) {
             case ArrayAnswer.Done _ -> Phase.WithdrawStep.DONE;

@@ -125,13 +125,8 @@ final class Registrar {
         return onKeys(keys.keys(), askedAtMillis);
       }
       case ArrayAnswer.Rejected rejected -> {
-        if (situation.aptpl() && (step == Step.REGISTER || step == Step.REPLACE)) {
-          out.note(
-              Action.Level.WARN,
-              "the device says it supports APTPL and rejects it: registering without ({})",
-              rejected.reason());
-          situation.aptpl(false);
-        } else {
+        boolean registers = step == Step.REGISTER || step == Step.REPLACE;
+        if (!registers || !situation.isAptplRefused(rejected)) {
           departure.trouble(step.name(), rejected.reason());
         }
       }

@@ -3,6 +3,7 @@ package org.mxfs.daemon.core.ownership;
 
 import java.util.Locale;
 import org.mxfs.daemon.core.Action;
+import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.OwnershipSettings;
 import org.mxfs.daemon.core.Predecessor;
 import org.mxfs.daemon.core.ReservationKey;
@@ -130,5 +131,21 @@ final class Situation {
   void aptpl(boolean supported) {
     aptpl = supported;
     aptplKnown = true;
+  }
+
+  /**
+   * Whether what came of a registration is that the device refuses APTPL though it says that it
+   * supports it. The next one goes without.
+   */
+  boolean isAptplRefused(ArrayAnswer answer) {
+    if (!aptpl || !(answer instanceof ArrayAnswer.Rejected rejected)) {
+      return false;
+    }
+    out.note(
+        Action.Level.WARN,
+        "the device says it supports APTPL and rejects it: registering without ({})",
+        rejected.reason());
+    aptpl(false);
+    return true;
   }
 }

@@ -494,6 +494,22 @@ class OwnershipDepartedTest {
         .contains(new ArrayCommand.Unregister(mine, true));
   }
 
+  /** What an earlier daemon has found out is not known to its successor. */
+  @ParameterizedTest
+  @ValueSource(booleans = {true, false})
+  void aDaemonThatIsStartedToLeaveGivesUpItsKeyWhereAptplIsRefused(boolean answers) {
+    takeover = null;
+    array.aptpl = true;
+    ReservationKey mine = ReservationKey.of(NODE, 900);
+    array.execute(NEXUS, new ArrayCommand.Register(ReservationKey.NONE, mine, false));
+    array.rejectsAptpl = true;
+    driver.refuses = c -> !answers && c instanceof ArrayCommand.ReportCapabilities;
+    give(new Event.Start(new Predecessor(mine, 9, KernelState.DETACHED, true, false, true)));
+    pass(10_000);
+    assertGone();
+    assertThat(done.notes("rejects it")).hasSize(1);
+  }
+
   /** mxfsctl fence clear. */
   @Test
   void theWordOfAPersonAccountsForTheOneThatIsNamed() {

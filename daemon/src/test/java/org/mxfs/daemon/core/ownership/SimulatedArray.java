@@ -24,6 +24,9 @@ final class SimulatedArray {
   /** Whether it can keep registrations without power. */
   boolean aptpl;
 
+  /** Says that it can, and refuses each registration that asks for it. */
+  boolean rejectsAptpl;
+
   /** Takes the unit attentions that wait for a nexus. */
   List<String> attentions(int nexus) {
     List<String> list = attentions.remove(nexus);
@@ -47,6 +50,15 @@ final class SimulatedArray {
   }
 
   ArrayAnswer execute(int nexus, ArrayCommand command) {
+    boolean asksForIt =
+        switch (command) {
+          case ArrayCommand.Register register -> register.aptpl();
+          case ArrayCommand.Unregister unregister -> unregister.aptpl();
+          default -> false;
+        };
+    if (rejectsAptpl && asksForIt) {
+      return new ArrayAnswer.Rejected("ILLEGAL REQUEST");
+    }
     return switch (command) {
       case ArrayCommand.ReportCapabilities _ -> new ArrayAnswer.Supported(aptpl);
       case ArrayCommand.ReadKeys _ ->
