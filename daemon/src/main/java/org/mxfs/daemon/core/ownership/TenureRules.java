@@ -495,11 +495,6 @@ final class TenureRules implements Cloneable {
         && victim.incarnation() <= silent.incarnation();
   }
 
-  /** Of this node it is an earlier one: a kernel mounts a device once, so that one is over. */
-  private boolean isAnotherLife(ReservationKey other) {
-    return other.nodeId() != nodeId || other.incarnation() < key.incarnation();
-  }
-
   /**
    * In a tenure that is not settled: shuts out who has nothing of the reservation any more. Beside
    * XFS, too, who was shut out before and is registered again.
@@ -510,7 +505,7 @@ final class TenureRules implements Cloneable {
           case Permit.Silent silent -> !xfsHere && isSilent(silent);
           case Permit.ShutOut shutOut ->
               silenceMillis != 0
-                  && isAnotherLife(shutOut.proof().key())
+                  && shutOut.victim().nodeId() != nodeId
                   && shutOut.proof().writesBy(shutOut.victim());
           case Permit.Granted _, Permit.DeadLife _, Permit.Left _ -> false;
         };
