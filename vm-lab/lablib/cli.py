@@ -152,6 +152,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--dist", type=Path, metavar="DIR", help="install tree (default: built as by 'lab dist')")
     sub.add_argument("--beats", type=int, default=None, metavar="MILLIS",
                      help="how often a node writes its heartbeat, 0: never (default: as the product has it)")
+    sub.add_argument("--rounds", type=int, default=None, help="of 'durability': how many faults (default 8)")
+    sub.add_argument("--seed", type=int, default=None, help="of 'durability': in which order, and what they hit (default: a new one, printed)")
     with_kernel(sub)
     sub = add("bench", _bench, "speed against plain XFS in the same boot, printed as ratios with their targets", True, in_lab=False)
     sub.add_argument("benches", nargs="*", metavar="BENCH", help="which ones (default: all)")
@@ -383,8 +385,11 @@ def _protocol(options) -> int:
         found = protocol.catalogue()
         _print(options, found, "\n".join(f"{one['name']:<16} {one['limit']:>4} s  {one['proves']}" for one in found))
         return 0
+    if options.rounds is not None and options.rounds < 1:
+        raise LabError(f"--rounds {options.rounds}: at least one", "such as 20", USAGE)
     results = []
-    for result in protocol.run(options.scripts or protocol.names(), options.dist, options.name, options.kernel, options.beats):
+    asked = protocol.Asked(options.rounds, options.seed)
+    for result in protocol.run(options.scripts or protocol.names(), options.dist, options.name, options.kernel, options.beats, asked):
         results.append(result)
         if not options.json:
             print(f"{result.name:<16} {'ok' if result.ok else 'FAILED'} ({result.seconds:.1f} s)", flush=True)

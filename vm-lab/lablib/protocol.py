@@ -3,7 +3,7 @@
 
 A script is a file of vm-lab/protocol/. Its docstring says what it proves; `run(stage)` does it; LIMIT is its time limit in
 seconds; MARKERS are the lines that it prints, each only after what it stands for was read back and found right;
-EXPECTED are kernel complaints that it provokes on purpose; OWN_BOOT = True says that it mounts plain XFS where mxfs runs, too
+EXPECTED are kernel complaints that it provokes on purpose; ROUNDS, where it has that, is how many it does unless asked for others; OWN_BOOT = True says that it mounts plain XFS where mxfs runs, too
 (Stage.plain tells why that matters). The nodes are booted once for many scripts, so each one must leave
 them as it found them, and after each one that is checked: no mount, no daemon, no registered key, no
 kernel complaint. Where that fails, so does the script, and the nodes are booted afresh for the next.
@@ -47,14 +47,22 @@ FIND_DAEMON = "pgrep -f '^(/bin/sh )?(/usr/sbin/mxfsd|/usr/lib/mxfs/bin/java)'"
 # The order of a whole run: what needs least comes first, so that the first failure says most.
 ORDER = ("module", "netlink", "blockio", "options", "same-options", "validate", "badsb", "daemon-bad", "no-reservations", "scsi", "scsi-lio",
          "scsi-iscsi", "scsi-check", "in-use", "device", "mount-helper", "quotas", "cycles", "posix", "ro", "two-node", "lockstate", "names", "full",
-         "own-folder", "nfs", "admin", "attrs", "maps", "pages", "beside", "stress", "fairness", "daemon-killed", "status", "blocked", "fenced", "life", "daemon-ends", "write-errors", "home", "below", "suspend", "takeover",
-         "takeover-iscsi")
+         "own-folder", "nfs", "admin", "attrs", "maps", "pages", "beside", "stress", "fairness", "daemon-killed", "status", "blocked", "fenced", "life", "daemon-ends", "write-errors", "home", "below", "suspend", "durability",
+         "takeover", "takeover-iscsi")
 # Not in a whole run yet: vm-lab/protocol/README.md says why.
 BY_NAME = ("packages",)
 
 
 def names() -> list[str]:
     return list(ORDER)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked of the scripts that go by chance; None: as the script has it."""
+
+    rounds: int | None = None
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -94,22 +102,24 @@ def run_all(tree: Path | None = None) -> Iterator[Outcome]:
 
 
 def run(chosen: list[str], tree: Path | None = None, lab_name: str | None = None, kernel: str | None = None,
-        beats: int | None = None) -> Iterator[Outcome]:
+        beats: int | None = None, asked: Asked = Asked()) -> Iterator[Outcome]:
     """Runs scripts in a lab of their own, or in one that is up; an outcome as soon as there is one."""
     modules = {name: load(name) for name in chosen}
+    if asked != Asked() and not any(hasattr(module, "ROUNDS") for module in modules.values()):
+        raise LabError("none of these scripts goes by rounds or a seed", f"one that does: {', '.join(name for name in names() if hasattr(load(name), 'ROUNDS'))}", USAGE)
     programs = build.c_tests()
     if lab_name is not None:
-        yield from _run_in(Lab.open(lab_name), modules, programs)
+        yield from _run_in(Lab.open(lab_name), modules, programs, asked)
         return
     made = kernels.ensure(kernel)
     with Lab.ephemeral("protocol", 2, dist=tree or build.install_tree(made, beats), disk_size=6 << 30,
                        kernel=made.kind) as lab:
-        yield from _run_in(lab, modules, programs)
+        yield from _run_in(lab, modules, programs, asked)
     progress.say(f"logs: {logs_folder(lab.name)}")
 
 
-def _run_in(lab: Lab, modules: dict[str, ModuleType], programs: Path) -> Iterator[Outcome]:
-    stage = Stage(lab, programs)
+def _run_in(lab: Lab, modules: dict[str, ModuleType], programs: Path, asked: Asked) -> Iterator[Outcome]:
+    stage = Stage(lab, programs, asked)
     stage.prepare()
     for name, module in modules.items():
         yield _run_one(stage, name, module)
@@ -127,7 +137,8 @@ def _seconds(text: str) -> float:
 def _run_one(stage: "Stage", name: str, module: ModuleType) -> Outcome:
     start = time.monotonic()
     own = os.environ.get("RUN_TIMEOUT")
-    limit = (_seconds(own) if own else module.LIMIT) * stage.slowness
+    rounds = getattr(module, "ROUNDS", 1)
+    limit = (_seconds(own) if own else module.LIMIT * max(1, (stage.asked.rounds or rounds) / rounds)) * stage.slowness
     why = ""
     try:
         stage.begin(name, module)
@@ -210,9 +221,10 @@ class Tried:
 class Stage:
     """Two nodes, the shared disk, and what all scripts do with them."""
 
-    def __init__(self, lab: Lab, programs: Path):
+    def __init__(self, lab: Lab, programs: Path, asked: Asked = Asked()):
         self.lab = lab
         self.programs = programs
+        self.asked = asked
         self.n1, self.n2 = lab.nodes[0], lab.nodes[1]
         self.name = ""
         self.printed: list[str] = []
