@@ -399,8 +399,8 @@ static inline struct mxfs_sb *MXFS_SB(const struct super_block *sb)
 }
 
 /*
- * By whoever suspends the device (device-mapper does, for a snapshot). It then stays mounted until that is over, and who would change
- * something waits as long. Inside a gate, or where the gates are closed.
+ * By whoever suspends the device (device-mapper does, for a snapshot), or by the module itself (local/home.c). It then stays mounted until that
+ * is over, and who would change something waits as long. Inside a gate, or where the gates are closed.
  */
 static inline bool mxfs_lower_is_frozen(struct mxfs_sb *sbi)
 {

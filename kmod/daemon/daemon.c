@@ -224,6 +224,10 @@ static void mxfs_explain(struct mxfs_sb *sbi, int err, char *buf, size_t size)
 	else if (err == -ECHILD)
 		snprintf(buf, size, "the daemon %s ended before it was ready; see /var/log/mxfs/",
 			 MXFS_DAEMON_PATH);
+	else if (err == -ETIMEDOUT && READ_ONCE(sbi->device.homing))
+		snprintf(buf, size,
+			 "XFS was still writing its log home after %u ms (ready_ms=); its lines in the kernel log say what the disk does not take",
+			 sbi->opts.ready_ms);
 	else if (err == -ETIMEDOUT)
 		snprintf(
 			buf, size,

@@ -67,12 +67,19 @@ int mxfs_local_setattr(struct inode *inode, const struct iattr *iattr, struct mx
 		err = get_write_access(linode);
 		if (err)
 			return err;
+		/*
+		 * The end of a freeze is waited for here, as by mnt_want_write(): fs/xfs/xfs_iops.c (xfs_setattr_size()) writes the page at
+		 * the old end, whose own end waits in a transaction, sync(2) for the page with s_umount, and thaw_super() for that.
+		 */
+		sb_start_write(linode->i_sb);
 	}
 	inode_lock(linode);
 	err = notify_change(&nop_mnt_idmap, lower, &lattr, NULL);
 	inode_unlock(linode);
-	if (iattr->ia_valid & ATTR_SIZE)
+	if (iattr->ia_valid & ATTR_SIZE) {
+		sb_end_write(linode->i_sb);
 		put_write_access(linode);
+	}
 	attr->xfs = linode;
 	return err;
 }

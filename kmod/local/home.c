@@ -28,15 +28,21 @@ static void mxfs_home_workfn(struct work_struct *work)
 	struct mxfs_home *home = container_of(to_delayed_work(work), struct mxfs_home, work);
 	struct super_block *lower = home->sbi->lower->mnt_sb;
 	unsigned int seconds = READ_ONCE(home_seconds);
+	bool ours = READ_ONCE(home->sbi->device.homing);
 
 	/* What comes before waits for writers, and for data: that it takes long is no fault. */
-	home->looks = READ_ONCE(lower->s_writers.frozen) == SB_FREEZE_FS ? home->looks + 1 : 0;
-	if (READ_ONCE(home->sbi->state) != MXFS_STATE_DEAD) {
+	home->looks = ours && READ_ONCE(lower->s_writers.frozen) == SB_FREEZE_FS ? home->looks + 1 : 0;
+	/* A mount that failed, or was given up, is used by nobody, and its process waits for this. */
+	if (READ_ONCE(home->sbi->state) != MXFS_STATE_DEAD && !READ_ONCE(home->sbi->daemon.failed)) {
 		if (!seconds || home->looks <= seconds) {
-			if (home->looks == MXFS_HOME_TOLD)
+			if (home->looks == MXFS_HOME_TOLD && seconds)
 				mxfs_warn(home->sbi,
 					  "XFS has been writing its log home for %u s, and is shut down after %u (/sys/module/mxfs/parameters/home_seconds, 0: never)",
 					  home->looks, seconds);
+			else if (home->looks == MXFS_HOME_TOLD)
+				mxfs_warn(home->sbi,
+					  "XFS has been writing its log home for %u s, and nobody has the volume until it is done (/sys/module/mxfs/parameters/home_seconds is 0)",
+					  home->looks);
 			queue_delayed_work(mxfs_wq, &home->work, HZ);
 			return;
 		}
@@ -91,7 +97,8 @@ static int mxfs_home_freeze(struct mxfs_sb *sbi, struct super_block *lower)
  * stopped freeing inodes by then (fs/xfs/xfs_super.c: xfs_fs_sync_fs()).
  *
  * It takes as long as the longest write that is under way below, and what XFS has not written yet; new ones wait for that. What its log has
- * is written within home_seconds, or XFS is shut down; and within a second where the mount is dead, which XFS may not notice: its log is written.
+ * is written within home_seconds, or XFS is shut down. That begins within a second where the mount is dead, which XFS may not notice (its log
+ * is written), or has failed.
  *
  * Return: 0; -EBUSY or -EINTR: all is as before, and it may be tried again; -ESHUTDOWN: XFS does not go on, and was shut down;
  * another error of its disk.

@@ -276,7 +276,7 @@ out:
 
 /**
  * mxfs_read_quotas - the quotas that are on, as the superblock on disk says
- * @sbi: the mount, detached, with its claim
+ * @sbi: the mount, which has the device; what only XFS's log has is not seen
  * @quotas: where they are put
  *
  * Return: 0; -ESTALE where the device carries another volume now, which must not be mounted, not

@@ -205,12 +205,17 @@ static vm_fault_t mxfs_reserve_below(struct inode *inode, struct folio *folio)
 		return vmf_error(PTR_ERR(lower));
 	linode = file_inode(lower);
 	nofs = memalloc_nofs_save();
-	/* file_update_time(), by the mount that is not read-only. */
+	/*
+	 * file_update_time(), by the mount that is not read-only; as in fs/xfs/xfs_file.c (xfs_write_fault()) not while XFS is frozen: with lazytime
+	 * it only makes the inode dirty, and sync(2) would wait for the end of that with s_umount, which thaw_super() needs.
+	 */
+	sb_start_pagefault(linode->i_sb);
 	now = current_time(linode);
 	mtime = inode_get_mtime(linode);
 	ctime = inode_get_ctime(linode);
 	if (!timespec64_equal(&now, &mtime) || !timespec64_equal(&now, &ctime))
 		inode_update_time(linode, S_MTIME | S_CTIME);
+	sb_end_pagefault(linode->i_sb);
 	ret = mxfs_lower_mkwrite(lower, folio->index, &page);
 	memalloc_nofs_restore(nofs);
 	if (ret & VM_FAULT_LOCKED)

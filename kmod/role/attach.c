@@ -99,9 +99,11 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 		frozen = err == -EBUSY && sbi->device.claim;
 		if (sbi->state == MXFS_STATE_ATTACHING)
 			mxfs_set_state(sbi, MXFS_STATE_DETACHED);
-		if (!frozen)
+		/* Who waits for the end of a freeze asks again when a second is over. */
+		if (!frozen) {
 			WRITE_ONCE(sbi->change.fails, sbi->change.fails + 1);
-		WRITE_ONCE(sbi->daemon.last_want, 0);
+			WRITE_ONCE(sbi->daemon.last_want, 0);
+		}
 		mutex_unlock(&sbi->state_lock);
 		wake_up_all(&sbi->wait);
 		if (mxfs_reclaim(sbi, "XFS cannot be mounted, and the device cannot be had on this node: another program has taken it, or its path is gone")) {
@@ -527,8 +529,9 @@ void mxfs_cmd_workfn(struct kthread_work *work)
 		return;
 	}
 	/* An XFS that is frozen stays mounted until it is not. Meanwhile this node reads. */
+	ours = READ_ONCE(sbi->device.homing);
 	if (kind == MXFS_DO_DETACH && sbi->state == MXFS_STATE_ATTACHED && mxfs_lower_is_frozen(sbi)) {
-		ours = READ_ONCE(sbi->device.homing);
+		ours |= READ_ONCE(sbi->device.homing);
 		if (!ours && !sbi->change.freeze_told)
 			mxfs_warn(sbi, "the device is frozen on this node: other nodes wait for the volume until that is over");
 		sbi->change.freeze_told |= !ours;
@@ -536,7 +539,9 @@ void mxfs_cmd_workfn(struct kthread_work *work)
 		mutex_unlock(&sbi->state_lock);
 		return;
 	}
-	sbi->change.freeze_told = false;
+	/* Of an ATTACH it is known behind the try. */
+	if (kind == MXFS_DO_DETACH)
+		sbi->change.freeze_told = false;
 	sbi->change.cmd = MXFS_DO_NOTHING;
 	sbi->change.doing = kind;
 	sbi->lockstate.alone = sbi->change.alone;

@@ -9,7 +9,7 @@ import time
 from lablib.errors import LabError, TimedOut
 from lablib.protocol import DEVICE, PLACE, PROGRAMS
 
-LIMIT = 480
+LIMIT = 600
 MARKERS = ["SELFTEST: shut down below ok", "SELFTEST: fenced on a path that hangs ok", "SELFTEST: XFS shut down is let go of ok",
            "SELFTEST: last changes ok", "SELFTEST: offline device ok", "SELFTEST: unmount without the device ok", "SELFTEST: frozen device ok", "SELFTEST: late fault ok", "SELFTEST: device taken ok",
            "SELFTEST: nothing mounted past the lease ok", "SELFTEST: remount broken off ok", "SELFTEST: trim ok"]
@@ -256,7 +256,7 @@ def _offline(stage, node, device):
     stage.umount(node)
 
 
-def _unmount_taken(stage, node, device, tries=20):
+def _unmount_taken(stage, node, device, tries=60):
     """Another program has the device after XFS was unmounted: umount ends, and says that this node is still in the cluster."""
     _fresh(stage, node, device, "--lease 60000")
     for _ in range(tries):
@@ -304,9 +304,24 @@ def _frozen(stage, node, device):
     mark = stage.mark(node)
     node.run(f"{DM} suspend bad")
     reader = stage.start(node, f"cat {PLACE}/d/f")
-    stage.until(lambda: "XFS is mounted when that is over" in stage.kernel_log(node, mark), 20, "word of a device that is frozen")
+    stage.until(lambda: stage.kernel_log(node, mark).count("blockdev is frozen") > 1, 20, "a second try")
+    stage.same(stage.kernel_log(node, mark).count("XFS is mounted when that is over"), 1, "lines about a device that is frozen")
     node.run(f"{DM} resume bad")
     stage.same(reader.finish(20).out, "text\n", "a read that waited for a frozen device")
+    stage.umount(node)
+    _frozen_and_changed(stage, node, device)
+
+
+def _frozen_and_changed(stage, node, device):
+    """What is changed meanwhile waits where it holds nothing that the end of the freeze waits for: sync has XFS's superblock, and waits for pages."""
+    _fresh(stage, node, device, "--lease 60000")
+    node.run(f"head -c 1000 /dev/zero >{PLACE}/d/part; sync; cat {PLACE}/d/part >/dev/null; {DM} suspend bad")
+    longer = stage.start(node, f"exec truncate -s 1000000 {PLACE}/d/part")
+    stage.until(lambda: re.search(r"(?m)^State:\s+D", node.run("cat /proc/$(pgrep -x truncate)/status", check=False).out), 20, "a truncate on a device that is suspended")
+    sync = stage.start(node, "sync; echo over")
+    stage.until(lambda: re.search("wait_sb_inodes|folio_wait|over", node.run("cat /proc/$(pgrep -x sync)/stack || echo over", check=False).out), 20, "a sync beside it")
+    _ends(stage, node, f"{DM} resume bad", 20, "the end of the suspension")
+    stage.same((longer.finish(20).rc, sync.finish(20).out, node.run(f"stat -c %s {PLACE}/d/part").out), (0, "over\n", "1000000\n"), "truncate and sync")
     stage.umount(node)
 
 
@@ -382,7 +397,7 @@ def _snatched_remount(stage, node, device, tries):
     raise LabError(f"no program was quick enough in {tries} turns")
 
 
-def _late_remount(stage, node, device, tries=20):
+def _late_remount(stage, node, device, tries=60):
     """
     Another program takes the device in the middle of a remount, and keeps it until the lease is over and the daemon stands still: XFS is not
     mounted again before the daemon goes on.
@@ -406,7 +421,7 @@ def _late_remount(stage, node, device, tries=20):
     stage.umount(node)
 
 
-def _broken_off(stage, node, device, tries=20):
+def _broken_off(stage, node, device, tries=60):
     """The same, and umount breaks it off: a daemon that came meanwhile, and was told that XFS is being attached, hears what became of that."""
     _fresh(stage, node, device, "--lease 60000")
     stage.umount(node)

@@ -27,7 +27,9 @@ import org.mxfs.daemon.core.ReservationKey;
  * mode; flock gives the old lock up before it asks for another mode; F_GETLK names one lock in the
  * way; EDEADLK is for POSIX locks alone, if the circle goes through POSIX waits alone. (Linux, and
  * so this, also refuses a POSIX lock that an open file has in its way who waits for a POSIX lock in
- * turn; it is looked at when the lock is asked for, not later.)
+ * turn, if that leads back to who asks; it is looked at when the lock is asked for, not later.
+ * Where a POSIX wait of somebody else stands before such an open file Linux goes on through it, and
+ * this does not: that circle waits here.)
  *
  * <p><b>Fairer than Linux</b>, where who waits tries again with everybody else. Here a request that
  * waits is not overtaken by a later one that would wait with it, with two exceptions: one that does
@@ -36,10 +38,12 @@ import org.mxfs.daemon.core.ReservationKey;
  * the order never makes a circle that would not be one on Linux: along such a circle each would
  * have to wait behind one that reaches him, and that is not done.
  *
- * <p><b>What a call costs</b> does not grow with what is held and waited for elsewhere. One that
- * takes a range looks at what is in its way; one that frees a range, at all who wait for that. Who
- * waits for whom is followed only from an owner who has, or waits for, something else as well, and
- * for the order only while it alone keeps somebody waiting.
+ * <p><b>What a call costs.</b> One that takes a range looks at what is in its way; one that frees a
+ * range, at all who wait for that. Who waits for whom is followed only from an owner who has, or
+ * waits for, something else as well, and for the order only while it alone keeps somebody waiting.
+ * That is not a bound: n who wait for one range and are let go at once look at one another, n² in
+ * all, and who is followed brings all who wait with him, in other files too. A master must not be
+ * asked by others before that is one.
  *
  * <p>Within one master. Circles over files of several masters are for the wait limit, until the
  * probes of {@link Deadlock} go here as well.
