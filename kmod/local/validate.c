@@ -105,7 +105,7 @@ static const char *mxfs_guess(const u8 *buf, size_t bytes)
 	if (bytes >= 1024 && !memcmp(buf + 536, "LABELONE", 8))
 		return "an LVM physical volume";
 	if (get_unaligned_le16(buf + 510) == 0xaa55)
-		return "a partition table or boot sector; nodes share whole disks, made by mkfs.xfs on the disk itself; one node alone may mount a partition";
+		return "a partition table or boot sector; mount the partition that has the XFS";
 	for (i = 0; i < bytes; i++)
 		if (buf[i])
 			return "unknown data";

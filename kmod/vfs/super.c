@@ -235,10 +235,10 @@ static int mxfs_fill_super(struct super_block *sb, struct fs_context *fc)
 	if (err) {
 		mxfs_err(
 			sbi,
-			"not mounted: the device cannot be had exclusively (%pe): mounted as something else, or held (by multipath, md, LVM, a program), on this node?",
+			"not mounted: the device cannot be had exclusively (%pe): mounted as something else, or held (by multipath, md, LVM, a program, or mxfs because another partition of the disk is mounted), on this node?",
 			ERR_PTR(err));
 		errorf(fc,
-		       "mxfs: %s cannot be had exclusively (%pe): mounted as something else, or held (by multipath, md, LVM, a program), on this node?",
+		       "mxfs: %s cannot be had exclusively (%pe): mounted as something else, or held (by multipath, md, LVM, a program, or mxfs because another partition of the disk is mounted), on this node?",
 		       sbi->source, ERR_PTR(err));
 		return err;
 	}

@@ -46,7 +46,7 @@ FIND_DAEMON = "pgrep -f '^(/bin/sh )?(/usr/sbin/mxfsd|/usr/lib/mxfs/bin/java)'"
 
 # The order of a whole run: what needs least comes first, so that the first failure says most.
 ORDER = ("module", "netlink", "blockio", "options", "same-options", "validate", "badsb", "daemon-bad", "no-reservations", "scsi", "scsi-lio",
-         "scsi-iscsi", "scsi-check", "in-use", "device", "mount-helper", "quotas", "cycles", "posix", "ro", "two-node", "lockstate", "names", "full",
+         "scsi-iscsi", "scsi-check", "in-use", "device", "partition", "mount-helper", "quotas", "cycles", "posix", "ro", "two-node", "lockstate", "names", "full",
          "own-folder", "nfs", "admin", "attrs", "maps", "pages", "beside", "stress", "fairness", "daemon-killed", "status", "blocked", "fenced", "life", "daemon-ends", "write-errors", "home", "below", "suspend", "durability",
          "takeover", "takeover-iscsi")
 # Not in a whole run yet: vm-lab/protocol/README.md says why.

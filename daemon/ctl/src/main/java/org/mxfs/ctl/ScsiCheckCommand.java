@@ -99,8 +99,8 @@ final class ScsiCheckCommand implements Callable<Integer> {
             ended(
                 Verdict.UNUSABLE,
                 "a whole disk",
-                "this is a partition; name the disk. mxfs mounts no partition of a disk that has"
-                    + " reservations, and one of another on one machine at a time");
+                "this is a partition; name the disk that it is on: registrations and the"
+                    + " reservation are of the whole disk, and so is what this command tries out");
         case OTHER ->
             ended(
                 Verdict.UNUSABLE,

@@ -12,12 +12,13 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * The block device of a mount, as sysfs tells, looked up by its number, which is what the kernel
- * has mounted. Registrations belong to a path and to a whole logical unit, so neither a partition
- * nor a device-mapper device over SCSI disks can be shared by what is done to it.
+ * has mounted. Registrations belong to a path, so a device-mapper device over SCSI disks cannot be
+ * shared by what is done to it; and to a whole logical unit, so a partition is shared at the cost
+ * of all the others.
  *
  * @param name the kernel's name of it, below {@code /dev} by default; for messages, and to try
  *     first
- * @param partition whether it is a part of a disk
+ * @param partition what it is a part of, when it is one
  * @param scsiBelow SCSI disks underneath, when it is a device-mapper or md device
  * @param network what brings it here when that is a network of storage, where other machines can
  *     reach it, too: "iSCSI", "Fibre Channel", "NVMe over tcp", ...
@@ -26,7 +27,7 @@ public record BlockDevice(
     String name,
     int major,
     int minor,
-    boolean partition,
+    Optional<Partition> partition,
     List<String> scsiBelow,
     Optional<String> network) {
   private static final int DEPTH_MAX = 8;
@@ -68,7 +69,7 @@ public record BlockDevice(
         name,
         major,
         minor,
-        Files.exists(dir.resolve("partition")),
+        Optional.ofNullable(Partition.find(dir.toRealPath())),
         scsi,
         Optional.ofNullable(network(sys, dir.toRealPath(), 0)));
   }

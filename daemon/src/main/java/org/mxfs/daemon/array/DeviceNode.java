@@ -50,6 +50,17 @@ public final class DeviceNode {
    * @param dev {@code /dev}: the file system where device nodes work
    */
   public static <T> T made(Path dev, BlockDevice block, Use<T> use) throws IOException {
+    return made(dev, block.toString(), block.major(), block.minor(), use);
+  }
+
+  /** As of a whole device. */
+  static <T> T made(Path dev, Partition.Other other, Use<T> use) throws IOException {
+    return made(dev, other.toString(), other.major(), other.minor(), use);
+  }
+
+  private static <T> T made(Path dev, String name, int major, int minor, Use<T> use)
+      throws IOException {
+    String number = major + ":" + minor;
     Path directory = dev.resolve(".mxfs");
     try {
       Files.createDirectory(
@@ -60,11 +71,7 @@ public final class DeviceNode {
     }
     Path node =
         directory.resolve(
-            ProcessHandle.current().pid()
-                + "-"
-                + Thread.currentThread().threadId()
-                + "-"
-                + block.number());
+            ProcessHandle.current().pid() + "-" + Thread.currentThread().threadId() + "-" + number);
     Files.deleteIfExists(node);
     try (Arena arena = Arena.ofConfined()) {
       Errno.check(
@@ -72,10 +79,10 @@ public final class DeviceNode {
               org.mxfs.bindings.linux.Files.AT_FDCWD,
               arena.allocateFrom(node.toString()),
               org.mxfs.bindings.linux.Files.S_IFBLK | 0600,
-              encoded(block.major(), block.minor())),
+              encoded(major, minor)),
           "mknod",
-          node + ", block device " + block.number(),
-          block + " is not that device, and no node of our own can be made");
+          node + ", block device " + number,
+          name + " is not that device, and no node of our own can be made");
       return use.with(node);
     } finally {
       Files.deleteIfExists(node);

@@ -2,10 +2,12 @@
 package org.mxfs.daemon.array;
 
 import java.io.Closeable;
+import java.io.IOException;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.function.BiConsumer;
 import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
 import org.mxfs.bindings.linux.Errnos;
 import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayAnswer;
@@ -13,6 +15,7 @@ import org.mxfs.daemon.core.ArrayCommand;
 import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.edge.CommandThread;
 import org.mxfs.scsi.Capabilities;
+import org.mxfs.scsi.Capacity;
 import org.mxfs.scsi.Done;
 import org.mxfs.scsi.FullStatus;
 import org.mxfs.scsi.HostAdapter;
@@ -102,6 +105,27 @@ public final class ScsiArray implements Closeable {
     ResetWorth worth = ResetWorth.of(read);
     LOG.debug("{} -> {}", read, worth);
     return worth;
+  }
+
+  /**
+   * Whether the partition table on the disk has the partition as this kernel has it, asked of the
+   * device now, on the calling thread. READ goes to the whole logical unit, by whichever node of it
+   * SG_IO comes.
+   *
+   * @return null when it has; else what is different, to follow the name of the device
+   */
+  public @Nullable String tableDiffers(Partition partition) throws IOException {
+    ScsiResult<Capacity> capacity = device.readCapacity();
+    report(capacity.unitAttentions());
+    long blockSize = capacity.orThrow().blockSize();
+    return PartitionTable.differs(
+        partition,
+        blockSize,
+        (block, blocks) -> {
+          ScsiResult<byte[]> result = device.read(block, blocks, (int) blockSize, false);
+          report(result.unitAttentions());
+          return result.orThrow();
+        });
   }
 
   private ArrayAnswer run(ArrayCommand command) {

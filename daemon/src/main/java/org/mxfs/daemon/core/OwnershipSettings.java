@@ -21,6 +21,8 @@ import org.mxfs.daemon.core.membership.Silence;
  *     the lock state
  * @param host for messages in heartbeats
  * @param takeover what is known of the disk, for fencing; null: a silent owner is waited for
+ * @param partition the number of the partition that the volume is on, which all nodes' keys tell
+ *     ({@link ReservationKey#ofPartition}); 0: a whole disk
  */
 public record OwnershipSettings(
     int nodeId,
@@ -33,7 +35,8 @@ public record OwnershipSettings(
     String xfsOptions,
     long beatMillis,
     String host,
-    @Nullable FencingSettings takeover) {
+    @Nullable FencingSettings takeover,
+    int partition) {
   /**
    * How long a mount listens before it believes that no other machine runs under this node's id, or
    * shares a device that has no reservations. Others answer a newcomer at once, so this is many
@@ -97,6 +100,34 @@ public record OwnershipSettings(
 
   /** How long giving the volume away, or leaving, waits for the last record of a slot. */
   public static final long LAST_RECORD_MILLIS = 1_000;
+
+  /** On a whole disk. */
+  public OwnershipSettings(
+      int nodeId,
+      long unixSeconds,
+      long firstRequestId,
+      long leaseMillis,
+      long quantumMillis,
+      String volume,
+      String device,
+      String xfsOptions,
+      long beatMillis,
+      String host,
+      @Nullable FencingSettings takeover) {
+    this(
+        nodeId,
+        unixSeconds,
+        firstRequestId,
+        leaseMillis,
+        quantumMillis,
+        volume,
+        device,
+        xfsOptions,
+        beatMillis,
+        host,
+        takeover,
+        0);
+  }
 
   /** Without heartbeats and takeover. */
   public OwnershipSettings(
@@ -174,7 +205,25 @@ public record OwnershipSettings(
         xfsOptions,
         millis,
         name,
-        takeover);
+        takeover,
+        partition);
+  }
+
+  /** On a partition: with the node id that tells it. */
+  public OwnershipSettings onPartition(int number) {
+    return new OwnershipSettings(
+        ReservationKey.ofPartition(nodeId, number),
+        unixSeconds,
+        firstRequestId,
+        leaseMillis,
+        quantumMillis,
+        volume,
+        device,
+        xfsOptions,
+        beatMillis,
+        host,
+        takeover,
+        number);
   }
 
   public OwnershipSettings {
@@ -183,6 +232,9 @@ public record OwnershipSettings(
     }
     if (leaseMillis <= 0) {
       throw new IllegalArgumentException("lease of " + leaseMillis + " ms");
+    }
+    if (partition != 0 && ReservationKey.ofPartition(nodeId, partition) != nodeId) {
+      throw new IllegalArgumentException("a node id of another partition than " + partition);
     }
     if (takeover != null && beatMillis == 0) {
       throw new IllegalArgumentException("takeover without heartbeats");

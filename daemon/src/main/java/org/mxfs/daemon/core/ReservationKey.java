@@ -12,6 +12,11 @@ public record ReservationKey(long value) {
   /** No key: SPC-4 gives the value 0 the meaning "not registered". */
   public static final ReservationKey NONE = new ReservationKey(0);
 
+  /** A disk of Linux has no more (linux/genhd.h, DISK_MAX_PARTS: 256 with the whole disk). */
+  public static final int PARTITIONS_MAX = 0xff;
+
+  private static final int PARTITION_MASK = 0xff;
+
   public static ReservationKey of(int nodeId, long incarnation) {
     if (nodeId == 0) {
       throw new IllegalArgumentException("node id 0 means no node");
@@ -20,6 +25,33 @@ public record ReservationKey(long value) {
       throw new IllegalArgumentException("incarnation " + incarnation + " does not fit 32 bits");
     }
     return new ReservationKey((long) nodeId << 32 | incarnation);
+  }
+
+  /**
+   * The id that a node has for a volume on a partition: that of the node, with the partition's
+   * number in its last byte. Registrations and the reservation are of the whole disk, and a key
+   * says by this which partition's it is, so that no node takes another volume's for one of its
+   * own, not even its own key.
+   *
+   * @param number as in the partition table, from 1
+   */
+  public static int ofPartition(int nodeId, int number) {
+    if (number < 1 || number > PARTITIONS_MAX) {
+      throw new IllegalArgumentException("a partition with the number " + number);
+    }
+    return (nodeId & ~PARTITION_MASK) | number;
+  }
+
+  /** Whether both are ids of one node, whichever partition's. */
+  public static boolean isSameNode(int one, int other) {
+    return ((one ^ other) & ~PARTITION_MASK) == 0;
+  }
+
+  /**
+   * The number of the partition, where this is the key of a volume on one; else it means nothing.
+   */
+  public int partition() {
+    return nodeId() & PARTITION_MASK;
   }
 
   public int nodeId() {

@@ -64,7 +64,7 @@ record Announcement(
     }
     UUID nodeUuid = AnnouncementLayout.NODE_UUID.getUuid(buffer, 0);
     ReservationKey key = new ReservationKey(AnnouncementLayout.KEY.get(buffer, 0));
-    if (key.nodeId() != Fnv1a.nodeId(Uuids.bytes(nodeUuid))) {
+    if (!ReservationKey.isSameNode(key.nodeId(), Fnv1a.nodeId(Uuids.bytes(nodeUuid)))) {
       throw new MalformedException(
           "node id " + key.nodeName() + " does not belong to the node UUID it comes with");
     }

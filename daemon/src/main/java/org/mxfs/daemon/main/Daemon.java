@@ -18,6 +18,8 @@ import org.mxfs.bindings.ErrnoException;
 import org.mxfs.blockio.BlockDevices;
 import org.mxfs.daemon.array.BlockDevice;
 import org.mxfs.daemon.array.DeviceNode;
+import org.mxfs.daemon.array.Partition;
+import org.mxfs.daemon.array.PartitionClaim;
 import org.mxfs.daemon.array.ScsiArray;
 import org.mxfs.daemon.array.UnitReset;
 import org.mxfs.daemon.control.Report;
@@ -65,6 +67,8 @@ final class Daemon {
 
   private static final int BEATS_IN_A_LEASE = 4;
 
+  private static final Path PROC = Path.of("/proc");
+
   private final Arguments.Run arguments;
   private final Paths paths;
   private final BootClock clock;
@@ -83,6 +87,7 @@ final class Daemon {
   private @Nullable Incarnations incarnations;
   private @Nullable Control control;
   private Switches.@Nullable Kept kept;
+  private @Nullable PartitionClaim claim;
 
   Daemon(Arguments.Run arguments, Paths paths) throws IOException {
     this.arguments = arguments;
@@ -140,10 +145,13 @@ final class Daemon {
     FencingChoice.Setting takeover = switches.takeover();
     NodeIdentity node;
     BlockDevice block;
+    int nodeId;
     try {
       node = NodeIdentity.load(paths.nodeUuid());
       block = BlockDevice.find(paths.sys(), hello.major(), hello.minor());
-      startNetwork(hello, node, OwnershipSettings.options(hello.xfsOptions(), takeover != null));
+      nodeId = idOn(block, node);
+      startNetwork(
+          hello, node, nodeId, OwnershipSettings.options(hello.xfsOptions(), takeover != null));
     } catch (IOException e) {
       return refuse(link, Errno.EIO, String.valueOf(e.getMessage()));
     }
@@ -159,9 +167,9 @@ final class Daemon {
       return refuse(link, Errno.EIO, String.valueOf(e.getMessage()));
     }
     array = commands;
-    String unfit = unfit(block, commands);
+    Refusal unfit = unfit(block, commands, hello.predecessor().ready());
     if (unfit != null) {
-      return refuse(link, Errno.EOPNOTSUPP, unfit);
+      return refuse(link, unfit.errno(), unfit.text());
     }
     FencingChoice fencing;
     try {
@@ -178,20 +186,22 @@ final class Daemon {
     Incarnations past = new Incarnations(paths.runDirectory(), volume);
     incarnations = past;
     long unixMillis = System.currentTimeMillis();
+    OwnershipSettings settings =
+        new OwnershipSettings(
+            nodeId,
+            past.next(unixMillis / 1_000),
+            unixMillis << 8,
+            hello.leaseMillis(),
+            hello.quantumMillis(),
+            volume,
+            hello.device(),
+            hello.xfsOptions(),
+            beatMillis,
+            hostName(),
+            fencing == null ? null : fencing.settings());
     Ownership machine =
         new Ownership(
-            new OwnershipSettings(
-                node.nodeId(),
-                past.next(unixMillis / 1_000),
-                unixMillis << 8,
-                hello.leaseMillis(),
-                hello.quantumMillis(),
-                volume,
-                hello.device(),
-                hello.xfsOptions(),
-                beatMillis,
-                hostName(),
-                fencing == null ? null : fencing.settings()));
+            block.partition().map(part -> settings.onPartition(part.number())).orElse(settings));
     if (commands != null) {
       commands.start();
     }
@@ -205,7 +215,7 @@ final class Daemon {
       thread.start();
     }
     Warmup.run(beatMillis != 0);
-    startControl(hello, node, volume, fencing);
+    startControl(hello, nodeId, volume, fencing);
     LOG.debug("edges up after ms={}", sinceStart());
     Loop loop = new Loop(machine, mailbox, this::now, new Performer(link, machine));
     loop.step(new Event.Start(hello.predecessor()));
@@ -283,6 +293,7 @@ final class Daemon {
   private int refuse(KernelLink link, Errno errno, String message) throws IOException {
     LOG.error("mount fails with {}: {}", errno, message);
     forgetSwitches();
+    releasePartitions();
     link.fail(errno, message);
     return 1;
   }
@@ -385,6 +396,7 @@ final class Daemon {
         }
         closeControl();
         forgetSwitches();
+        releasePartitions();
         link.fail(fail.errno(), fail.message());
       }
       case Action.Fenced fenced -> link.fenced(fenced.message());
@@ -478,8 +490,17 @@ final class Daemon {
     }
   }
 
-  private void startNetwork(Hello hello, NodeIdentity node, String options) throws IOException {
-    ReservationKey nobody = ReservationKey.of(node.nodeId(), 0);
+  /** By which the keys of a volume on a partition are told from those of another's. */
+  private static int idOn(BlockDevice block, NodeIdentity node) {
+    return block
+        .partition()
+        .map(part -> ReservationKey.ofPartition(node.nodeId(), part.number()))
+        .orElse(node.nodeId());
+  }
+
+  private void startNetwork(Hello hello, NodeIdentity node, int nodeId, String options)
+      throws IOException {
+    ReservationKey nobody = ReservationKey.of(nodeId, 0);
     String host = hostName();
     InetAddress bind = hello.iface() == null ? null : addressOf(hello.iface());
     Peers connections =
@@ -553,36 +574,97 @@ final class Daemon {
         : answer;
   }
 
+  private record Refusal(Errno errno, String text) {}
+
+  private static @Nullable Refusal unsupported(@Nullable String text) {
+    return text == null ? null : new Refusal(Errno.EOPNOTSUPP, text);
+  }
+
   /**
    * Why the device cannot be used, or null; {@code commands} is null for one that takes no SCSI.
    */
-  private static @Nullable String unfit(BlockDevice block, @Nullable ScsiArray commands) {
+  private @Nullable Refusal unfit(
+      BlockDevice block, @Nullable ScsiArray commands, boolean resuming) {
     if (!block.scsiBelow().isEmpty()) {
-      return block
-          + " lies over SCSI disks "
-          + block.scsiBelow()
-          + ": this version speaks to a path itself, not through device-mapper or md; mount the"
-          + " disk by one path, which multipathd has to leave alone (blacklist in"
-          + " /etc/multipath.conf)";
+      return unsupported(
+          block
+              + " lies over SCSI disks "
+              + block.scsiBelow()
+              + ": this version speaks to a path itself, not through device-mapper or md; mount the"
+              + " disk by one path, which multipathd has to leave alone (blacklist in"
+              + " /etc/multipath.conf)");
     }
     if (commands == null) {
-      return block.network().map(network -> unguarded(block, network)).orElse(null);
+      return unsupported(block.network().map(network -> unguarded(block, network)).orElse(null));
     }
-    if (!block.partition() && block.network().isEmpty()) {
+    if (block.partition().isEmpty() && block.network().isEmpty()) {
       return null; // the core asks soon enough
     }
-    return switch (commands.perform(new ArrayCommand.ReportCapabilities())) {
-      case ArrayAnswer.Supported _ ->
-          block.partition()
-              ? block
-                  + " is a partition, and its disk has SCSI persistent reservations, which are of"
-                  + " the whole disk: nodes share whole disks. Give mkfs.xfs and mount the disk"
-                  + " itself"
-              : null;
-      case ArrayAnswer.Unsupported _ ->
-          block.network().map(network -> unguarded(block, network)).orElse(null);
-      default -> null;
-    };
+    if (commands.perform(new ArrayCommand.ReportCapabilities())
+        instanceof ArrayAnswer.Unsupported) {
+      return unsupported(block.network().map(network -> unguarded(block, network)).orElse(null));
+    }
+    if (block.partition().isEmpty()) {
+      return null;
+    }
+    // Not known to have none, either: then what is done for those that have them does no harm.
+    Partition partition = block.partition().get();
+    return resuming ? holdAgain(block, partition) : hold(block, partition, commands);
+  }
+
+  /** The reservation will be of the whole disk: nobody else here may use any of it. */
+  private @Nullable Refusal hold(BlockDevice block, Partition partition, ScsiArray commands) {
+    try {
+      String differs = commands.tableDiffers(partition);
+      if (differs != null) {
+        return unsupported(block + " " + differs);
+      }
+      claim = PartitionClaim.take(paths.dev(), PROC, partition);
+    } catch (PartitionClaim.InUseException e) {
+      return new Refusal(
+          Errno.EBUSY,
+          block
+              + " cannot be shared: "
+              + e.getMessage()
+              + ". Reservations are of the whole disk and would shut this node's other use of it"
+              + " out whenever another node has the volume");
+    } catch (IOException e) {
+      return new Refusal(
+          Errno.EIO, block + ", a partition, cannot be looked at: " + e.getMessage());
+    }
+    LOG.warn(
+        "{} is a partition, and the reservation covers the whole disk /dev/{}: while the volume is"
+            + " mounted on any node, machines that do not have it mounted cannot write to any"
+            + " partition of that disk, and on this node {} held",
+        block,
+        partition.disk(),
+        partition.others().isEmpty()
+            ? "there is no other one to be"
+            : partition.others() + (partition.others().size() == 1 ? " is" : " are"));
+    return null;
+  }
+
+  /** The mount goes on, whoever was faster than this daemon. */
+  private @Nullable Refusal holdAgain(BlockDevice block, Partition partition) {
+    try {
+      claim = PartitionClaim.take(paths.dev(), PROC, partition);
+    } catch (IOException e) {
+      LOG.warn(
+          "the other partitions of the disk of {} are not held any more: {}; what they are used"
+              + " for fails when another node has the volume",
+          block,
+          e.getMessage());
+    }
+    return null;
+  }
+
+  /** Before the kernel is told that the mount is over: whoever waits for that may use them then. */
+  private void releasePartitions() {
+    PartitionClaim held = claim;
+    if (held != null) {
+      held.close();
+      claim = null;
+    }
   }
 
   /**
@@ -622,6 +704,7 @@ final class Daemon {
       peers.close(); // what was to be sent, above all LEAVE
     }
     closeControl(); // the next mount's stands in its place
+    releasePartitions();
     if (!left.registered()) {
       forgetSwitches(); // else one that is started before LEFT is heard would give the key up
     }
@@ -636,7 +719,7 @@ final class Daemon {
   // ---- what mxfsctl asks ----
 
   private void startControl(
-      Hello hello, NodeIdentity node, String volume, @Nullable FencingChoice fencing) {
+      Hello hello, int nodeId, String volume, @Nullable FencingChoice fencing) {
     if (peers == null) {
       return;
     }
@@ -651,7 +734,7 @@ final class Daemon {
             hello.major(),
             hello.minor(),
             hello.readOnly(),
-            node.nodeId(),
+            nodeId,
             hostName(),
             peers.port(),
             hello.leaseMillis(),

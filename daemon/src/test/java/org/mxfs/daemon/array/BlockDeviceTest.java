@@ -47,15 +47,9 @@ class BlockDeviceTest {
     block("8:0", "pci0/host0/target0:0:0/0:0:0:0/block", "sda");
     BlockDevice found = find(8, 0);
     assertThat(found)
-        .isEqualTo(new BlockDevice("sda", 8, 0, false, List.of(), Optional.empty()))
+        .isEqualTo(new BlockDevice("sda", 8, 0, Optional.empty(), List.of(), Optional.empty()))
         .hasToString("/dev/sda");
     assertThat(found.number()).isEqualTo("8:0");
-  }
-
-  @Test
-  void aPartitionIsSeen() throws IOException {
-    Files.writeString(block("8:1", "pci0/block/sda", "sda1").resolve("partition"), "1\n");
-    assertThat(find(8, 1).partition()).isTrue();
   }
 
   @Test
@@ -90,6 +84,8 @@ class BlockDeviceTest {
     Path part = Files.createDirectories(disk.resolve("sdc1"));
     Files.writeString(part.resolve("uevent"), "DEVNAME=sdc1\n");
     Files.writeString(part.resolve("partition"), "1\n");
+    Files.writeString(part.resolve("start"), "2048\n");
+    Files.writeString(part.resolve("size"), "4096\n");
     Files.createSymbolicLink(sys.resolve("dev/block/8:33"), part);
     assertThat(find(8, 33).network()).contains("Fibre Channel");
   }

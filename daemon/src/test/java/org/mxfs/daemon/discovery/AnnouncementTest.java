@@ -40,6 +40,17 @@ class AnnouncementTest {
   }
 
   @Test
+  void aNodeIdThatTellsAPartitionIsOfItsUuid() throws MalformedException {
+    UUID uuid = new UUID(0, 1);
+    int id = ReservationKey.ofPartition(Fnv1a.nodeId(Uuids.bytes(uuid)), 0x7e);
+    Announcement sent =
+        new Announcement(uuid, new UUID(7, 7), ReservationKey.of(id, 2), 7600, "host1", true);
+    byte[] bytes = sent.encode();
+    assertThat(Announcement.decode(bytes, bytes.length)).isEqualTo(sent);
+    assertThat(sent.key().partition()).isEqualTo(0x7e);
+  }
+
+  @Test
   void mutatedPacketsAreDecodedOrRefused() {
     Random random = new Random(2);
     int refused = 0;

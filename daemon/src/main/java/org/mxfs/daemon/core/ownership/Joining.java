@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.mxfs.daemon.core.ownership;
 
+import java.util.List;
+import org.jspecify.annotations.Nullable;
 import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.ArrayCommand;
@@ -89,7 +91,12 @@ final class Joining {
   private void onRegister(Registrar.Result result, ArrayDialogue.Reply reply) {
     switch (result) {
       case Registrar.Result.GoingOn _ -> {}
-      case Registrar.Result.Registered _ -> onRegistered(reply.askedAtMillis());
+      case Registrar.Result.Registered _ -> {
+        onRegistered(reply.askedAtMillis());
+        if (reply.answer() instanceof ArrayAnswer.Keys keys) {
+          refuseOtherPartitions(keys.keys());
+        }
+      }
       case Registrar.Result.InUse inUse -> refuse(Errno.EBUSY, inUse.text());
       case Registrar.Result.Twin twin -> refuse(Errno.ENOTUNIQ, twin.text());
     }
@@ -108,6 +115,46 @@ final class Joining {
     } else {
       departure.fail(errno, text);
     }
+  }
+
+  /**
+   * Registrations and the reservation are of the whole disk, so one volume of it has them at a
+   * time: with another's node it could only be fought over. Looked at before this node registers,
+   * so that it leaves no trace on a disk that is another's, and again when it is registered: of two
+   * that come at once, the one that registers later sees the other. A mount that is there already
+   * stays.
+   */
+  private boolean refuseOtherPartitions(List<ReservationKey> registered) {
+    String other = otherPartition(registered);
+    if (other == null || situation.isResuming()) {
+      return false;
+    }
+    departure.fail(Errno.EBUSY, other);
+    return true;
+  }
+
+  private @Nullable String otherPartition(List<ReservationKey> registered) {
+    OwnershipSettings settings = situation.settings();
+    if (settings.partition() == 0) {
+      return null;
+    }
+    for (ReservationKey key : registered) {
+      if (key.partition() != settings.partition()) {
+        return Outbox.fill(
+            "key {} is registered on the disk of this partition, {}, for partition {} if it is"
+                + " mxfs's. Reservations are of the whole disk: one partition of it is mounted as"
+                + " mxfs at a time, on all nodes. Unmount the other one; after a crash mount it"
+                + " there again first, or, if that node is off for certain: D={}; sg_persist -o -G"
+                + " -S 1 $D; sg_persist -o -P -T 5 -K 1 -S {} $D; sg_persist -o -G -K 1 -S 0 $D;"
+                + " mount again",
+            key,
+            settings.partition(),
+            key.partition(),
+            settings.device(),
+            key);
+      }
+    }
+    return null;
   }
 
   private void tellKey() {
@@ -134,6 +181,9 @@ final class Joining {
       return;
     }
     rules.foundRegistered(keys.keys());
+    if (refuseOtherPartitions(keys.keys())) {
+      return;
+    }
     ReservationKey fresh = situation.freshKey(keys.keys());
     if (!key.isNone()) {
       // The predecessor may have granted the volume, and a command of it may still be under way: a
