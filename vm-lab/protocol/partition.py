@@ -31,7 +31,8 @@ def run(stage):
         table.gpt(PARTS)
         for node in (n1, n2):
             table.read_anew(node)
-        n1.run(f"mkfs.xfs -q -f {ONE} && mkfs.xfs -q -f {TWO} && mkfs.ext4 -q -F {THREE} && mkdir -p {OTHER}")
+            node.run(f"mkdir -p {OTHER}")
+        n1.run(f"mkfs.xfs -q -f {ONE} && mkfs.xfs -q -f {TWO} && mkfs.ext4 -q -F {THREE}")
         _in_use(stage, n1)
         _shared(stage, n1, n2)
         _two_volumes(stage, n1, n2)
