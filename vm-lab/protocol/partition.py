@@ -11,7 +11,7 @@ import zlib
 
 from lablib.protocol import DEVICE, PLACE
 
-LIMIT = 240
+LIMIT = 300
 MARKERS = ["SELFTEST: a partition is shared", "SELFTEST: partitions of one disk ok"]
 EXPECTED = []
 WORK = "/run/partition"
