@@ -224,10 +224,6 @@ static void mxfs_explain(struct mxfs_sb *sbi, int err, char *buf, size_t size)
 	else if (err == -ECHILD)
 		snprintf(buf, size, "the daemon %s ended before it was ready; see /var/log/mxfs/",
 			 MXFS_DAEMON_PATH);
-	else if (err == -ETIMEDOUT && READ_ONCE(sbi->device.homing))
-		snprintf(buf, size,
-			 "XFS was still writing its log home after %u ms (ready_ms=); its lines in the kernel log say what the disk does not take",
-			 sbi->opts.ready_ms);
 	else if (err == -ETIMEDOUT)
 		snprintf(
 			buf, size,
@@ -250,6 +246,7 @@ static void mxfs_explain(struct mxfs_sb *sbi, int err, char *buf, size_t size)
 int mxfs_daemon_start(struct mxfs_sb *sbi, struct fs_context *fc)
 {
 	char why[MXFS_MESSAGE_MAX];
+	bool homing;
 	pid_t pid;
 	int err;
 
@@ -266,14 +263,20 @@ int mxfs_daemon_start(struct mxfs_sb *sbi, struct fs_context *fc)
 		err = mxfs_daemon_wait_ready(sbi);
 	if (!err)
 		return 0;
-	/* If it ends now, or has ended, it is not to be started again. */
+	/* If it ends now, or has ended, it is not to be started again; and a write home is broken off (local/home.c). */
+	homing = READ_ONCE(sbi->device.homing);
 	WRITE_ONCE(sbi->daemon.failed, true);
 	/* The daemon knows only that XFS could not be attached. */
 	if (sbi->own.foreign) {
 		errorf(fc, "mxfs: %s", sbi->own.refused);
 		return -EPERM;
 	}
-	mxfs_explain(sbi, err, why, sizeof(why));
+	if (err == -ETIMEDOUT && homing)
+		snprintf(why, sizeof(why),
+			 "XFS was still writing its log home after %u ms (ready_ms=); its lines in the kernel log say what the disk does not take",
+			 sbi->opts.ready_ms);
+	else
+		mxfs_explain(sbi, err, why, sizeof(why));
 	mxfs_err(sbi, "not mounted: %s", why);
 	errorf(fc, "mxfs: %s: %s", sbi->source, why);
 	return err == -ECHILD ? -EIO : err;

@@ -526,7 +526,8 @@ void mxfs_send_want(struct mxfs_sb *sbi)
 		spin_unlock(&sbi->stats_lock);
 		return;
 	}
-	if (!last)
+	/* Who still waits asks each second: what is older was wanted by somebody who has gone. */
+	if (!last || time_after(jiffies, last + 2 * HZ))
 		sbi->daemon.want_nanos = ktime_get_ns();
 	WRITE_ONCE(sbi->daemon.last_want, jiffies ?: 1);
 	spin_unlock(&sbi->stats_lock);

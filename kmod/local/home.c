@@ -30,7 +30,7 @@ static void mxfs_home_workfn(struct work_struct *work)
 	unsigned int seconds = READ_ONCE(home_seconds);
 	bool ours = READ_ONCE(home->sbi->device.homing);
 
-	/* What comes before waits for writers, and for data: that it takes long is no fault. */
+	/* What comes before waits for writers, and for data: that it takes long is no fault. Another's freeze that is waited for counts: the disk is the same. */
 	home->looks = ours && READ_ONCE(lower->s_writers.frozen) == SB_FREEZE_FS ? home->looks + 1 : 0;
 	/* A mount that failed, or was given up, is used by nobody, and its process waits for this. */
 	if (READ_ONCE(home->sbi->state) != MXFS_STATE_DEAD && !READ_ONCE(home->sbi->daemon.failed)) {

@@ -198,6 +198,8 @@ static void *map(void *buf)
 			wrong("%s: msync", name);
 		acknowledge(MAP, i);
 	}
+	if (!stop)
+		wrong("%s: full", name);
 	return NULL;
 }
 

@@ -317,9 +317,10 @@ def _frozen_and_changed(stage, node, device):
     _fresh(stage, node, device, "--lease 60000")
     node.run(f"head -c 1000 /dev/zero >{PLACE}/d/part; sync; cat {PLACE}/d/part >/dev/null; {DM} suspend bad")
     longer = stage.start(node, f"exec truncate -s 1000000 {PLACE}/d/part")
-    stage.until(lambda: re.search(r"(?m)^State:\s+D", node.run("cat /proc/$(pgrep -x truncate)/status", check=False).out), 20, "a truncate on a device that is suspended")
+    stack = lambda name: node.run(f"cat /proc/$(pgrep -x {name})/stack", check=False).out
+    stage.until(lambda: re.search("percpu_rwsem_wait|folio_wait|xfs_", stack("truncate")), 20, "a truncate on a device that is suspended")
     sync = stage.start(node, "sync; echo over")
-    stage.until(lambda: re.search("wait_sb_inodes|folio_wait|over", node.run("cat /proc/$(pgrep -x sync)/stack || echo over", check=False).out), 20, "a sync beside it")
+    stage.until(lambda: sync.process.poll() is not None or re.search("wait_sb_inodes|xfs_", stack("sync")), 20, "a sync beside it")
     _ends(stage, node, f"{DM} resume bad", 20, "the end of the suspension")
     stage.same((longer.finish(20).rc, sync.finish(20).out, node.run(f"stat -c %s {PLACE}/d/part").out), (0, "over\n", "1000000\n"), "truncate and sync")
     stage.umount(node)

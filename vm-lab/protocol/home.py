@@ -94,7 +94,7 @@ def _first_attach(stage, node, daemon, device, fenced):
 def _given_up(stage, node, daemon, device):
     """A mount that is not ready in time fails then, and not when the bound is over."""
     what = "a first mount that is not ready in time"
-    ready = 10000 * stage.slowness
+    ready = min(20000 * stage.slowness, LONGEST_READY_MS)
     began = time.monotonic()
     done = _hangs(stage, node, _before_first_attach(stage, node, daemon, device, ready), what).finish(60)
     took = time.monotonic() - began
