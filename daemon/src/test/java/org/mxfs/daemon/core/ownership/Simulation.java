@@ -68,6 +68,9 @@ import org.mxfs.daemon.core.membership.SlotTable;
  *   <li>after healing the survivors get their turns without it.
  * </ul>
  *
+ * <p>All that chaos is made of goes on while that owner dies, and for a minute or more after it, but
+ * that further machines lose power or stand still for long.
+ *
  * <p>Then all of them leave, at once, some of them dying on the way, and mount again; the dead one
  * may come back. There is also checked that the disk is never without a reservation while one that
  * was shut out with XFS attached has not come back.
@@ -144,7 +147,10 @@ final class Simulation {
   private static final long SETTLE_WITH_DISK_MILLIS = SlotTable.REST_MILLIS + 10_000;
 
   /** Longer than slots rest, and a survivor waits, fences and marks after that. */
-  private static final long SETTLE_WITH_TAKEOVER_MILLIS = SlotTable.REST_MILLIS + 100_000;
+  private static final long SETTLE_WITH_TAKEOVER_MILLIS = SlotTable.REST_MILLIS + 60_000;
+
+  /** After healing: a minute after the owner's death, and before everybody leaves. */
+  private static final long RELAPSE_ENDS_MILLIS = 100_000;
 
   private static final FencingSettings RESET_REACHES = FencingSettings.RESET_ENDS_ALL;
 
@@ -175,6 +181,10 @@ final class Simulation {
   private long lastEpoch;
   private int lastEpochNexus = -1;
   private boolean healed;
+
+  /** It has healed, and all goes wrong again while an owner dies, but that machines lose power. */
+  private boolean relapsed;
+
   private int nextNexus = 1;
   private final @Nullable Set<DiskKind> diskKinds;
   private final SimulatedDisk disk;
@@ -182,11 +192,21 @@ final class Simulation {
   private boolean takeover;
   private int takeovers;
   private int lateRegisters;
+  private int lateBeats;
+  private int earlierLives;
   private int unsettledLeaves;
   private int failedLooks;
 
   /** Whether looks for the lock state fail, where there is one. */
   private boolean looksFail;
+
+  /** Whether readings become slow, when somebody was shut out, until all heals again. */
+  private boolean readsSlowly;
+
+  private boolean slowReadings;
+
+  /** Whether it is a holder without XFS that stands still, and no owner that dies. */
+  private boolean killsDetached;
 
   private int refused;
 
@@ -246,6 +266,8 @@ final class Simulation {
     Simulation simulation = new Simulation(seed, sabotage, kinds, disk);
     simulation.takeover = true;
     simulation.looksFail = draw.nextInt(6) == 0;
+    simulation.readsSlowly = draw.nextInt(6) == 0;
+    simulation.killsDetached = draw.nextInt(5) == 0;
     return simulation;
   }
 
@@ -257,6 +279,16 @@ final class Simulation {
   /** How often a REGISTER of a victim came when it was shut out already. */
   int lateRegisters() {
     return lateRegisters;
+  }
+
+  /** How often a beat of a victim landed over what its slot says. */
+  int lateBeats() {
+    return lateBeats;
+  }
+
+  /** How often a REGISTER of an earlier life came when its node had booted again. */
+  int earlierLives() {
+    return earlierLives;
   }
 
   /** How often a mount was refused because takeover was on there and not here, or the reverse. */
@@ -324,7 +356,11 @@ final class Simulation {
   }
 
   private boolean has(DiskKind kind) {
-    return diskKinds != null && diskKinds.contains(kind) && !healed;
+    return diskKinds != null && diskKinds.contains(kind) && isChaos();
+  }
+
+  private boolean isChaos() {
+    return !healed || relapsed;
   }
 
   private boolean has(Kind kind) {
@@ -340,13 +376,17 @@ final class Simulation {
       at(time, this::trouble);
     }
     at(chaos, this::heal);
+    // Where readings become slow, all goes wrong for longer than a slot rests.
+    long relapse = RELAPSE_ENDS_MILLIS + (readsSlowly ? SlotTable.REST_MILLIS : 0);
     long settle =
         takeover
-            ? SETTLE_WITH_TAKEOVER_MILLIS * (looksFail ? 2 : 1)
+            ? relapse + SETTLE_WITH_TAKEOVER_MILLIS * (looksFail ? 2 : 1)
             : diskKinds == null ? 12_000 : SETTLE_WITH_DISK_MILLIS;
     if (takeover) {
+      at(chaos + 18_000, this::relapse);
       at(chaos + 20_000 + random.nextInt(10_000), this::killOwner);
-      at(chaos + 140_000 + random.nextInt(20_000), this::everybodyLeaves);
+      at(chaos + relapse, this::healAgain);
+      at(chaos + relapse + 40_000 + random.nextInt(20_000), this::everybodyLeaves);
     }
     long end = chaos + settle + HEALED_MILLIS;
     at(chaos + settle, () -> nodes.forEach(n -> n.attachesAfterHealing = 0));
@@ -545,8 +585,83 @@ final class Simulation {
     keepMounted();
   }
 
+  /** An owner dies in a world in which answers are late and lost, and daemons die. */
+  private void relapse() {
+    remember("all goes wrong again");
+    relapsed = true;
+    troubleAgain();
+  }
+
+  private void troubleAgain() {
+    if (!relapsed) {
+      return;
+    }
+    Node node = nodes.get(random.nextInt(nodes.size()));
+    Node other = nodes.get(random.nextInt(nodes.size()));
+    if (has(DiskKind.STALL) && chance(0.03)) {
+      stalledUntil = now + 500 + random.nextInt(4_000);
+      remember("the array stands still until " + stalledUntil);
+    }
+    if (has(Kind.PAUSES) && chance(0.2)) {
+      node.pause(200 + random.nextInt(2_000));
+    }
+    if (chance(crashes / 2)) {
+      node.killDaemon();
+    } else if (chance(0.02)) {
+      node.umount(); // and it mounts again
+    } else if (chance(0.1) && node != other) {
+      setCut(node, other, true);
+      after(200 + random.nextInt(6_000), () -> setCut(node, other, false));
+    }
+    after(100 + random.nextInt(900), this::troubleAgain);
+  }
+
+  private void healAgain() {
+    remember("everything heals again");
+    relapsed = false;
+    slowReadings = false;
+    stalledUntil = 0;
+    disk.mend();
+    for (Node a : nodes) {
+      for (Node b : nodes) {
+        if (a != b) {
+          setCut(a, b, false);
+        }
+      }
+    }
+    for (Node node : nodes) {
+      // A new daemon is held to beats that it cannot give: see heal().
+      if (!node.off && node.lookFailed && node.restarted) {
+        node.powerOff();
+        node.powerOn();
+      }
+    }
+  }
+
+  /**
+   * A holder that has no XFS attached stands still instead, and others find it silent: what it
+   * hears first when it runs again may be that somebody wants the volume.
+   */
+  private boolean detachedStandsStill() {
+    for (Node node : nodes) {
+      boolean holds = !node.off && node.ready && array.holds(node.nexus);
+      boolean here = node.state == KernelState.DETACHED && !node.xfsMounted;
+      if (holds && here && disk.aliveRecordOf(array.key(node.nexus)) != null) {
+        node.standStill(60_000 + random.nextInt(40_000));
+        return true;
+      }
+    }
+    return false;
+  }
+
   /** For good, if there is one, and somebody to go on. */
   private void killOwner() {
+    if (killsDetached && nodes.stream().filter(n -> n.ready).count() > 1) {
+      if (!detachedStandsStill()) {
+        after(1, this::killOwner);
+      }
+      return;
+    }
     for (Node node : nodes) {
       if (!node.off && node.xfsMounted && nodes.stream().filter(n -> n.ready).count() > 1) {
         if (node.state != KernelState.ATTACHED || disk.aliveRecordOf(node.toldKey) == null) {
@@ -561,6 +676,14 @@ final class Simulation {
         } else {
           node.powerOff();
           node.removed = true;
+          if (chance(0.3)) {
+            after(
+                45_000 + random.nextInt(60_000),
+                () -> {
+                  node.removed = false;
+                  node.powerOn();
+                });
+          }
         }
         return;
       }
@@ -647,7 +770,8 @@ final class Simulation {
         throw violation("XFS is attached on " + attached.name + " and on " + node.name);
       }
       attached = node;
-      if (!array.holds(node.nexus) && !(node.stoodStill && node.leaseUntil <= node.clock())) {
+      if (!array.holds(node.nexus)
+          && !(node.mayBeShutOut() && node.leaseUntil <= node.clock())) {
         throw violation(
             "XFS is attached on " + node.name + ", which does not hold the reservation");
       }
@@ -709,6 +833,7 @@ final class Simulation {
     private boolean removed;
     private boolean cablesPulled;
     private boolean stoodStill;
+    private boolean silent;
 
     /** Of this mount: a machine whose options say otherwise. */
     private boolean withoutTakeover;
@@ -720,6 +845,15 @@ final class Simulation {
     private boolean marked;
 
     private long inSince;
+
+    /** That key. */
+    private ReservationKey inKey = ReservationKey.NONE;
+
+    /** The last record that it has sent, landed or not. */
+    private @Nullable Beat lastBeat;
+
+    /** Whose slot this daemon has read to say that it was shut out. */
+    private final Set<ReservationKey> sawFenced = new java.util.HashSet<>();
 
     /** Of the last ATTACH. */
     private long attachedEpoch;
@@ -788,7 +922,7 @@ final class Simulation {
 
     /** The whole machine stands still. */
     void pause(long millis) {
-      if (off || healed) {
+      if (off || !isChaos()) {
         return;
       }
       remember(name + " stands still for " + millis + " ms");
@@ -802,15 +936,30 @@ final class Simulation {
       stoodStill = true;
       pausedUntil = Math.max(pausedUntil, now + millis);
       writeLands(boot, false);
-      if (chance(0.4)) {
-        registersLate(boot, false, toldKey, nexus, chance(0.3));
+      if (chance(0.6)) {
+        registersLate(boot, false, toldKey, nexus, chance(0.5));
+      }
+      if (!xfsMounted) {
+        // An operation has come meanwhile.
+        inbox.addFirst(
+            () -> {
+              if (daemon != null && mounted && state == KernelState.DETACHED) {
+                stepNow(new Event.Want());
+              }
+            });
       }
       at(pausedUntil, this::wakeUp);
     }
 
     /** It may think that it has XFS attached, and its kernel serves nothing any more. */
     boolean isOver() {
-      return stoodStill && !array.isRegistered(nexus) && leaseUntil <= clock();
+      return mayBeShutOut() && !array.isRegistered(nexus) && leaseUntil <= clock();
+    }
+
+    /** It stood still, or its beats did not reach the disk: others take it for dead. */
+    boolean mayBeShutOut() {
+      silent |= takeover && hasBeaten && landedAt + LEASE_MILLIS <= clock();
+      return stoodStill || silent;
     }
 
     private void wakeUp() {
@@ -854,8 +1003,8 @@ final class Simulation {
       remember(name + " loses power, kernel " + state);
       if (xfsMounted && takeover) {
         writeLands(boot + 1, true);
-        if (chance(0.4)) {
-          registersLate(boot + 1, true, toldKey, nexus, chance(0.3));
+        if (chance(0.6)) {
+          registersLate(boot + 1, true, toldKey, nexus, chance(0.5));
         }
       }
       unclean |= xfsMounted;
@@ -910,7 +1059,7 @@ final class Simulation {
       after(
           200,
           () -> {
-            if (boot != thisBoot || off != dead || (!dead && !xfsMounted)) {
+            if (boot != thisBoot || off != dead || (!dead && !xfsMounted && now >= pausedUntil)) {
               return;
             }
             int slot = disk.slotOf(key);
@@ -931,10 +1080,53 @@ final class Simulation {
               lateRegisters++;
               array.execute(path, new ArrayCommand.Register(ReservationKey.NONE, key, false));
               inAgain = true;
+              inKey = key;
               if (!isSaid) {
                 writeLands(thisBoot, dead);
+              } else if (chance(0.5)) {
+                beatLands(thisBoot, dead, slot);
               }
             }
+          });
+    }
+
+    /** A REGISTER of before this machine booted was under way: its node is there again. */
+    private void earlierRegisters(int thisBoot, ReservationKey key, int path) {
+      after(
+          random.nextInt(2_000),
+          () -> {
+            int slot = disk.slotOf(key);
+            if (boot != thisBoot
+                || off
+                || array.holder() == null
+                || array.isRegistered(path)
+                || writers.containsKey(slot)) {
+              return;
+            }
+            remember(name + "'s REGISTER of " + key + ", of an earlier life, comes late");
+            earlierLives++;
+            array.execute(path, new ArrayCommand.Register(ReservationKey.NONE, key, false));
+          });
+    }
+
+    /** And then a beat of it that was under way, over what its slot says. */
+    private void beatLands(int thisBoot, boolean dead, int slot) {
+      Beat beat = lastBeat;
+      after(
+          random.nextInt(1_000),
+          () -> {
+            boolean isOver = boot != thisBoot || off != dead || (!dead && !xfsMounted);
+            if (beat == null
+                || isOver
+                || !beat.key().equals(inKey)
+                || !array.key(nexus).equals(inKey)
+                || !disk.isFenced(inKey)
+                || writers.containsKey(slot)) {
+              return;
+            }
+            remember(name + "'s last beat lands over what slot " + slot + " says: " + beat);
+            lateBeats++;
+            disk.execute(new DiskCommand.WriteBeat(slot, beat), true);
           });
     }
 
@@ -945,6 +1137,9 @@ final class Simulation {
       remember(name + " boots");
       off = false;
       if (!has(Kind.SAME_NEXUS) && !has(Kind.SHARED_NEXUS)) {
+        if (takeover && disk.isFenced(toldKey) && chance(0.5)) {
+          earlierRegisters(boot, toldKey, nexus);
+        }
         newNexus();
       }
       commandUnderWay = false;
@@ -963,6 +1158,7 @@ final class Simulation {
         return;
       }
       mounted = true;
+      silent = false;
       withoutTakeover = takeover && !healed && chance(0.1);
       knowsDisk = disk.isMade();
       lookFailed = knowsDisk && looksFail && chance(0.4);
@@ -986,6 +1182,7 @@ final class Simulation {
       // same.
       lastIncarnation = Math.max(lastIncarnation + 1, chance(0.5) ? 1_000 + now / 1_000 : 0);
       long seconds = lastIncarnation;
+      sawFenced.clear();
       daemon =
           new Ownership(
               new OwnershipSettings(
@@ -1158,12 +1355,12 @@ final class Simulation {
       }
       ReservationKey key = shownKey();
       long epoch = sender.epoch();
-      int copies = healed ? 1 : chance(0.1) ? 2 : 1;
+      int copies = !isChaos() ? 1 : chance(0.1) ? 2 : 1;
       for (int i = 0; i < copies; i++) {
-        if (!healed && chance(loss)) {
+        if (isChaos() && chance(loss)) {
           continue;
         }
-        long delay = chance(0.1) && !healed ? random.nextInt(5_000) : 1 + random.nextInt(15);
+        long delay = chance(0.1) && isChaos() ? random.nextInt(5_000) : 1 + random.nextInt(15);
         after(
             delay,
             () -> {
@@ -1212,7 +1409,7 @@ final class Simulation {
         throw violation(name + " calls itself owner, and holder " + told.holder());
       }
       int thisLife = life;
-      if (has(Kind.PAUSES) && !healed && chance(0.005)) {
+      if (has(Kind.PAUSES) && isChaos() && chance(0.005)) {
         // Between the decision and the deed.
         pause(100 + random.nextInt(6_000));
         inbox.addFirst(
@@ -1322,7 +1519,7 @@ final class Simulation {
         }
         case Action.Fenced fenced -> {
           // Two machines on one path, or of one name, may have to stop; nobody else.
-          boolean expected = has(Kind.SHARED_NEXUS) || has(Kind.COLLISION) || stoodStill;
+          boolean expected = has(Kind.SHARED_NEXUS) || has(Kind.COLLISION) || mayBeShutOut();
           if (!expected || fenced.message().contains("mistake")) {
             throw violation(name + " is fenced: " + fenced.message());
           }
@@ -1368,7 +1565,7 @@ final class Simulation {
 
     private void reset(long question) {
       int thisLife = life;
-      boolean done = healed || chance(0.7);
+      boolean done = !isChaos() || chance(0.7);
       boolean refused = !done && chance(0.5);
       after(
           1 + random.nextInt(3_000),
@@ -1413,7 +1610,10 @@ final class Simulation {
       long there =
           1L
               + random.nextInt(chance(slow ? 0.2 : 0.01) ? 2_500 : 3)
-              + (outliving && !gives && chance(0.1) ? random.nextInt(3_000) : 0);
+              + (outliving && !gives && chance(0.1) ? random.nextInt(3_000) : 0)
+              + (slowReadings && command instanceof DiskCommand.ReadBeats
+                  ? 1_100 + random.nextInt(2_500)
+                  : 0);
       giving = gives;
       long back = 1L + random.nextInt(slow && chance(0.2) ? 2_500 : 2);
       boolean fails =
@@ -1483,6 +1683,9 @@ final class Simulation {
               return;
             }
             DiskAnswer told = tampered(asked.command(), answer);
+            if (told instanceof DiskAnswer.Beats beats) {
+              sawFenced(beats.slots());
+            }
             if (told instanceof DiskAnswer.Written
                 && asked.command() instanceof DiskCommand.WriteBeat write
                 && write.beat().state() == Beat.State.ALIVE
@@ -1491,6 +1694,14 @@ final class Simulation {
             }
             step(asked.answered(told));
           });
+    }
+
+    private void sawFenced(List<Slot> slots) {
+      for (Slot slot : slots) {
+        if (slot instanceof Slot.Taken taken && taken.beat().state() == Beat.State.FENCED) {
+          sawFenced.add(taken.beat().key());
+        }
+      }
     }
 
     private DiskAnswer tampered(DiskCommand command, DiskAnswer answer) {
@@ -1646,6 +1857,7 @@ final class Simulation {
               name + " writes sequence " + write.beat().sequence() + " after " + lastSequence);
         }
         lastSequence = write.beat().sequence();
+        lastBeat = write.beat().state() == Beat.State.ALIVE ? write.beat() : lastBeat;
       }
     }
 
@@ -1656,8 +1868,10 @@ final class Simulation {
      */
     private void checkOutcasts() {
       for (Node node : nodes) {
-        boolean isIn = node.inAgain && node.marked && disk.isFenced(array.key(node.nexus));
-        if (node != this && isIn && now - node.inSince > LEASE_MILLIS / 2) {
+        ReservationKey key = array.key(node.nexus);
+        boolean isIn = node.inAgain && node.marked && key.equals(node.inKey);
+        boolean isKnown = disk.isFenced(key) || sawFenced.contains(key);
+        if (node != this && isIn && isKnown && now - node.inSince > LEASE_MILLIS / 2) {
           throw violation(
               name + " attaches, and " + node.name + ", which was shut out, is registered");
         }
@@ -1710,14 +1924,14 @@ final class Simulation {
       int thisBoot = boot;
       int thisLife = life;
       int path = nexus;
-      boolean slow = has(Kind.LATE) && !healed;
-      boolean outliving = has(Kind.OUTLIVING) && !healed;
+      boolean slow = has(Kind.LATE) && isChaos();
+      boolean outliving = has(Kind.OUTLIVING) && isChaos();
       long there =
           1L
               + (chance(slow ? late : 0.02) ? random.nextInt(800) : random.nextInt(3))
               + (outliving && chance(0.05) ? random.nextInt(3_000) : 0);
       long back = slow && chance(late) ? random.nextInt(lateMillis) : 1 + random.nextInt(2);
-      boolean lost = !healed && chance(unclear);
+      boolean lost = isChaos() && chance(unclear);
       boolean effective = !lost || chance(0.5);
       at(
           stalledUntil > now + there ? stalledUntil + random.nextInt(20) : now + there,
@@ -1766,6 +1980,10 @@ final class Simulation {
           && command instanceof ArrayCommand.Preempt preempt
           && answer instanceof ArrayAnswer.Done) {
         unaccounted.add(preempt.victim());
+        if (readsSlowly && relapsed && !slowReadings) {
+          remember("readings of the slots become slow");
+          slowReadings = true;
+        }
       }
       for (Node node : nodes) {
         for (int each : node.nexuses) {
@@ -1852,7 +2070,7 @@ final class Simulation {
       state = KernelState.ATTACHING;
       xfsMounted = true;
       int thisBoot = boot;
-      boolean fails = ready && !healed && chance(0.03);
+      boolean fails = ready && isChaos() && chance(0.03);
       afterHere(
           15 + random.nextInt(60),
           () -> {
@@ -1885,7 +2103,7 @@ final class Simulation {
      * instead.
      */
     private void tell(java.util.function.Supplier<Event> event) {
-      if (has(Kind.LOST_EVENTS) && !healed && chance(0.2)) {
+      if (has(Kind.LOST_EVENTS) && isChaos() && chance(0.2)) {
         remember(name, " lost ", event.get());
         return;
       }
@@ -1945,7 +2163,7 @@ final class Simulation {
         gone();
         return;
       }
-      if (!healed && chance(0.03)) {
+      if (isChaos() && chance(0.03)) {
         state = KernelState.ATTACHED;
         tell(() -> new Event.Detached(epoch, 16, 1_000_000, "a reflinked file is mapped"));
         work(thisBoot);
