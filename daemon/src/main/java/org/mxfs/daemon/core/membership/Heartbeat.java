@@ -267,7 +267,7 @@ public final class Heartbeat {
     }
     rules.holder(now.holder(), now.epoch());
     holderSince = !now.holder() ? Long.MAX_VALUE : Math.min(holderSince, millis);
-    settling &= now.holder();
+    settle(settling && now.holder());
     if (!now.holder()) {
       clearing.clear();
       restUntil.clear();
@@ -708,12 +708,12 @@ public final class Heartbeat {
           ? rules.giveLeft(Math.max(standing.epoch(), table.maxEpoch()), settings.host(), now)
           : new DiskCommand.ReadBeats();
     }
-    if (standing.wish() != Wish.BEAT || !rules.mayGiveAfterReading(now)) {
+    if (standing.wish() != Wish.BEAT) {
       return null;
     }
     for (ReservationKey key : rules.registered()) {
-      if (needsSlot(key) && rules.slotFor(key, now) >= 0) {
-        return rules.mayGive(now)
+      if (needsSlot(key) && rules.mayGiveAfterReading(key, now) && rules.slotFor(key, now) >= 0) {
+        return rules.mayGive(key, now)
             ? rules.give(
                 key,
                 Math.max(standing.epoch(), table.maxEpoch()),
@@ -739,12 +739,13 @@ public final class Heartbeat {
     if (table.isFenced(key)) {
       return false; // it was shut out: only a later life of its node has one again
     }
-    if (settling && table.beats().stream().anyMatch(beat -> isUnsettledLife(beat, key))) {
-      return false; // the slot is what is left to know of that life
-    }
     int count = table.countOf(key);
     if (key.equals(standing.key())) {
+      // Of its own earlier lives nothing is waited for, and members tell of what its slot says.
       return (rules.slot() < 0 || table.isAvoided(rules.slot())) && count < 2;
+    }
+    if (settling && table.beats().stream().anyMatch(beat -> isUnsettledLife(beat, key))) {
+      return false; // the slot is what is left to know of that life
     }
     return count < 2
         && suspicion.pausedFor(key) < 0
@@ -796,7 +797,7 @@ public final class Heartbeat {
     if (place == Place.NONE && nobodys) {
       return List.of();
     }
-    settling = true;
+    settle(true);
     boolean over = holderSince <= now && now - holderSince >= SlotTable.REST_MILLIS;
     if (table.hidesOne() && !over) {
       return null;
@@ -857,7 +858,7 @@ public final class Heartbeat {
   /** Who is to be accounted for, as far as it was ever read. */
   public Roll roll() {
     return new Roll(
-        table.beats().stream().filter(beat -> beat.state() == Beat.State.FENCED).toList(),
+        table.beats().stream().filter(beat -> table.isFenced(beat.key())).toList(),
         table.beats().stream().filter(this::isUnsettled).toList());
   }
 
@@ -880,7 +881,12 @@ public final class Heartbeat {
 
   /** Nobody is unsettled any more. */
   public void settled() {
-    settling = false;
+    settle(false);
+  }
+
+  private void settle(boolean now) {
+    settling = now;
+    table.keepTheMissing(now);
   }
 
   /**
@@ -892,9 +898,30 @@ public final class Heartbeat {
     rules.shutOut(proof);
   }
 
+  /**
+   * As the holder: who is registered, has not told of this tenure and has been silent for so long.
+   * It may be a member that is dead, or one that was shut out, whom a REGISTER of its own has let
+   * in again, and a beat that landed over what its slot said.
+   */
+  public List<ReservationKey> silentStrangers(long atLeastMillis, long now) {
+    return rules.strangers().stream()
+        .filter(key -> suspicion.proof(key, atLeastMillis, now) != null)
+        .toList();
+  }
+
+  /** See {@link SlotRules#isOverwritten}. */
+  public boolean isOverwritten(ReservationKey key) {
+    return rules.isOverwritten(key);
+  }
+
   /** Whether that was proven of this key in this tenure, and still holds. */
   public boolean isProven(ReservationKey key) {
     return rules.fenced().stream().anyMatch(proof -> proof.victim().equals(key));
+  }
+
+  /** What was proven of this key may be so no more. */
+  public void forgetProof(ReservationKey key) {
+    rules.forgetProof(key);
   }
 
   /** As the holder: this is shut out; see {@link #unsettled}. */
@@ -990,7 +1017,7 @@ public final class Heartbeat {
     return rules.slot() < 0
         && pending == null
         && (!table.isCredible()
-            || !rules.mayGiveAfterReading(now)
+            || !rules.mayGiveAfterReading(standing.key(), now)
             || rules.slotFor(standing.key(), now) < 0);
   }
 

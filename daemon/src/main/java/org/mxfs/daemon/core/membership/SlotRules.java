@@ -2,6 +2,7 @@
 package org.mxfs.daemon.core.membership;
 
 import java.util.Collection;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -73,6 +74,9 @@ final class SlotRules {
 
   private long giveAfter = Long.MIN_VALUE;
 
+  /** Of victims of this tenure: in which slots each was when it became one. */
+  private final Map<ReservationKey, List<Integer>> victimSlots = new HashMap<>();
+
   /** Proofs of this tenure, and when each came. */
   private final Map<Fenced, Long> fenced = new LinkedHashMap<>();
 
@@ -129,6 +133,7 @@ final class SlotRules {
       aloneSince = Long.MAX_VALUE;
       fenced.clear(); // what was proven holds in this tenure
       victims.clear();
+      victimSlots.clear();
     }
     holder = now;
   }
@@ -232,11 +237,6 @@ final class SlotRules {
     return isFresh(now) && slot >= 0 && table.shows(slot, key);
   }
 
-  /** Whether the last reading was asked for after the array had shown who is registered. */
-  boolean mayGive(long now) {
-    return isBasis(now) && now >= giveAfter;
-  }
-
   /** The holder may write a slot that is not its own on this reading. */
   boolean isBasis(long now) {
     return isFresh(now) && isBasisAfterReading(now) && !used && readAskedAt > keysAt;
@@ -257,6 +257,20 @@ final class SlotRules {
   /** Whether a slot may be given once there is a reading for it. */
   boolean mayGiveAfterReading(long now) {
     return isBasisAfterReading(now) && now >= giveAfter;
+  }
+
+  /** The same, to this key. */
+  boolean mayGiveAfterReading(ReservationKey whom, long now) {
+    return isBasisAfterReading(now) && isNoGiftUnderWay(whom, now);
+  }
+
+  /** Whether the last reading was asked for after the array had shown who is registered. */
+  boolean mayGive(ReservationKey whom, long now) {
+    return isBasis(now) && isNoGiftUnderWay(whom, now);
+  }
+
+  private boolean isNoGiftUnderWay(ReservationKey whom, long now) {
+    return now >= giveAfter || (whom.equals(key) && slotFor(key, now) >= 0);
   }
 
   /** Our record. */
@@ -296,6 +310,11 @@ final class SlotRules {
     }
   }
 
+  /** Who is registered has changed since: that was not all. */
+  void forgetProof(ReservationKey victim) {
+    fenced.keySet().removeIf(proof -> proof.victim().equals(victim));
+  }
+
   Collection<Fenced> fenced() {
     return List.copyOf(fenced.keySet());
   }
@@ -308,6 +327,7 @@ final class SlotRules {
   void victim(ReservationKey whom) {
     if (holder) {
       victims.putIfAbsent(whom, ++ticks);
+      victimSlots.putIfAbsent(whom, table.slotsOf(whom));
     }
   }
 
@@ -321,7 +341,32 @@ final class SlotRules {
   /** Who has written that it knows of this tenure has nothing under way from one before. */
   private boolean isOpen(ReservationKey victim, Predicate<ReservationKey> isMember) {
     boolean isIn = registered.contains(victim) && isMember.test(victim);
-    return table.wasToBeat(victim) && !isIn;
+    return isOverwritten(victim) ? !isProven(victim) : table.wasToBeat(victim) && !isIn;
+  }
+
+  /**
+   * A victim's slot says neither that it was shut out nor that it has let go of XFS, but that it is
+   * another node's: nothing tells what became of the victim but the proof itself.
+   */
+  boolean isOverwritten(ReservationKey victim) {
+    return table.slotsOf(victim).isEmpty()
+        && victimSlots.getOrDefault(victim, List.of()).stream()
+            .anyMatch(slot -> table.isOfAnotherNode(slot, victim.nodeId()));
+  }
+
+  private boolean isProven(ReservationKey victim) {
+    return fenced.keySet().stream().anyMatch(proof -> proof.victim().equals(victim));
+  }
+
+  /**
+   * As the holder: other nodes that are registered, were to beat, and have not told of this tenure.
+   */
+  List<ReservationKey> strangers() {
+    return !holder
+        ? List.of()
+        : table.unsettled(registered, key, whom -> table.isMemberOf(whom, tenure)).stream()
+            .filter(registered::contains)
+            .toList();
   }
 
   /** The number of the last reading that was asked for, and of the last good one. */
@@ -361,9 +406,17 @@ final class SlotRules {
         .toList();
   }
 
-  /** As the holder: see {@link SlotTable#outcasts}. */
+  /**
+   * As the holder: see {@link SlotTable#outcasts}. Of this node's own lives the earlier ones alone:
+   * its clock may have gone back.
+   */
   List<Outcast> outcasts() {
-    return table.outcasts(registered);
+    return table.outcasts(registered).stream()
+        .filter(
+            outcast ->
+                outcast.key().nodeId() != key.nodeId()
+                    || outcast.key().incarnation() < key.incarnation())
+        .toList();
   }
 
   /**
@@ -420,8 +473,14 @@ final class SlotRules {
     return new DiskCommand.FreeSlot(which, epoch, table.sequenceOf(which) + 1);
   }
 
-  /** Which slot the key gets; -1: none is free. */
+  /**
+   * Which slot the key gets; -1: none is free. A gift of an earlier daemon that is under way is
+   * none into a slot of this node's own: that one had it itself.
+   */
   int slotFor(ReservationKey whom, long now) {
+    if (whom.equals(key) && now < giveAfter) {
+      return table.earlierSlot(key, now);
+    }
     boolean alone = aloneSince != Long.MAX_VALUE && now - aloneSince >= SlotTable.REST_MILLIS;
     return table.freeSlot(whom, alone, now);
   }
@@ -429,7 +488,7 @@ final class SlotRules {
   /** Gives a slot to a key that is registered; to our own key by its first beat. */
   DiskCommand.WriteBeat give(
       ReservationKey whom, long epoch, long leaseMillis, String host, long now) {
-    require(mayGive(now), "a slot is given on a reading that is too old");
+    require(mayGive(whom, now), "a slot is given on a reading that is too old");
     return whom.equals(key)
         ? give(whom, new Beat(whom, tenure, 0, Beat.State.ALIVE, leaseMillis, host), now)
         : give(whom, new Beat(whom, epoch, 0, Beat.State.RESERVED, 0, ""), now);
@@ -445,14 +504,13 @@ final class SlotRules {
     return isBasis(now) && mayGiveLeftAfterReading(now);
   }
 
-  /**
-   * A gift of an earlier daemon that is under way is none into a slot of this node's own: that one
-   * had it itself.
-   */
+  /** Whether it may once there is a reading for it. */
   boolean mayGiveLeftAfterReading(long now) {
-    int free = holder ? slotFor(key, now) : -1;
-    boolean own = free >= 0 && table.isOfNode(free, key.nodeId());
-    return over == null && free >= 0 && keysAt != 0 && (own || now >= giveAfter);
+    return over == null
+        && holder
+        && keysAt != 0
+        && slotFor(key, now) >= 0
+        && isNoGiftUnderWay(key, now);
   }
 
   private DiskCommand.WriteBeat give(ReservationKey whom, Beat beat, long now) {

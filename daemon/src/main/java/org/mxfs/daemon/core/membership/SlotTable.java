@@ -26,7 +26,8 @@ import org.mxfs.daemon.core.ReservationKey;
  *
  * <p>A slot that says {@link Beat.State#FENCED} remembers who was shut out: it is given to nobody
  * but a later life of the same node, however long it rests. Its key, which may still be there when
- * it wakes up, has no slot.
+ * it wakes up, has no slot. What it had under way may land over that: whoever has read it once goes
+ * on as if the slot said so still, until it is free or another incarnation's.
  *
  * <p>A slot that is damaged keeps what was last read in it: a node that died while it wrote is not
  * forgotten, and its slot is not another's.
@@ -49,15 +50,25 @@ public final class SlotTable {
   /** The last record of each slot. */
   private Slot[] known = new Slot[0];
 
+  /** Whose key said in it that it was shut out, once; {@link ReservationKey#NONE}: none did. */
+  private ReservationKey[] shutOut = new ReservationKey[0];
+
   private long[] restingSince = new long[0];
   private int avoided = -1;
+
+  /**
+   * Who was to beat and is not registered is still to be found there: no stranger gets its slot.
+   */
+  private boolean keepsTheMissing;
 
   /** What was read. */
   public void read(List<Slot> read) {
     if (read.size() != restingSince.length) {
       restingSince = new long[read.size()];
       known = new Slot[read.size()];
+      shutOut = new ReservationKey[read.size()];
       Arrays.fill(known, NOTHING);
+      Arrays.fill(shutOut, ReservationKey.NONE);
       forgetRest();
     }
     for (int i = 0; i < read.size(); i++) {
@@ -67,6 +78,11 @@ public final class SlotTable {
       }
       if (!(read.get(i) instanceof Slot.Damaged)) {
         known[i] = read.get(i);
+        if (says(i, Beat.State.FENCED)) {
+          shutOut[i] = keyOf(i);
+        } else if (!keyOf(i).equals(shutOut[i])) {
+          shutOut[i] = ReservationKey.NONE;
+        }
       }
     }
     slots = List.copyOf(read);
@@ -90,6 +106,14 @@ public final class SlotTable {
   /** A tenure ends: what was seen of registrations in it says nothing in another. */
   public void forgetRest() {
     Arrays.fill(restingSince, Long.MAX_VALUE);
+  }
+
+  /**
+   * Whether a slot whose key was to beat is kept for that key, however long it has rested: what it
+   * says is all that is known of who was shut out and is not marked.
+   */
+  void keepTheMissing(boolean now) {
+    keepsTheMissing = now;
   }
 
   /** Writes of it fail: another is better, if only the one that was avoided before. */
@@ -216,13 +240,23 @@ public final class SlotTable {
     return known[slot] instanceof Slot.Taken taken && taken.beat().state() == state;
   }
 
+  /** It says, or has said of the key that it has, that this was shut out. */
+  private boolean isShutOut(int slot) {
+    return !shutOut[slot].isNone();
+  }
+
   boolean isOfNode(int slot, int nodeId) {
     return keyOf(slot).nodeId() == nodeId;
   }
 
+  /** Whether another node has this slot; what nobody has is not another's. */
+  boolean isOfAnotherNode(int slot, int nodeId) {
+    return slot < known.length && !keyOf(slot).isNone() && !isOfNode(slot, nodeId);
+  }
+
   /** Its last record was written: its key writes it no more. */
   private boolean isOver(int slot) {
-    return says(slot, Beat.State.FENCED) || says(slot, Beat.State.LEFT);
+    return isShutOut(slot) || says(slot, Beat.State.LEFT);
   }
 
   /**
@@ -286,9 +320,9 @@ public final class SlotTable {
         .toList();
   }
 
-  /** Whether a slot says that this incarnation was shut out. */
+  /** Whether a slot says that this incarnation was shut out, or has said so. */
   public boolean isFenced(ReservationKey key) {
-    return slotsOf(key).stream().anyMatch(i -> says(i, Beat.State.FENCED));
+    return slotsOf(key).stream().anyMatch(this::isShutOut);
   }
 
   /** That this incarnation has left; null: no slot says so. */
@@ -297,12 +331,12 @@ public final class SlotTable {
     return left ? new Departed(key) : null;
   }
 
-  /** Whether this slot says, as it was read last, that this incarnation was shut out. */
+  /** Whether this slot, as it was read last, is of this incarnation, which was shut out. */
   boolean saysFenced(int slot, ReservationKey key) {
     return isCredible()
         && slots.get(slot) instanceof Slot.Taken taken
         && taken.beat().key().equals(key)
-        && taken.beat().state() == Beat.State.FENCED;
+        && isShutOut(slot);
   }
 
   /**
@@ -361,7 +395,7 @@ public final class SlotTable {
             case Slot.Taken _ -> !registered.contains(keyOf(i));
             case Slot.Damaged _ -> !keyOf(i).isNone() && !registered.contains(keyOf(i));
           };
-      boolean comesFree = nobodys && !says(i, Beat.State.FENCED);
+      boolean comesFree = nobodys && !isShutOut(i);
       if (i != avoided && (comesFree || keyOf(i).nodeId() == key.nodeId())) {
         return true;
       }
@@ -377,40 +411,55 @@ public final class SlotTable {
   private boolean isEarlier(int slot, ReservationKey key) {
     ReservationKey before = keyOf(slot);
     return before.nodeId() == key.nodeId()
-        && (!says(slot, Beat.State.FENCED) || before.incarnation() < key.incarnation());
+        && (!isShutOut(slot) || before.incarnation() < key.incarnation());
   }
 
   /**
-   * A free slot, for a key that is registered and has none; -1: there is none. What an earlier life
-   * of the same node had is taken over at once: that life is over, by the kernel's word or by a
-   * start of the machine.
-   *
-   * @param alone only our own key has been registered for as long as a slot rests: a damaged slot
-   *     has no other writer
+   * A slot that an earlier life of the key's node had; -1: none. It is taken over at once: that
+   * life is over, by the kernel's word or by a start of the machine.
    */
-  public int freeSlot(ReservationKey key, boolean alone, long now) {
-    if (!isCredible()) {
-      return -1;
-    }
-    for (int i = 0; i < slots.size(); i++) {
+  int earlierSlot(ReservationKey key, long now) {
+    for (int i = 0; i < slots.size() && isCredible(); i++) {
       // Where it cannot be read now, it may have been given to another since it was read.
       boolean legible = slots.get(i) instanceof Slot.Taken || hasRested(i, now);
       if (restingSince[i] != Long.MAX_VALUE && legible && isEarlier(i, key) && i != avoided) {
         return i;
       }
     }
+    return -1;
+  }
+
+  /**
+   * A free slot, for a key that is registered and has none; -1: there is none. What an earlier life
+   * of the same node had comes first; then what nobody has, and then what has rested.
+   *
+   * @param alone only our own key has been registered for as long as a slot rests: a damaged slot
+   *     has no other writer
+   */
+  public int freeSlot(ReservationKey key, boolean alone, long now) {
+    int earlier = earlierSlot(key, now);
+    if (!isCredible() || earlier >= 0) {
+      return earlier;
+    }
+    int rested = -1;
     for (int i = 0; i < slots.size(); i++) {
-      boolean rested = hasRested(i, now);
       boolean free =
           switch (slots.get(i)) {
             case Slot.Free _ -> true;
-            case Slot.Taken _ -> rested;
-            case Slot.Damaged _ -> alone || rested;
+            case Slot.Taken _ -> hasRested(i, now);
+            case Slot.Damaged _ -> alone || hasRested(i, now);
           };
-      if (free && i != avoided && !says(i, Beat.State.FENCED)) {
-        return i;
+      if (free && i != avoided && !isShutOut(i) && !isKept(i)) {
+        if (!(slots.get(i) instanceof Slot.Taken)) {
+          return i;
+        }
+        rested = rested < 0 ? i : rested;
       }
     }
-    return -1;
+    return rested;
+  }
+
+  private boolean isKept(int slot) {
+    return keepsTheMissing && known[slot] instanceof Slot.Taken taken && wasToBeat(taken.beat());
   }
 }

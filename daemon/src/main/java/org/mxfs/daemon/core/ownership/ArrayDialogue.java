@@ -57,6 +57,7 @@ final class ArrayDialogue {
   private @Nullable Question pending;
   private long retryDue;
   private int errors;
+  private long preempts;
 
   ArrayDialogue(Outbox out, TenureRules rules, Situation situation) {
     this.out = out;
@@ -108,11 +109,22 @@ final class ArrayDialogue {
       return;
     }
     pending = null;
+    if (asked.command() instanceof ArrayCommand.Preempt && answer instanceof ArrayAnswer.Done) {
+      preempts++;
+    }
     Phase phase = asked.wish().phase();
     boolean wanted = phase == null || situation.isStillIn(phase);
     if (wanted && (!reads(asked.command()) || rules.isEvidence(asked.askedAt()))) {
       asked.wish().then().accept(new Reply(answer, asked.askedAtMillis(), asked.askedAt()));
     }
+  }
+
+  /**
+   * How many PREEMPTs of ours are known to be carried out: each counts PRGENERATION up by one. One
+   * of which that is not known may have, too.
+   */
+  long preempts() {
+    return preempts;
   }
 
   private static boolean reads(ArrayCommand command) {

@@ -187,7 +187,7 @@ final class Handover {
   private void serveDetached() {
     boolean own = !situation.isLeaving() && (claim.isWanted() || !situation.isReady());
     Waiter next = situation.isReady() ? queue.first() : null;
-    if (pulse.isOvertaken()) {
+    if (pulse.isOvertaken() || !lease.isRecent()) {
       return; // the array is being asked
     }
     boolean due = own && (claim.isOwnTurn() || next == null) && attachment.attachIsDue();

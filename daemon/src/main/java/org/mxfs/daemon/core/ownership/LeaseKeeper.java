@@ -2,6 +2,7 @@
 package org.mxfs.daemon.core.ownership;
 
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.ArrayCommand;
@@ -14,6 +15,15 @@ import org.mxfs.daemon.core.ReservationKey;
  * older of that and of its last beat.
  */
 final class LeaseKeeper {
+  /** Where others may shut it out, a holder acts on no proof older than this part of a lease. */
+  private static final int RECENT_PART = 2;
+
+  /**
+   * What READ KEYS has shown, when it was asked for, and how many PREEMPTs of ours were carried out
+   * before.
+   */
+  record Shown(long generation, long askedAt, long preempts) {}
+
   private final Outbox out;
   private final TenureRules rules;
   private final Situation situation;
@@ -27,6 +37,9 @@ final class LeaseKeeper {
   private boolean halfway;
 
   private List<ReservationKey> checkedKeys = List.of();
+  private @Nullable Shown checked;
+  private @Nullable Shown shown;
+
   private boolean checkNow;
   private long checkDue;
 
@@ -87,6 +100,24 @@ final class LeaseKeeper {
 
   long due() {
     return checkDue;
+  }
+
+  /** As the holder, of the last time when the reservation was shown to be ours after that. */
+  @Nullable Shown shown() {
+    return shown;
+  }
+
+  /**
+   * As the holder: whether the keys, and the reservation after them, were shown to be ours on a
+   * question of within half a lease. Who has stood still for longer may have been shut out
+   * meanwhile; what is too old is asked for again.
+   */
+  boolean isRecent() {
+    return settings().takeover() == null || out.now() <= recentEnds(proven);
+  }
+
+  private long recentEnds(long proofAskedAt) {
+    return proofAskedAt + settings().leaseMillis() / RECENT_PART;
   }
 
   /** Until when the kernel was told; {@link Long#MIN_VALUE}: nothing was. */
@@ -153,6 +184,7 @@ final class LeaseKeeper {
     } else if (situation.phase() instanceof Phase.Holding) {
       rules.sawKeys(keys.keys());
       checkedKeys = keys.keys();
+      checked = new Shown(keys.generation(), reply.askedAt(), array.preempts());
       halfway = true;
     } else {
       rules.sawKeys(keys.keys());
@@ -182,6 +214,7 @@ final class LeaseKeeper {
       if (pulse.isOvertaken() && pulse.maxEpoch() == overtakenBy) {
         pulse.isStillOurs();
       }
+      shown = checked;
       pulse.sawKeys(checkedKeys, askedAt);
       guard.look(checkedKeys);
       extend(askedAt);
@@ -204,6 +237,9 @@ final class LeaseKeeper {
    */
   void extend(long proofAskedAt) {
     checkDue = out.now() + settings().leaseMillis() / 4;
+    if (settings().takeover() != null) {
+      checkDue = Math.min(checkDue, recentEnds(proofAskedAt)); // it has taken long to be answered
+    }
     lookDue = Math.min(lookDue, checkDue);
     proven = Math.max(proven, proofAskedAt);
     tell();

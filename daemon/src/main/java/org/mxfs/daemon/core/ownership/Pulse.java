@@ -304,9 +304,28 @@ final class Pulse {
     }
   }
 
+  /** See {@link Heartbeat#forgetProof}. */
+  void forgetProof(ReservationKey key) {
+    if (heartbeat != null) {
+      heartbeat.forgetProof(key);
+    }
+  }
+
   /** See {@link Heartbeat#isProven}. */
   boolean isProven(ReservationKey key) {
     return heartbeat != null && heartbeat.isProven(key);
+  }
+
+  /** See {@link Heartbeat#silentStrangers}. */
+  List<ReservationKey> silentStrangers() {
+    return heartbeat == null
+        ? List.of()
+        : heartbeat.silentStrangers(situation.settings().silenceMillis(), out.now());
+  }
+
+  /** See {@link Heartbeat#isOverwritten}. */
+  boolean isOverwritten(ReservationKey key) {
+    return heartbeat != null && heartbeat.isOverwritten(key);
   }
 
   /** See {@link Heartbeat#victim}. */

@@ -41,17 +41,35 @@ import org.mxfs.daemon.core.recovery.Recovered;
  * </pre>
  *
  * <p>Whom this tenure has seen silent and shut out stays a victim until its slot says that it is
- * none. A REGISTER of it that comes late makes nobody settled: the proof holds no more, and all of
- * it is done again.
+ * none, and settled is what was proven when nobody has come or gone since. A REGISTER of it that
+ * comes late makes nobody settled: the proof holds no more, and all of it is done again.
  *
  * <p>In every tenure: who was shut out, as its slot says, and is registered again is shut out again
  * as soon as it is seen, also beside XFS; what it may have sent has to end before the next attach.
+ * And who is registered, silent and has not told of the tenure is fenced before that, too.
  *
  * <p>All that was proven holds in its tenure only: the array may lose all registrations.
  */
 final class Takeover {
   /** So many PREEMPTs without effect are sent in a row, and then one after each pause. */
   private static final int KEEP_OUTS_MAX = 5;
+
+  /** PRGENERATION is of 32 bits. */
+  private static final long GENERATION_MASK = 0xffff_ffffL;
+
+  /**
+   * Who was fenced, until the tenure is settled.
+   *
+   * @param provenAt when: what was asked for before says nothing of it
+   * @param preempts how many PREEMPTs of ours had been carried out by then
+   */
+  private record Proven(Fenced proof, ClearRecords clear, long provenAt, long preempts) {
+    /** Nobody has come or gone since, but by PREEMPTs of ours, as that look has shown. */
+    boolean holdsAt(LeaseKeeper.Shown shown) {
+      long counted = shown.generation() - proof.generation() & GENERATION_MASK;
+      return counted == shown.preempts() - preempts;
+    }
+  }
 
   private final Outbox out;
   private final TenureRules rules;
@@ -78,7 +96,7 @@ final class Takeover {
 
   private int changes;
 
-  private final Map<ReservationKey, ClearRecords> fenced = new LinkedHashMap<>();
+  private final Map<ReservationKey, Proven> fenced = new LinkedHashMap<>();
   private final List<RecoverJournal> journals = new ArrayList<>();
 
   /** Who was shut out, is registered all the same, and has not been fenced since. */
@@ -121,7 +139,7 @@ final class Takeover {
     }
     List<Outcast> outcasts = pulse.outcasts();
     if (rules.isSettled()) {
-      if (outcasts.isEmpty()) {
+      if (outcasts.isEmpty() && !hasSilentStranger()) {
         return;
       }
       rules.unsettle();
@@ -156,6 +174,11 @@ final class Takeover {
     if (wakeAt != Long.MAX_VALUE) {
       out.wakeAt(wakeAt);
     }
+  }
+
+  /** Without XFS: beside it nobody is shut out for his silence. */
+  private boolean hasSilentStranger() {
+    return !rules.mayHaveXfs() && guard.whyNobody() == null && !pulse.silentStrangers().isEmpty();
   }
 
   private void noteIntruders(List<Outcast> outcasts) {
@@ -213,7 +236,9 @@ final class Takeover {
     Set<ReservationKey> open = new LinkedHashSet<>(unsettled);
     open.addAll(intruders);
     if (open.isEmpty()) {
-      settle();
+      if (lease.isRecent() && areAllStillOut()) {
+        settle();
+      }
       return;
     }
     String nobody = guard.whyNobody();
@@ -222,11 +247,40 @@ final class Takeover {
       return;
     }
     // Who is not registered for a moment, as after a grant, comes back; a reset disturbs everybody.
+    // Of whose slot is another's by now nothing more will be read; it was silent when it was shut
+    // out.
     open.stream()
-        .filter(key -> !fenced.containsKey(key) && permit(key, key) != null)
+        .filter(key -> !fenced.containsKey(key))
+        .filter(key -> permit(key, key) != null || pulse.isOverwritten(key))
         .findFirst()
         .ifPresentOrElse(
             victim -> begin(victim, settings), () -> note("waiting for what becomes of " + open));
+  }
+
+  /**
+   * Whether nobody came or went since each was proven to have ended: else a REGISTER of the victim
+   * that was under way may have let it in, and another survivor shut it out again, with a write in
+   * between. Of whom that is not so all is done anew; also where it was somebody else who came.
+   */
+  private boolean areAllStillOut() {
+    LeaseKeeper.Shown shown = lease.shown();
+    boolean all = true;
+    for (Proven one : List.copyOf(fenced.values())) {
+      ReservationKey victim = one.proof().victim();
+      if (shown == null || shown.askedAt() <= one.provenAt()) {
+        all = false; // that is being asked
+      } else if (!one.holdsAt(shown)) {
+        all = false;
+        out.note(Action.Level.INFO, "registrations changed after {} was fenced: once more", victim);
+        out.wakeAt(out.now());
+        fenced.remove(victim);
+        pulse.forgetProof(victim);
+        if (pulse.outcast(victim) != null) {
+          intruders.add(victim);
+        }
+      }
+    }
+    return all;
   }
 
   /** To shut out that key of this victim; null: there is no reason to. */
@@ -246,7 +300,7 @@ final class Takeover {
    * shut out, or has come back under another key (see {@code Handover}).
    */
   private boolean goesOnByItself(ReservationKey victim) {
-    if (pulse.outcast(victim) != null) {
+    if (pulse.outcast(victim) != null || pulse.isOverwritten(victim)) {
       return false;
     }
     long sequence = pulse.sequenceOf(victim);
@@ -299,7 +353,13 @@ final class Takeover {
         case FenceAction.Done done -> {
           Fenced proof = done.proof();
           intruders.remove(proof.victim());
-          fenced.put(proof.victim(), new ClearRecords(proof, pulse.askedReading()));
+          fenced.put(
+              proof.victim(),
+              new Proven(
+                  proof,
+                  new ClearRecords(proof, pulse.askedReading()),
+                  rules.ask(),
+                  array.preempts()));
           pulse.shutOut(proof);
           lease.lookAnew();
           guard.fenced(proof);
@@ -384,7 +444,8 @@ final class Takeover {
   /** Nobody is left: the journal may be recovered. */
   private void settle() {
     List<RecoverJournal> recovers = new ArrayList<>();
-    for (ClearRecords clear : fenced.values()) {
+    for (Proven proven : fenced.values()) {
+      ClearRecords clear = proven.clear();
       // There are no lock slots yet, and no locks: nothing names the victim.
       clear.read(pulse.goodReading(), List.of());
       RecordsCleared records = clear.done();

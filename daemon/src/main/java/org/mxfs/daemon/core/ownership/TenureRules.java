@@ -495,6 +495,11 @@ final class TenureRules implements Cloneable {
         && victim.incarnation() <= silent.incarnation();
   }
 
+  /** Of this node it is an earlier one: a kernel mounts a device once, so that one is over. */
+  private boolean isAnotherLife(ReservationKey other) {
+    return other.nodeId() != nodeId || other.incarnation() < key.incarnation();
+  }
+
   /**
    * In a tenure that is not settled: shuts out who has nothing of the reservation any more. Beside
    * XFS, too, who was shut out before and is registered again.
@@ -505,7 +510,7 @@ final class TenureRules implements Cloneable {
           case Permit.Silent silent -> !xfsHere && isSilent(silent);
           case Permit.ShutOut shutOut ->
               silenceMillis != 0
-                  && shutOut.victim().nodeId() != nodeId
+                  && isAnotherLife(shutOut.proof().key())
                   && shutOut.proof().writesBy(shutOut.victim());
           case Permit.Granted _, Permit.DeadLife _, Permit.Left _ -> false;
         };

@@ -356,6 +356,8 @@ final class HeartbeatTest {
     disk.set(63, taken(all.getLast(), Beat.State.FENCED, 1, 2));
     pass(BEAT);
     assertThat(machine.hasRoom()).as("it was shut out, and may wake up").isEqualTo(Verdict.NO);
+    disk.set(63, new Slot.Free());
+    pass(BEAT);
     disk.set(63, taken(all.getLast(), Beat.State.ALIVE, 1, 3));
     machine.sawKeys(all, now, now);
     pass(BEAT);
@@ -615,6 +617,61 @@ final class HeartbeatTest {
     machine.sawKeys(List.of(ME, OTHER), now, now);
     pass(2_000);
     assertThat(beats()).anyMatch(b -> b.key().equals(OTHER));
+  }
+
+  /** Danger 60: it was shut out, and readings were too slow for the proof that it is silent. */
+  @Test
+  void nobodyIsGivenTheSlotOfOneWhoIsMissingBeforeTheTenureIsSettled() {
+    disk.set(0, taken(ReservationKey.of(9, 1), Beat.State.ALIVE, 3, 77));
+    List<ReservationKey> registered = new ArrayList<>(List.of(ME));
+    for (int i = 1; i < 64; i++) {
+      registered.add(ReservationKey.of(100 + i, 1));
+      disk.set(i, taken(registered.getLast(), Beat.State.ALIVE, 3, 1));
+    }
+    disk.set(63, taken(ME, Beat.State.RESERVED, 3, 1));
+    registered.set(63, OTHER);
+    holder = true;
+    start(false);
+    settle();
+    machine.sawKeys(registered, now, now);
+    machine.unsettled(now);
+    pass(SlotTable.REST_MILLIS + BEAT);
+    machine.sawKeys(registered, now, now);
+    pass(2 * BEAT);
+    assertThat(disk.get(0)).isEqualTo(taken(ReservationKey.of(9, 1), Beat.State.ALIVE, 3, 77));
+    machine.settled();
+    machine.sawKeys(registered, now, now);
+    pass(2 * BEAT);
+    assertThat(at(0).key()).isNotEqualTo(ReservationKey.of(9, 1));
+  }
+
+  /** Danger 63: nobody else can have been given it, and others read of the tenure there. */
+  @Test
+  void aRestartedDaemonHasTheSlotOfItsOwnEarlierLifeAtOnce() {
+    disk.set(4, taken(ReservationKey.of(1, 6), Beat.State.ALIVE, 3, 77));
+    holder = true;
+    start(true);
+    settle();
+    machine.unsettled(now);
+    machine.sawKeys(List.of(ME, OTHER), now, now);
+    pass(2 * BEAT);
+    assertThat(at(4)).isEqualTo(new Beat(ME, 5, at(4).sequence(), Beat.State.ALIVE, LEASE, "me"));
+    machine.mayAttach(5, now);
+    settle();
+    assertThat(machine.mayAttach(5, now)).as("it is read back").isEqualTo(Verdict.YES);
+    assertThat(beats()).noneMatch(beat -> beat.key().equals(OTHER));
+  }
+
+  /** Danger 12: a gift of its predecessor may be under way to any other. */
+  @Test
+  void aRestartedDaemonTakesNoOtherSlotForItself() {
+    disk.set(0, taken(OTHER, Beat.State.ALIVE, 3, 77));
+    holder = true;
+    start(true);
+    settle();
+    machine.sawKeys(List.of(ME, OTHER), now, now);
+    pass(2 * BEAT);
+    assertThat(beats()).isEmpty();
   }
 
   /** Danger 12. */

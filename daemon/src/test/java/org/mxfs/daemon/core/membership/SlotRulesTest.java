@@ -420,11 +420,11 @@ class SlotRulesTest {
     keys(ME);
     read();
     assertThat(rules.isOvertaken()).isFalse();
-    assertThat(rules.mayGive(now)).isTrue();
+    assertThat(rules.mayGive(ANEW, now)).isTrue();
     disk.set(4, new Slot.Free(TENURE + 1, 1));
     read();
     assertThat(rules.isOvertaken()).isTrue();
-    assertThat(rules.mayGive(now)).isFalse();
+    assertThat(rules.mayGive(ANEW, now)).isFalse();
     assertThat(mayMark(2)).isFalse();
     assertThat(rules.mayClear(3, OTHER, now)).isFalse();
     assertThat(rules.unsettled(_ -> true)).isNull();
@@ -455,18 +455,18 @@ class SlotRulesTest {
     keys(ME, ANEW);
     now += KEYS;
     read();
-    assertThat(rules.mayGive(now)).isTrue();
+    assertThat(rules.mayGive(ANEW, now)).isTrue();
     assertThat(mayMark(2)).isTrue();
     assertThat(rules.mayClear(3, OTHER, now)).isTrue();
     now++;
     read();
-    assertThat(rules.mayGive(now)).isFalse();
-    assertThat(rules.mayGiveAfterReading(now)).isFalse();
+    assertThat(rules.mayGive(ANEW, now)).isFalse();
+    assertThat(rules.mayGiveAfterReading(ANEW, now)).isFalse();
     assertThat(mayMark(2)).isFalse();
     assertThat(rules.mayClear(3, OTHER, now)).isFalse();
     rules.sawKeys(List.of(ME, ANEW), now - KEYS - 1, now);
     read();
-    assertThat(rules.mayGive(now)).as("asked for longer ago").isFalse();
+    assertThat(rules.mayGive(ANEW, now)).as("asked for longer ago").isFalse();
   }
 
   /** Danger 50: a REGISTER of it comes after its slot says that it was shut out. */
@@ -486,5 +486,39 @@ class SlotRulesTest {
     read();
     assertThat(rules.outcasts()).as("a later life, and another node").isEmpty();
     assertThat(rules.unsettled(_ -> true)).isEmpty();
+  }
+
+  /** Danger 60: nothing else tells what became of it. */
+  @Test
+  void aVictimWhoseSlotAnotherNodeHasIsOneUntilItIsProvenToHaveEnded() {
+    rules.holder(false, 0); // what was proven before
+    rules.holder(true, TENURE);
+    read();
+    keys(ME);
+    rules.victim(DEAD);
+    disk.set(2, taken(ReservationKey.of(9, 1), Beat.State.RESERVED, 41));
+    read();
+    assertThat(rules.isOverwritten(DEAD)).isTrue();
+    assertThat(rules.unsettled(_ -> true)).containsExactly(DEAD);
+    rules.shutOut(PROOF);
+    assertThat(rules.unsettled(_ -> true)).isEmpty();
+    keys(ME, DEAD);
+    read();
+    assertThat(rules.unsettled(_ -> true)).as("registered again").containsExactly(DEAD);
+    disk.set(2, taken(ANEW, Beat.State.RESERVED, 42));
+    read();
+    assertThat(rules.isOverwritten(DEAD)).as("a later life of it").isFalse();
+  }
+
+  /** Danger 64: of this node's own lives, which it may shut out, and which it is itself. */
+  @Test
+  void anEarlierLifeOfThisNodeIsAnOutcastAndALaterOneIsNone() {
+    ReservationKey before = ReservationKey.of(1, 6);
+    ReservationKey later = ReservationKey.of(1, 8);
+    disk.set(3, taken(before, Beat.State.FENCED, 1));
+    disk.set(4, taken(later, Beat.State.FENCED, 1));
+    keys(ME, before, later);
+    read();
+    assertThat(rules.outcasts()).extracting(Outcast::key).containsExactly(before);
   }
 }

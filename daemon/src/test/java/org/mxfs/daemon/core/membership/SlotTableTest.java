@@ -62,6 +62,60 @@ final class SlotTableTest {
     assertThat(table.freeSlot(A, false, 80_001)).isEqualTo(-1);
   }
 
+  /** Danger 60. */
+  @Test
+  void whatNobodyHasIsGivenBeforeWhatHasRested() {
+    SlotTable table = new SlotTable();
+    table.read(slots(beat(B, 1, 1), beat(C, 1, 1)));
+    table.sawRegistered(List.of(A, C), 0);
+    assertThat(table.freeSlot(A, false, SlotTable.REST_MILLIS)).isEqualTo(2);
+  }
+
+  /** Danger 60: it may have been shut out, and nothing else remembers it. */
+  @Test
+  void whoWasToBeatAndIsMissingKeepsItsSlotWhileItIsStillToBeFound() {
+    SlotTable table = new SlotTable();
+    Beat paused = new Beat(C, 1, 1, Beat.State.PAUSED, 1_000, "host");
+    Beat reserved = new Beat(ReservationKey.of(4, 7), 1, 1, Beat.State.RESERVED, 0, "");
+    table.read(List.of(beat(B, 1, 1), new Slot.Taken(paused), new Slot.Taken(reserved)));
+    table.sawRegistered(List.of(A), 0);
+    table.keepTheMissing(true);
+    assertThat(table.freeSlot(A, false, SlotTable.REST_MILLIS)).isEqualTo(2);
+    assertThat(table.freeSlot(ReservationKey.of(2, 8), false, 0)).as("a later life").isZero();
+    table.keepTheMissing(false);
+    assertThat(table.freeSlot(A, false, SlotTable.REST_MILLIS)).isZero();
+  }
+
+  /** Danger 61: a beat that was under way lands over it. */
+  @Test
+  void whoWasShutOutIsThatWhateverItsSlotSaysUntilItIsFreeOrOfAnother() {
+    ReservationKey later = ReservationKey.of(2, 8);
+    SlotTable table = new SlotTable();
+    Slot other = beat(C, 1, 1);
+    Slot fenced = new Slot.Taken(new Beat(B, 5, 9, Beat.State.FENCED, 0, "host"));
+    for (Slot after : List.of(new Slot.Free(5, 10), beat(later, 5, 10), beat(A, 5, 10))) {
+      table.read(List.of(fenced, other));
+      for (Slot late :
+          List.of(
+              new Slot.Damaged(Slot.Kind.TORN, "torn"),
+              new Slot.Taken(new Beat(B, 4, 8, Beat.State.PAUSED, 1_000, "host")),
+              beat(B, 4, 8))) {
+        table.read(List.of(late, other));
+        assertThat(table.isFenced(B)).as("%s", late).isTrue();
+        assertThat(table.outcasts(List.of(A, B))).as("%s", late).hasSize(1);
+        assertThat(table.shows(0, B)).as("%s: it writes it no more", late).isFalse();
+      }
+      assertThat(table.canMark(0, B)).as("it is marked again").isTrue();
+      table.sawRegistered(List.of(A, C), 0);
+      assertThat(table.freeSlot(A, false, SlotTable.REST_MILLIS)).isEqualTo(-1);
+      assertThat(table.hasRoomFor(A, List.of(A, C))).isFalse();
+      assertThat(table.freeSlot(later, false, 0)).isZero();
+      table.read(List.of(after, other));
+      assertThat(table.isFenced(B)).as("%s", after).isFalse();
+      assertThat(table.outcasts(List.of(A, B))).as("%s", after).isEmpty();
+    }
+  }
+
   @Test
   void aSlotThatBeatsIsNotAtRest() {
     SlotTable table = new SlotTable();

@@ -145,6 +145,19 @@ class OwnershipDepartedTest {
     assertThat(written).isLessThan(done.indexOf(Action.Left.class::isInstance));
   }
 
+  /** Danger 61: a beat that was under way landed over it, and a REGISTER of its own came late. */
+  @Test
+  void whoWasShutOutIsUnaccountedForWhateverItsSlotSays() {
+    disk.set(5, slot(FENCED, Beat.State.FENCED));
+    mount();
+    ReservationKey mine = machine().key();
+    disk.set(5, slot(FENCED, Beat.State.ALIVE));
+    pass(1_500);
+    array.execute(OTHER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, FENCED, false));
+    umount();
+    assertStays(mine);
+  }
+
   @Test
   void withoutSuchAOneItGoesAsBefore() {
     disk.set(5, slot(OTHER, Beat.State.LEFT));

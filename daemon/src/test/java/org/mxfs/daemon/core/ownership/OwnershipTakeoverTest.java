@@ -450,6 +450,155 @@ class OwnershipTakeoverTest {
     assertThat(machine().epoch()).isNotEqualTo(first).isGreaterThan(1_000_000);
   }
 
+  /** The volume is here, settled and not attached; nobody waits for it. */
+  private void ownDetached() {
+    own();
+    give(new Event.PeerUp(WAITER, 5, "waiter", options(), true));
+    give(new Event.Received(WAITER, 5, new PeerMessage.OwnRequest(3)));
+    pass(1_000);
+    give(new Event.PeerDown(WAITER.nodeId()));
+    give(new Event.Detached(done.of(Action.Detach.class).getLast().epoch(), 0, 1, ""));
+    pass(1_000);
+    assertThat(grants()).isZero();
+    done.all.clear();
+  }
+
+  /** Another has shut it out, and a REGISTER of its own has let it in again. */
+  private void shutOutAndLetInAgain() {
+    ReservationKey key = machine().key();
+    lateRegister();
+    array.execute(OWNER_NEXUS, new ArrayCommand.Preempt(OWNER, key));
+    array.execute(NEXUS, new ArrayCommand.Register(ReservationKey.NONE, key, false));
+  }
+
+  /** Danger 62: what it hears first when it runs again is that somebody wants the volume. */
+  @Test
+  void whoHasStoodStillAsksTheArrayBeforeItAttaches() {
+    ownDetached();
+    shutOutAndLetInAgain();
+    driver.now += 3 * LEASE;
+    give(new Event.Want());
+    pass(3_000);
+    assertThat(done.of(Action.Attach.class)).isEmpty();
+    assertThat(done.of(Action.Fenced.class)).hasSize(1);
+  }
+
+  /** Danger 62: and who waits gets no grant of it. */
+  @Test
+  void whoHasStoodStillAsksTheArrayBeforeItGrants() {
+    ownDetached();
+    shutOutAndLetInAgain();
+    driver.now += 3 * LEASE;
+    driver.holds = action -> Driver.asks(action, ArrayCommand.ReadKeys.class);
+    give(new Event.PeerUp(WAITER, 5, "waiter", options(), true));
+    give(new Event.Received(WAITER, 5, new PeerMessage.OwnRequest(4)));
+    pass(3_000);
+    assertThat(grants()).isZero();
+    driver.holds = _ -> false;
+    driver.release();
+    pass(1_000);
+    assertThat(grants()).isZero();
+    assertThat(done.of(Action.Fenced.class)).hasSize(1);
+  }
+
+  /** Danger 62: it holds the volume still, and goes on. */
+  @Test
+  void whoHasStoodStillAndHoldsTheVolumeAttachesOnceTheArrayHasShownIt() {
+    ownDetached();
+    driver.now += 3 * LEASE;
+    give(new Event.Want());
+    pass(3_000);
+    int asked = done.indexOf(a -> Driver.asks(a, ArrayCommand.ReadReservation.class));
+    int attach = done.indexOf(Action.Attach.class::isInstance);
+    assertThat(List.of(0, asked, attach)).isSorted().doesNotContain(-1);
+    assertThat(done.of(Action.Fenced.class)).isEmpty();
+  }
+
+  /** Its last beat lands late, which makes it wait between the proof and the mark. */
+  private void fencedAndNotYetMarked() {
+    answersResets(false);
+    start();
+    ownerDies();
+    pass(LEASE + LEASE / 4 + 6_000);
+    disk.set(0, owner(Beat.State.ALIVE, ++ownerSequence));
+    answersResets(true);
+    driver.release();
+    pass(1_000);
+    assertThat(done.of(Action.ResetUnit.class)).hasSize(1);
+  }
+
+  /** Danger 65: what the array has taken of it between the two nobody has seen the end of. */
+  @Test
+  void aVictimThatWasLetInAndShutOutAgainAfterTheProofIsFencedAnew() {
+    array.execute(3, new ArrayCommand.Register(ReservationKey.NONE, THIRD, false));
+    fencedAndNotYetMarked();
+    lateRegister();
+    array.execute(3, new ArrayCommand.Preempt(THIRD, OWNER));
+    pass(LEASE + LEASE / 4 + 8_000);
+    assertThat(done.of(Action.ResetUnit.class)).hasSize(2);
+    assertThat(done.of(Action.Attach.class)).hasSize(1);
+    assertThat(((Slot.Taken) disk.get(0)).beat().state()).isEqualTo(Beat.State.FENCED);
+  }
+
+  /** Danger 65: that it was only a newcomer nobody can tell, and it ends. */
+  @Test
+  void aNewcomerAfterTheProofCostsAResetAndNoMore() {
+    fencedAndNotYetMarked();
+    array.execute(3, new ArrayCommand.Register(ReservationKey.NONE, THIRD, false));
+    pass(LEASE + LEASE / 4 + 8_000);
+    assertThat(done.of(Action.ResetUnit.class)).hasSize(2);
+    assertThat(done.of(Action.Attach.class)).hasSize(1);
+  }
+
+  /** Danger 65: each PREEMPT of ours is known to have counted by one. */
+  @Test
+  void thatTheSecondVictimIsShutOutMakesTheFirstOnesProofNoOlder() {
+    array.execute(3, new ArrayCommand.Register(ReservationKey.NONE, THIRD, false));
+    disk.set(3, new Slot.Taken(new Beat(THIRD, 5, 1, Beat.State.ALIVE, LEASE, "third")));
+    start();
+    ownerDies();
+    pass(LEASE + LEASE / 4 + 12_000);
+    assertThat(array.isRegistered(3)).isFalse();
+    assertThat(done.of(Action.ResetUnit.class)).hasSize(2);
+    assertThat(done.of(Action.Attach.class)).hasSize(1);
+  }
+
+  /** Danger 60: what another holder had given may land there. */
+  @Test
+  void aVictimWhoseSlotAnotherNodeHasIsFencedAllTheSame() {
+    answersResets(false);
+    start();
+    ownerDies();
+    pass(LEASE + LEASE / 4 + 6_000);
+    assertThat(driver.held).hasSize(1);
+    disk.set(0, new Slot.Taken(new Beat(THIRD, 5, 90, Beat.State.RESERVED, 0, "")));
+    pass(5_000);
+    assertThat(done.of(Action.Attach.class)).isEmpty();
+    answersResets(true);
+    driver.release();
+    pass(3_000);
+    assertThat(done.of(Action.Attach.class)).hasSize(1);
+    assertThat(done.of(Action.ResetUnit.class)).hasSize(1);
+  }
+
+  /** Danger 63: what members tell of they read in its slot. */
+  @Test
+  void aRestartedDaemonThatHoldsTheVolumeHasASlotAtOnceSoThatMembersTellOfItsTenure() {
+    ReservationKey before = ReservationKey.of(NODE, 900);
+    array.execute(NEXUS, new ArrayCommand.Register(ReservationKey.NONE, before, false));
+    array.execute(NEXUS, new ArrayCommand.Reserve(before));
+    disk.set(1, new Slot.Taken(new Beat(before, 5, 1, Beat.State.ALIVE, LEASE, "host")));
+    lateRegister();
+    disk.set(0, owner(Beat.State.ALIVE, 1));
+    ownerLives = true;
+    ownerIsMember = true;
+    give(new Event.Start(new Predecessor(before, 5, KernelState.DETACHED, true, true, false)));
+    pass(15_000);
+    assertThat(((Slot.Taken) disk.get(1)).beat().key()).isEqualTo(machine().key());
+    assertThat(done.of(Action.Attach.class)).hasSize(1);
+    assertThat(array.isRegistered(OWNER_NEXUS)).isTrue();
+  }
+
   private void fencedOnDisk() {
     disk.set(2, new Slot.Taken(new Beat(OWNER, 5, 9, Beat.State.FENCED, 0, "owner")));
   }
@@ -493,6 +642,92 @@ class OwnershipTakeoverTest {
     answersResets(true);
     driver.release();
     pass(2_000);
+    assertThat(grants()).isPositive();
+  }
+
+  private static final ReservationKey EARLIER_LIFE = ReservationKey.of(NODE, 900);
+
+  private void earlierLifeIsFencedOnDisk() {
+    disk.set(2, new Slot.Taken(new Beat(EARLIER_LIFE, 5, 9, Beat.State.FENCED, 0, "host")));
+  }
+
+  private void earlierLifeRegisters() {
+    array.execute(OWNER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, EARLIER_LIFE, false));
+  }
+
+  /** Danger 64: by a path that this machine has no more. */
+  @Test
+  void anEarlierLifeOfThisNodeThatWasShutOutAndIsRegisteredIsFencedBeforeXfsIsAttached() {
+    earlierLifeIsFencedOnDisk();
+    earlierLifeRegisters();
+    give(new Event.Start(Predecessor.NOBODY));
+    give(new Event.Want());
+    pass(8_000);
+    assertThat(done.of(Action.Fail.class)).isEmpty();
+    assertThat(array.isRegistered(OWNER_NEXUS)).isFalse();
+    int reset = done.indexOf(Action.ResetUnit.class::isInstance);
+    int attach = done.indexOf(Action.Attach.class::isInstance);
+    assertThat(List.of(0, reset, attach)).isSorted().doesNotContain(-1);
+  }
+
+  /** Danger 64. */
+  @Test
+  void anEarlierLifeOfThisNodeThatWasShutOutAndIsRegisteredIsShutOutBesideXfs() {
+    ReservationKey key = ReservationKey.of(NODE, 1_000);
+    disk.set(1, new Slot.Taken(new Beat(key, 5, 1, Beat.State.RESERVED, 0, "")));
+    earlierLifeIsFencedOnDisk();
+    own();
+    assertThat(machine().key()).isEqualTo(key);
+    earlierLifeRegisters();
+    pass(LEASE / 4 + 1_000);
+    assertThat(done.of(Action.Fenced.class)).isEmpty();
+    assertThat(array.isRegistered(OWNER_NEXUS)).isFalse();
+  }
+
+  /** Danger 61: its REGISTER came after all, and a beat that was under way landed over the mark. */
+  @Test
+  void whoWasShutOutIsShutOutAgainAndMarkedAgainWhateverItsSlotSays() {
+    fencedOnDisk();
+    own();
+    lateRegister();
+    disk.set(2, owner(Beat.State.ALIVE, 8));
+    pass(LEASE / 4 + 1_000);
+    assertThat(array.isRegistered(OWNER_NEXUS)).isFalse();
+    give(new Event.PeerUp(WAITER, 5, "waiter", options(), true));
+    give(new Event.Received(WAITER, 5, new PeerMessage.OwnRequest(3)));
+    pass(1_000);
+    give(new Event.Detached(done.of(Action.Detach.class).getLast().epoch(), 0, 1, ""));
+    pass(LEASE / 2);
+    assertThat(done.of(Action.ResetUnit.class)).hasSize(1);
+    assertThat(grants()).isZero();
+    pass(LEASE);
+    assertThat(((Slot.Taken) disk.get(2)).beat().state()).isEqualTo(Beat.State.FENCED);
+    assertThat(grants()).isPositive();
+  }
+
+  /**
+   * Danger 61: whoever had not read that it was shut out sees a member that is dead; and what a
+   * dead member has under way nobody knows.
+   */
+  @Test
+  void whoIsRegisteredAndSilentAndDoesNotTellOfTheTenureIsFencedAtTheNextDetach() {
+    own();
+    lateRegister();
+    disk.set(3, new Slot.Taken(new Beat(OWNER, 0, 1, Beat.State.ALIVE, LEASE, "owner")));
+    pass(LEASE + LEASE / 4 + 6_000);
+    assertThat(preempts()).as("beside XFS").isZero();
+    give(new Event.PeerUp(WAITER, 5, "waiter", options(), true));
+    give(new Event.Received(WAITER, 5, new PeerMessage.OwnRequest(3)));
+    answersResets(false);
+    pass(1_000);
+    give(new Event.Detached(done.of(Action.Detach.class).getLast().epoch(), 0, 1, ""));
+    pass(2_000);
+    assertThat(array.isRegistered(OWNER_NEXUS)).isFalse();
+    assertThat(grants()).isZero();
+    answersResets(true);
+    driver.release();
+    pass(3_000);
+    assertThat(((Slot.Taken) disk.get(3)).beat().state()).isEqualTo(Beat.State.FENCED);
     assertThat(grants()).isPositive();
   }
 

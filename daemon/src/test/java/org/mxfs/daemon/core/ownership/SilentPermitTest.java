@@ -208,6 +208,24 @@ class SilentPermitTest {
     rules.attach();
   }
 
+  /** Danger 64: it came late on another path, while its later life was mounting. */
+  @Test
+  void anEarlierLifeOfThisNodeThatWasShutOutIsShutOutAgainAndNoLaterOneIs() {
+    ReservationKey before = ReservationKey.of(NODE, 4);
+    ReservationKey evenBefore = ReservationKey.of(NODE, 3);
+    beginTenure();
+    for (ReservationKey key : List.of(before, evenBefore)) {
+      assertThat(rules.shutOut(new Permit.ShutOut(Outcasts.of(before), key)))
+          .isEqualTo(new ArrayCommand.Preempt(ME, key));
+    }
+    ReservationKey later = ReservationKey.of(NODE, 6);
+    for (ReservationKey fenced : List.of(ME, later)) {
+      for (ReservationKey key : List.of(before, ME, later)) {
+        refused(() -> rules.shutOut(new Permit.ShutOut(Outcasts.of(fenced), key)));
+      }
+    }
+  }
+
   @Test
   void nothingIsSettledWithoutATenure() {
     refused(rules::settled);
