@@ -909,6 +909,13 @@ public final class Heartbeat {
         .toList();
   }
 
+  /** Who of these was to beat, and has not told of a tenure of this epoch, as was read last. */
+  public List<ReservationKey> strangers(Collection<ReservationKey> among, long epoch) {
+    return table.unsettled(among, standing.key(), key -> table.isMemberOf(key, epoch)).stream()
+        .filter(among::contains)
+        .toList();
+  }
+
   /** See {@link SlotRules#isOverwritten}. */
   public boolean isOverwritten(ReservationKey key) {
     return rules.isOverwritten(key);

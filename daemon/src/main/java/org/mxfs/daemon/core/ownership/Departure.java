@@ -94,6 +94,7 @@ final class Departure {
    * Whose registration is the reservation must not give it up while somebody is unaccounted for.
    */
   private Phase.DepartStep first() {
+    guard.leaving();
     return situation.knowsAptpl() ? afterCapabilities() : Phase.DepartStep.CAPABILITIES;
   }
 
@@ -210,6 +211,7 @@ final class Departure {
     registered = keys.keys();
     if (rules.isOurs() && Collections.frequency(registered, rules.key()) == 1) {
       long epoch = Math.max(keys.generation(), Math.max(rules.epoch(), pulse.maxEpoch()) + 1);
+      guard.leavingUnsettled(pulse.maxEpoch());
       rules.beginLastTenure(reply.askedAt(), epoch);
       pulse.beginTenure(registered, reply.askedAtMillis());
     } else {

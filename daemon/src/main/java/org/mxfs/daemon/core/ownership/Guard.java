@@ -34,6 +34,9 @@ final class Guard {
   /** As the array has shown last. */
   private List<ReservationKey> registered = List.of();
 
+  /** As this node leaves, the epoch of its tenure that was not settled; 0: there is none. */
+  private long unsettled;
+
   /** Since when this daemon has known each. */
   private final Map<ReservationKey, Long> since = new HashMap<>();
 
@@ -69,6 +72,24 @@ final class Guard {
     unaccounted.fenced(proof);
   }
 
+  /**
+   * This node leaves. In a tenure that is not settled who is registered, and has not told of it, may
+   * have been shut out by one before, and let in again by a REGISTER of its own.
+   */
+  void leaving() {
+    boolean holds = isOn() && rules.hold() == TenureRules.Hold.PROVEN;
+    unsettled = holds && !rules.isSettled() ? rules.tenure() : 0;
+  }
+
+  /** The reservation is seen to be ours only as this node leaves: nothing was settled in it. */
+  void leavingUnsettled(long epoch) {
+    unsettled = epoch;
+  }
+
+  private List<ReservationKey> strangers() {
+    return unsettled == 0 ? List.of() : pulse.strangers(registered, unsettled);
+  }
+
   /** READ KEYS has shown these. */
   void look(Collection<ReservationKey> nowRegistered) {
     registered = List.copyOf(nowRegistered);
@@ -83,7 +104,7 @@ final class Guard {
 
   /** By a reading that was asked for since; what is not known may be somebody. */
   boolean mayLeaveUnguarded(long mark) {
-    return pulse.knowsAll(mark) && unaccounted.mayLeaveUnguarded();
+    return pulse.knowsAll(mark) && unaccounted.mayLeaveUnguarded() && strangers().isEmpty();
   }
 
   /**
@@ -153,7 +174,8 @@ final class Guard {
   /** For messages: who is not accounted for, as of a reading that was asked for since. */
   String names(long mark) {
     String names =
-        unaccounted.list().keySet().stream()
+        Stream.concat(unaccounted.list().keySet().stream(), strangers().stream())
+            .distinct()
             .map(key -> Outbox.fill("node {} (key {})", key.nodeName(), key))
             .collect(Collectors.joining(", "));
     if (pulse.knowsAll(mark)) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.mxfs.daemon.core.ownership;
 
+import java.util.Collection;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.mxfs.daemon.core.Action;
@@ -314,6 +315,11 @@ final class Pulse {
   /** See {@link Heartbeat#isProven}. */
   boolean isProven(ReservationKey key) {
     return heartbeat != null && heartbeat.isProven(key);
+  }
+
+  /** See {@link Heartbeat#strangers}. */
+  List<ReservationKey> strangers(Collection<ReservationKey> registered, long epoch) {
+    return heartbeat == null ? List.of() : heartbeat.strangers(registered, epoch);
   }
 
   /** See {@link Heartbeat#silentStrangers}. */

@@ -158,6 +158,56 @@ class OwnershipDepartedTest {
     assertStays(mine);
   }
 
+  /** As it was read of the tenure before; or it tells of this one. */
+  private void mountBesideOneThatIsRegistered(long epoch) {
+    disk.set(5, new Slot.Taken(new Beat(FENCED, epoch, 1, Beat.State.ALIVE, LEASE, "some")));
+    array.execute(OTHER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, FENCED, false));
+    give(new Event.Start(Predecessor.NOBODY));
+    pass(10_000);
+    assertThat(done.of(Action.Ready.class)).hasSize(1);
+    assertThat(array.holds(NEXUS)).isTrue();
+  }
+
+  /** Danger 70: it was shut out by one that has left, and a REGISTER of its own came late. */
+  @Test
+  void whoDoesNotTellOfATenureThatIsNotSettledIsUnaccountedFor() {
+    mountBesideOneThatIsRegistered(5);
+    ReservationKey mine = machine().key();
+    assertThat(done.of(Action.Attach.class)).isEmpty();
+    umount();
+    assertStays(mine);
+    assertThat(done.notes("stays registered").getFirst().text()).contains(FENCED.toString());
+  }
+
+  /** Danger 70. */
+  @Test
+  void whoTellsOfATenureThatIsNotSettledIsAMember() {
+    mountBesideOneThatIsRegistered(5);
+    disk.set(
+        5,
+        new Slot.Taken(
+            new Beat(FENCED, machine().epoch(), 2, Beat.State.ALIVE, LEASE, "some")));
+    umount();
+    assertGone();
+  }
+
+  /** Danger 70: the reservation is seen to be ours as this node leaves. */
+  @Test
+  void whoDoesNotTellOfTheLastTenureThatWasReadIsUnaccountedFor() {
+    disk.set(5, slot(FENCED, Beat.State.ALIVE));
+    disk.set(6, new Slot.Free(9, 1));
+    array.execute(OTHER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, FENCED, false));
+    driver.holds = action -> Driver.asks(action, ArrayCommand.Reserve.class);
+    give(new Event.Start(Predecessor.NOBODY));
+    pass(100);
+    ReservationKey mine = machine().key();
+    give(new Event.Leave());
+    driver.holds = _ -> false;
+    driver.release();
+    pass(10_000);
+    assertStays(mine);
+  }
+
   @Test
   void withoutSuchAOneItGoesAsBefore() {
     disk.set(5, slot(OTHER, Beat.State.LEFT));
