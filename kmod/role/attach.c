@@ -76,6 +76,16 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 		mxfs_send_result(sbi, MXFS_EV_ATTACHED, epoch, err, 0, "not detached");
 		return;
 	}
+	/*
+	 * Others may have shut this node out by then, and XFS replays its log as it is mounted: here is the last look before that, however
+	 * long the command was on its way. Programs wait as before, and say within a second that they want the volume.
+	 */
+	if (time_after_eq(jiffies, READ_ONCE(sbi->lease_end))) {
+		mxfs_set_state(sbi, MXFS_STATE_DETACHED);
+		mutex_unlock(&sbi->state_lock);
+		mxfs_send_result(sbi, MXFS_EV_ATTACHED, epoch, -ESTALE, 0, "the lease is over");
+		return;
+	}
 	mxfs_set_state(sbi, MXFS_STATE_ATTACHING);
 	mutex_unlock(&sbi->state_lock);
 

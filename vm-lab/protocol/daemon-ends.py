@@ -7,6 +7,7 @@ import time
 from lablib.protocol import DEVICE, PLACE, PROGRAMS
 
 LIMIT = 240
+ESTALE = 116
 MARKERS = ["SELFTEST: umount under detach ok", "SELFTEST: bad ends of a daemon ok"]
 EXPECTED = []
 
@@ -66,6 +67,13 @@ def _stale_lease(stage, node, daemon):
     stage.until(lambda: stage.status(node)["lease_ms"] == "0", 20, "a lease that was over when it arrived to be over")
     done = node.run(f"timeout -s KILL 2 cat {PLACE}/u/m0 || exit $?", check=False, timeout=40)
     stage.check(done.rc in (124, 137), f"a read past the lease was answered: status {done.rc}")
+    # Nor is XFS mounted again: its log would be replayed, and another node may own the volume by then.
+    stage.detach_solo(node)
+    mark = stage.mark(node)
+    node.run(f"rm -f /run/mxfsd_solo.log; timeout -s KILL 4 cat {PLACE}/u/m0 || true", timeout=40)
+    heard = node.run("cat /run/mxfsd_solo.log").out.split("\n")
+    stage.check(len(heard) > 2 and set(heard[:-1]) == {f"attached {ESTALE}"}, f"what the daemon heard of ATTACH past the lease: {heard}")
+    stage.same([stage.status(node)["state"], stage.kernel_log(node, mark).count("Mounting")], ["detached", 0], "XFS, past the lease")
     stage.ends(node, f"umount {PLACE}", 20, "umount past the lease")
 
 
