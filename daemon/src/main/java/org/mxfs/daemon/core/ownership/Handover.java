@@ -190,7 +190,8 @@ final class Handover {
     if (pulse.isOvertaken() || !lease.isRecent()) {
       return; // the array is being asked
     }
-    boolean due = own && (claim.isOwnTurn() || next == null) && attachment.attachIsDue();
+    boolean turn = own && (claim.isOwnTurn() || next == null);
+    boolean due = turn && lease.isLive() && attachment.attachIsDue();
     if (!rules.isSettled()) {
       tellWhoWaits();
       boolean waits = !takeover.waitsFor().isEmpty();

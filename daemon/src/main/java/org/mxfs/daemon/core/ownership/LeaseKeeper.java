@@ -116,6 +116,11 @@ final class LeaseKeeper {
     return settings().takeover() == null || out.now() <= recentEnds(proven);
   }
 
+  /** Whether the kernel may start something: past its lease it attaches nothing. */
+  boolean isLive() {
+    return out.now() < told;
+  }
+
   private long recentEnds(long proofAskedAt) {
     return proofAskedAt + settings().leaseMillis() / RECENT_PART;
   }

@@ -129,6 +129,26 @@ class OwnershipTest {
     assertThat(order.indexOf(Action.Lease.class)).isLessThan(order.indexOf(Action.Attach.class));
   }
 
+  /** The kernel would refuse it: another may have the volume by then. */
+  @Test
+  void whoHasStoodStillForALeaseAsksTheArrayBeforeItAttaches() {
+    startAsOwner();
+    give(new Event.PeerUp(PEER, 5, "peer", "", true));
+    give(new Event.Received(PEER, 5, new PeerMessage.OwnRequest(3)));
+    give(new Event.PeerDown(PEER.nodeId()));
+    give(new Event.Detached(actions(Action.Detach.class).getLast().epoch(), 0, 1, ""));
+    done.clear();
+    now += 60_000;
+    give(new Event.Want());
+    pass(1_000);
+    List<Class<?>> order = done.stream().<Class<?>>map(Object::getClass).toList();
+    assertThat(order).contains(Action.Attach.class);
+    assertThat(order.indexOf(Action.Lease.class))
+        .isNotNegative()
+        .isLessThan(order.indexOf(Action.Attach.class));
+    assertThat(actions(Action.Lease.class).getFirst().untilMillis()).isGreaterThan(now);
+  }
+
   @Test
   void theHolderIsWaitedForAndThenNamed() {
     peerOwns();
