@@ -62,6 +62,11 @@ public record ReservationKey(long value) {
     return value & 0xffff_ffffL;
   }
 
+  /** Whether it is that key, or one of an earlier life of its node: one machine writes by both. */
+  public boolean isOfLifeUpTo(ReservationKey last) {
+    return nodeId() == last.nodeId() && incarnation() <= last.incarnation();
+  }
+
   public boolean isNone() {
     return value == 0;
   }

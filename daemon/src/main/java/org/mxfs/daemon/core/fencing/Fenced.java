@@ -36,7 +36,7 @@ public final class Fenced {
 
   /** The victim's key, or one of an earlier life of its node: the victim would write by it. */
   public boolean isOfVictim(ReservationKey key) {
-    return key.nodeId() == victim.nodeId() && key.incarnation() <= victim.incarnation();
+    return key.isOfLifeUpTo(victim);
   }
 
   /** Who held the reservation then: of several survivors that fence one victim, one. */

@@ -288,7 +288,7 @@ public final class Heartbeat {
   public void sawKeys(Collection<ReservationKey> keys, long askedMillis, long now) {
     registered = Set.copyOf(keys);
     silent.retainAll(registered);
-    clearing.removeAll(registered); // it was said that it is off
+    clearing.removeIf(this::mayWrite); // it was said that it is off
     rules.sawKeys(keys, askedMillis, now);
   }
 
@@ -317,6 +317,15 @@ public final class Heartbeat {
   /** That this incarnation was shut out, as its slot says; null: none does. */
   public @Nullable Outcast outcast(ReservationKey key) {
     return table.outcast(key);
+  }
+
+  /** Who was shut out, as its slot says, and could write by this key; null: nobody. */
+  public @Nullable Outcast outcastBy(ReservationKey path) {
+    return table.beats().stream()
+        .map(beat -> table.outcast(beat.key()))
+        .filter(outcast -> outcast != null && outcast.writesBy(path))
+        .findFirst()
+        .orElse(null);
   }
 
   /** The keys by which it could write, of those that were registered when that was seen last. */
@@ -850,9 +859,14 @@ public final class Heartbeat {
    * registered.
    */
   public void clear(ReservationKey key) {
-    if (standing.holder() && !registered.contains(key)) {
+    if (standing.holder() && !mayWrite(key)) {
       clearing.add(key);
     }
+  }
+
+  /** By its own key, or by one of an earlier life of its node. */
+  private boolean mayWrite(ReservationKey key) {
+    return registered.stream().anyMatch(other -> other.isOfLifeUpTo(key));
   }
 
   /** Who is to be accounted for, as far as it was ever read. */

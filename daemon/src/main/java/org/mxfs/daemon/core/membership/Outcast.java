@@ -20,7 +20,7 @@ public final class Outcast {
 
   /** It is its key, or one of an earlier life of its node: the array takes its writes by it. */
   public boolean writesBy(ReservationKey registered) {
-    return registered.nodeId() == key.nodeId() && registered.incarnation() <= key.incarnation();
+    return registered.isOfLifeUpTo(key);
   }
 
   @Override

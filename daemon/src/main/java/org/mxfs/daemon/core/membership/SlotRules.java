@@ -380,7 +380,12 @@ final class SlotRules {
 
   /** The slots cannot be read any more: of these it is known that they may write. */
   List<ReservationKey> victimsThatAreRegistered() {
-    return victims.keySet().stream().filter(registered::contains).toList();
+    return victims.keySet().stream().filter(this::mayWrite).toList();
+  }
+
+  /** By its own key, or by one of an earlier life of its node. */
+  private boolean mayWrite(ReservationKey victim) {
+    return registered.stream().anyMatch(key -> key.isOfLifeUpTo(victim));
   }
 
   /**
@@ -463,7 +468,7 @@ final class SlotRules {
    * not registered, and has no other writer any more.
    */
   boolean mayClear(int which, ReservationKey victim, long now) {
-    return isBasis(now) && !registered.contains(victim) && table.saysFenced(which, victim);
+    return isBasis(now) && !mayWrite(victim) && table.saysFenced(which, victim);
   }
 
   DiskCommand.FreeSlot clear(int which, ReservationKey victim, long epoch, long now) {

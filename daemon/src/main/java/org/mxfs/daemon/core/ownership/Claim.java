@@ -14,6 +14,7 @@ import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.core.Role;
 import org.mxfs.daemon.core.Waiter;
 import org.mxfs.daemon.core.membership.Departed;
+import org.mxfs.daemon.core.membership.Outcast;
 import org.mxfs.daemon.core.membership.Silence;
 
 /** Getting the volume: as a member, ask the holder, take what is granted, prove that it is ours. */
@@ -356,7 +357,9 @@ final class Claim {
       return;
     }
     // Who is not ready may have to give up, and leave behind what it had begun.
-    if (isWanted() && situation.isReady() && takeFromSilent(holder)) {
+    if (isWanted()
+        && situation.isReady()
+        && (takeFromOutcast(holder) || takeFromSilent(holder))) {
       return;
     }
     if (!situation.isReady()) {
@@ -417,6 +420,27 @@ final class Claim {
         holder);
     close();
     situation.become(new Phase.Taking(new Permit.Left(departed), Phase.TakeStep.CHECK, 0));
+    return true;
+  }
+
+  /**
+   * The holder was shut out, as its slot says, and a REGISTER and a RESERVE of it came late, or of an
+   * earlier life of its node: its lease was over before its slot could say so.
+   */
+  private boolean takeFromOutcast(ReservationKey holder) {
+    Outcast outcast = guard.isOn() ? pulse.outcastBy(holder) : null;
+    if (outcast == null || guard.whyNobody() != null) {
+      return false;
+    }
+    out.note(
+        Action.Level.WARN,
+        "node {} (key {}) was shut out as {}, and holds the reservation: it is taken from it",
+        holder.nodeName(),
+        holder,
+        outcast.key());
+    close();
+    Permit permit = new Permit.ShutOut(outcast, holder);
+    situation.become(new Phase.Taking(permit, Phase.TakeStep.CHECK, 0));
     return true;
   }
 
@@ -507,7 +531,8 @@ final class Claim {
       }
       return;
     }
-    if (isMissed(holder) && mayHaveSlot()) {
+    boolean isOutcast = guard.isOn() && pulse.outcastBy(holder) != null;
+    if ((isMissed(holder) || isOutcast) && mayHaveSlot()) {
       // That it is silent takes longer to know than mount(2) waits for: operations wait instead.
       out.note(
           Action.Level.WARN,
@@ -667,6 +692,8 @@ final class Claim {
   private ArrayCommand preempt(Permit permit) {
     if (permit instanceof Permit.Silent silent) {
       guard.shuttingOut(silent.victim());
+    } else if (permit instanceof Permit.ShutOut shutOut) {
+      guard.owesAnEnd(shutOut.proof());
     }
     return rules.preempt(permit);
   }

@@ -4,9 +4,11 @@ package org.mxfs.daemon.core.ownership;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -17,6 +19,7 @@ import org.mxfs.daemon.core.fencing.Fenced;
 import org.mxfs.daemon.core.fencing.Unaccounted;
 import org.mxfs.daemon.core.membership.Beat;
 import org.mxfs.daemon.core.membership.Heartbeat;
+import org.mxfs.daemon.core.membership.Outcast;
 
 /**
  * Where takeover is on: who was shut out and is not accounted for. Such a node may wake up with
@@ -33,6 +36,8 @@ final class Guard {
 
   /** As the array has shown last. */
   private List<ReservationKey> registered = List.of();
+
+  private final Set<ReservationKey> owed = new LinkedHashSet<>();
 
   /** As this node leaves, the epoch of its tenure that was not settled; 0: there is none. */
   private long unsettled;
@@ -61,6 +66,18 @@ final class Guard {
     return mixed.isEmpty()
         ? null
         : Outbox.fill("nobody is shut out before {} has left, or has the same", mixed.names());
+  }
+
+  /** Who was shut out has held the reservation, and has written: before an attach that has to end. */
+  void owesAnEnd(Outcast outcast) {
+    owed.add(outcast.key());
+  }
+
+  /** Of whom that was said since this was asked last. */
+  List<ReservationKey> takeOwed() {
+    List<ReservationKey> taken = List.copyOf(owed);
+    owed.clear();
+    return taken;
   }
 
   /** A PREEMPT goes out now. */
@@ -115,7 +132,7 @@ final class Guard {
     String refusal =
         rules.hold() == TenureRules.Hold.PROVEN && situation.isSettled()
             ? VolumeStatus.whyNotCleared(
-                shut(unaccounted.list().get(key)), registered.contains(key))
+                shut(unaccounted.list().get(key)), mayWrite(key))
             : "this node does not hold the reservation";
     if (refusal != null) {
       out.note(Action.Level.WARN, "mxfsctl fence clear {}: refused: {}", key, refusal);
@@ -132,6 +149,11 @@ final class Guard {
     } else {
       unaccounted.cleared(key);
     }
+  }
+
+  /** By its own key, or by one of an earlier life of its node. */
+  private boolean mayWrite(ReservationKey key) {
+    return registered.stream().anyMatch(other -> other.isOfLifeUpTo(key));
   }
 
   private static VolumeStatus.@Nullable Shut shut(Unaccounted.@Nullable State state) {
@@ -166,7 +188,7 @@ final class Guard {
                   Objects.requireNonNull(shut(state)),
                   beat == null ? 0 : beat.epoch(),
                   since.computeIfAbsent(key, _ -> out.now()),
-                  registered.contains(key)));
+                  mayWrite(key)));
         });
     return told;
   }

@@ -37,8 +37,8 @@ sealed interface Permit {
 
   /**
    * The victim was shut out for its silence, as its slot says, and is registered again, or this is
-   * a key of an earlier life of that node. That takes no reservation: it has none. It may be an
-   * earlier life of this very node.
+   * a key of an earlier life of that node. It may be an earlier life of this very node. If it holds
+   * the reservation that is taken, for a tenure that is not settled.
    */
   record ShutOut(Outcast proof, ReservationKey victim) implements Permit {}
 

@@ -266,6 +266,11 @@ final class Pulse {
     return heartbeat == null ? null : heartbeat.departed(key);
   }
 
+  /** See {@link Heartbeat#outcastBy}. */
+  @Nullable Outcast outcastBy(ReservationKey path) {
+    return heartbeat == null ? null : heartbeat.outcastBy(path);
+  }
+
   /** See {@link Heartbeat#roll}. */
   Heartbeat.Roll roll() {
     return heartbeat == null ? Heartbeat.Roll.NOBODY : heartbeat.roll();

@@ -183,6 +183,7 @@ final class Takeover {
 
   private void noteIntruders(List<Outcast> outcasts) {
     keepOuts = outcasts.isEmpty() ? 0 : keepOuts;
+    intruders.addAll(guard.takeOwed());
     for (Outcast outcast : outcasts) {
       // What was proven of it is void once it is seen to be registered after that.
       if (!pulse.isProven(outcast.key()) && intruders.add(outcast.key())) {

@@ -476,11 +476,11 @@ final class TenureRules implements Cloneable {
           case Permit.DeadLife dead -> isDeadSelf(dead.victim());
           case Permit.Silent silent -> isSilent(silent);
           case Permit.Left left -> silenceMillis != 0 && left.victim().nodeId() != nodeId;
-          case Permit.ShutOut _ -> false; // it has no reservation that could be taken
+          case Permit.ShutOut shutOut -> isShutOut(shutOut);
         };
     require(holds, "PREEMPT with {}, which does not hold", permit);
     require(!xfsHere && !departing && hold == Hold.NO, "PREEMPT ({}) in a tenure", permit);
-    shutOutOne |= permit instanceof Permit.Silent;
+    shutOutOne |= permit instanceof Permit.Silent || permit instanceof Permit.ShutOut;
     doubt();
     return new ArrayCommand.Preempt(key, permit.victim());
   }
@@ -493,6 +493,12 @@ final class TenureRules implements Cloneable {
         && silent.nodeId() != nodeId
         && victim.nodeId() == silent.nodeId()
         && victim.incarnation() <= silent.incarnation();
+  }
+
+  private boolean isShutOut(Permit.ShutOut permit) {
+    return silenceMillis != 0
+        && isAnotherLife(permit.proof().key())
+        && permit.proof().writesBy(permit.victim());
   }
 
   /** Of this node it is an earlier one: a kernel mounts a device once, so that one is over. */
@@ -508,10 +514,7 @@ final class TenureRules implements Cloneable {
     boolean holds =
         switch (permit) {
           case Permit.Silent silent -> !xfsHere && isSilent(silent);
-          case Permit.ShutOut shutOut ->
-              silenceMillis != 0
-                  && isAnotherLife(shutOut.proof().key())
-                  && shutOut.proof().writesBy(shutOut.victim());
+          case Permit.ShutOut shutOut -> isShutOut(shutOut);
           case Permit.Granted _, Permit.DeadLife _, Permit.Left _ -> false;
         };
     require(hold == Hold.PROVEN && !settled, "shutting out in a tenure that is settled");

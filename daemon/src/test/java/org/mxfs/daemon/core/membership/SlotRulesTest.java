@@ -218,6 +218,12 @@ class SlotRulesTest {
     keys(ME, DEAD);
     read();
     assertThat(rules.mayClear(2, DEAD, now)).as("registered").isFalse();
+    keys(ME, EARLIER);
+    read();
+    assertThat(rules.mayClear(2, DEAD, now)).as("danger 67: it writes by that").isFalse();
+    keys(ME, ANEW);
+    read();
+    assertThat(rules.mayClear(2, DEAD, now)).as("a later life is another").isTrue();
     keys(ME);
     read();
     rules.holder(false, 0);
@@ -486,6 +492,21 @@ class SlotRulesTest {
     read();
     assertThat(rules.outcasts()).as("a later life, and another node").isEmpty();
     assertThat(rules.unsettled(_ -> true)).isEmpty();
+  }
+
+  /** Danger 67: the slots cannot be read any more, and it may have been let in again. */
+  @Test
+  void aVictimThatIsRegisteredByAKeyOfAnEarlierLifeMayWrite() {
+    keys(ME);
+    rules.victim(DEAD);
+    for (ReservationKey none : List.of(ANEW, ReservationKey.of(9, 1))) {
+      keys(ME, none);
+      assertThat(rules.victimsThatAreRegistered()).as("%s", none).isEmpty();
+    }
+    for (ReservationKey path : List.of(DEAD, EARLIER)) {
+      keys(ME, path);
+      assertThat(rules.victimsThatAreRegistered()).as("%s", path).containsExactly(DEAD);
+    }
   }
 
   /** Danger 60: nothing else tells what became of it. */

@@ -623,6 +623,27 @@ class OwnershipDepartedTest {
     assertThat(records(Beat.State.FENCED)).hasSize(1);
   }
 
+  /** Danger 67: it writes by a key of an earlier life as well. */
+  @Test
+  void aWordOnOneThatIsRegisteredByAnEarlierKeyIsRefusedAndForgotten() {
+    disk.set(5, slot(FENCED, Beat.State.FENCED));
+    ReservationKey earlier = ReservationKey.of(FENCED.nodeId(), 6);
+    mount();
+    pass(LEASE);
+    driver.refuses = ArrayCommand.Preempt.class::isInstance;
+    driver.memory.answer = new DiskAnswer.Failed("EIO");
+    give(new Event.FenceCleared(FENCED));
+    pass(500);
+    array.execute(8, new ArrayCommand.Register(ReservationKey.NONE, earlier, false));
+    pass(LEASE);
+    give(new Event.FenceCleared(FENCED));
+    assertThat(done.notes("its key is registered")).hasSize(1);
+    array.execute(8, new ArrayCommand.Unregister(earlier, false));
+    driver.memory.answer = null;
+    pass(LEASE);
+    assertThat(records(Beat.State.FENCED)).as("that word holds no more").hasSize(1);
+  }
+
   /** Danger 51: it was not done yet when that one came back. */
   @Test
   void aWordOnOneThatIsRegisteredAgainIsForgotten() {

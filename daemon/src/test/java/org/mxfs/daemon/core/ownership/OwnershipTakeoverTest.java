@@ -8,6 +8,8 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.ArrayCommand;
@@ -469,6 +471,43 @@ class OwnershipTakeoverTest {
     lateRegister();
     array.execute(OWNER_NEXUS, new ArrayCommand.Preempt(OWNER, key));
     array.execute(NEXUS, new ArrayCommand.Register(ReservationKey.NONE, key, false));
+  }
+
+  /** Danger 67: a REGISTER and a RESERVE of it came late, or of an earlier life of its node. */
+  @ParameterizedTest
+  @ValueSource(longs = {7, 6})
+  void whoWasShutOutAndHoldsTheVolumeIsTakenFromAndFencedBeforeXfsIsAttached(long incarnation) {
+    ReservationKey holder = ReservationKey.of(OWNER.nodeId(), incarnation);
+    array.execute(OWNER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, holder, false));
+    array.execute(OWNER_NEXUS, new ArrayCommand.Reserve(holder));
+    disk.set(0, owner(Beat.State.FENCED, 1));
+    give(new Event.Start(Predecessor.NOBODY));
+    pass(10_000);
+    assertThat(done.of(Action.Ready.class)).as("operations wait, and mount(2) does not").hasSize(1);
+    assertThat(isPreempted()).isFalse();
+    give(new Event.Want());
+    pass(10_000);
+    assertThat(array.isRegistered(OWNER_NEXUS)).isFalse();
+    assertThat(array.holds(NEXUS)).isTrue();
+    int preempt = done.indexOf(a -> Driver.asks(a, ArrayCommand.Preempt.class));
+    int reset = done.indexOf(Action.ResetUnit.class::isInstance);
+    int attach = done.indexOf(Action.Attach.class::isInstance);
+    assertThat(List.of(0, preempt, reset, attach)).isSorted().doesNotContain(-1);
+    assertThat(((Slot.Taken) disk.get(0)).beat().state()).isEqualTo(Beat.State.FENCED);
+  }
+
+  /** Danger 67: nobody is shut out beside a node without takeover. */
+  @Test
+  void whoWasShutOutAndHoldsTheVolumeIsLeftAloneBesideANodeWithoutTakeover() {
+    join();
+    ownerDies();
+    array.execute(OWNER_NEXUS, new ArrayCommand.Reserve(OWNER));
+    disk.set(0, owner(Beat.State.FENCED, 1));
+    give(new Event.PeerUp(WAITER, 5, "waiter", "", true));
+    give(new Event.Want());
+    pass(60_000);
+    assertThat(isPreempted()).isFalse();
+    assertThat(done.of(Action.Attach.class)).isEmpty();
   }
 
   /** Danger 62: what it hears first when it runs again is that somebody wants the volume. */

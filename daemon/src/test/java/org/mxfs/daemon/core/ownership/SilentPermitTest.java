@@ -183,7 +183,6 @@ class SilentPermitTest {
   @Test
   void whoWasShutOutAndIsInAgainIsShutOutBesideXfsToo() {
     Permit.ShutOut permit = new Permit.ShutOut(Outcasts.of(DEAD), DEAD);
-    refused(() -> rules.preempt(permit));
     refused(() -> rules.shutOut(permit));
     refused(rules::unsettle);
     beginTenure();
@@ -206,6 +205,27 @@ class SilentPermitTest {
     refused(rules::grant);
     rules.settled();
     rules.attach();
+  }
+
+  /** Danger 67: a REGISTER and a RESERVE of it came late. */
+  @Test
+  void whoWasShutOutAndHoldsIsTakenFromForATenureThatIsNotSettled() {
+    for (ReservationKey key : List.of(DEAD, EARLIER)) {
+      TenureRules of = rules(27_000);
+      of.open(9);
+      assertThat(of.preempt(new Permit.ShutOut(Outcasts.of(DEAD), key)))
+          .isEqualTo(new ArrayCommand.Preempt(ME, key));
+      // Whoever grants it: the reservation may be ours by that PREEMPT.
+      assertThat(of.accept(ReservationKey.of(4, 1), 9, 6)).isNotNull();
+      beginTenure(of);
+      assertThat(of.isSettled()).isFalse();
+      refused(of::attach);
+      refused(() -> of.preempt(new Permit.ShutOut(Outcasts.of(DEAD), key)));
+    }
+    for (ReservationKey key : List.of(ANEW, ME, ReservationKey.of(4, 1))) {
+      refused(() -> rules.preempt(new Permit.ShutOut(Outcasts.of(DEAD), key)));
+    }
+    refused(() -> rules(0).preempt(new Permit.ShutOut(Outcasts.of(DEAD), DEAD)));
   }
 
   /** Danger 64: it came late on another path, while its later life was mounting. */
