@@ -410,8 +410,7 @@ public final class SlotTable {
   /** Of an earlier life of the key's node; one that was shut out gives way to a later one only. */
   private boolean isEarlier(int slot, ReservationKey key) {
     ReservationKey before = keyOf(slot);
-    return before.nodeId() == key.nodeId()
-        && (!isShutOut(slot) || before.incarnation() < key.incarnation());
+    return before.isOfLifeUpTo(key) && !(isShutOut(slot) && before.equals(key));
   }
 
   /**

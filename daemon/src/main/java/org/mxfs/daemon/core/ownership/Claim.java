@@ -357,9 +357,7 @@ final class Claim {
       return;
     }
     // Who is not ready may have to give up, and leave behind what it had begun.
-    if (isWanted()
-        && situation.isReady()
-        && (takeFromOutcast(holder) || takeFromSilent(holder))) {
+    if (isWanted() && situation.isReady() && (takeFromOutcast(holder) || takeFromSilent(holder))) {
       return;
     }
     if (!situation.isReady()) {
@@ -424,8 +422,8 @@ final class Claim {
   }
 
   /**
-   * The holder was shut out, as its slot says, and a REGISTER and a RESERVE of it came late, or of an
-   * earlier life of its node: its lease was over before its slot could say so.
+   * The holder was shut out, as its slot says, and a REGISTER and a RESERVE of it came late, or of
+   * an earlier life of its node: its lease was over before its slot could say so.
    */
   private boolean takeFromOutcast(ReservationKey holder) {
     Outcast outcast = guard.isOn() ? pulse.outcastBy(holder) : null;

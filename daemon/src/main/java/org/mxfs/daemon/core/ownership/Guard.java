@@ -68,7 +68,9 @@ final class Guard {
         : Outbox.fill("nobody is shut out before {} has left, or has the same", mixed.names());
   }
 
-  /** Who was shut out has held the reservation, and has written: before an attach that has to end. */
+  /**
+   * Who was shut out has held the reservation, and has written: before an attach that has to end.
+   */
   void owesAnEnd(Outcast outcast) {
     owed.add(outcast.key());
   }
@@ -90,8 +92,8 @@ final class Guard {
   }
 
   /**
-   * This node leaves. In a tenure that is not settled who is registered, and has not told of it, may
-   * have been shut out by one before, and let in again by a REGISTER of its own.
+   * This node leaves. In a tenure that is not settled who is registered, and has not told of it,
+   * may have been shut out by one before, and let in again by a REGISTER of its own.
    */
   void leaving() {
     boolean holds = isOn() && rules.hold() == TenureRules.Hold.PROVEN;
@@ -131,8 +133,7 @@ final class Guard {
   void clear(ReservationKey key) {
     String refusal =
         rules.hold() == TenureRules.Hold.PROVEN && situation.isSettled()
-            ? VolumeStatus.whyNotCleared(
-                shut(unaccounted.list().get(key)), mayWrite(key))
+            ? VolumeStatus.whyNotCleared(shut(unaccounted.list().get(key)), mayWrite(key))
             : "this node does not hold the reservation";
     if (refusal != null) {
       out.note(Action.Level.WARN, "mxfsctl fence clear {}: refused: {}", key, refusal);

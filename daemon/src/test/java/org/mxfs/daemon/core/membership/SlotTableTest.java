@@ -62,6 +62,20 @@ final class SlotTableTest {
     assertThat(table.freeSlot(A, false, 80_001)).isEqualTo(-1);
   }
 
+  /**
+   * Danger 71: a REGISTER of the earlier one came late, and the later one is not registered for a
+   * moment, after a grant.
+   */
+  @Test
+  void anEarlierLifeIsNotGivenTheSlotOfALaterOne() {
+    ReservationKey later = ReservationKey.of(2, 8);
+    SlotTable table = new SlotTable();
+    table.read(List.of(beat(later, 1, 1), beat(C, 1, 1)));
+    table.sawRegistered(List.of(B, C), 0);
+    assertThat(table.freeSlot(B, false, 1_000)).isEqualTo(-1);
+    assertThat(table.freeSlot(ReservationKey.of(2, 9), false, 1_000)).isZero();
+  }
+
   /** Danger 60. */
   @Test
   void whatNobodyHasIsGivenBeforeWhatHasRested() {

@@ -184,9 +184,7 @@ class OwnershipDepartedTest {
   void whoTellsOfATenureThatIsNotSettledIsAMember() {
     mountBesideOneThatIsRegistered(5);
     disk.set(
-        5,
-        new Slot.Taken(
-            new Beat(FENCED, machine().epoch(), 2, Beat.State.ALIVE, LEASE, "some")));
+        5, new Slot.Taken(new Beat(FENCED, machine().epoch(), 2, Beat.State.ALIVE, LEASE, "some")));
     umount();
     assertGone();
   }

@@ -68,8 +68,8 @@ import org.mxfs.daemon.core.membership.SlotTable;
  *   <li>after healing the survivors get their turns without it.
  * </ul>
  *
- * <p>All that chaos is made of goes on while that owner dies, and for a minute or more after it, but
- * that further machines lose power or stand still for long.
+ * <p>All that chaos is made of goes on while that owner dies, and for a minute or more after it,
+ * but that further machines lose power or stand still for long.
  *
  * <p>Then all of them leave, at once, some of them dying on the way, and mount again; the dead one
  * may come back. There is also checked that the disk is never without a reservation while one that
@@ -770,8 +770,7 @@ final class Simulation {
         throw violation("XFS is attached on " + attached.name + " and on " + node.name);
       }
       attached = node;
-      if (!array.holds(node.nexus)
-          && !(node.mayBeShutOut() && node.leaseUntil <= node.clock())) {
+      if (!array.holds(node.nexus) && !(node.mayBeShutOut() && node.leaseUntil <= node.clock())) {
         throw violation(
             "XFS is attached on " + node.name + ", which does not hold the reservation");
       }
@@ -2063,6 +2062,10 @@ final class Simulation {
       }
       if (state != KernelState.DETACHED) {
         throw violation(name + " gets ATTACH in state " + state);
+      }
+      if (leaseUntil <= clock()) {
+        tell(() -> new Event.Attached(epoch, 116, 0, "the lease is over"));
+        return;
       }
       checkEpoch(this, epoch);
       checkOutcasts();
