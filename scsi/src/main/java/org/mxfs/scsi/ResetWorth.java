@@ -16,9 +16,10 @@ import java.util.Set;
  *       read;
  *   <li>the unit says it after the commands have ended. SAM-5 wants that of all units (7.7, 6.3.3,
  *       5.6). The standard's word is not enough: of the targets whose source was read, {@link
- *       #UNITS}, none keeps it after a crash, though a write held in flight was seen to be over
- *       first ({@code vm-lab/lab protocol scsi-iscsi}); and one that keeps registrations equal in
- *       several servers need not pass a reset on.
+ *       #UNITS}, LIO does not keep it after a crash, and tgt, which does, carries out what comes
+ *       after it (UNMAP); though on both a write held in flight was seen to be over first ({@code
+ *       vm-lab/lab protocol scsi-iscsi}). And one that keeps registrations equal in several servers
+ *       need not pass a reset on.
  * </ol>
  *
  * So today there is no disk of which it is a yes.
@@ -129,7 +130,7 @@ public record ResetWorth(boolean endsAll, Ground ground, String why) {
    *       Target, which has the same names.
    * </ul>
    */
-  private static final List<Unit> UNITS =
+  static final List<Unit> UNITS =
       List.of(
           new Unit(
               "LIO",
@@ -221,8 +222,7 @@ public record ResetWorth(boolean endsAll, Ground ground, String why) {
 
   /** The unit knows no such command. */
   private static boolean isRefused(ScsiResult<?> result) {
-    return result instanceof ScsiResult.CheckCondition<?> check
-        && check.sense().key() == SenseKey.ILLEGAL_REQUEST;
+    return result instanceof ScsiResult.CheckCondition<?> check && check.sense().isCommandUnknown();
   }
 
   private static ResetWorth no(Ground ground, String why) {

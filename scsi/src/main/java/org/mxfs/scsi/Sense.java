@@ -25,6 +25,12 @@ public record Sense(SenseKey key, int asc, int ascq, boolean deferred, OptionalL
   /** Registrations preempted: another initiator removed this one's registration. */
   public static final int REGISTRATIONS_PREEMPTED = 0x2a05;
 
+  private static final int INVALID_OPERATION_CODE = 0x2000;
+  private static final int INVALID_FIELD_IN_CDB = 0x2400;
+  private static final int INVALID_FIELD_IN_PARAMETERS = 0x2600;
+  private static final int PARAMETER_NOT_SUPPORTED = 0x2601;
+  private static final int PARAMETER_VALUE_INVALID = 0x2602;
+
   /** Type of the information descriptor. */
   private static final int INFORMATION = 0x00;
 
@@ -107,6 +113,25 @@ public record Sense(SenseKey key, int asc, int ascq, boolean deferred, OptionalL
         && (code() == RESERVATIONS_PREEMPTED
             || code() == RESERVATIONS_RELEASED
             || code() == REGISTRATIONS_PREEMPTED);
+  }
+
+  /**
+   * Whether the device does not have this command, or this form of it. ILLEGAL REQUEST alone does
+   * not say so: it is the key of a unit that is away (25/00), full (55/04), or that this initiator
+   * may not use (20/02), too.
+   */
+  public boolean isCommandUnknown() {
+    return key == SenseKey.ILLEGAL_REQUEST
+        && (code() == INVALID_OPERATION_CODE || code() == INVALID_FIELD_IN_CDB);
+  }
+
+  /** Whether the device refuses what a field of the command, or of its parameters, asks for. */
+  public boolean isFieldRefused() {
+    return key == SenseKey.ILLEGAL_REQUEST
+        && (code() == INVALID_FIELD_IN_CDB
+            || code() == INVALID_FIELD_IN_PARAMETERS
+            || code() == PARAMETER_NOT_SUPPORTED
+            || code() == PARAMETER_VALUE_INVALID);
   }
 
   /** Whether COMPARE AND WRITE (or a verify) found other data than expected. */

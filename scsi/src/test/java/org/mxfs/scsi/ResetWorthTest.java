@@ -136,7 +136,9 @@ class ResetWorthTest {
    */
   @Test
   void noUnitThatIsKnownCounts() {
-    for (Inquiry unit : List.of(LIO, TGT)) {
+    for (ResetWorth.Unit known : ResetWorth.UNITS) {
+      String product = known.product().isEmpty() ? "a name" : known.product();
+      Inquiry unit = new Inquiry(0, 0, 6, known.vendor(), product, known.revision());
       for (Answer functions : List.of(Answer.YES, Answer.REFUSED)) {
         for (Answer codes : Answer.values()) {
           ResetWorth worth =
@@ -148,8 +150,7 @@ class ResetWorthTest {
                       codes));
           assertThat(worth.ground()).as("%s: %s", unit, worth).isEqualTo(NOT_ALL);
           assertThat(worth.endsAll()).as("%s: %s", unit, worth).isFalse();
-          assertThat(worth.why())
-              .matches("(LIO|tgt) by iscsi_tcp: (a reset does not wait|UNMAP and WRITE SAME).*");
+          assertThat(worth.why()).isEqualTo(known.name() + " by iscsi_tcp: " + known.lacks());
         }
       }
     }
@@ -211,6 +212,22 @@ class ResetWorthTest {
                 answer(Answer.YES, CommandSupport.STANDARD, CommandSupport.STANDARD)),
             COUNTED);
     assertThat(busy.ground()).isEqualTo(NO_ANSWER);
+    // Nor does it where the unit is away, or this machine may not use it.
+    for (Sense away :
+        List.of(
+            new Sense(SenseKey.ILLEGAL_REQUEST, 0x25, 0, false, OptionalLong.empty()),
+            new Sense(SenseKey.ILLEGAL_REQUEST, 0x20, 2, false, OptionalLong.empty()))) {
+      assertThat(
+              ResetWorth.of(
+                      new ResetEvidence(
+                          iscsi,
+                          new ScsiResult.Good<>("INQUIRY", TGT, List.of()),
+                          new ScsiResult.CheckCondition<>("a command", away, List.of()),
+                          answer(Answer.YES, CommandSupport.STANDARD, CommandSupport.STANDARD)),
+                      COUNTED)
+                  .ground())
+          .isEqualTo(NO_ANSWER);
+    }
   }
 
   @Test

@@ -6,11 +6,14 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import static org.mxfs.scsi.ScriptedTransport.hex;
 
+import java.util.List;
 import java.util.OptionalLong;
 import org.junit.jupiter.api.Test;
 
 /** Bytes against SPC-4 4.5. */
 class SenseTest {
+  private static final OptionalLong NO_INFORMATION = OptionalLong.empty();
+
   @Test
   void fixedFormatIsDecoded() throws Exception {
     Sense s = Sense.decode(hex("70 00 06 00000000 0a 00000000 2a 05 00 000000"));
@@ -28,6 +31,24 @@ class SenseTest {
         .isEqualTo(new Sense(SenseKey.ILLEGAL_REQUEST, 0x26, 0x04, false, OptionalLong.empty()));
     assertThat(s.text()).isEqualTo("invalid release of persistent reservation");
     assertThat(s.isUnitAttention()).isFalse();
+  }
+
+  /** Of the same sense key are a unit that is away, or full, or that this machine may not use. */
+  @Test
+  void whatTheDeviceDoesNotHaveIsToldFromWhatItCannotDoNow() {
+    for (int code : List.of(0x2000, 0x2400, 0x2600, 0x2601, 0x2602)) {
+      Sense s = new Sense(SenseKey.ILLEGAL_REQUEST, code >> 8, code & 0xff, false, NO_INFORMATION);
+      assertThat(s.isCommandUnknown()).as("%04x", code).isEqualTo(code <= 0x2400);
+      assertThat(s.isFieldRefused()).as("%04x", code).isEqualTo(code >= 0x2400);
+      assertThat(new Sense(SenseKey.ABORTED_COMMAND, s.asc(), s.ascq(), false, NO_INFORMATION))
+          .satisfies(other -> assertThat(other.isCommandUnknown()).isFalse())
+          .satisfies(other -> assertThat(other.isFieldRefused()).isFalse());
+    }
+    for (int code : List.of(0x0000, 0x2002, 0x200a, 0x2100, 0x2500, 0x2604, 0x2c00, 0x5504)) {
+      Sense s = new Sense(SenseKey.ILLEGAL_REQUEST, code >> 8, code & 0xff, false, NO_INFORMATION);
+      assertThat(s.isCommandUnknown()).as("%04x", code).isFalse();
+      assertThat(s.isFieldRefused()).as("%04x", code).isFalse();
+    }
   }
 
   @Test

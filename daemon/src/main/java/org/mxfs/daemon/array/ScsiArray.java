@@ -40,11 +40,6 @@ import org.slf4j.LoggerFactory;
  * Unclear}, and the core asks the array what is so.
  */
 public final class ScsiArray implements Closeable {
-  /** SPC-4 table C.? additional sense codes: no such command, no such field. */
-  private static final int INVALID_OPERATION_CODE = 0x20;
-
-  private static final int INVALID_FIELD_IN_CDB = 0x24;
-
   private static final ReservationType TYPE = ReservationType.WRITE_EXCLUSIVE_REGISTRANTS_ONLY;
 
   private static final Logger LOG = LoggerFactory.getLogger(ScsiArray.class);
@@ -184,11 +179,11 @@ public final class ScsiArray implements Closeable {
             : new ArrayAnswer.Unsupported(
                 "no reservations of type " + TYPE + ", only " + found.types());
       }
-      case ScsiResult.CheckCondition<Capabilities> check when isNotKnown(check.sense()) ->
+      case ScsiResult.CheckCondition<Capabilities> check when check.sense().isCommandUnknown() ->
           // Devices older than SPC-3 have reservations and no REPORT CAPABILITIES.
           switch (device.readKeys()) {
             case ScsiResult.Good<Keys> _ -> new ArrayAnswer.Supported(false);
-            case ScsiResult.CheckCondition<Keys> keys when isNotKnown(keys.sense()) ->
+            case ScsiResult.CheckCondition<Keys> keys when keys.sense().isCommandUnknown() ->
                 new ArrayAnswer.Unsupported(keys.sense().text());
             case ScsiResult<Keys> other -> unclear(other);
           };
@@ -196,11 +191,6 @@ public final class ScsiArray implements Closeable {
           new ArrayAnswer.Unsupported("SG_IO: " + org.mxfs.bindings.Errno.describe(error.errno()));
       case ScsiResult<Capabilities> other -> unclear(other);
     };
-  }
-
-  private static boolean isNotKnown(Sense sense) {
-    return sense.key() == SenseKey.ILLEGAL_REQUEST
-        && (sense.asc() == INVALID_OPERATION_CODE || sense.asc() == INVALID_FIELD_IN_CDB);
   }
 
   /** Whether this errno of SG_IO means a device that is no SCSI disk. */
@@ -260,8 +250,7 @@ public final class ScsiArray implements Closeable {
     return switch (result) {
       case ScsiResult.Good<Done> _ -> new ArrayAnswer.Done();
       case ScsiResult.ReservationConflict<Done> _ -> new ArrayAnswer.Conflict();
-      case ScsiResult.CheckCondition<Done> check
-          when check.sense().key() == SenseKey.ILLEGAL_REQUEST ->
+      case ScsiResult.CheckCondition<Done> check when check.sense().isFieldRefused() ->
           new ArrayAnswer.Rejected(check.command() + ": " + check.sense().text());
       case ScsiResult.CheckCondition<Done> check when check.sense().isUnitAttention() -> {
         // Not executed (SAM-5 5.14): the state it was decided on is gone.

@@ -189,9 +189,46 @@ class ScsiArrayTest {
 
   @Test
   void aptplThatIsRefusedIsRejected() {
-    device.answers.add(check(5, 0x26, 0));
-    assertThat(array.perform(new ArrayCommand.Register(ReservationKey.NONE, KEY, true)))
-        .isInstanceOf(ArrayAnswer.Rejected.class);
+    for (int asc : List.of(0x24, 0x26)) { // tgt's, and the standard's
+      device.answers.add(check(5, asc, 0));
+      assertThat(array.perform(new ArrayCommand.Register(ReservationKey.NONE, KEY, true)))
+          .isInstanceOf(ArrayAnswer.Rejected.class);
+    }
+  }
+
+  /** LIO answers 25/00 while a LUN's mapping is away, 55/04 without memory. */
+  @Test
+  void aUnitThatIsAwayOrFullHasRefusedNothing() {
+    for (int code : List.of(0x2500, 0x5504, 0x2002, 0x2000)) {
+      for (ArrayCommand command :
+          List.of(
+              new ArrayCommand.Register(ReservationKey.NONE, KEY, true),
+              new ArrayCommand.Unregister(KEY, true))) {
+        device.answers.add(check(5, code >> 8, code & 0xff));
+        assertThat(array.perform(command))
+            .as("%s, %04x", command, code)
+            .isInstanceOf(ArrayAnswer.Unclear.class);
+      }
+    }
+    for (int code : List.of(0x2500, 0x5504, 0x2002)) {
+      device.answers.add(check(5, code >> 8, code & 0xff));
+      assertThat(array.perform(new ArrayCommand.Reserve(KEY)))
+          .isInstanceOf(ArrayAnswer.Unclear.class);
+    }
+  }
+
+  /** Who takes it for a disk without reservations mounts it as if it were alone. */
+  @Test
+  void aUnitThatIsAwayIsNotOneWithoutReservations() {
+    for (int code : List.of(0x2500, 0x2002)) {
+      device.answers.add(check(5, code >> 8, code & 0xff));
+      assertThat(array.perform(new ArrayCommand.ReportCapabilities()))
+          .isInstanceOf(ArrayAnswer.Unclear.class);
+      device.answers.add(check(5, 0x20, 0));
+      device.answers.add(check(5, code >> 8, code & 0xff));
+      assertThat(array.perform(new ArrayCommand.ReportCapabilities()))
+          .isInstanceOf(ArrayAnswer.Unclear.class);
+    }
   }
 
   @Test

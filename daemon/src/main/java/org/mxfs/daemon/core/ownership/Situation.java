@@ -134,17 +134,15 @@ final class Situation {
   }
 
   /**
-   * Whether what came of a registration is that the device refuses APTPL though it says that it
-   * supports it. The next one goes without.
+   * Whether what came of a registration is that the device refuses APTPL, though it says that it
+   * supports it, or did not say. The next one goes without.
    */
   boolean isAptplRefused(ArrayAnswer answer) {
     if (!aptpl || !(answer instanceof ArrayAnswer.Rejected rejected)) {
       return false;
     }
     out.note(
-        Action.Level.WARN,
-        "the device says it supports APTPL and rejects it: registering without ({})",
-        rejected.reason());
+        Action.Level.WARN, "the device refuses APTPL: registering without ({})", rejected.reason());
     aptpl(false);
     return true;
   }

@@ -568,7 +568,45 @@ class OwnershipDepartedTest {
     give(new Event.Start(new Predecessor(mine, 9, KernelState.DETACHED, true, false, true)));
     pass(10_000);
     assertGone();
-    assertThat(done.notes("rejects it")).hasSize(1);
+    assertThat(done.notes("the device refuses APTPL")).hasSize(1);
+  }
+
+  /** Of a restarted daemon, or of one whose device has changed under it. */
+  @Test
+  void aKeyThatNobodyWasToldOfIsReplacedWhereAptplIsRefused() {
+    array.aptpl = true;
+    disk.set(5, slot(FENCED, Beat.State.FENCED));
+    mount();
+    ReservationKey told = machine().key();
+    ReservationKey untold = ReservationKey.of(NODE, told.incarnation() + 1);
+    array.execute(NEXUS, new ArrayCommand.Register(told, untold, false));
+    array.rejectsAptpl = true;
+    driver.end();
+    give(new Event.Start(new Predecessor(told, 9, KernelState.DETACHED, true, false, true)));
+    pass(10_000);
+    ReservationKey after = array.key(NEXUS);
+    assertThat(after).isNotIn(told, untold);
+    assertThat(done.notes("the device refuses APTPL")).hasSize(1);
+    assertStaysAndSaysSo(after);
+  }
+
+  @Test
+  void aGrantIsTakenBackWhereAptplIsRefused() {
+    array.aptpl = true;
+    mount();
+    ReservationKey before = machine().key();
+    array.execute(OTHER_NEXUS, new ArrayCommand.Register(ReservationKey.NONE, OTHER, true));
+    array.rejectsAptpl = true;
+    give(new Event.PeerUp(OTHER, 5, "other", OwnershipSettings.options("", true), true));
+    give(new Event.Received(OTHER, 5, new PeerMessage.OwnRequest(3)));
+    pass(1_000);
+    give(new Event.Detached(done.of(Action.Detach.class).getLast().epoch(), 0, 1, ""));
+    pass(100);
+    give(new Event.Received(OTHER, 5, new PeerMessage.OwnDecline(3)));
+    pass(3_000);
+    assertThat(array.key(NEXUS)).isNotEqualTo(before).isEqualTo(machine().key());
+    assertThat(done.notes("the device refuses APTPL")).hasSize(1);
+    assertThat(array.holds(NEXUS)).isTrue();
   }
 
   /** mxfsctl fence clear. */
