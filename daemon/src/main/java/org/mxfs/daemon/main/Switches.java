@@ -3,6 +3,7 @@ package org.mxfs.daemon.main;
 
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.function.Consumer;
@@ -111,6 +112,10 @@ record Switches(long beatMillis, String takeoverWord, String foundWord) {
       return new FencingChoice(setting, false, "nothing, as the disk was not asked");
     }
     if (resuming) {
+      if (foundWord.equals(NOT_ASKED)) {
+        return new FencingChoice(
+            setting, false, "not known: what an earlier version of the daemon found is not kept");
+      }
       boolean found = foundWord.equals(RESET);
       return new FencingChoice(
           setting, found, "found when the mount began; the log of that time says why");
@@ -127,22 +132,43 @@ record Switches(long beatMillis, String takeoverWord, String foundWord) {
    * @param mount its number, of which there is one while the module is loaded
    */
   record Kept(Path file, long mount) {
+    /** Null: nothing is kept of this mount, or what is cannot be read. */
     private @Nullable Switches read() {
       try {
-        String[] words = Files.readString(file).strip().split(" ", -1);
-        if (words.length < 3 || words.length > 4 || !words[0].equals(Long.toString(mount))) {
-          return null;
-        }
-        Switches set = parse(words[1], words[2]);
-        if (words.length == 3) {
-          return set;
-        }
-        return words[3].matches("reset|wait")
-            ? new Switches(set.beatMillis, set.takeoverWord, words[3])
-            : null;
-      } catch (IOException | IllegalArgumentException e) {
+        return readStrictly();
+      } catch (IOException e) {
         return null;
       }
+    }
+
+    /**
+     * Null: nothing is kept of this mount.
+     *
+     * @throws IOException when something is, or may be, and cannot be read
+     */
+    private @Nullable Switches readStrictly() throws IOException {
+      String text;
+      try {
+        text = Files.readString(file).strip();
+      } catch (NoSuchFileException e) {
+        return null;
+      }
+      String[] words = text.split(" ", -1);
+      if (words[0].matches("[0-9]{1,19}") && !words[0].equals(Long.toString(mount))) {
+        return null; // of a mount before
+      }
+      try {
+        if (words.length == 3) {
+          return parse(words[1], words[2]);
+        }
+        if (words.length == 4 && words[3].matches("reset|wait")) {
+          Switches set = parse(words[1], words[2]);
+          return new Switches(set.beatMillis, set.takeoverWord, words[3]);
+        }
+      } catch (IllegalArgumentException e) {
+        throw new IOException(file + ": " + e.getMessage(), e);
+      }
+      throw new IOException(file + ": \"" + text + "\"");
     }
 
     private void begin(Switches inForce) throws IOException {
@@ -166,8 +192,17 @@ record Switches(long beatMillis, String takeoverWord, String foundWord) {
       Path made = file.resolveSibling(file.getFileName() + ".new");
       String words = mount + " " + inForce.beatMillis + " " + inForce.takeoverWord;
       String found = inForce.foundWord.equals(NOT_ASKED) ? "" : " " + inForce.foundWord;
-      Files.writeString(made, words + found + "\n");
-      Files.move(made, file, StandardCopyOption.ATOMIC_MOVE);
+      try {
+        Files.writeString(made, words + found + "\n");
+        Files.move(made, file, StandardCopyOption.ATOMIC_MOVE);
+      } catch (IOException e) {
+        try {
+          Files.deleteIfExists(made);
+        } catch (IOException left) {
+          e.addSuppressed(left);
+        }
+        throw e;
+      }
     }
 
     /** No daemon comes after this one that needs it. */
@@ -207,15 +242,22 @@ record Switches(long beatMillis, String takeoverWord, String foundWord) {
       }
       return inForce;
     }
-    Switches begun = kept.read();
-    Switches inForce = begun == null ? OFF : begun;
+    Switches begun = null;
     String otherwise = "";
     try {
-      if (!inForce.isSetAs(parse(beats, takeover).inForce(beatMillisMax))) {
-        // Nothing is kept of a mount that has none: it may have begun with ro.
+      begun = kept.readStrictly();
+    } catch (IOException e) {
+      otherwise = "what is kept of this mount's heartbeats cannot be read: " + e;
+    }
+    Switches inForce = begun == null ? OFF : begun;
+    try {
+      if (otherwise.isEmpty() && !inForce.isSetAs(parse(beats, takeover).inForce(beatMillisMax))) {
+        // Nothing is kept of a mount that has none.
         otherwise =
             inForce.equals(OFF)
-                ? "this mount began without heartbeats and takeover, which are set now"
+                ? "nothing is kept of this mount's heartbeats: it began without (or with ro), or "
+                    + kept.file()
+                    + " is gone"
                 : "heartbeats and takeover are set otherwise than at mount";
       }
     } catch (IllegalArgumentException e) {

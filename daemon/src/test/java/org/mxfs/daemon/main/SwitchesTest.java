@@ -110,7 +110,11 @@ class SwitchesTest {
     assertThat(warnings)
         .singleElement()
         .asString()
-        .contains("began without heartbeats and takeover", "until umount it stays at beats=0")
+        .contains(
+            "nothing is kept of this mount's heartbeats: it began without (or with ro), or "
+                + file
+                + " is gone",
+            "until umount it stays at beats=0")
         .doesNotContain("otherwise");
     Switches writing = of(2, false, 400, "1000", "true");
     assertThat(writing).isEqualTo(new Switches(400, "true"));
@@ -179,7 +183,47 @@ class SwitchesTest {
     }
     // Of a version that kept nothing.
     Files.writeString(file, number + " 1000 true\n");
-    assertThat(fencing(restart("1000", "true"), true, true).byReset()).isFalse();
+    FencingChoice unknown = fencing(restart("1000", "true"), true, true);
+    assertThat(unknown.byReset()).isFalse();
+    assertThat(unknown.why()).contains("is not kept").doesNotContain("found when the mount began");
+  }
+
+  /** Others may have counted on heartbeats that were kept there, whatever is set by now. */
+  @Test
+  void whatIsKeptAndCannotBeReadIsSaid() throws IOException {
+    mount("1000", "true");
+    for (String lost :
+        List.of(Long.toString(number), number + " 9999 true", number + " 1 true more", "")) {
+      for (String set : List.of("0", "1000")) {
+        warnings.clear();
+        Files.writeString(file, lost);
+        assertThat(restart(set, null)).as(lost).isEqualTo(Switches.OFF);
+        assertThat(warnings)
+            .singleElement()
+            .asString()
+            .contains("what is kept of this mount's heartbeats cannot be read", file.toString());
+      }
+    }
+    Files.delete(file);
+    Files.createDirectories(file);
+    warnings.clear();
+    assertThat(restart(null, null)).isEqualTo(Switches.OFF);
+    assertThat(warnings)
+        .singleElement()
+        .asString()
+        .contains("cannot be read", "IOException", "Is a directory");
+    warnings.clear();
+    Files.delete(file);
+    Files.writeString(file, (number - 1) + " 1000 true\n");
+    assertThat(restart(null, null)).as("of another mount").isEqualTo(Switches.OFF);
+    assertThat(warnings).isEmpty();
+  }
+
+  @Test
+  void nothingIsLeftOfWhatCouldNotBeKept() throws IOException {
+    Files.createDirectories(file.resolve("in the way"));
+    assertThatThrownBy(() -> mount("1000", "true")).isInstanceOf(IOException.class);
+    assertThat(directory.resolve("run/volume.switches.new")).doesNotExist();
   }
 
   @Test
