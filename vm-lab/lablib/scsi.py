@@ -424,6 +424,7 @@ def proven(stage: Stage, node: Node, device: str, paths: list[str], options: str
     stage.same(done.rc, 0, f"mxfsctl scsi check {device}: {done.out}{done.err}")
     report = json.loads(done.out)
     stage.same(report["paths"], paths, "its paths")
+    stage.same("does not mount device-mapper multipath" in report["meaning"], device not in paths, f"what is said with the verdict: {report['meaning']}")
     found = {step["id"]: step["outcome"] for step in report["steps"]}
     for step in ("aptpl", "register", "reserve", "key-checked", "preempt-known", "exclusive", "fence-member",
                  "fenced", "preempt-once", "fence-owner", "fence-owner-told", "cleanup", *also):

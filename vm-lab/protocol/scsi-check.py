@@ -20,6 +20,7 @@ def run(stage):
     foreign_keys(stage, node, other)
     not_usable(stage, node)
     in_use(stage, node)
+    alike(stage, node)
     signals(stage, node, other)
     errors(stage, node)
     stage.marker(MARKERS[0])
@@ -77,6 +78,23 @@ def in_use(stage, node):
         check(stage, node, DEVICE, 3, "(?s)EBUSY.*this machine uses the disk.*REFUSED")
     finally:
         node.run(f"umount {PLACE}")
+
+
+def alike(stage, node):
+    """Two disks of scsi_debug with the same names, none of them unique in the world (vpd_use_hostno): they are not taken for paths of one
+    disk, and yet neither is checked while the other is held."""
+    disks = lambda: node.run("cd /sys/block && grep -ls scsi_debug sd*/device/model | cut -d/ -f1", check=False).out.split()
+    node.run("modprobe dm_mod; modprobe scsi_debug dev_size_mb=8 add_host=2 vpd_use_hostno=0")
+    try:
+        one, two = stage.until(lambda: found if len(found := disks()) == 2 else None, 20, "the disks of scsi_debug")
+        node.run(f"dmsetup create held --table \"0 $(blockdev --getsz /dev/{two}) linear /dev/{two} 0\"")
+        try:
+            check(stage, node, f"/dev/{one}", 3, f"(?s)/dev/{two}, O_EXCL.*EBUSY.*which may be the same: they share a name.*names of their own at the target.*REFUSED")
+        finally:
+            node.run("dmsetup remove held")
+        check(stage, node, f"/dev/{one}", 1, f"(?s)/dev/{one}, 1 path: .*no name that is unique in the world.*it has none: READ KEYS to .*NOT USABLE: ")
+    finally:
+        node.run("rmmod scsi_debug")
 
 
 def signals(stage, node, other):

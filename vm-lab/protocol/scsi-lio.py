@@ -98,8 +98,9 @@ def block_requests(stage, seats, lio):
 def paths(stage, tool, lio):
     """Both disks are found as paths of one unit, by either name and by device mapper; the check registers on each."""
     both = f"paths=[{', '.join(lio.devices)}]"
-    for device in lio.devices:
-        stage.check("kind=SCSI_DISK" in (said := tool.say(f"{device} paths")) and both in said, said)
+    for device, others in ((device, [each for each in lio.devices if each != device]) for device in lio.devices):
+        named_first = f"paths=[{', '.join([device, *others])}]"
+        stage.check("kind=SCSI_DISK" in (said := tool.say(f"{device} paths")) and named_first in said, said)
     stage.check("paths=[/dev/sda]" in (said := tool.say("/dev/sda paths")), said)
     proven(stage, lio.node, lio.devices[0], lio.devices, "--no-abort")
     fencing(stage, lio.node, lio.devices[0], "tcm_loopback", "wait", "adapter", "^tcm_loopback: not known")

@@ -8,7 +8,7 @@ import java.util.HexFormat;
 import java.util.Locale;
 
 /**
- * A designator of the device identification page (VPD 0x83, SPC-4 7.8.5): the name by which a
+ * A designator of the device identification page (VPD 0x83, SPC-4 7.8.6): the name by which a
  * logical unit is the same one from every machine and on every path.
  *
  * @param association what it names: 0 the logical unit, 1 the target port, 2 the target device
@@ -36,7 +36,7 @@ public record Designator(int association, int type, int codeSet, byte[] value) {
 
   /**
    * Whether it names the logical unit and is unique in the world: NAA or EUI-64 with a company's
-   * number (IEEE OUI) in it, another SCSI name string, or a UUID.
+   * number (IEEE OUI) in it, an iSCSI name, or a UUID.
    */
   public boolean isWorldWideUnitName() {
     return association == 0
@@ -78,13 +78,19 @@ public record Designator(int association, int type, int codeSet, byte[] value) {
         };
   }
 
-  /** SPC-4 7.8.6.11: {@code eui.}, {@code naa.} or {@code iqn.}, filled up with zeros. */
+  /**
+   * SPC-4 7.8.6.11: {@code eui.}, {@code naa.} or {@code iqn.}, filled up with zeros. What begins
+   * otherwise is anybody's text.
+   */
   private static boolean isWorldWide(String name) {
     String text = name.replace('\0', ' ').strip().toLowerCase(Locale.ROOT);
     if (text.startsWith("eui.")) {
       return isEuiOfCompany(text.substring(4));
     }
-    return text.startsWith("naa.") ? isNaaOfCompany(text.substring(4)) : !text.isEmpty();
+    if (text.startsWith("naa.")) {
+      return isNaaOfCompany(text.substring(4));
+    }
+    return text.startsWith("iqn.") && text.length() > 4;
   }
 
   private static boolean isCompany(String hex, int at) {

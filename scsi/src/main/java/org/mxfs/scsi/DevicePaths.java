@@ -9,6 +9,7 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.HashSet;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
@@ -32,8 +33,9 @@ import org.mxfs.bindings.linux.statx;
  *
  * @param name the kernel's name of the device, e.g. {@code sdb} or {@code dm-0}
  * @param kind what the device is
- * @param paths device nodes of SCSI disks, in the order of their names; empty unless the device is
- *     {@link Kind#SCSI_DISK} or {@link Kind#MULTIPATH}
+ * @param paths device nodes of SCSI disks: first the device itself, or what multipath put under it,
+ *     then those that only have its name, each in the order of their names; empty unless the device
+ *     is {@link Kind#SCSI_DISK} or {@link Kind#MULTIPATH}
  * @param alike device nodes of other SCSI disks that share a name with it which is not unique in
  *     the world, and of which no world-wide name says that they are others: each may be a path to
  *     the same unit, or a unit of its own
@@ -79,16 +81,38 @@ public record DevicePaths(String name, Kind kind, List<Path> paths, List<Path> a
                         "statx", device.toString(), Errnos.ENOTBLK, NAME_A_BLOCK_DEVICE));
     DevicePaths found = find(SYS, DEV, number);
     for (Path path : Stream.concat(found.paths().stream(), found.alike().stream()).toList()) {
-      String name = String.valueOf(path.getFileName());
-      String expected = Files.readString(SYS.resolve("block").resolve(name).resolve("dev")).strip();
-      String is = number(path).orElse("no block device");
-      if (!is.equals(expected)) {
-        throw new IOException(
-            "%s is %s, but the kernel's %s is %s: make the names in %s follow the kernel's"
-                .formatted(path, is, name, expected, DEV));
-      }
+      checkNode(SYS, found, path);
     }
     return found;
+  }
+
+  /** That a path's name is of the kernel's device of that name. */
+  static void checkNode(Path sys, DevicePaths found, Path path) throws IOException {
+    String name = String.valueOf(path.getFileName());
+    String is;
+    try {
+      is = number(path).orElse("no block device");
+    } catch (ErrnoException e) {
+      if (e.errno() != Errnos.ENOENT) {
+        throw e;
+      }
+      // As in a container: nobody has named this one.
+      throw new IOException(
+          "%s is not there, and the kernel's %s %s: make a node for it"
+              .formatted(
+                  path,
+                  name,
+                  found.alike().contains(path)
+                      ? "may be another path to the disk, by a name that is not unique in the world"
+                      : found.name().equals(name) ? "is the disk" : "is another path to the disk"),
+          e);
+    }
+    String expected = Files.readString(sys.resolve("block").resolve(name).resolve("dev")).strip();
+    if (!is.equals(expected)) {
+      throw new IOException(
+          "%s is %s, but the kernel's %s is %s: make the names in %s follow the kernel's"
+              .formatted(path, is, name, expected, path.getParent()));
+    }
   }
 
   /**
@@ -108,16 +132,17 @@ public record DevicePaths(String name, Kind kind, List<Path> paths, List<Path> a
     }
     String name = String.valueOf(dir.getFileName());
     Kind kind = kind(dir);
-    Set<String> paths = new TreeSet<>(DevicePaths::inOrder);
+    Set<String> named = new TreeSet<>(DevicePaths::inOrder);
     if (kind == Kind.SCSI_DISK) {
-      paths.add(name);
+      named.add(name);
     } else if (kind == Kind.MULTIPATH) {
       for (Path slave : list(dir.resolve("slaves"))) {
         if (isScsiDisk(slave)) {
-          paths.add(String.valueOf(slave.getFileName()));
+          named.add(String.valueOf(slave.getFileName()));
         }
       }
     }
+    Set<String> paths = new LinkedHashSet<>(named);
     Set<String> alike = addSameUnit(sys, paths);
     return new DevicePaths(
         name,
@@ -149,6 +174,7 @@ public record DevicePaths(String name, Kind kind, List<Path> paths, List<Path> a
     for (String path : paths) {
       unit.addAll(unitNames(sys.resolve("block").resolve(path)));
     }
+    Set<String> same = new TreeSet<>(DevicePaths::inOrder);
     Set<String> alike = new TreeSet<>(DevicePaths::inOrder);
     if (unit.isEmpty()) {
       return alike;
@@ -162,11 +188,12 @@ public record DevicePaths(String name, Kind kind, List<Path> paths, List<Path> a
       List<Designator> shared = names.stream().filter(unit::contains).toList();
       boolean other = named && names.stream().anyMatch(Designator::isWorldWideUnitName);
       if (shared.stream().anyMatch(Designator::isWorldWideUnitName)) {
-        paths.add(String.valueOf(disk.getFileName()));
+        same.add(String.valueOf(disk.getFileName()));
       } else if (!shared.isEmpty() && !other) {
         alike.add(String.valueOf(disk.getFileName()));
       }
     }
+    paths.addAll(same);
     alike.removeAll(paths);
     return alike;
   }

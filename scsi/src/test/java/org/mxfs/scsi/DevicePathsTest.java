@@ -96,7 +96,22 @@ class DevicePathsTest {
     mapper("dm-0", "253:0", "mpath-3600140", "sda", "sdb");
     assertThat(find("253:0").paths())
         .containsExactly(DEV.resolve("sda"), DEV.resolve("sdb"), DEV.resolve("sdc"));
-    assertThat(find("8:16").paths()).hasSize(3);
+  }
+
+  /** What is tried first is tried on it; the others may be another disk of that name. */
+  @Test
+  void whatWasNamedComesFirst() throws Exception {
+    disk("sda", "8:0", 7, 1);
+    disk("sdb", "8:16", 7, 2);
+    disk("sdc", "8:32", 7, 3);
+    disk("sdd", "8:48", 7, 4);
+    mapper("dm-0", "253:0", "mpath-3600140", "sdc", "sdb");
+    assertThat(find("8:32").paths())
+        .containsExactly(
+            DEV.resolve("sdc"), DEV.resolve("sda"), DEV.resolve("sdb"), DEV.resolve("sdd"));
+    assertThat(find("253:0").paths())
+        .containsExactly(
+            DEV.resolve("sdb"), DEV.resolve("sdc"), DEV.resolve("sda"), DEV.resolve("sdd"));
   }
 
   /** Two tgts, each with its unit 1 of target 1 (see VpdTest), or two paths to one. */
@@ -134,6 +149,26 @@ class DevicePathsTest {
     assertThat(find("8:0").paths()).containsExactly(DEV.resolve("sda"));
     assertThat(find("8:0").alike()).containsExactly(DEV.resolve("sdc"));
     assertThat(find("8:32").alike()).containsExactly(DEV.resolve("sda"), DEV.resolve("sdb"));
+  }
+
+  /** As in a container; the disk that has no node is none that was named. */
+  @Test
+  void aPathWithoutANodeIsSaidToBeOne() throws Exception {
+    String local = "00 83 000c 01 03 00 08 3000000100000001";
+    disk("sda", "8:0", 7, 1);
+    disk("sdb", "8:16", 7, 2);
+    named("sdc", "8:32", local);
+    named("sdd", "8:48", local);
+    Path dev = Files.createDirectories(sys.resolve("dev-of-a-container"));
+    for (String number : List.of("8:0", "8:32")) {
+      DevicePaths found = DevicePaths.find(sys, dev, number);
+      Path other = number.equals("8:0") ? dev.resolve("sdb") : dev.resolve("sdd");
+      String what = number.equals("8:0") ? "is another path" : "may be another path";
+      assertThatExceptionOfType(IOException.class)
+          .isThrownBy(() -> DevicePaths.checkNode(sys, found, other))
+          .withMessageStartingWith(other + " is not there")
+          .withMessageContaining(what);
+    }
   }
 
   @Test

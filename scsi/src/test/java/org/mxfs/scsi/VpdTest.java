@@ -82,6 +82,16 @@ class VpdTest {
     assertThat(d).allMatch(Designator::isUnitName);
   }
 
+  /** Of the forms that the standard gives a SCSI name string. */
+  @Test
+  void aNameStringOfNoKnownFormIsNotUniqueInTheWorld() {
+    assertThat(text("iqn.2003-01.org.linux-iscsi:disk").isWorldWideUnitName()).isTrue();
+    assertThat(text("IQN.2003-01.org.linux-iscsi:disk").isWorldWideUnitName()).isTrue();
+    for (String other : List.of("disk1", "uuid", "iqn", "iqn.", "lun iqn.2003-01.org", "")) {
+      assertThat(text(other).isWorldWideUnitName()).as(other).isFalse();
+    }
+  }
+
   /** In each form the company stands elsewhere (SPC-4 7.8.6.5, 7.8.6.6, 7.8.6.11). */
   @Test
   void aNameWithoutACompanyIsNotUniqueInTheWorld() {

@@ -21,7 +21,13 @@ final class Exclusive implements Closeable {
   private final List<Integer> held = new ArrayList<>();
 
   void claim(Path device) throws ErrnoException {
-    claim(device, "this machine uses the disk");
+    claim(
+        device,
+        "this machine uses the disk: unmount it (findmnt "
+            + device
+            + "), or name the multipath device that it is a path of (lsblk "
+            + device
+            + ")");
   }
 
   /** One that need not be the disk in question. */
@@ -29,7 +35,10 @@ final class Exclusive implements Closeable {
     claim(
         device,
         "this machine uses this disk, which may be the same: they share a name, though not one"
-            + " that is unique in the world");
+            + " that is unique in the world. Unmount it (findmnt "
+            + device
+            + "), or, where they are two, give them names of their own at the target (tgt makes"
+            + " names of the numbers of target and unit: another --tid)");
   }
 
   private void claim(Path device, String trouble) throws ErrnoException {
@@ -43,13 +52,7 @@ final class Exclusive implements Closeable {
                   0),
               "open",
               device + ", O_EXCL",
-              trouble
-                  + ": unmount it (findmnt "
-                  + device
-                  + "), or name the"
-                  + " multipath device that it is a path of (lsblk "
-                  + device
-                  + ")"));
+              trouble));
     }
   }
 

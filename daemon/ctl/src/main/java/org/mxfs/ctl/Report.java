@@ -27,14 +27,14 @@ record Report(
     fencing = List.copyOf(fencing);
   }
 
-  /** The same, with a remark. */
-  Report adding(String remark) {
-    return new Report(device, paths, steps, fencing, verdict, remark);
+  /** The same, with one remark more; may be empty. */
+  Report adding(String another) {
+    String both = (remark + " " + another).strip();
+    return new Report(device, paths, steps, fencing, verdict, both);
   }
 
   private String meaning() {
-    String meaning = verdict.meaning().replace("DEV", device);
-    return remark.isEmpty() ? meaning : meaning + " " + remark;
+    return (verdict.meaning() + " " + remark).strip();
   }
 
   /** For a person. */

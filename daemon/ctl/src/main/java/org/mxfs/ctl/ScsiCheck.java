@@ -2,6 +2,8 @@
 
 package org.mxfs.ctl;
 
+import java.io.IOException;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashSet;
@@ -24,7 +26,6 @@ import org.mxfs.scsi.ResetWorth;
 import org.mxfs.scsi.ScsiDevice;
 import org.mxfs.scsi.ScsiResult;
 import org.mxfs.scsi.Sense;
-import org.mxfs.scsi.SenseKey;
 
 /**
  * Proves on a real disk what fencing needs of it (SPC-4 5.13), by doing it.
@@ -39,8 +40,12 @@ import org.mxfs.scsi.SenseKey;
  * second: names can be equal by chance.
  */
 final class ScsiCheck {
-  /** One path, opened. */
-  record PathUnderCheck(String name, ScsiDevice device, HostAdapter adapter) {}
+  /**
+   * One path, opened.
+   *
+   * @param byMultipath whether device-mapper multipath has put it under the device that is checked
+   */
+  record PathUnderCheck(String name, ScsiDevice device, HostAdapter adapter, boolean byMultipath) {}
 
   /** {@code core.CommandLife} of the daemon, in seconds: what is waited where no reset is known. */
   static final int COMMAND_LIFE_SECONDS = 303;
@@ -81,6 +86,9 @@ final class ScsiCheck {
   /** Paths by which a REGISTER was sent: no other is taken back. */
   private final Set<PathUnderCheck> registered = new LinkedHashSet<>();
 
+  /** What is to be said with the verdict. */
+  private String remark = "";
+
   private volatile boolean interrupted;
 
   /**
@@ -102,6 +110,15 @@ final class ScsiCheck {
   /** Ends the check before its next step; from any thread. */
   void interrupt() {
     interrupted = true;
+  }
+
+  /** One that cannot be looked up is not known, as it is to the daemon; the check goes on. */
+  void adapterNotFound(Path path, IOException why) {
+    note(
+        Outcome.NOTE,
+        "fencing",
+        "the host adapter of " + path + " cannot be looked up, and is taken for one not known",
+        why.toString());
   }
 
   Report run() {
@@ -133,7 +150,7 @@ final class ScsiCheck {
       note(Outcome.NOTE, "attentions", "unit attentions met", String.join("; ", attentions));
     }
     return new Report(
-        device, paths.stream().map(PathUnderCheck::name).toList(), steps, fencing, verdict, "");
+        device, paths.stream().map(PathUnderCheck::name).toList(), steps, fencing, verdict, remark);
   }
 
   // ---- what it is ----
@@ -169,13 +186,13 @@ final class ScsiCheck {
     String what = "nobody is registered, nothing is reserved";
     for (PathUnderCheck path : paths) {
       ScsiResult<Keys> read = path.device().readKeys();
-      if (read instanceof ScsiResult.CheckCondition<Keys> c
-          && c.sense().key() == SenseKey.ILLEGAL_REQUEST) {
+      // By the same codes as the daemon.
+      if (read instanceof ScsiResult.CheckCondition<Keys> c && c.sense().isCommandUnknown()) {
         throw fail(
             "reservations", "the disk has persistent reservations", "it has none: " + read + ALONE);
       }
-      Keys keys = must("idle", what, read);
-      Reservation reservation = must("idle", what, path.device().readReservation());
+      Keys keys = mustBeFree("idle", what, read);
+      Reservation reservation = mustBeFree("idle", what, path.device().readReservation());
       if (!keys.keys().isEmpty() || reservation.holder().isPresent()) {
         String by = paths.size() == 1 ? "" : ", by " + path.name();
         note(Outcome.FAILED, "idle", what, keys + "; " + reservation + by + ourOwn(keys));
@@ -183,6 +200,16 @@ final class ScsiCheck {
       }
     }
     note(Outcome.PROVEN, "idle", what, "");
+  }
+
+  /** A conflict is of a RESERVE (SPC-2), which keeps everybody else from asking. */
+  private <T> T mustBeFree(String id, String what, ScsiResult<T> read) throws Stop {
+    if (read instanceof ScsiResult.ReservationConflict) {
+      notice(read);
+      note(Outcome.FAILED, id, what, read + "; the disk is held by a RESERVE of another machine");
+      throw new Stop(Verdict.REFUSED);
+    }
+    return must(id, what, read);
   }
 
   private static String ourOwn(Keys keys) {
@@ -273,6 +300,7 @@ final class ScsiCheck {
       String what = path.name() + " leads to the same unit as " + first().name();
       Keys keys = must("one-unit", what, path.device().readKeys());
       if (!keys.contains(keyA)) {
+        String one = isOneByMore(path);
         note(
             Outcome.FAILED,
             "one-unit",
@@ -281,11 +309,29 @@ final class ScsiCheck {
                 + ": what was registered by "
                 + first().name()
                 + " is not among them. They are two disks with one name, or one that does not"
-                + " share its registrations between paths");
-        throw new Stop(Verdict.UNKNOWN);
+                + " share its registrations between paths"
+                + (one.isEmpty() ? "" : "; " + one));
+        if (one.isEmpty()) {
+          remark = "But do not mount it on two machines before this is explained.";
+          throw new Stop(Verdict.UNKNOWN);
+        }
+        throw new Stop(Verdict.UNUSABLE);
       }
       note(Outcome.PROVEN, "one-unit", what, "");
     }
+  }
+
+  /** What else than its name says that a path and the first lead to one unit; may be empty. */
+  private String isOneByMore(PathUnderCheck path) {
+    if (first().byMultipath() && path.byMultipath()) {
+      return "device-mapper multipath uses them as one";
+    }
+    return first().device().serialNumber() instanceof ScsiResult.Good<String> one
+            && path.device().serialNumber() instanceof ScsiResult.Good<String> other
+            && !one.value().isBlank()
+            && one.value().equals(other.value())
+        ? "their serial number, " + one.value() + ", is the same, too"
+        : "";
   }
 
   /** With APTPL where the device takes it: mxfs does the same. */
@@ -296,7 +342,7 @@ final class ScsiCheck {
     ScsiResult<Done> result = first().device().register(0, keyA, persistent);
     notice(result);
     if (result instanceof ScsiResult.CheckCondition<Done> refused
-        && !refused.sense().isUnitAttention()) {
+        && refused.sense().isFieldRefused()) {
       must("register", "REGISTER", first().device().register(0, keyA, options));
       note(
           Outcome.UNSUPPORTED,
@@ -322,6 +368,9 @@ final class ScsiCheck {
     goOn();
     ScsiResult<Done> result = first().device().register(nobodysKey, keyA, options);
     boolean refused = result instanceof ScsiResult.ReservationConflict;
+    if (!isAnswer(result)) {
+      must("key-checked", "REGISTER with a wrong old key", result);
+    }
     note(
         refused ? Outcome.PROVEN : Outcome.UNSUPPORTED,
         "key-checked",
@@ -339,7 +388,7 @@ final class ScsiCheck {
     } else if (p.command().isGood()) {
       note(
           Outcome.PROVEN, id, what, "for a key of nobody it says GOOD; mxfs reads the keys anyway");
-    } else if (abort && isIllegal(p.command())) {
+    } else if (abort && isUnsupported(p.command())) {
       abortUnsupported(id, what, p);
     } else {
       throw failOrUnknown(id, what, p);
@@ -347,9 +396,9 @@ final class ScsiCheck {
     expectHolder(id + "-harmless", "and nothing changed", keyA);
   }
 
-  private static boolean isIllegal(ScsiResult<Done> result) {
-    return result instanceof ScsiResult.CheckCondition<Done> c
-        && c.sense().key() == SenseKey.ILLEGAL_REQUEST;
+  private static boolean isUnsupported(ScsiResult<?> result) {
+    return result instanceof ScsiResult.CheckCondition<?> c
+        && (c.sense().isCommandUnknown() || c.sense().isFieldRefused());
   }
 
   private void abortUnsupported(String id, String what, Preemption p) {
@@ -423,7 +472,7 @@ final class ScsiCheck {
     if (p.verdict() == Preemption.Verdict.GONE_AND_HELD) {
       note(Outcome.PROVEN, id, what, "");
       ready(b);
-    } else if (isIllegal(p.command())) {
+    } else if (isUnsupported(p.command())) {
       abortUnsupported(id, what, p);
     } else {
       throw failOrUnknown(id, what, p);
@@ -457,16 +506,20 @@ final class ScsiCheck {
       return true;
     }
     String what = "nothing of the check is left on the disk";
-    String found = "";
+    Left found = new Left(first(), "");
     for (int attempt = 0; attempt < CLEANUP_ATTEMPTS; attempt++) {
       registered.forEach(this::unregister);
       found = left();
-      if (found.isEmpty()) {
+      if (found.text().isEmpty()) {
         note(Outcome.PROVEN, "cleanup", what, "");
         return true;
       }
     }
-    note(Outcome.FAILED, "cleanup", what, found);
+    note(Outcome.FAILED, "cleanup", what, found.text());
+    remark =
+        ("To remove it, once no machine uses the disk: sg_persist --out --register-ignore"
+                + " --param-sark=1 %1$s, then sg_persist --out --clear --param-rk=1 %1$s.")
+            .formatted(found.path().name());
     return false;
   }
 
@@ -477,10 +530,21 @@ final class ScsiCheck {
     }
   }
 
-  /** What is left, by any path; empty if those that answer show nothing, and one does answer. */
-  private String left() {
+  /**
+   * What may be left.
+   *
+   * @param path one that leads to it
+   * @param text empty: nothing is
+   */
+  private record Left(PathUnderCheck path, String text) {}
+
+  /**
+   * By any path by which a REGISTER was sent: where there is more than one, each was seen to lead
+   * to the unit of the first. What another shows may be another unit's.
+   */
+  private Left left() {
     boolean answered = false;
-    for (PathUnderCheck path : paths) {
+    for (PathUnderCheck path : registered) {
       ready(path);
       if (path.device().readKeys() instanceof ScsiResult.Good<Keys> keys
           && path.device().readReservation() instanceof ScsiResult.Good<Reservation> held) {
@@ -489,12 +553,12 @@ final class ScsiCheck {
                 && !held.value().heldBy(keyA)
                 && !held.value().heldBy(keyB);
         if (!clean) {
-          return keys.value() + "; " + held.value() + ", by " + path.name();
+          return new Left(path, keys.value() + "; " + held.value() + ", by " + path.name());
         }
         answered = true;
       }
     }
-    return answered ? "" : "no path answers";
+    return new Left(first(), answered ? "" : "no path answers by which a key was registered");
   }
 
   private static boolean contains(Keys keys, long one, long other) {
@@ -548,7 +612,7 @@ final class ScsiCheck {
   private static boolean isAnswer(ScsiResult<?> result) {
     return switch (result) {
       case ScsiResult.Good<?> _, ScsiResult.ReservationConflict<?> _ -> true;
-      case ScsiResult.CheckCondition<?> c -> c.sense().key() == SenseKey.ILLEGAL_REQUEST;
+      case ScsiResult.CheckCondition<?> _ -> isUnsupported(result);
       case ScsiResult.OtherStatus<?> _, ScsiResult.TransportError<?> _, ScsiResult.BadAnswer<?> _ ->
           false;
     };

@@ -7,10 +7,13 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.SecureRandom;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import org.mxfs.bindings.ErrnoException;
 import org.mxfs.bindings.linux.Errnos;
 import org.mxfs.ctl.ScsiCheck.PathUnderCheck;
@@ -133,7 +136,7 @@ final class ScsiCheckCommand implements Callable<Integer> {
     if (found.kind() == DevicePaths.Kind.MULTIPATH) {
       remarks.add(
           "But this version does not mount device-mapper multipath: it mounts the disk by one of"
-              + " its paths, which multipathd has to leave alone (blacklist in"
+              + " its paths, which multipathd has to leave alone (blacklist its wwid in"
               + " /etc/multipath.conf).");
     }
     for (Path disk : found.alike()) {
@@ -163,29 +166,38 @@ final class ScsiCheckCommand implements Callable<Integer> {
     try (Exclusive held = new Exclusive()) {
       held.claim(device);
       for (Path path : found.paths()) {
-        String name = String.valueOf(path.getFileName());
-        boolean below =
-            name.equals(found.name())
-                || Files.exists(BLOCK_CLASS.resolve(name).resolve("holders").resolve(found.name()));
-        if (!below) {
+        if (!isNamed(found, path) && !isBelow(found, path)) {
           held.claim(path);
         }
       }
       for (Path path : found.alike()) {
         held.claimAlike(path);
       }
-      return checkPaths(found.paths());
+      return checkPaths(found);
     }
   }
 
-  private Report checkPaths(List<Path> nodes) throws IOException {
+  private static boolean isNamed(DevicePaths found, Path path) {
+    return String.valueOf(path.getFileName()).equals(found.name());
+  }
+
+  private static boolean isBelow(DevicePaths found, Path path) {
+    String name = String.valueOf(path.getFileName());
+    return Files.exists(BLOCK_CLASS.resolve(name).resolve("holders").resolve(found.name()));
+  }
+
+  private Report checkPaths(DevicePaths found) throws IOException {
     List<PathUnderCheck> paths = new ArrayList<>();
+    Map<Path, IOException> notFound = new LinkedHashMap<>();
     try {
-      for (Path node : nodes) {
-        HostAdapter adapter = adapter(node);
-        paths.add(new PathUnderCheck(node.toString(), ScsiDevice.open(node), adapter));
+      for (Path node : found.paths()) {
+        HostAdapter adapter = adapter(node, why -> notFound.put(node, why));
+        paths.add(
+            new PathUnderCheck(
+                node.toString(), ScsiDevice.open(node), adapter, isBelow(found, node)));
       }
       ScsiCheck check = new ScsiCheck(device.toString(), paths, !noAbort, new SecureRandom());
+      notFound.forEach(check::adapterNotFound);
       endOnSignal(check);
       return check.run();
     } finally {
@@ -193,11 +205,12 @@ final class ScsiCheckCommand implements Callable<Integer> {
     }
   }
 
-  /** One that cannot be found is not known, as it is to the daemon; the check goes on. */
-  static HostAdapter adapter(Path node) {
+  /** See {@link ScsiCheck#adapterNotFound}. */
+  static HostAdapter adapter(Path node, Consumer<IOException> notFound) {
     try {
       return HostAdapter.of(node);
     } catch (IOException e) {
+      notFound.accept(e);
       return HostAdapter.UNKNOWN;
     }
   }

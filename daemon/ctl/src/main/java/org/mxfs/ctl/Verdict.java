@@ -11,9 +11,8 @@ enum Verdict {
   UNUSABLE(
       1,
       "NOT USABLE",
-      "This disk cannot be shared by mxfs: it lacks what fencing needs. Above is said where mxfs"
-          + " finds that out by itself, and what it does then; where nothing is said it does not:"
-          + " do not mount such a disk on two machines."),
+      "This disk cannot be shared by mxfs: it lacks what fencing needs. If no line above says what"
+          + " mxfs does with it, mxfs does not notice: do not mount it on two machines."),
   REFUSED(
       3,
       "REFUSED",
@@ -24,11 +23,7 @@ enum Verdict {
       "NOT CHECKED",
       "The check could not be done, so nothing is known about the disk; the reason is above."),
   LEFT_BEHIND(
-      5,
-      "NOT CLEANED UP",
-      "A registration or reservation of this check may still be on the disk. To remove it, once no"
-          + " machine uses the disk: sg_persist --out --register-ignore --param-sark=1 DEV, then"
-          + " sg_persist --out --clear --param-rk=1 DEV."),
+      5, "NOT CLEANED UP", "A registration or reservation of this check may still be on the disk."),
   INTERRUPTED(130, "INTERRUPTED", "The check was ended early; nothing is left behind.");
 
   private final int exitStatus;

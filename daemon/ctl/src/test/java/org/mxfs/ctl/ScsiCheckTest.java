@@ -5,6 +5,7 @@ package org.mxfs.ctl;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.tuple;
 
+import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -39,6 +40,10 @@ class ScsiCheckTest {
   }
 
   private static ScsiCheck begin(List<SimulatedUnit> behind, String adapter) {
+    return begin(behind, adapter, false);
+  }
+
+  private static ScsiCheck begin(List<SimulatedUnit> behind, String adapter, boolean byMultipath) {
     List<PathUnderCheck> list = new ArrayList<>();
     for (int i = 0; i < behind.size(); i++) {
       String name = "path" + i;
@@ -46,7 +51,8 @@ class ScsiCheckTest {
           new PathUnderCheck(
               name,
               new ScsiDevice(name, behind.get(i).path(i), ScsiDevice.Options.DEFAULT),
-              new HostAdapter(i == 0 ? adapter : "virtio_scsi", "")));
+              new HostAdapter(i == 0 ? adapter : "virtio_scsi", ""),
+              byMultipath));
     }
     return new ScsiCheck("simulated", list, true, new Random(1));
   }
@@ -159,6 +165,25 @@ class ScsiCheckTest {
     assertThat(unit.log).noneMatch(command -> command.contains(" 5f/"));
   }
 
+  /** RESERVE of SPC-2: another machine has the disk, whatever it can do. */
+  @Test
+  void aDiskThatIsReservedByAnOldCommandIsRefused() {
+    SimulatedUnit unit = new SimulatedUnit(Fault.RESERVED_BY_AN_OLD_COMMAND);
+    Report report = check(unit, 2);
+    assertThat(report.verdict()).as(report.text()).isEqualTo(Verdict.REFUSED);
+    assertThat(report.text()).contains("held by a RESERVE of another machine");
+    assertThat(unit.log).noneMatch(command -> command.contains(" 5f/"));
+  }
+
+  /** What mxfs itself does not take for a disk without reservations: its mount fails. */
+  @Test
+  void aUnitThatIsAwayIsNotSaidToHaveNoReservations() {
+    SimulatedUnit unit = new SimulatedUnit(Fault.UNIT_IS_AWAY);
+    Report report = check(unit, 1);
+    assertThat(report.verdict()).as(report.text()).isEqualTo(Verdict.UNKNOWN);
+    assertThat(report.text()).doesNotContain("it has none");
+  }
+
   /** Two disks that are taken for paths of one. */
   @Test
   void whoIsRegisteredOnTheOtherPathIsSeen() {
@@ -182,6 +207,32 @@ class ScsiCheckTest {
       assertThat(outcome(report, "one-unit")).isEqualTo(Outcome.FAILED);
       assertThat(units.get(1).log).noneMatch(command -> command.contains(" 5f/"));
       units.forEach(ScsiCheckTest::assertNothingLeft);
+    }
+  }
+
+  /** By what else is known they are one. */
+  @Test
+  void oneUnitWhoseRegistrationsDoNotShowOnItsOtherPathIsNotUsable() {
+    for (String serial : List.of("", "30", "31")) {
+      for (boolean byMultipath : List.of(true, false)) {
+        for (int paths = 2; paths <= 3; paths++) {
+          SimulatedUnit first = new SimulatedUnit();
+          SimulatedUnit other = new SimulatedUnit();
+          first.serial = "30";
+          other.serial = serial;
+          List<SimulatedUnit> behind =
+              paths == 2 ? List.of(first, other) : List.of(first, first, other);
+          Report report = begin(behind, "iscsi_tcp", byMultipath).run();
+          boolean one = byMultipath || serial.equals("30");
+          assertThat(report.verdict())
+              .as(report.text())
+              .isEqualTo(one ? Verdict.UNUSABLE : Verdict.UNKNOWN);
+          assertThat(report.text()).contains("do not mount");
+          assertThat(report.text().contains("before this is explained")).isEqualTo(!one);
+          assertNothingLeft(first);
+          assertThat(other.log).noneMatch(command -> command.contains(" 5f/"));
+        }
+      }
     }
   }
 
@@ -212,7 +263,17 @@ class ScsiCheckTest {
 
   @Test
   void anAdapterThatCannotBeFoundIsNotKnown() {
-    assertThat(ScsiCheckCommand.adapter(Path.of("/missing/disk"))).isEqualTo(HostAdapter.UNKNOWN);
+    List<IOException> why = new ArrayList<>();
+    assertThat(ScsiCheckCommand.adapter(Path.of("/missing/disk"), why::add))
+        .isEqualTo(HostAdapter.UNKNOWN);
+    assertThat(why).hasSize(1);
+    ScsiCheck check = begin(new SimulatedUnit(), 1, "");
+    check.adapterNotFound(Path.of("/missing/disk"), why.getFirst());
+    Report report = check.run();
+    assertThat(report.verdict()).isEqualTo(Verdict.USABLE);
+    assertThat(report.text())
+        .containsSubsequence(
+            "note", "the host adapter of /missing/disk cannot be looked up", "ENOENT");
   }
 
   @Test
@@ -260,15 +321,45 @@ class ScsiCheckTest {
     SimulatedUnit whole = new SimulatedUnit();
     check(whole, 2);
     assertThat(whole.log).hasSizeGreaterThan(30);
-    for (int i = 0; i < whole.log.size(); i++) {
-      SimulatedUnit unit = new SimulatedUnit();
-      unit.failAfter = i;
-      Report report = check(unit, 2);
-      assertThat(report.verdict())
-          .as("command %d failed: %s", i, report.text())
-          .isIn(Verdict.USABLE, Verdict.UNKNOWN);
-      assertNothingLeft(unit);
+    for (SimulatedUnit.Failure failure : SimulatedUnit.Failure.values()) {
+      for (int i = 0; i < whole.log.size(); i++) {
+        SimulatedUnit unit = new SimulatedUnit();
+        unit.failAfter = i;
+        unit.failure = failure;
+        Report report = check(unit, 2);
+        assertThat(report.verdict())
+            .as("command %d failed, %s: %s", i, failure, report.text())
+            .isIn(Verdict.USABLE, Verdict.UNKNOWN);
+        assertThat(report.steps())
+            .as("command %d failed, %s: %s", i, failure, report.text())
+            .noneMatch(
+                step -> step.outcome() == Outcome.UNSUPPORTED && !step.id().endsWith("-told"));
+        assertNothingLeft(unit);
+      }
     }
+  }
+
+  /** A path by which something was put there dies; others, to that unit or to another, answer. */
+  @Test
+  void whatIsLeftBehindByAPathThatDiesIsSaidWithThePathThatHasIt() {
+    int left = 0;
+    for (int outs = 1; outs < 20; outs++) {
+      SimulatedUnit one = new SimulatedUnit();
+      for (List<SimulatedUnit> behind : List.of(List.of(one, one, one), twoUnits(GLOBAL))) {
+        behind.forEach(unit -> unit.outsOfFirstPath = -1);
+        behind.getFirst().outsOfFirstPath = outs;
+        Report report = begin(behind, "iscsi_tcp").run();
+        if (!behind.getFirst().keys.isEmpty()) {
+          left++;
+          String at = behind.getLast().equals(behind.getFirst()) ? "path1" : "path0";
+          assertThat(report.verdict()).as(report.text()).isEqualTo(Verdict.LEFT_BEHIND);
+          assertThat(report.text())
+              .contains("--register-ignore --param-sark=1 " + at + ", then")
+              .contains("--clear --param-rk=1 " + at + ".");
+        }
+      }
+    }
+    assertThat(left).isGreaterThan(5);
   }
 
   @Test

@@ -29,7 +29,27 @@ final class SimulatedUnit {
     NO_APTPL,
     NO_PREEMPT_AND_ABORT,
     NO_RESERVATIONS,
+    RESERVED_BY_AN_OLD_COMMAND,
+    UNIT_IS_AWAY,
     FOREIGNER_REGISTERS_MEANWHILE
+  }
+
+  /** How one command can fail that says nothing of what the unit can do. */
+  enum Failure {
+    NO_ANSWER(0),
+    NO_SUCH_UNIT(0x2500),
+    NO_RESOURCES(0x5504),
+    NO_ACCESS(0x2002);
+
+    private final int code;
+
+    Failure(int code) {
+      this.code = code;
+    }
+
+    private CommandTransport.Completion completion() {
+      return code == 0 ? new CommandTransport.Completion(5, 0, 0, 0, NONE, NONE) : sense(5, code);
+    }
   }
 
   private static final byte[] NONE = {};
@@ -44,8 +64,17 @@ final class SimulatedUnit {
   private int generation;
   int holder = -1;
 
-  /** Commands until the transport fails once; none if negative. */
+  /** Commands until one fails; none if negative. */
   int failAfter = -1;
+
+  /** How it does. */
+  Failure failure = Failure.NO_ANSWER;
+
+  /** A unit serial number; empty: it has no such page. */
+  String serial = "";
+
+  /** PERSISTENT RESERVE OUT by path 0 until that path is dead for good; never if negative. */
+  int outsOfFirstPath = -1;
 
   SimulatedUnit(Fault... faults) {
     this.faults = java.util.Set.of(faults);
@@ -57,7 +86,16 @@ final class SimulatedUnit {
       @Override
       public Completion execute(byte[] cdb, byte[] out, int inLength, Duration timeout) {
         log.add("%d %02x/%02x".formatted(number, cdb[0], cdb[1]));
-        return failAfter-- == 0 ? new Completion(5, 0, 0, 0, NONE, NONE) : answer(number, cdb, out);
+        if (failAfter-- == 0) {
+          return failure.completion();
+        }
+        if (number == 0 && outsOfFirstPath == 0) {
+          return Failure.NO_ANSWER.completion();
+        }
+        if (number == 0 && cdb[0] == 0x5f) {
+          outsOfFirstPath--;
+        }
+        return answer(number, cdb, out);
       }
 
       @Override
@@ -79,6 +117,11 @@ final class SimulatedUnit {
 
   private CommandTransport.Completion answer(int path, byte[] cdb, byte[] out) {
     if (cdb[0] == 0x12) {
+      if (cdb[1] != 0 && cdb[2] == (byte) 0x80) {
+        return serial.isEmpty()
+            ? sense(5, 0x2400)
+            : good("0080%04x".formatted(serial.length() / 2) + serial);
+      }
       return cdb[1] == 0
           ? good("0000060200000000" + inquiry)
           : good("0083%04x".formatted(designators.length() / 2) + designators);
@@ -89,7 +132,7 @@ final class SimulatedUnit {
     }
     return switch (cdb[0]) {
       case 0x00 -> status(GOOD);
-      case 0x5e -> faults.contains(Fault.NO_RESERVATIONS) ? sense(5, 0x2000) : in(cdb[1]);
+      case 0x5e -> in(cdb[1]);
       case 0x5f -> reserveOut(path, cdb, ByteBuffer.wrap(out));
       case (byte) 0xa3 -> cdb[1] == 0x0c ? good("0003000a") : sense(5, 0x2400);
       default -> sense(5, 0x2000);
@@ -97,6 +140,15 @@ final class SimulatedUnit {
   }
 
   private CommandTransport.Completion in(int action) {
+    if (faults.contains(Fault.NO_RESERVATIONS)) {
+      return sense(5, 0x2000);
+    }
+    if (faults.contains(Fault.UNIT_IS_AWAY)) {
+      return sense(5, 0x2500);
+    }
+    if (faults.contains(Fault.RESERVED_BY_AN_OLD_COMMAND)) {
+      return status(CONFLICT);
+    }
     if (action == 0) {
       StringBuilder list = new StringBuilder("%08x%08x".formatted(generation, 8 * keys.size()));
       keys.values().forEach(key -> list.append("%016x".formatted(key)));
