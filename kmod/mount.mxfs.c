@@ -6,6 +6,8 @@
  * mount(8) alone cannot tell "valid, nothing mounted" (ECANCELED) from a volume that is not. This does, by its exit
  * status: 0 valid, 32 not valid, not checked or not mounted. All else is handed back to mount(8), which skips helpers (-i).
  *
+ * It also says why there is no module, where there is none: mount(8) only says "unknown filesystem type".
+ *
  * It needs no rights of its own and must not be installed setuid. An ordinary user's `mount DIRECTORY` (the options user, users, owner
  * and group in fstab) comes here without mount(8)'s rights. mount(8), run again, is setuid itself and looks into fstab itself; it then
  * takes a directory and nothing else.
@@ -16,6 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define MAX_ARGS	20
@@ -96,13 +100,48 @@ static int validate(const char *device, const char *dir, const char *options)
 	if (errno == EPERM && geteuid())
 		fprintf(stderr, "mount.mxfs: %s: not checked: only root can do that\n", device);
 	else if (errno == ENODEV)
-		fprintf(stderr, "mount.mxfs: %s: not checked: the kernel does not know mxfs (is the module there? modprobe mxfs)\n",
-			device);
+		fprintf(stderr, "mount.mxfs: %s: not checked: the kernel does not know mxfs\n", device);
 	else if (errno == EBUSY || errno == ENOENT || errno == ENOTDIR || errno == ENOTBLK)
 		fprintf(stderr, "mount.mxfs: %s at %s: not checked: %s; the kernel log may say more (dmesg)\n", device, dir, strerror(errno));
 	else
 		fprintf(stderr, "mount.mxfs: %s: not valid: %s; the kernel log says why (dmesg)\n", device, strerror(errno));
 	return EXIT_FAILED;
+}
+
+static bool kernel_knows_mxfs(void)
+{
+	FILE *list = fopen("/proc/filesystems", "re");
+	char line[128];
+	bool known = !list;	/* then mount(2) has to tell */
+
+	while (!known && fgets(line, sizeof(line), list))
+		known = !strcmp(line, "nodev\tmxfs\n") || !strcmp(line, "\tmxfs\n");
+	if (list)
+		fclose(list);
+	return known;
+}
+
+/* The kernel would load the module by itself, and keep what modprobe says. */
+static bool load_module(void)
+{
+	struct utsname kernel = { };
+	int status;
+	pid_t pid;
+
+	if (kernel_knows_mxfs())
+		return true;
+	pid = fork();
+	if (!pid) {
+		execl("/sbin/modprobe", "modprobe", "-b", "mxfs", (char *)NULL);
+		_exit(0);	/* nobody here can tell more than mount(2) */
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || !status)
+		return true;
+	uname(&kernel);
+	fprintf(stderr, "mount.mxfs: the kernel module cannot be loaded; modprobe says above why, the kernel log may say more (dmesg)\n"
+		"mount.mxfs: not found: 'apt install linux-headers-%s' lets DKMS build it for this kernel ('dkms status' lists for which it has)\n"
+		"mount.mxfs: a key is missing or rejected: this machine starts by Secure Boot, see there in mxfs(5)\n", kernel.release);
+	return false;
 }
 
 int main(int argc, char **argv)
@@ -139,6 +178,8 @@ int main(int argc, char **argv)
 			break;
 		}
 	}
+	if (!getuid() && !load_module())
+		return EXIT_FAILED;
 	if (has_option(options, "validate"))
 		return validate(argv[1], argv[2], options);
 	if (getuid()) {

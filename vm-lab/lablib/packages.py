@@ -9,11 +9,13 @@ import contextlib
 import datetime
 import email.utils
 import gzip
+import json
 import os
 import re
 import shutil
 import subprocess
 import tempfile
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from .errors import USAGE, BuildFailed, CheckFailed, LabError
 
 FOLDER = host.LAB_FOLDER / "packages"
 MAN_PAGES = host.CHECKOUT / "docs" / "man"
-DOCUMENTS = ("CHANGELOG.md", "docs/differences.md", "docs/install.md", "docs/kernel.md", "docs/mxfsctl.md")
+DOCUMENTS = ("CHANGELOG.md", "README.md", "docs/differences.md", "docs/install.md", "docs/kernel.md", "docs/mxfsctl.md", "docs/takeover.md")
 MAINTAINER = "The mxfs authors <mxfs@example.org>"  # of packages that nobody publishes
 SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
 PACKAGES = {"mxfs": "amd64", "mxfs-dkms": "all"}
@@ -165,6 +167,68 @@ def module_sources() -> list[Path]:
     return [path for path in build._sources(build.MODULE_FOLDER) if path.name != "mount.mxfs.c"]
 
 
+# What is in the run time's image besides it and mxfs: Maven coordinates, licence, who publishes it.
+LIBRARIES = {"info.picocli": ("info.picocli/picocli", "Apache-2.0", "Remko Popma"),
+             "org.jctools.core": ("org.jctools/jctools-core", "Apache-2.0", "JCTools"),
+             "org.slf4j": ("org.slf4j/slf4j-api", "MIT", "QOS.ch")}
+SBOM = "usr/share/doc/mxfs/mxfs.spdx.json"
+
+
+def modules(run_time: Path) -> dict[str, str]:
+    """The modules of a run time's image, by what it says itself, with their versions."""
+    said = host.call([str(run_time / "bin/java"), "--list-modules"], "java --list-modules").stdout.split()
+    return dict(line.split("@") for line in said)
+
+
+def bill_of_materials(made: Version, run_time: Path, words: dict[str, str]) -> str:
+    """What both packages carry that somebody else wrote, in SPDX 2.3 (JSON), read off the run time that goes in."""
+    parts, relations = [], []
+
+    def part(spdx: str, name: str, text: str | None, licence: str, supplier: str | None = None, purl: str | None = None,
+             comment: str | None = None) -> str:
+        one = {"SPDXID": f"SPDXRef-{spdx}", "name": name, "versionInfo": text, "downloadLocation": "NOASSERTION", "filesAnalyzed": False,
+               "licenseConcluded": "NOASSERTION", "licenseDeclared": licence, "copyrightText": "NOASSERTION", "comment": comment,
+               "supplier": supplier and f"Organization: {supplier}",
+               "externalRefs": [{"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": purl}] if purl else None}
+        parts.append({key: value for key, value in one.items() if value is not None})
+        return one["SPDXID"]
+
+    def related(one: str, how: str, other: str) -> None:
+        relations.append({"spdxElementId": one, "relationshipType": how, "relatedSpdxElement": other})
+
+    mxfs = part("mxfs", "mxfs", made.text, "Apache-2.0")
+    dkms = part("mxfs-dkms", "mxfs-dkms", made.text, "GPL-2.0-only")
+    for one in (mxfs, dkms):
+        related("SPDXRef-DOCUMENT", "DESCRIBES", one)
+    related(mxfs, "DEPENDS_ON", dkms)
+    jdk = part("openjdk", "OpenJDK", words["JAVA_VERSION"], "GPL-2.0-only WITH Classpath-exception-2.0", words["JAVA_VENDOR"],
+               f"pkg:generic/openjdk@{words['JAVA_VERSION'].replace('+', '%2B')}")
+    related(mxfs, "CONTAINS", jdk)
+    for name, text in sorted(modules(run_time).items()):
+        if name.startswith(("java.", "jdk.")):
+            related(jdk, "CONTAINS", part(name, name, text, "GPL-2.0-only WITH Classpath-exception-2.0"))
+        elif name.startswith("org.mxfs."):
+            related(mxfs, "CONTAINS", part(name, name, text, "Apache-2.0"))
+        elif name in LIBRARIES:
+            coordinates, licence, publisher = LIBRARIES[name]
+            related(mxfs, "CONTAINS", part(name, coordinates.split("/")[1], text, licence, publisher, f"pkg:maven/{coordinates}@{text}"))
+        else:
+            raise LabError(f"the run time has the module {name}, of which nobody says what it is", "add it to LIBRARIES of lablib/packages.py "
+                           "and to vm-lab/packages/copyright")
+    # What OpenJDK took from others: one notice each, whose first line is its name and its version.
+    for notice in sorted((run_time / "legal").rglob("*.md")):
+        name, text = re.fullmatch(r"#+ *(.*?)(?:,? +(?:[Vv]ersion +)?v?(\d[\w.+-]*))?", notice.read_text().splitlines()[0].strip()).groups()
+        related(jdk, "CONTAINS", part(f"openjdk-{notice.parent.name}-{re.sub('[^a-z0-9]', '-', notice.stem.lower())}", name, text, "NOASSERTION",
+                                      comment=f"the licence is in /usr/lib/mxfs/{notice.relative_to(run_time)}"))
+    inside = json.dumps([parts, relations], sort_keys=True)
+    return json.dumps({
+        "spdxVersion": "SPDX-2.3", "dataLicense": "CC0-1.0", "SPDXID": "SPDXRef-DOCUMENT", "name": f"mxfs-{made.text}",
+        "documentNamespace": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, inside)}",
+        "creationInfo": {"created": f"{datetime.datetime.fromtimestamp(made.seconds, datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
+                         "creators": ["Tool: mxfs-lab-packages"]},
+        "packages": parts, "relationships": relations}, indent=1) + "\n"
+
+
 def _stage(place: Path, made: Version, daemon: Path, helper: Path, words: dict[str, str]) -> None:
     """Both packages' files below `place`, without what is computed from them."""
     mxfs, dkms = place / "mxfs", place / "mxfs-dkms"
@@ -176,6 +240,8 @@ def _stage(place: Path, made: Version, daemon: Path, helper: Path, words: dict[s
     _put(mxfs / "usr/lib/tmpfiles.d/mxfs.conf", (FOLDER / "mxfs.tmpfiles").read_bytes())
     _put(mxfs / "etc/logrotate.d/mxfs", (FOLDER / "mxfs.logrotate").read_bytes())
     _put(mxfs / "usr/share/mxfs/fits", words["FITS"] + "\n")
+    _put(dkms / "usr/share/mxfs-dkms/fits", words["FITS"] + "\n")
+    _put(mxfs / SBOM, bill_of_materials(made, daemon / "usr/lib/mxfs", words))
     for name in DOCUMENTS:
         document = host.CHECKOUT / name
         _put(mxfs / f"usr/share/doc/mxfs/{document.name}.gz", _zipped(document.read_bytes()))
@@ -394,6 +460,40 @@ def check_contents(dist: Path | None = None) -> None:
         raise CheckFailed("\n".join(wrong[:40]), "mend lablib/packages.py, or lablib/build.py")
 
 
+def check_bill() -> None:
+    """The bill of materials says what is in the package: each module and each notice, with its version, and is whole in itself."""
+    mxfs, _dkms = make()
+    with _unpacked(mxfs) as tree:
+        bill = json.loads((tree / SBOM).read_text())
+        run_time = tree / "usr/lib/mxfs"
+        said = {(one["name"], one.get("versionInfo")) for one in bill["packages"]}
+        coordinates = {ref["referenceLocator"] for one in bill["packages"] for ref in one.get("externalRefs", ())}
+        wanted = {("mxfs", version().text), ("mxfs-dkms", version().text)}
+        # By the image itself, not by what it was made of.
+        inside = set(re.search(r'MODULES="([^"]*)"', (run_time / "release").read_text())[1].split())
+        wrong = [f"'java --list-modules' and {run_time.name}/release differ in {name}" for name in sorted(inside ^ set(modules(run_time)))]
+        for name, text in modules(run_time).items():
+            if name in LIBRARIES:
+                if f"pkg:maven/{LIBRARIES[name][0]}@{text}" not in coordinates:
+                    wrong.append(f"the run time has {name} {text}, and no coordinates say so")
+            else:
+                wanted.add((name, text))
+        notices = {one["comment"].split()[-1] for one in bill["packages"] if "/legal/" in one.get("comment", "")}
+        wrong += [f"{name} is told in one of the package and the bill only"
+                  for name in sorted(notices ^ {f"/{path.relative_to(tree)}" for path in (run_time / "legal").rglob("*.md")})]
+        wrong += [f"{name} {text} is not in it" for name, text in sorted(wanted - said)]
+        ids = [one["SPDXID"] for one in bill["packages"]] + [bill["SPDXID"]]
+        wrong += [f"{one} is named twice" for one in sorted({one for one in ids if ids.count(one) > 1})]
+        wrong += [f"'{one}' is no SPDX identifier" for one in ids if not re.fullmatch(r"SPDXRef-[A-Za-z0-9.-]+", one)]
+        reached = {one["relatedSpdxElement"] for one in bill["relationships"]}
+        wrong += [f"{one} is related to nothing" for one in sorted(set(ids) - reached - {bill["SPDXID"]})]
+        wrong += [f"{one} is related, and is not there" for one in sorted(reached - set(ids))]
+        # What was found by its name must have a version where its notice says one.
+        wrong += [f"{one['name']} has no version" for one in bill["packages"] if "versionInfo" not in one and re.search(r"\d\.\d", one["name"])]
+    if wrong:
+        raise CheckFailed("\n".join(wrong), "mend bill_of_materials in lablib/packages.py")
+
+
 @contextlib.contextmanager
 def _unpacked(package: Path):
     with tempfile.TemporaryDirectory(dir=host.cache()) as folder:
@@ -456,6 +556,21 @@ def hollow(folder: Path, name: str, text: str, fit: str | None = None) -> Path:
         _control(Path(work), name, words)
         host.call(["dpkg-deb", "--root-owner-group", "-Znone", "--build", f"{work}/{name}", str(file)], "a hollow package")
     return file
+
+
+def renumbered(file: Path, folder: Path, text: str) -> Path:
+    """The same package with another version: what an upgrade brings."""
+    name, before, architecture = file.stem.split("_")
+    new = folder / f"{name}_{text}_{architecture}.deb"
+    with tempfile.TemporaryDirectory(dir=host.cache()) as work:
+        tree = Path(work) / name
+        host.call(["dpkg-deb", "-R", str(file), str(tree)], f"unpacking {file.name}")
+        for path in (*tree.glob("DEBIAN/*"), *tree.glob("usr/src/*/dkms.conf")):
+            path.write_text(path.read_text().replace(before, text))
+        for path in tree.glob(f"usr/src/*-{before}"):
+            path.rename(path.with_name(path.name.replace(before, text)))
+        host.call(["dpkg-deb", "--root-owner-group", "-Znone", "--build", str(tree), str(new)], f"packing {new.name}")
+    return new
 
 
 def check_install() -> None:
@@ -521,7 +636,8 @@ def _completes(place: Scratch) -> None:
         said = place.sh(f"mxfsctl {words} --help")
         return set(re.findall(r"(--[a-z][a-z-]+)", said)) | set(re.findall(r"^  ([a-z]+) ", said, re.M))
 
-    for typed, words in ((" ", ""), ("scsi ", "scsi"), ("scsi check -", "scsi check"), ("status -", "status"), ("nodes -", "nodes")):
+    for typed, words in ((" ", ""), ("scsi ", "scsi"), ("scsi check -", "scsi check"), ("status -", "status"), ("nodes -", "nodes"),
+                         ("fence ", "fence"), ("fence list -", "fence list"), ("fence clear -", "fence clear")):
         if (one := offered(typed.lstrip(" ") if typed != " " else "")) != (other := there(words)):
             raise CheckFailed(f"after 'mxfsctl {words}' completion offers {sorted(one)}, and there are {sorted(other)}",
                               "mend vm-lab/packages/mxfsctl.completion")
@@ -532,5 +648,6 @@ CHECKS = {
     "packages-lintian": ("packages, lintian", check_lintian),
     "packages-man": ("man pages, mandoc and man; every option in them", check_man_pages),
     "packages-contents": ("packages, what 'lab dist' stages", check_contents),
+    "packages-bill": ("packages, bill of materials (SPDX)", check_bill),
     "packages-install": ("packages, installed, upgraded, purged in a root", check_install),
 }

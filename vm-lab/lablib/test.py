@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable
 
-from . import build, demo, host, image, jdk, lockstate_check, model as spin, packages as debian, progress, requirements, scan_check
+from . import build, demo, host, image, install, jdk, lockstate_check, model as spin, packages as debian, progress, requirements, scan_check
 from .errors import CheckFailed, LabError
 
 _screen = threading.Lock()
@@ -158,7 +158,7 @@ def model(suite: Suite, _seed) -> None:
 def c(suite: Suite, _seed) -> None:
     image.ensure()
     for name, (what, action) in CHECKS.items():
-        if name not in DOCUMENT_CHECKS and name not in debian.CHECKS:
+        if name not in DOCUMENT_CHECKS and name not in PACKAGE_CHECKS:
             suite.check(what, action)
 
 
@@ -168,8 +168,8 @@ def docs(suite: Suite, _seed) -> None:
 
 
 def packages(suite: Suite, _seed) -> None:
-    """The Debian packages: made, judged by lintian, compared with the install tree, installed and purged in a root."""
-    for what, action in debian.CHECKS.values():
+    """The Debian packages: made, judged by lintian, compared with the install tree, installed and purged in a root, and on two nodes."""
+    for what, action in PACKAGE_CHECKS.values():
         suite.check(what, action)
 
 
@@ -231,6 +231,7 @@ def _rooms(folder: Path = build.MODULE_FOLDER) -> None:
         raise CheckFailed("\n".join(wrong), "move what is wanted down, or turn the call round")
 
 
+PACKAGE_CHECKS = {**debian.CHECKS, "packages-nodes": ("packages, docs/install.md on two nodes", install.check)}
 CHECKS: dict[str, tuple[str, Callable[[], object]]] = {
     "requirements": ("requirements: every id, every named test exists", _requirements),
     "licences": ("licence line in every file", _licences),
@@ -243,7 +244,7 @@ CHECKS: dict[str, tuple[str, Callable[[], object]]] = {
     "mount-helper": ("mount helper, -Wall -Wextra -Werror", lambda: build.mount_helper(image.ensure())),
     "c-tests": ("C test programs, -Wall -Wextra -Werror", build.c_tests),
     "c-demo": ("C program of the demo, -Wall -Wextra -Werror", lambda: build.c_tests(demo.SOURCES)),
-    **debian.CHECKS,
+    **PACKAGE_CHECKS,
 }
 DOCUMENT_CHECKS = ("requirements", "licences", "scan", "heartbeats")
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What mount(8) does with the helper's aid: a write-protected device is mounted read-only, an ordinary user mounts what fstab lets him."""
+"""What mount(8) does with the helper's aid: a write-protected device is mounted read-only, an ordinary user mounts what fstab lets him,
+and who has no module, or one that this kernel does not take, is told so, and what to do."""
+
+import re
 
 from lablib.protocol import DEVICE, PLACE
 
@@ -17,6 +20,7 @@ def run(stage):
     stage.umount(node)
     _write_protected(stage, node)
     _user(stage, node)
+    _no_module(stage, node)
     stage.marker("SELFTEST: mount helper ok")
 
 
@@ -34,6 +38,32 @@ def _write_protected(stage, node):
         stage.umount(node)
     finally:
         node.run(f"blockdev --setrw {DEVICE}")
+
+
+def _no_module(stage, node):
+    """mount(8) itself says "unknown filesystem type" of both."""
+    release = node.run("uname -r").out.strip()
+    refused = f"{stage.mount_command()} {DEVICE} {PLACE} 2>&1"
+    node.run("rmmod mxfs && mount -t tmpfs -o mode=755 none /usr/lib/modules")
+    try:
+        for command in (refused, f"{stage.mount_command('validate')} {DEVICE} {PLACE} 2>&1"):
+            done = node.run(command, check=False)
+            stage.same(done.rc, 32, "mount without a module")
+            stage.matches(f"Module mxfs not found in directory /lib/modules/{re.escape(release)}", done.out, "mount without a module")
+            stage.matches(f"apt install linux-headers-{re.escape(release)}", done.out, "mount without a module")
+    finally:
+        node.run("umount /usr/lib/modules")
+    if stage.debug:
+        return  # that kernel is built without signatures
+    # As a machine that starts by Secure Boot: the lab's module is not signed. Only a boot ends it.
+    node.run("echo 1 >/sys/module/module/parameters/sig_enforce")
+    try:
+        done = node.run(refused, check=False)
+        stage.same(done.rc, 32, "mount with a module that is not signed")
+        stage.matches("Key was rejected by service", done.out, "mount with a module that is not signed")
+        stage.matches(r"Secure Boot, see there in mxfs\(5\)", done.out, "mount with a module that is not signed")
+    finally:
+        stage.boot_afresh([node])
 
 
 def _user(stage, node):

@@ -231,7 +231,7 @@ final class Health {
               "Operations wait for " + time + ": the owner, " + owner + ", is not connected.",
               "Is that node up, and the network between the two (TCP port 7600, UDP port 7601)?"
                   + " Crash takeover is not in this version: if it is off for certain, start it"
-                  + " and mount there again, or shut its key out as README.md says.");
+                  + " and mount there again, or shut its key out (mxfs(5), CRASHED OWNER).");
         }
       }
       case "foreign_reservation" ->
