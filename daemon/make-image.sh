@@ -56,8 +56,9 @@ path=$modules
 }
 rm -f "$lib.log"
 # Class data for the start without an AOT cache; only the one kind that the daemon's options use. What the JDK would also
-# share, java.logging, is not in this run time, and it says so at length.
-"$lib.new/bin/java" -Xshare:dump -Xlog:disable -XX:+UseSerialGC >/dev/null 2>&1 || true
+# share, java.logging, is not in this run time, and it says so at length. The archive has what the locale and the size of the heap make of
+# a few objects: both are said, or the bytes depend on who builds, and on how much memory there is.
+LC_ALL=C.UTF-8 "$lib.new/bin/java" -Xshare:dump -Xlog:disable -XX:+UseSerialGC -Xms128m -Xmx128m >/dev/null 2>&1 || true
 # A quarter of libjvm.so is symbols that only a debugger of the JVM itself reads.
 if command -v strip >/dev/null 2>&1; then
 	find "$lib.new/lib" -name '*.so' -exec strip --strip-unneeded {} + 2>/dev/null || true
