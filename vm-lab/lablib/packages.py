@@ -306,7 +306,7 @@ def _in_work(made: Root, folder: str, script: str) -> str:
 
 
 def make() -> list[Path]:
-    """Builds both packages, or takes them from the cache."""
+    """Builds both packages, or takes them from the cache; mxfs comes first."""
     from . import jdk
     made, release = root(), version()
     daemon, helper = build.daemon_tree(), build.mount_helper(image.ensure())
@@ -335,7 +335,7 @@ def make() -> list[Path]:
             shutil.rmtree(work)
             build._publish(new, result)
     build._keep_newest(host.cache() / "packages", result)
-    return sorted(result.glob("*.deb"))
+    return [file for name in PACKAGES for file in result.glob(f"{name}_*.deb")]
 
 
 def place(folder: Path) -> list[Path]:
