@@ -145,13 +145,9 @@ final class Daemon {
     FencingChoice.Setting takeover = switches.takeover();
     NodeIdentity node;
     BlockDevice block;
-    int nodeId;
     try {
       node = NodeIdentity.load(paths.nodeUuid());
       block = BlockDevice.find(paths.sys(), hello.major(), hello.minor());
-      nodeId = idOn(block, node);
-      startNetwork(
-          hello, node, nodeId, OwnershipSettings.options(hello.xfsOptions(), takeover != null));
     } catch (IOException e) {
       return refuse(link, Errno.EIO, String.valueOf(e.getMessage()));
     }
@@ -167,9 +163,22 @@ final class Daemon {
       return refuse(link, Errno.EIO, String.valueOf(e.getMessage()));
     }
     array = commands;
-    Refusal unfit = unfit(block, commands, hello.predecessor().ready());
+    ArrayAnswer capabilities = capabilities(block, commands);
+    // Before the node is announced, by an id that follows from it.
+    int partition = PartitionIds.number(block, hello.predecessor(), capabilities);
+    Refusal unfit = unfit(block, capabilities);
+    if (unfit == null && partition != 0 && commands != null) {
+      unfit = holdOthers(block, commands, hello.predecessor().ready());
+    }
     if (unfit != null) {
       return refuse(link, unfit.errno(), unfit.text());
+    }
+    int nodeId = node.nodeId(partition);
+    try {
+      startNetwork(
+          hello, node, nodeId, OwnershipSettings.options(hello.xfsOptions(), takeover != null));
+    } catch (IOException e) {
+      return refuse(link, Errno.EIO, String.valueOf(e.getMessage()));
     }
     FencingChoice fencing;
     try {
@@ -199,9 +208,7 @@ final class Daemon {
             beatMillis,
             hostName(),
             fencing == null ? null : fencing.settings());
-    Ownership machine =
-        new Ownership(
-            block.partition().map(part -> settings.onPartition(part.number())).orElse(settings));
+    Ownership machine = new Ownership(partition == 0 ? settings : settings.onPartition(partition));
     if (commands != null) {
       commands.start();
     }
@@ -490,14 +497,6 @@ final class Daemon {
     }
   }
 
-  /** By which the keys of a volume on a partition are told from those of another's. */
-  private static int idOn(BlockDevice block, NodeIdentity node) {
-    return block
-        .partition()
-        .map(part -> ReservationKey.ofPartition(node.nodeId(), part.number()))
-        .orElse(node.nodeId());
-  }
-
   private void startNetwork(Hello hello, NodeIdentity node, int nodeId, String options)
       throws IOException {
     ReservationKey nobody = ReservationKey.of(nodeId, 0);
@@ -581,10 +580,21 @@ final class Daemon {
   }
 
   /**
-   * Why the device cannot be used, or null; {@code commands} is null for one that takes no SCSI.
+   * What is asked before the core does, of those devices where something hangs on it; null for one
+   * that takes no SCSI commands.
    */
-  private @Nullable Refusal unfit(
-      BlockDevice block, @Nullable ScsiArray commands, boolean resuming) {
+  private static @Nullable ArrayAnswer capabilities(
+      BlockDevice block, @Nullable ScsiArray commands) {
+    if (commands == null) {
+      return null;
+    }
+    return block.partition().isEmpty() && block.network().isEmpty()
+        ? new ArrayAnswer.Unclear("not asked")
+        : commands.perform(new ArrayCommand.ReportCapabilities());
+  }
+
+  /** Why the device cannot be used, or null. */
+  private static @Nullable Refusal unfit(BlockDevice block, @Nullable ArrayAnswer capabilities) {
     if (!block.scsiBelow().isEmpty()) {
       return unsupported(
           block
@@ -594,21 +604,14 @@ final class Daemon {
               + " disk by one path, which multipathd has to leave alone (blacklist in"
               + " /etc/multipath.conf)");
     }
-    if (commands == null) {
-      return unsupported(block.network().map(network -> unguarded(block, network)).orElse(null));
-    }
-    if (block.partition().isEmpty() && block.network().isEmpty()) {
-      return null; // the core asks soon enough
-    }
-    if (commands.perform(new ArrayCommand.ReportCapabilities())
-        instanceof ArrayAnswer.Unsupported) {
-      return unsupported(block.network().map(network -> unguarded(block, network)).orElse(null));
-    }
-    if (block.partition().isEmpty()) {
-      return null;
-    }
-    // Not known to have none, either: then what is done for those that have them does no harm.
-    Partition partition = block.partition().get();
+    return capabilities == null || capabilities instanceof ArrayAnswer.Unsupported
+        ? unsupported(block.network().map(network -> unguarded(block, network)).orElse(null))
+        : null;
+  }
+
+  /** What a partition with reservations needs besides. */
+  private @Nullable Refusal holdOthers(BlockDevice block, ScsiArray commands, boolean resuming) {
+    Partition partition = block.partition().orElseThrow();
     return resuming ? holdAgain(block, partition) : hold(block, partition, commands);
   }
 
@@ -686,6 +689,7 @@ final class Daemon {
    * for.
    */
   private void leave(KernelLink link, Action.Left left) throws IOException {
+    releasePartitions(); // XFS is detached, and what follows may hang
     ScsiArray commands = array;
     DiskThread beats = disk;
     long end = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(QUIET_MILLIS);
@@ -704,7 +708,6 @@ final class Daemon {
       peers.close(); // what was to be sent, above all LEAVE
     }
     closeControl(); // the next mount's stands in its place
-    releasePartitions();
     if (!left.registered()) {
       forgetSwitches(); // else one that is started before LEFT is heard would give the key up
     }

@@ -16,6 +16,7 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.util.Set;
 import java.util.UUID;
 import org.mxfs.daemon.core.Fnv1a;
+import org.mxfs.daemon.core.ReservationKey;
 import org.mxfs.daemon.wire.Uuids;
 
 /** Who this machine is, for ever: the UUID in {@code /etc/mxfs/node.uuid}. */
@@ -95,5 +96,14 @@ record NodeIdentity(UUID uuid) {
 
   int nodeId() {
     return Fnv1a.nodeId(Uuids.bytes(uuid));
+  }
+
+  /**
+   * For one mount.
+   *
+   * @param partition of which the id tells; 0: of none
+   */
+  int nodeId(int partition) {
+    return partition == 0 ? nodeId() : ReservationKey.ofPartition(nodeId(), partition);
   }
 }

@@ -144,7 +144,7 @@ final class Joining {
             "key {} is registered on the disk of this partition, {}, for partition {} if it is"
                 + " mxfs's. Reservations are of the whole disk: one partition of it is mounted as"
                 + " mxfs at a time, on all nodes. Unmount the other one; after a crash mount it"
-                + " there again first, or, if that node is off for certain: D={}; sg_persist -o -G"
+                + " there again first, or, if that node is off for certain: D={}; sg_persist -o -I"
                 + " -S 1 $D; sg_persist -o -P -T 5 -K 1 -S {} $D; sg_persist -o -G -K 1 -S 0 $D;"
                 + " mount again",
             key,
@@ -248,6 +248,18 @@ final class Joining {
   // ---- Solo ----
 
   private void startSolo(String reason) {
+    int partition = situation.settings().partition();
+    if (partition != 0) {
+      // Our node id tells the partition, so mxfs 0.2.0 does not hear our announcements.
+      refuse(
+          Errno.EIO,
+          Outbox.fill(
+              "{} was taken to have SCSI persistent reservations, and says now that it has none"
+                  + " ({}): mount it again",
+              situation.settings().device(),
+              reason));
+      return;
+    }
     out.note(
         Action.Level.WARN,
         "{} has no SCSI persistent reservations ({}): the volume is mounted on this node alone and"

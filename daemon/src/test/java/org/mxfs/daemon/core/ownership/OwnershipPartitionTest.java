@@ -229,6 +229,58 @@ class OwnershipPartitionTest {
     assertThat(array.isRegistered(NEXUS)).isTrue();
   }
 
+  /**
+   * A node id that tells the partition is not understood by mxfs 0.2.0, which would mount it, too,
+   * and where there are no reservations nothing else keeps it from that.
+   */
+  @Test
+  void whoTellsThePartitionIsNeverAloneOnIt() {
+    List<Action> actions = machine.step(new Event.Start(Predecessor.NOBODY), now);
+    answerNone(machine, actions);
+    while (!machine.isGone() && machine.deadline() < 10_000) {
+      now = Math.max(now, machine.deadline());
+      answerNone(machine, machine.step(new Event.Tick(), now));
+    }
+    assertThat(actions(Action.Attach.class)).isEmpty();
+    assertThat(actions(Action.Fail.class))
+        .singleElement()
+        .satisfies(
+            fail -> {
+              assertThat(fail.errno()).isEqualTo(Errno.EIO);
+              assertThat(fail.message()).contains(DEVICE, "mount it again");
+            });
+  }
+
+  @Test
+  void reservationsThatAreGoneShutTheMountDown() {
+    List<Action> actions =
+        machine.step(
+            new Event.Start(
+                new Predecessor(key(NODE, 1), 1, KernelState.ATTACHED, true, false, false)),
+            now);
+    answerNone(machine, actions);
+    assertThat(actions(Action.Fenced.class))
+        .singleElement()
+        .satisfies(fenced -> assertThat(fenced.message()).contains(DEVICE));
+    assertThat(actions(Action.Ready.class)).isEmpty();
+  }
+
+  private void answerNone(Ownership to, List<Action> actions) {
+    List<Action> next = actions;
+    while (true) {
+      done.addAll(next);
+      List<Action.Array> asked =
+          next.stream()
+              .filter(Action.Array.class::isInstance)
+              .map(Action.Array.class::cast)
+              .toList();
+      if (asked.isEmpty()) {
+        return;
+      }
+      next = to.step(asked.getLast().answered(new ArrayAnswer.Unsupported("none")), ++now);
+    }
+  }
+
   /** On a whole disk the last byte of a node id means nothing. */
   @Test
   void aWholeDiskHasNoPartitions() {
