@@ -151,6 +151,9 @@ def check() -> None:
         # What the page says of Secure Boot needs openssl, which only mxfs-dkms recommends.
         if not re.search(r"(?m)^signer: +\S", said := _sh(one, "modinfo mxfs")):
             raise CheckFailed(f"DKMS has not signed the module:\n{said}")
+        which = page.take(section, "ls -l /dev/disk/by-id/")
+        for node in lab.nodes:
+            _sh(node, which)
         check_disk = page.take(section, "mxfsctl scsi check")
         if "USABLE" not in (said := _sh(one, check_disk)):
             raise CheckFailed(f"{check_disk}:\n{said}")
@@ -167,7 +170,7 @@ def check() -> None:
 
         # ---- Firewall: what is not let in is dropped, but for ssh, which the lab needs.
         section = "Firewall"
-        rules = [page.take(section, "nft add rule inet filter input ip saddr") for _ in range(2)]
+        rules = [page.take(section, "nft insert rule inet filter input ip saddr") for _ in range(2)]
         for node in lab.nodes:
             _sh(node, f"umount {PLACE}")
             _sh(node, "nft 'add table inet filter; add chain inet filter input { type filter hook input priority 0; policy drop; }; "

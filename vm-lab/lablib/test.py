@@ -183,6 +183,14 @@ def _requirements() -> None:
         raise CheckFailed("\n".join(found), f"mend {requirements.TABLE.relative_to(host.CHECKOUT)}")
 
 
+def _merged() -> None:
+    """No file has the marks of a merge that was not ended."""
+    found = subprocess.run(["git", "-c", f"safe.directory={host.CHECKOUT}", "-C", str(host.CHECKOUT), "grep", "-lE", "^(<{7}|>{7}) "],
+                           stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if found.returncode != 1:  # what git grep says where it finds nothing
+        raise CheckFailed(f"a merge was not ended, or git grep failed: {found.stdout.strip()}{found.stderr.strip()}")
+
+
 def _licences() -> None:
     """Each file says its licence: GPL-2.0-only in kmod/, Apache-2.0 elsewhere; REUSE.toml speaks for those that cannot."""
     listed = subprocess.run(["git", "-c", f"safe.directory={host.CHECKOUT}", "-C", str(host.CHECKOUT), "ls-files", "-z"],
@@ -239,6 +247,7 @@ def _rooms(folder: Path = build.MODULE_FOLDER) -> None:
 CHECKS: dict[str, tuple[str, Callable[[], object]]] = {
     "requirements": ("requirements: every id, every named test exists", _requirements),
     "licences": ("licence line in every file", _licences),
+    "merged": ("no marks of a merge in any file", _merged),
     "scan": ("console scan: every complaint is told, a known report is not", scan_check.check),
     "heartbeats": ("reader of heartbeats: a torn slot is nobody's", lockstate_check.check),
     "rooms": ("kernel module, a room includes only rooms below it", _rooms),
@@ -250,7 +259,7 @@ CHECKS: dict[str, tuple[str, Callable[[], object]]] = {
     "c-demo": ("C program of the demo, -Wall -Wextra -Werror", lambda: build.c_tests(demo.SOURCES)),
     **debian.CHECKS,
 }
-DOCUMENT_CHECKS = ("requirements", "licences", "scan", "heartbeats")
+DOCUMENT_CHECKS = ("requirements", "licences", "merged", "scan", "heartbeats")
 
 
 # ---- machines
