@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 
 from lablib.errors import CheckFailed
-from lablib.protocol import PLACE, PROGRAMS, Program
+from lablib.protocol import DEVICE, PLACE, PROGRAMS, Program
 
 ROUNDS = 8  # each fault once
 LIMIT = 100 * ROUNDS  # more rounds have more
@@ -264,7 +264,14 @@ def _shut_out(stage, this, victim, other, chance):
     """As a person does it; whoever was shut out is mounted anew."""
     this.gone.add(victim)
     mine, theirs = (json.loads(node.run("mxfsctl status --json", check=False, timeout=60).out)["volumes"][0]["daemon"]["node"]["key"] for node in (other, victim))
-    stage.persist(other, f"-o --preempt --param-rk={mine} --param-sark={theirs} --prout-type=5")
+
+    def preempted():
+        done = other.run(f"sg_persist -n -o --preempt --param-rk={mine} --param-sark={theirs} --prout-type=5 {DEVICE}", check=False, timeout=30)
+        # A unit attention; or a conflict: who has just given the volume away has no key for a moment (docs/daemon.md), whichever of the two it is.
+        stage.check(done.rc in (0, 6, 24), f"PREEMPT: status {done.rc}: {done.out}{done.err}")
+        return done.rc == 0
+
+    stage.until(preempted, 20, "a moment in which both keys are registered")
     stage.until(lambda: stage.status(victim)["state"] == "dead", 30, "the node that was shut out to stop")
     this.writers[victim].ended(60)
     stage.umount(victim)
