@@ -271,7 +271,7 @@ int mxfs_daemon_start(struct mxfs_sb *sbi, struct fs_context *fc)
 		errorf(fc, "mxfs: %s", sbi->own.refused);
 		return -EPERM;
 	}
-	if (err == -ETIMEDOUT && homing)
+	if (err == -ETIMEDOUT && homing && !READ_ONCE(sbi->daemon.fail_err))
 		snprintf(why, sizeof(why),
 			 "XFS was still writing its log home after %u ms (ready_ms=); its lines in the kernel log say what the disk does not take",
 			 sbi->opts.ready_ms);

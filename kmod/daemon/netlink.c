@@ -526,7 +526,10 @@ void mxfs_send_want(struct mxfs_sb *sbi)
 		spin_unlock(&sbi->stats_lock);
 		return;
 	}
-	/* Who still waits asks each second: what is older was wanted by somebody who has gone. */
+	/*
+	 * A program that still waits asks each second: what is older was wanted by one that has gone. Who asks once (mxfs_enter_to_look(),
+	 * mxfs_reap_all()) may be counted from when somebody else asked.
+	 */
 	if (!last || time_after(jiffies, last + 2 * HZ))
 		sbi->daemon.want_nanos = ktime_get_ns();
 	WRITE_ONCE(sbi->daemon.last_want, jiffies ?: 1);

@@ -61,7 +61,8 @@ static void mxfs_attach_left(struct mxfs_sb *sbi, u64 epoch)
 	mutex_unlock(&sbi->state_lock);
 }
 
-static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
+/* Return: 0; why XFS is not mounted, which the daemon was told: -ETIME where that was the lease. */
+static int mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 {
 	ktime_t start = ktime_get();
 	struct vfsmount *mnt;
@@ -74,7 +75,7 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 		err = sbi->state == MXFS_STATE_ATTACHED ? -EALREADY : -EIO;
 		mutex_unlock(&sbi->state_lock);
 		mxfs_send_result(sbi, MXFS_EV_ATTACHED, epoch, err, 0, "not detached");
-		return;
+		return err;
 	}
 	/*
 	 * Others may have shut this node out by then, and XFS replays its log as it is mounted: here is the last look before that, however
@@ -83,8 +84,8 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 	if (time_after_eq(jiffies, READ_ONCE(sbi->lease_end))) {
 		mxfs_set_state(sbi, MXFS_STATE_DETACHED);
 		mutex_unlock(&sbi->state_lock);
-		mxfs_send_result(sbi, MXFS_EV_ATTACHED, epoch, -ESTALE, 0, "the lease is over");
-		return;
+		mxfs_send_result(sbi, MXFS_EV_ATTACHED, epoch, -ETIME, 0, "the lease is over");
+		return -ETIME;
 	}
 	mxfs_set_state(sbi, MXFS_STATE_ATTACHING);
 	mutex_unlock(&sbi->state_lock);
@@ -118,7 +119,7 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 		wake_up_all(&sbi->wait);
 		if (mxfs_reclaim(sbi, "XFS cannot be mounted, and the device cannot be had on this node: another program has taken it, or its path is gone")) {
 			mxfs_attach_left(sbi, epoch);
-			return;
+			return err;
 		}
 		if (!frozen)
 			mxfs_err(sbi, "owner of epoch %llu, but XFS cannot be mounted (%pe); its lines before this one say why", epoch, mnt);
@@ -126,7 +127,7 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 			mxfs_warn(sbi, "the device is frozen on this node: XFS is mounted when that is over");
 		sbi->change.freeze_told = frozen;
 		mxfs_send_result(sbi, MXFS_EV_ATTACHED, epoch, err, 0, "XFS cannot be mounted");
-		return;
+		return err;
 	}
 	if (sbi->state != MXFS_STATE_ATTACHING) { /* shut down meanwhile */
 		sbi->lower = NULL;
@@ -139,7 +140,7 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 			mxfs_attach_left(sbi, epoch);
 		else
 			mxfs_send_result(sbi, MXFS_EV_ATTACHED, epoch, -EIO, 0, "the mount was shut down");
-		return;
+		return -EIO;
 	}
 	sbi->epoch = epoch;
 	sbi->change.freeze_told = false;
@@ -167,6 +168,7 @@ static void mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 	mxfs_send_result(sbi, MXFS_EV_ATTACHED, epoch, 0, nanos, NULL);
 	if (mxfs_orphans_due(sbi))
 		queue_work(system_unbound_wq, &sbi->orphans.work);
+	return 0;
 }
 
 /*
@@ -593,14 +595,17 @@ static int mxfs_reattach(struct mxfs_sb *sbi, u64 request)
 		WRITE_ONCE(sbi->rdonly, false);
 	mutex_unlock(&sbi->state_lock);
 	if (late) {
-		mxfs_send_result(sbi, MXFS_EV_ATTACHED, sbi->epoch, -ESTALE, 0, "the lease ended while XFS was unmounted for a remount");
+		mxfs_send_result(sbi, MXFS_EV_ATTACHED, sbi->epoch, -ETIME, 0, "the lease ended while XFS was unmounted for a remount");
 		return -EBUSY;
 	}
 
 	sbi->lockstate.alone.said = false; /* that was then */
-	mxfs_attach(sbi, sbi->epoch);
+	err = mxfs_attach(sbi, sbi->epoch);
 	mutex_lock(&sbi->state_lock);
-	err = sbi->state != MXFS_STATE_ATTACHED ? -EIO : sb_rdonly(sbi->lower->mnt_sb) ? -EBUSY : 0;
+	if (sbi->state == MXFS_STATE_ATTACHED)
+		err = sb_rdonly(sbi->lower->mnt_sb) ? -EBUSY : 0;
+	else /* The lease is over, or the device is frozen: nothing is wrong with the volume. */
+		err = err == -ETIME || err == -EBUSY ? -EBUSY : -EIO;
 	if (err)
 		WRITE_ONCE(sbi->rdonly, true);
 	mutex_unlock(&sbi->state_lock);

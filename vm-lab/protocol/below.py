@@ -10,6 +10,7 @@ from lablib.errors import LabError, TimedOut
 from lablib.protocol import DEVICE, PLACE, PROGRAMS
 
 LIMIT = 600
+ETIME = 62
 MARKERS = ["SELFTEST: shut down below ok", "SELFTEST: fenced on a path that hangs ok", "SELFTEST: XFS shut down is let go of ok",
            "SELFTEST: last changes ok", "SELFTEST: offline device ok", "SELFTEST: unmount without the device ok", "SELFTEST: frozen device ok", "SELFTEST: late fault ok", "SELFTEST: device taken ok",
            "SELFTEST: nothing mounted past the lease ok", "SELFTEST: remount broken off ok", "SELFTEST: trim ok"]
@@ -417,7 +418,7 @@ def _late_remount(stage, node, device, tries=60):
     stage.check("Mounting" not in stage.kernel_log(node, mark), "XFS was mounted past the lease")
     node.run("kill -CONT $(pidof mxfsd_solo)")
     stage.same(node.run(f"cat {PLACE}/d/f", timeout=30).out, "text\n", "when the daemon goes on")
-    stage.check("attached 116" in _said(node), f"what the daemon heard: {_said(node)}")
+    stage.check(f"attached {ETIME}" in _said(node), f"what the daemon heard: {_said(node)}")
     node.run(f"mount -o remount,rw {PLACE} && echo more >>{PLACE}/d/f && cat {PLACE}/d/f", timeout=30)
     stage.umount(node)
 

@@ -84,7 +84,7 @@ enum mxfs_cmd {
 	 * sends it again until the daemon's socket has taken it; a daemon that saw ENOBUFS asks for the STATUS.
 	 */
 	MXFS_EV_WANT,		/* repeated every second while an operation waits */
-	MXFS_EV_ATTACHED,	/* EPOCH, ERRNO, NANOS, MESSAGE when ERRNO is not 0. ESTALE: the lease was over, nothing was mounted */
+	MXFS_EV_ATTACHED,	/* EPOCH, ERRNO, NANOS, MESSAGE when ERRNO is not 0. ETIME: the lease was over, nothing was mounted */
 	MXFS_EV_DETACHED,	/* EPOCH, ERRNO, NANOS, MESSAGE when ERRNO is not 0 */
 	MXFS_EV_LEAVE,		/* XFS is gone for good; also of a mount that fails; repeated every second until LEFT */
 

@@ -10,6 +10,7 @@ public enum Errno {
   EIO(5),
   EBUSY(16),
   EINVAL(22),
+  ETIME(62),
   ENOTUNIQ(76),
   EOPNOTSUPP(95),
   ETIMEDOUT(110),

@@ -77,6 +77,9 @@ public record OwnershipSettings(
   /** Pause after an attach or a detach that failed. */
   public static final long BUSY_MILLIS = 1_000;
 
+  /** What has to be left of the lease for an attach: the kernel looks at it once more. */
+  public static final long ATTACH_MARGIN_MILLIS = 200;
+
   /** How many errors of the array in a row end a mount that is not ready yet. */
   public static final int START_ERRORS_MAX = 10;
 

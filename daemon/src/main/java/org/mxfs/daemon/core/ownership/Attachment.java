@@ -2,6 +2,7 @@
 package org.mxfs.daemon.core.ownership;
 
 import org.mxfs.daemon.core.Action;
+import org.mxfs.daemon.core.Errno;
 import org.mxfs.daemon.core.Event;
 import org.mxfs.daemon.core.KernelState;
 import org.mxfs.daemon.core.OwnershipSettings;
@@ -18,8 +19,11 @@ final class Attachment {
 
     record Attached(long millis) implements Result {}
 
-    /** {@code inherited}: it was an earlier daemon that had asked. */
-    record AttachFailed(String why, boolean inherited) implements Result {}
+    /**
+     * {@code inherited}: it was an earlier daemon that had asked. {@code late}: the lease was over,
+     * and nothing is wrong with the volume.
+     */
+    record AttachFailed(String why, boolean inherited, boolean late) implements Result {}
 
     record Detached() implements Result {}
 
@@ -44,6 +48,10 @@ final class Attachment {
   private long commandEpoch;
 
   private String trouble = "";
+
+  /** Of {@link #trouble}: the kernel had no lease any more. */
+  private boolean late;
+
   private long askDue;
 
   /** The number of the last question to the kernel, and of the last before the last change here. */
@@ -124,6 +132,7 @@ final class Attachment {
     commandEpoch = epoch;
     askedBefore = asked;
     trouble = "";
+    late = false;
     askDue = out.now() + OwnershipSettings.KERNEL_MILLIS;
   }
 
@@ -154,6 +163,7 @@ final class Attachment {
     if (event.errno() != 0) {
       // Where XFS is now the error does not say.
       trouble = text("could not be attached", event.epoch(), event.errno(), event.message());
+      late = event.errno() == Errno.ETIME.number();
       ask();
       return NOTHING;
     }
@@ -248,7 +258,7 @@ final class Attachment {
     trouble = "";
     become(KernelState.DETACHED);
     attachDue = out.now() + OwnershipSettings.BUSY_MILLIS;
-    return new Result.AttachFailed(why, commandEpoch == 0);
+    return new Result.AttachFailed(why, commandEpoch == 0, late);
   }
 
   private void noteUnexpected(String event, long epoch, int errno) {

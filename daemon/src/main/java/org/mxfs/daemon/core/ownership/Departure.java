@@ -115,13 +115,16 @@ final class Departure {
 
   /**
    * An array command went wrong: again after a pause; a mount that is not ready gives up after a
-   * while.
+   * while. One that a restarted daemon has taken over goes on, as it would have without the
+   * restart.
    */
   void trouble(String what, String why) {
     int errors = array.failed(OwnershipSettings.RETRY_MILLIS);
     String text = Outbox.fill("{} on {} failed: {}", what, situation.settings().device(), why);
     out.note(Action.Level.WARN, "{} ({} in a row)", text, errors);
-    if (!situation.isReady() && errors >= OwnershipSettings.START_ERRORS_MAX) {
+    if (!situation.isReady()
+        && !situation.isResuming()
+        && errors >= OwnershipSettings.START_ERRORS_MAX) {
       fail(Errno.EIO, text);
     }
   }

@@ -2,6 +2,7 @@
 package org.mxfs.daemon.core.ownership;
 
 import java.util.List;
+import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 import org.mxfs.daemon.core.Action;
 import org.mxfs.daemon.core.ArrayAnswer;
@@ -116,9 +117,11 @@ final class LeaseKeeper {
     return settings().takeover() == null || out.now() <= recentEnds(proven);
   }
 
-  /** Whether the kernel may start something: past its lease it attaches nothing. */
+  /**
+   * Whether an attach finds a lease when it comes to the kernel, which attaches nothing past it.
+   */
   boolean isLive() {
-    return out.now() < told;
+    return out.now() + OwnershipSettings.ATTACH_MARGIN_MILLIS < told;
   }
 
   private long recentEnds(long proofAskedAt) {
@@ -228,6 +231,11 @@ final class LeaseKeeper {
   }
 
   private void noLease(String what, ArrayAnswer answer) {
+    if (!situation.isReady() && !situation.isResuming() && !isLive()) {
+      departure.trouble("READ " + what.toUpperCase(Locale.ROOT), answer.toString());
+      checkDue = out.now() + OwnershipSettings.RETRY_MILLIS;
+      return;
+    }
     out.note(
         Action.Level.WARN,
         "no new lease: checking our {} on {}: {}",
@@ -248,6 +256,18 @@ final class LeaseKeeper {
     lookDue = Math.min(lookDue, checkDue);
     proven = Math.max(proven, proofAskedAt);
     tell();
+    if (out.now() + OwnershipSettings.ATTACH_MARGIN_MILLIS
+        >= proofAskedAt + settings().leaseMillis()) {
+      out.note(
+          Action.Level.WARN,
+          "{} has answered after {} ms, and the lease is {} ms (lease_ms=): that proves nothing,"
+              + " and programs wait; asking again",
+          settings().device(),
+          out.now() - proofAskedAt,
+          settings().leaseMillis());
+      checkDue = out.now();
+      lookDue = checkDue;
+    }
   }
 
   /** A beat that has come to be on disk since may be what was wanting. */

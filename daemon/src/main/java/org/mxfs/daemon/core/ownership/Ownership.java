@@ -309,13 +309,16 @@ public final class Ownership {
         // Where it is another one than this daemon knows, the kernel attaches nothing before that.
         pulse.askWhere();
         claim.turnIsOver();
-        out.note(Action.Level.ERROR, failed.why());
+        out.note(failed.late() ? Action.Level.WARN : Action.Level.ERROR, failed.why());
+        if (failed.late()) {
+          lease.lookNow();
+        }
         if (failed.inherited() && situation.phase() instanceof Phase.Holding) {
           rules.beginAnew();
           situation.become(new Phase.Member());
           view.mustReread(true);
         }
-        if (!situation.isReady() && !situation.isResuming()) {
+        if (!failed.late() && !situation.isReady() && !situation.isResuming()) {
           departure.fail(Errno.EIO, failed.why());
         }
       }

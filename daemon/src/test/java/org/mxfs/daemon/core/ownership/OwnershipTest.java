@@ -149,6 +149,134 @@ class OwnershipTest {
     assertThat(actions(Action.Lease.class).getFirst().untilMillis()).isGreaterThan(now);
   }
 
+  /** The machine may have stood still between the ATTACH and the kernel's look at the lease. */
+  @Test
+  void anAttachThatComesPastTheLeaseFailsNoMountAndIsTriedAgainOnANewLease() {
+    give(new Event.Start(Predecessor.NOBODY));
+    Action.Attach first = actions(Action.Attach.class).getFirst();
+    now += 20_000;
+    give(new Event.Attached(first.epoch(), Errno.ETIME.number(), 0, "the lease is over"));
+    done.clear();
+    give(new Event.Status(1, KernelState.DETACHED, 0, false));
+    assertThat(actions(Action.Array.class).getFirst().command())
+        .as("what is asked for at once")
+        .isEqualTo(new ArrayCommand.ReadKeys());
+    pass(2_000);
+    assertThat(actions(Action.Fail.class)).isEmpty();
+    assertThat(actions(Action.Attach.class))
+        .singleElement()
+        .extracting(Action.Attach::epoch)
+        .isEqualTo(first.epoch());
+    give(new Event.Attached(first.epoch(), 0, 1_000_000, ""));
+    assertThat(actions(Action.Ready.class)).containsExactly(new Action.Ready(Role.OWNER, true));
+  }
+
+  /** The rest of a lease may be over when the kernel has the command. */
+  @Test
+  void nothingIsAttachedOnTheLastOfALease() {
+    startAsOwner();
+    give(new Event.PeerUp(PEER, 5, "peer", "", true));
+    give(new Event.Received(PEER, 5, new PeerMessage.OwnRequest(3)));
+    give(new Event.PeerDown(PEER.nodeId()));
+    give(new Event.Detached(actions(Action.Detach.class).getLast().epoch(), 0, 1, ""));
+    now = actions(Action.Lease.class).getLast().untilMillis() - 100;
+    done.clear();
+    step(new Event.Want());
+    assertThat(actions(Action.Attach.class)).isEmpty();
+    give(answered(done, array.execute(NEXUS, issued(done))));
+    assertThat(actions(Action.Attach.class)).hasSize(1);
+  }
+
+  /** A quarter of a lease is no pause for a node whose programs wait. */
+  @Test
+  void anAnswerThatCameLaterThanALeaseIsAskedForAgainAtOnce() {
+    startAsMember();
+    pass(4_900);
+    done.clear();
+    step(new Event.Tick());
+    while (actions(Action.Array.class).isEmpty()) {
+      now = machine.deadline();
+      step(new Event.Tick());
+    }
+    Event.Answered late = answered(done, array.execute(NEXUS, issued(done)));
+    done.clear();
+    now += 20_000;
+    step(late);
+    assertThat(actions(Action.Lease.class)).isEmpty();
+    assertThat(issued(done)).isEqualTo(new ArrayCommand.ReadKeys());
+    assertThat(actions(Action.Note.class))
+        .filteredOn(note -> note.level() == Action.Level.WARN)
+        .singleElement()
+        .satisfies(note -> assertThat(note.text()).contains("20000 ms", "lease_ms=", DEVICE));
+  }
+
+  @Test
+  void aMountThatGetsNoNewLeaseFailsWithTheReason() {
+    give(new Event.Start(Predecessor.NOBODY));
+    long epoch = actions(Action.Attach.class).getFirst().epoch();
+    now += 20_000;
+    give(new Event.Attached(epoch, Errno.ETIME.number(), 0, "the lease is over"));
+    long until = actions(Action.Lease.class).getLast().untilMillis();
+    done.clear();
+    List<Action> last = step(new Event.Status(1, KernelState.DETACHED, 0, false));
+    // It lets XFS go before it says so to the kernel.
+    while (errors().isEmpty() && now < 60_000) {
+      if (actions(Action.Array.class, last).isEmpty()) {
+        now = Math.max(now + 1, machine.deadline());
+        last = step(new Event.Tick());
+        continue;
+      }
+      boolean read = issued(last) instanceof ArrayCommand.ReadKeys;
+      now++;
+      ArrayAnswer answer =
+          read ? new ArrayAnswer.Unclear("a broken cable") : array.execute(NEXUS, issued(last));
+      last = step(answered(last, answer));
+    }
+    assertThat(now)
+        .isBetween(
+            until, until + OwnershipSettings.START_ERRORS_MAX * OwnershipSettings.RETRY_MILLIS);
+    assertThat(errors())
+        .singleElement()
+        .asString()
+        .contains("mount fails with EIO", "READ KEYS", DEVICE, "a broken cable");
+    pass(OwnershipSettings.LET_GO_MILLIS + 100);
+    assertThat(actions(Action.Fail.class)).hasSize(1);
+  }
+
+  private List<String> errors() {
+    return actions(Action.Note.class).stream()
+        .filter(note -> note.level() == Action.Level.ERROR)
+        .map(Action.Note::text)
+        .toList();
+  }
+
+  /** What a restart of the daemon meets must not be worse than what a running one bears. */
+  @Test
+  void aRestartedDaemonWaitsForAnArrayThatDoesNotAnswer() {
+    startAsOwner();
+    Ownership next = machine();
+    List<Action> all = new ArrayList<>();
+    List<Action> last =
+        next.step(
+            new Event.Start(
+                new Predecessor(
+                    machine.key(), machine.epoch(), KernelState.ATTACHED, true, false, false)),
+            now);
+    long end = now + 30_000;
+    while (now < end) {
+      all.addAll(last);
+      if (actions(Action.Array.class, last).isEmpty()) {
+        now = Math.max(now + 1, next.deadline());
+        last = next.step(new Event.Tick(), now);
+      } else {
+        last = next.step(answered(last, new ArrayAnswer.Unclear("a broken cable")), ++now);
+      }
+    }
+    assertThat(actions(Action.Array.class, all)).hasSizeGreaterThan(50);
+    assertThat(all).noneMatch(a -> a instanceof Action.Fail || a instanceof Action.Fenced);
+    assertThat(next.isGone()).isFalse();
+  }
+
   @Test
   void theHolderIsWaitedForAndThenNamed() {
     peerOwns();

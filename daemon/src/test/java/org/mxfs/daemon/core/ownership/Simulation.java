@@ -15,6 +15,7 @@ import org.mxfs.daemon.core.ArrayAnswer;
 import org.mxfs.daemon.core.ArrayCommand;
 import org.mxfs.daemon.core.DiskAnswer;
 import org.mxfs.daemon.core.DiskCommand;
+import org.mxfs.daemon.core.Errno;
 import org.mxfs.daemon.core.Event;
 import org.mxfs.daemon.core.KernelState;
 import org.mxfs.daemon.core.Lockstate;
@@ -2067,7 +2068,7 @@ final class Simulation {
         throw violation(name + " gets ATTACH in state " + state);
       }
       if (leaseUntil <= clock()) {
-        tell(() -> new Event.Attached(epoch, 116, 0, "the lease is over"));
+        tell(() -> new Event.Attached(epoch, Errno.ETIME.number(), 0, "the lease is over"));
         return;
       }
       checkEpoch(this, epoch);
