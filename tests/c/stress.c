@@ -27,19 +27,6 @@ static volatile bool stop;
 static long total, worst_ms;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-__attribute__((noreturn, format(printf, 1, 2))) static void wrong(const char *format, ...)
-{
-	int error = errno;
-	va_list args;
-
-	va_start(args, format);
-	printf("not ok: ");
-	vprintf(format, args);
-	printf(" (%s)\n", strerrorname_np(error) ?: "?");
-	va_end(args);
-	exit(1);
-}
-
 static void check_fd(int fd, const char *name, uint64_t seed, uint64_t length, char *buf)
 {
 	struct header h;
@@ -47,18 +34,18 @@ static void check_fd(int fd, const char *name, uint64_t seed, uint64_t length, c
 	long long at;
 
 	if (pread(fd, &h, sizeof(h), 0) != sizeof(h))
-		wrong("%s: header is missing", name);
+		tap_end(errno, "%s: header is missing", name);
 	if (h.magic != MAGIC || (seed && (h.seed != seed || h.length != length)))
-		wrong("%s: header says magic %llx seed %llx length %llu, expected seed %llx length %llu", name,
+		tap_end(0, "%s: header says magic %llx seed %llx length %llu, expected seed %llx length %llu", name,
 		      (unsigned long long)h.magic, (unsigned long long)h.seed, (unsigned long long)h.length,
 		      (unsigned long long)seed, (unsigned long long)length);
 	if (fstat(fd, &st) || (uint64_t)st.st_size != sizeof(h) + h.length)
-		wrong("%s: size %lld, header says %llu", name, (long long)st.st_size, (unsigned long long)h.length);
+		tap_end(0, "%s: size %lld, header says %llu", name, (long long)st.st_size, (unsigned long long)h.length);
 	if (pread(fd, buf, h.length, sizeof(h)) != (ssize_t)h.length)
-		wrong("%s: cannot be read", name);
+		tap_end(errno, "%s: cannot be read", name);
 	at = tap_differs(buf, h.length, h.seed, 0);
 	if (at >= 0)
-		wrong("%s: wrong byte at %lld of %llu", name, at + (long long)sizeof(h), (unsigned long long)h.length);
+		tap_end(0, "%s: wrong byte at %lld of %llu", name, at + (long long)sizeof(h), (unsigned long long)h.length);
 }
 
 static void check_name(const char *name, uint64_t seed, uint64_t length, char *buf)
@@ -66,7 +53,7 @@ static void check_name(const char *name, uint64_t seed, uint64_t length, char *b
 	int fd = open(name, O_RDONLY);
 
 	if (fd < 0)
-		wrong("%s: cannot be opened", name);
+		tap_end(errno, "%s: cannot be opened", name);
 	check_fd(fd, name, seed, length, buf);
 	close(fd);
 }
@@ -79,10 +66,10 @@ static void put(int fd, const char *name, uint64_t seed, uint64_t length, char *
 	tap_pattern(buf, length, seed, 0);
 	if (mapped) {
 		if (ftruncate(fd, sizeof(h) + length))
-			wrong("%s: truncate", name);
+			tap_end(errno, "%s: truncate", name);
 		m = mmap(NULL, sizeof(h) + length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 		if (m == MAP_FAILED)
-			wrong("%s: mmap", name);
+			tap_end(errno, "%s: mmap", name);
 		memcpy(m, &h, sizeof(h));
 		memcpy(m + sizeof(h), buf, length);
 		munmap(m, sizeof(h) + length);
@@ -90,7 +77,7 @@ static void put(int fd, const char *name, uint64_t seed, uint64_t length, char *
 	}
 	if (pwrite(fd, &h, sizeof(h), 0) != sizeof(h) || pwrite(fd, buf, length, sizeof(h)) != (ssize_t)length ||
 	    ftruncate(fd, sizeof(h) + length))
-		wrong("%s: write of %llu", name, (unsigned long long)length);
+		tap_end(errno, "%s: write of %llu", name, (unsigned long long)length);
 }
 
 static void *work(void *arg)
@@ -112,7 +99,7 @@ static void *work(void *arg)
 		if (!seeds[slot]) {
 			fd = open(name, O_CREAT | O_EXCL | O_RDWR, 0644);
 			if (fd < 0)
-				wrong("%s: create", name);
+				tap_end(errno, "%s: create", name);
 			seeds[slot] = state;
 			lengths[slot] = length;
 			put(fd, name, state, length, buf, state >> 40 & 1);
@@ -123,7 +110,7 @@ static void *work(void *arg)
 			case 1:
 				fd = open(name, O_RDWR);
 				if (fd < 0)
-					wrong("%s: open", name);
+					tap_end(errno, "%s: open", name);
 				seeds[slot] = state;
 				lengths[slot] = length;
 				put(fd, name, state, length, buf, state >> 40 & 1);
@@ -135,17 +122,17 @@ static void *work(void *arg)
 				fd = open(name, O_RDWR | O_APPEND);
 				tap_pattern(buf, 3000, seeds[slot], lengths[slot]);
 				if (fd < 0 || write(fd, buf, 3000) != 3000)
-					wrong("%s: append", name);
+					tap_end(errno, "%s: append", name);
 				close(fd);
 				lengths[slot] += 3000;
 				fd = open(name, O_RDWR);
 				if (fd < 0 || pwrite(fd, &lengths[slot], 8, offsetof(struct header, length)) != 8)
-					wrong("%s: header", name);
+					tap_end(errno, "%s: header", name);
 				close(fd);
 				break;
 			case 3:	/* rename over another one */
 				if (rename(name, other))
-					wrong("rename %s %s", name, other);
+					tap_end(errno, "rename %s %s", name, other);
 				seeds[second] = seeds[slot];
 				lengths[second] = lengths[slot];
 				seeds[slot] = 0;
@@ -153,10 +140,10 @@ static void *work(void *arg)
 				break;
 			case 4:
 				if (unlink(name))
-					wrong("unlink %s", name);
+					tap_end(errno, "unlink %s", name);
 				seeds[slot] = 0;
 				if (!access(name, F_OK))
-					wrong("%s is still there", name);
+					tap_end(0, "%s is still there", name);
 				break;
 			case 5:	/* keep one open without a name */
 				if (nameless >= 0) {
@@ -168,23 +155,23 @@ static void *work(void *arg)
 				nameless_length = lengths[slot];
 				seeds[slot] = 0;
 				if (nameless < 0 || unlink(name))
-					wrong("%s: open and unlink", name);
+					tap_end(errno, "%s: open and unlink", name);
 				break;
 			case 6:	/* by map */
 				fd = open(name, O_RDONLY);
 				m = fd < 0 ? MAP_FAILED : mmap(NULL, sizeof(struct header) + lengths[slot], PROT_READ,
 							       MAP_SHARED, fd, 0);
 				if (m == MAP_FAILED)
-					wrong("%s: mmap", name);
+					tap_end(errno, "%s: mmap", name);
 				if (tap_differs(m + sizeof(struct header), lengths[slot], seeds[slot], 0) >= 0)
-					wrong("%s: wrong byte in a map", name);
+					tap_end(0, "%s: wrong byte in a map", name);
 				munmap(m, sizeof(struct header) + lengths[slot]);
 				close(fd);
 				break;
 			case 7:
 				fd = open(name, O_RDONLY);
 				if (fd < 0 || fsync(fd))
-					wrong("%s: fsync", name);
+					tap_end(errno, "%s: fsync", name);
 				close(fd);
 				break;
 			default:
@@ -220,7 +207,7 @@ static int check_all(void)
 	DIR *dir = opendir(".");
 
 	if (!dir)
-		wrong("opendir");
+		tap_end(errno, "opendir");
 	while ((entry = readdir(dir)))
 		if (!strncmp(entry->d_name, prefix, bytes) && found < 10000)
 			snprintf(names[found++], sizeof(*names), "%.63s", entry->d_name);
@@ -228,7 +215,7 @@ static int check_all(void)
 	for (int i = 0; i < found; i++) {
 		check_name(names[i], 0, 0, buf);
 		if (unlink(names[i]))
-			wrong("unlink %s", names[i]);
+			tap_end(errno, "unlink %s", names[i]);
 	}
 	printf("ok: %d files of number %d checked and removed\n", found, number);
 	return 0;
@@ -250,7 +237,7 @@ int main(int argc, char **argv)
 	seconds = argc > 4 ? atoi(argv[4]) : 10;
 	for (int i = 0; i < count; i++)
 		if (pthread_create(&threads[i], NULL, work, (void *)(intptr_t)i))
-			wrong("pthread_create");
+			tap_end(errno, "pthread_create");
 	for (double end = tap_millis() + seconds * 1000; tap_millis() < end;)
 		usleep(100000);
 	stop = true;

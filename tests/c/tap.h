@@ -75,6 +75,24 @@ static inline void tap_fail(int line, int error, const char *format, ...)
 	_exit(1);
 }
 
+/* Ends a program that is no list of tests, with what it found; @error: 0 where no call failed. */
+__attribute__((noreturn, format(printf, 2, 3)))
+static inline void tap_end(int error, const char *format, ...)
+{
+	va_list args;
+
+	flockfile(stdout);
+	printf("not ok: ");
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	if (error)
+		printf(" (%s)", strerrorname_np(error) ?: "unknown errno");
+	putchar('\n');
+	fflush(stdout);
+	_exit(1);
+}
+
 /* A condition that holds. */
 #define CHECK(cond)							\
 do {									\

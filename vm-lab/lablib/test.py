@@ -185,16 +185,21 @@ def _requirements() -> None:
 
 def _merged() -> None:
     """No file has the marks of a merge that was not ended."""
-    found = subprocess.run(["git", "-c", f"safe.directory={host.CHECKOUT}", "-C", str(host.CHECKOUT), "grep", "-lE", "^(<{7}|>{7}) "],
-                           stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    found = _git("grep", "-lE", "^(<{7}|>{7}) ")
+    if found.returncode == 0:
+        raise CheckFailed(f"a merge was not ended: {' '.join(found.stdout.split())}", "end it: the lines between <<<<<<< and >>>>>>>")
     if found.returncode != 1:  # what git grep says where it finds nothing
-        raise CheckFailed(f"a merge was not ended, or git grep failed: {found.stdout.strip()}{found.stderr.strip()}")
+        raise CheckFailed(f"git grep: {found.stderr.strip()}", "this check wants a git checkout")
+
+
+def _git(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(["git", "-c", f"safe.directory={host.CHECKOUT}", "-C", str(host.CHECKOUT), *arguments],
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True)
 
 
 def _licences() -> None:
     """Each file says its licence: GPL-2.0-only in kmod/, Apache-2.0 elsewhere; REUSE.toml speaks for those that cannot."""
-    listed = subprocess.run(["git", "-c", f"safe.directory={host.CHECKOUT}", "-C", str(host.CHECKOUT), "ls-files", "-z"],
-                            stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    listed = _git("ls-files", "-z")
     if listed.returncode:
         raise CheckFailed(f"git ls-files: {listed.stderr.strip()}", "this check wants a git checkout")
     spoken_for = [pattern for entry in tomllib.loads((host.CHECKOUT / "REUSE.toml").read_text())["annotations"]

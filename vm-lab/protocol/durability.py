@@ -4,7 +4,6 @@ their power, stand still, are shut out or cut off, a daemon dies or stops, an um
 was acknowledged is compared on both nodes, and again once the volume was checked and mounted anew; who was not hit goes on without an error. (The disk itself keeps its power: that its cache is flushed is not looked at.)"""
 
 import contextlib
-import itertools
 import json
 import random
 import threading
@@ -226,7 +225,7 @@ def _is_told(stage, node):
         done = node.run(f"{PROGRAMS}/durable check {place}.now", check=False, input=lines)
         stage.check(done.rc == 1 and done.out.startswith("not ok: "), f"not told: {what}: {done.out}{done.err}")
         node.run(f"rm -r {place}.now")
-    older = itertools.chain(writer.acknowledged, [f"{mine} {kind} 99999999" for kind in ("rename",)])
+    older = [*writer.acknowledged, f"{mine} rename 99999999"]
     done = node.run(f"{PROGRAMS}/durable check {place}", check=False, input="\n".join(older) + "\n")
     stage.matches("^not ok: rename", done.out, "a file that is older than what was acknowledged")
     node.run(f"rm -r {place}")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A metadata block that the disk does not take, while its log can be written: XFS tries for ever. What has to be written home has an end all the
-same: after a bound, at once on a node that was fenced, and where the mount is given up; and what was not written is not said to be. The disk here
+same: after a bound, begun at once on a node that was fenced, and where the mount is given up; and what was not written is not said to be. The disk here
 fails on purpose."""
 
 import re
@@ -95,8 +95,9 @@ def _given_up(stage, node, daemon, device):
     """A mount that is not ready in time fails then, and not when the bound is over."""
     what = "a first mount that is not ready in time"
     ready = min(20000 * stage.slowness, LONGEST_READY_MS)
+    command = _before_first_attach(stage, node, daemon, device, ready)
     began = time.monotonic()
-    done = _hangs(stage, node, _before_first_attach(stage, node, daemon, device, ready), what).finish(60)
+    done = _hangs(stage, node, command, what).finish(60)
     took = time.monotonic() - began
     stage.note(f"{what}: over after {took:.1f} s")
     stage.check(took > ready / 1000, f"{what}: over after {took:.1f} s of {ready / 1000:.0f}")
