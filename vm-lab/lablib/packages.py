@@ -24,9 +24,12 @@ from .errors import USAGE, BuildFailed, CheckFailed, LabError
 
 FOLDER = host.LAB_FOLDER / "packages"
 MAN_PAGES = host.CHECKOUT / "docs" / "man"
-DOCUMENTS = ("CHANGELOG.md", "README.md", "docs/differences.md", "docs/install.md", "docs/kernel.md", "docs/mxfsctl.md", "docs/takeover.md")
+DOCUMENTS = ("CHANGELOG.md", "README.md", "docs/daemon.md", "docs/differences.md", "docs/install.md", "docs/kernel.md", "docs/mxfsctl.md", "docs/takeover.md")
+# Of the sources: what these tell is of use to who has them, and is not installed.
+SOURCE_DOCUMENTS = ("docs/lab.md", "docs/native.md", "docs/requirements.md", "docs/tests.md", "scsi/README.md")
 MAINTAINER = "The mxfs authors <mxfs@example.org>"  # of packages that nobody publishes
 SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
+PARTS = {"IN_USE": "in-use.sh", "OUT_OF_DKMS": "out-of-dkms.sh"}  # of scripts: @IN_USE@
 PACKAGES = {"mxfs": "amd64", "mxfs-dkms": "all"}
 
 # dkms and what it builds with, dpkg-shlibdeps, and what looks at packages and man pages.
@@ -94,22 +97,36 @@ class Version:
     seconds: int       # of the last commit: what SOURCE_DATE_EPOCH is
 
 
-def version() -> Version:
-    """The project's version; between releases with the time and name of the last commit, so that later ones are higher."""
+def version(checkout: Path = host.CHECKOUT) -> Version:
+    """The version of the commit: with its tag that of the release, else with the time and name of the commit, so that later ones are higher.
+
+    Which side of a release a commit is on, its own CHANGELOG.md says and not the tags, which a clone need not have. For dpkg '~' is before
+    the end of a version and '+' behind it: 0.2.0 < 0.2.0+git... < 0.3.0~git... < 0.3.0.
+    """
     def git(*words: str) -> str:
-        done = subprocess.run(["git", "-c", f"safe.directory={host.CHECKOUT}", "-C", str(host.CHECKOUT), *words],
+        done = subprocess.run(["git", "-c", f"safe.directory={checkout}", "-C", str(checkout), *words],
                               stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if done.returncode:
             raise LabError(f"git {words[0]}: {done.stderr.strip()}", "packages are made from a git checkout")
         return done.stdout.strip()
 
-    base = re.search(r"<version>([^<]+)</version>", (host.CHECKOUT / "pom.xml").read_text())[1]
+    base = re.search(r"<version>([^<]+)</version>", (checkout / "pom.xml").read_text())[1]
+    sections = re.findall(r"^## (Next$|\d+(?:\.\d+)*)", (checkout / "CHANGELOG.md").read_text(), re.M)
+    newest = next((one for one in sections if one != "Next"), "0")
+    if not re.fullmatch(r"\d+(\.\d+)*", base) or _numbers(base) < _numbers(newest):
+        raise LabError(f"pom.xml is of {base}, CHANGELOG.md of {newest}", "a version is numbers and dots, and none is below the newest release")
     seconds, commit = git("log", "-1", "--format=%ct %h", "--abbrev=12").split()
     changed = bool(git("status", "--porcelain"))
-    if f"v{base}" in git("tag", "--points-at", "HEAD").split() and not changed:
+    tagged = f"v{base}" in git("tag", "--points-at", "HEAD").split()
+    if tagged and not changed:
         return Version(base, int(seconds))
+    released = tagged or sections[:2] == ["Next", base]
     at = datetime.datetime.fromtimestamp(int(seconds), datetime.UTC)
-    return Version(f"{base}+git{at:%Y%m%d%H%M%S}.{commit}{'.changed' if changed else ''}", int(seconds))
+    return Version(f"{base}{'+' if released else '~'}git{at:%Y%m%d%H%M%S}.{commit}{'.changed' if changed else ''}", int(seconds))
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(".")]
 
 
 def maintainer() -> str:
@@ -142,9 +159,12 @@ def _java(home: Path) -> dict[str, str]:
 
 
 def _filled(file: Path, words: dict[str, str], keep_licence: bool = True) -> str:
+    licence = re.compile(r"\A# SPDX-License-Identifier: .*\n")
     text = file.read_text()
     if not keep_licence:  # the format knows no comments
-        text = re.sub(r"\A# SPDX-License-Identifier: .*\n", "", text)
+        text = licence.sub("", text)
+    for name, part in PARTS.items():
+        text = text.replace(f"@{name}@\n", licence.sub("", (FOLDER / part).read_text()) + "\n")
     for name, value in words.items():
         text = text.replace(f"@{name}@", value)
     if left := re.findall(r"@[A-Z_]+@", text):
@@ -456,8 +476,90 @@ def check_contents(dist: Path | None = None) -> None:
         there = _names(place) - {"dkms.conf"}
         wanted = {str(path.relative_to(build.MODULE_FOLDER)) for path in module_sources()}
         wrong += [f"the sources of the module in mxfs-dkms and in kmod/ differ in {name}" for name in sorted(there ^ wanted)]
+        wrong += _documents_absent(tree) + _documents_absent(sources)
     if wrong:
         raise CheckFailed("\n".join(wrong[:40]), "mend lablib/packages.py, or lablib/build.py")
+
+
+def _documents_absent(tree: Path) -> list[str]:
+    """What an installed text sends its reader to and is not installed, nor of the sources alone."""
+    documents = {Path(name).name: Path(name) for name in DOCUMENTS}
+    there = {*documents, "copyright", "changelog", Path(SBOM).name}
+    absent = []
+    for path in (one for one in sorted(tree.glob("usr/**/*")) if one.is_file() and not one.is_symlink()):
+        data = path.read_bytes()
+        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode(errors="replace")
+        if "\0" in text:
+            continue
+        named = {name.removesuffix(".gz") for name in re.findall(r"/usr/share/doc/mxfs/([\w.-]*\w)", text)}
+        if document := documents.get(path.name.removesuffix(".gz")):
+            links = {os.path.normpath(document.parent / link) for link in re.findall(r"\]\(([\w./-]+\.md)\b", text)}
+            named |= links.difference(DOCUMENTS, SOURCE_DOCUMENTS)
+        absent += [f"/{path.relative_to(tree)} names {name}, which is not installed" for name in sorted(named - there)]
+    return absent
+
+
+def check_version() -> None:
+    """What is made between two releases counts as later than the one and earlier than the other, for dpkg, whichever tags a clone has."""
+    with tempfile.TemporaryDirectory(dir=host.cache()) as folder:
+        tree = Path(folder)
+        day = 0
+
+        def git(*words: str) -> None:
+            nonlocal day
+            day += 1
+            when = f"2026-01-{day:02}T00:00:00Z"
+            host.call(["git", "-C", folder, "-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false",
+                       "-c", "init.defaultBranch=main", *words], "git",
+                      env={**os.environ, "GIT_AUTHOR_DATE": when, "GIT_COMMITTER_DATE": when})
+
+        def commit(base: str, *sections: str) -> None:
+            (tree / "pom.xml").write_text(f"<version>{base}</version>\n")
+            (tree / "CHANGELOG.md").write_text("# Changes\n\n" + "".join(f"## {one}\n* a change\n\n" for one in sections))
+            git("add", ".")
+            git("commit", "-q", "--allow-empty", "-m", "a change")
+
+        def made(what: str) -> None:
+            said.append((what, version(tree).text))
+
+        said: list[tuple[str, str]] = []
+        older, old, new, next_one = "0.1.0 (2026-01-01)", "0.2.0: a name (2026-01-02)", "0.3.0 (2026-01-03)", "Next"
+        git("init", "-q")
+        commit("0.2.0", next_one, older)
+        made("before 0.2.0, whose number is set")
+        commit("0.2.0", old, older)
+        made("what becomes 0.2.0, without its tag")
+        git("tag", "v0.2.0")
+        made("0.2.0")
+        (tree / "file").write_text("")
+        made("0.2.0, changed")
+        commit("0.2.0", next_one, old, older)
+        made("after 0.2.0")
+        commit("0.2.0", next_one, old, older)
+        made("a commit later")
+        git("tag", "-d", "v0.2.0")
+        made("the same where no tags are")
+        (tree / "file").write_text("changed")
+        made("the same, changed")
+        said.append(("a correction of 0.2.0", "0.2.0.1"))
+        commit("0.3.0", next_one, old, older)
+        made("before 0.3.0")
+        commit("0.3.0", new, old, older)
+        git("tag", "v0.3.0")
+        made("0.3.0")
+        if [said[2], said[-1]] != [("0.2.0", "0.2.0"), ("0.3.0", "0.3.0")]:
+            raise CheckFailed(f"releases: {said}")
+        for (one, first), (other, second) in zip(said, said[1:]):
+            how = "eq" if other == "the same where no tags are" else "lt"
+            if subprocess.run(["dpkg", "--compare-versions", first, how, second]).returncode:
+                raise CheckFailed(f"{one} is {first}, {other} is {second}: for dpkg that is not {how}")
+        for base in ("0.3.0-SNAPSHOT", "0.1.9"):
+            commit(base, next_one, new, old, older)
+            try:
+                text = version(tree).text
+            except LabError:
+                continue
+            raise CheckFailed(f"pom.xml with {base} after 0.3.0 is taken: {text}")
 
 
 def check_bill() -> None:
@@ -589,7 +691,7 @@ def check_install() -> None:
         place.sh("modinfo -F alias -k \"$(ls /lib/modules)\" mxfs | grep -qx fs-mxfs")
         # Everything is as it was packed, and runs; the cache was made here, and the run time takes it.
         place.sh("dpkg --verify mxfs mxfs-dkms | { ! grep .; }")
-        base = release.text.split("+")[0]
+        base = re.split("[+~]", release.text)[0]
         for command in ("mxfsd --version", "mxfsctl --version"):
             if (said := place.sh(command).split()) != [command.split()[0], base]:
                 raise CheckFailed(f"{command} says {' '.join(said)}; the packages are of {base}")
@@ -625,6 +727,90 @@ def check_install() -> None:
             raise CheckFailed("purge took " + ", ".join(sorted(gone)[:20]))
 
 
+def check_scripts() -> None:
+    """What the maintainer scripts do about a module that is loaded, what DKMS calls broken, and logs on a file system of their own.
+
+    No module is loaded in a scratch root: what the kernel says of one, and what unloads it, is stood in for. With the kernel's own
+    they are tried on nodes, by `lab protocol packages` and `lab test install`.
+    """
+    (mxfs, dkms), release = make(), version().text
+    with scratch() as place:
+        debs = place.folder / "debs"
+        debs.mkdir()
+        later = renumbered(dkms, debs, "99")
+        others = [hollow(debs, name, "100", "netlink 99, peers 99, discovery 99") for name in PACKAGES]
+        for file in (mxfs, dkms):
+            shutil.copy(file, debs)
+        kernel = place.sh("ls /lib/modules").strip()
+        place.sh("mkdir -p /lib/modules/6.12.0-bare /sys/module/mxfs /control && mv /usr/bin/uname /usr/bin/uname.real && "
+                 f"dpkg-deb -e /debs/{mxfs.name} /control/mxfs && dpkg-deb -e /debs/{others[0].name} /control/other")
+        _put(place.folder / "usr/bin/uname", '#!/bin/sh\n[ "$*" = -r ] && exec cat /kernel\nexec uname.real "$@"\n', 0o755)
+        # Not written through: in the root rmmod is a link to kmod.
+        (place.folder / "usr/sbin/rmmod").unlink()
+        _put(place.folder / "usr/sbin/rmmod", '#!/bin/sh\necho "$@" >>/unloaded\n', 0o755)
+
+        def kernel_is(name: str, uses: int) -> None:
+            (place.folder / "kernel").write_text(name + "\n")
+            (place.folder / "sys/module/mxfs/refcnt").write_text(f"{uses}\n")
+            (place.folder / "unloaded").write_text("")
+
+        def unloaded(wanted: str, what: str) -> None:
+            if (got := (place.folder / "unloaded").read_text().strip()) != wanted:
+                raise CheckFailed(f"{what}: the scripts unload '{got}', not '{wanted}'")
+
+        def says(text: str, said: str) -> None:
+            if text not in said:
+                raise CheckFailed(f"nobody says '{text}':\n{said[-2000:]}")
+
+        def same(command: str, before: str, what: str) -> None:
+            if (now := place.sh(command)) != before:
+                raise CheckFailed(f"{what}: {command} says:\n{now}instead of:\n{before}")
+
+        # Logs on a file system of their own are taken out of it.
+        same("install -d /var/log/mxfs /run/mxfs && mount -t tmpfs none /var/log/mxfs && mkdir /var/log/mxfs/lost+found && "
+             "touch /var/log/mxfs/v.log /run/mxfs/v && /control/mxfs/postrm purge 2>/dev/null && ls -A /var/log/mxfs && "
+             "umount /var/log/mxfs && ls -d /run/mxfs 2>/dev/null || true", "lost+found\n", "a purge with a mount")
+        same("touch /var/log/mxfs/v.log && /control/mxfs/postrm purge && ls -d /var/log/mxfs 2>/dev/null || true", "", "a purge")
+
+        # Nobody uses the module that is loaded, and there is no other for the kernel that runs.
+        kernel_is("6.12.0-bare", 0)
+        said = place.sh(f"dpkg --install /debs/{dkms.name}")
+        unloaded("", "without a module for the kernel that runs")
+        says("the old one, which is loaded, stays", said)
+        says("'apt install linux-headers-6.12.0-bare'", said)
+        installed = place.sh("dkms status -m mxfs")  # for the newest kernel that is installed
+        says(f"mxfs/{release}, {kernel}, x86_64: installed", installed)
+        # A kernel has more modules than this one. Where none is left DKMS takes the lists of modules away, and they do not come back.
+        place.sh(f"install -D /lib/modules/{kernel}/updates/dkms/mxfs.ko* /lib/modules/{kernel}/kernel/another.ko && depmod {kernel}")
+
+        # In use, and nothing that is mounted shows.
+        kernel_is(kernel, 1)
+        says("mxfs-dkms: the module is in use", place.sh("dpkg --remove mxfs-dkms", fails=True))
+        says("mxfs: the module is in use", place.sh("/control/mxfs/prerm remove", fails=True))
+        says("would not fit the daemon", place.sh(f"dpkg --install /debs/{others[1].name}", fails=True))
+        says("would not fit the module", place.sh(f"/control/other/preinst upgrade {release}", fails=True))
+        same("dkms status -m mxfs", installed, "after what was refused")
+        unloaded("", "after what was refused")
+
+        # What DKMS calls broken: at an upgrade the sources are gone, at a removal the link to them, then both, by a version that nobody has.
+        place.sh(f"rm -r /usr/src/mxfs-{release} && dkms status -m mxfs | grep -q broken")
+        place.sh(f"dpkg --install /debs/{later.name}")
+        same("dkms status -m mxfs", installed.replace(release, "99"), "an upgrade of what was broken")
+        unloaded("", "with a module in use")
+        kernel_is(kernel, 0)
+        place.sh("cp -a /var/lib/dkms/mxfs/99 /stale && rm /var/lib/dkms/mxfs/99/source && dkms status -m mxfs | grep -q broken")
+        place.sh("dpkg --remove mxfs-dkms")
+        same("ls /var/lib/dkms/mxfs /lib/modules/*/updates/dkms/mxfs.ko* 2>/dev/null || true", "", "a removal of what was broken")
+        place.sh("mkdir /var/lib/dkms/mxfs && mv /stale /var/lib/dkms/mxfs/98 && dkms status -m mxfs | grep -q broken")
+        kernel_is(kernel, 0)
+        place.sh(f"dpkg --install /debs/{dkms.name}")
+        unloaded("mxfs", "with a module for the kernel that runs")
+        same("dkms status -m mxfs", installed, "an installation beside what was broken")
+        place.sh(f"rm -r /usr/src/mxfs-{release} /var/lib/dkms/mxfs/{release}/source")
+        place.sh("dpkg --purge mxfs-dkms")
+        same("ls /var/lib/dkms/mxfs /lib/modules/*/updates/dkms/mxfs.ko* 2>/dev/null || true", "", "a removal of what has no sources")
+
+
 def _completes(place: Scratch) -> None:
     """Completion offers the commands and options that mxfsctl has."""
     def offered(words: str) -> set[str]:
@@ -647,7 +833,9 @@ CHECKS = {
     "packages-build": ("Debian packages", make),
     "packages-lintian": ("packages, lintian", check_lintian),
     "packages-man": ("man pages, mandoc and man; every option in them", check_man_pages),
+    "packages-version": ("packages, versions between releases", check_version),
     "packages-contents": ("packages, what 'lab dist' stages", check_contents),
     "packages-bill": ("packages, bill of materials (SPDX)", check_bill),
     "packages-install": ("packages, installed, upgraded, purged in a root", check_install),
+    "packages-scripts": ("packages, scripts: module in use, broken, no headers", check_scripts),
 }

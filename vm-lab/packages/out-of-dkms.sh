@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+# Takes a version out of DKMS. One whose sources are gone DKMS calls broken, and does nothing about it (is_module_broken() in
+# /usr/sbin/dkms); all that its removal wants of them is dkms.conf, which says what was installed, and where.
+out_of_dkms() {
+	tree=/var/lib/dkms/mxfs/$1
+	conf=
+	failed=0
+	if [ ! -d "$tree" ]; then
+		return 0
+	fi
+	if [ ! -f "$tree/source/dkms.conf" ]; then
+		conf=$(mktemp -d)
+		cat >"$conf/dkms.conf" <<EOF
+PACKAGE_NAME="mxfs"
+PACKAGE_VERSION="$1"
+BUILT_MODULE_NAME[0]="mxfs"
+DEST_MODULE_LOCATION[0]="/updates/dkms"
+AUTOINSTALL="yes"
+EOF
+		ln -sfn "$conf" "$tree/source"
+	fi
+	dkms remove -m mxfs -v "$1" --all || failed=$?
+	if [ -n "$conf" ]; then
+		rm -rf "$conf"
+	fi
+	return $failed
+}
