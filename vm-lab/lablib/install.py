@@ -105,6 +105,19 @@ def _same(got, wanted, what: str) -> None:
         raise CheckFailed(f"{what}: {got!r}, expected {wanted!r}")
 
 
+def _unbuilt(node: Node, later: Path, release: str, mount: str, umount: str) -> None:
+    """A later module, that cannot be built for the kernel that runs, while nothing is mounted: the one that is loaded goes on."""
+    _ours(node, [later])
+    headers = f"/lib/modules/{release}/build"
+    said = _sh(node, f"mv {headers} {headers}.away && dpkg --force-depends --install ./{later.name} && mv {headers}.away {headers}",
+               limit=INSTALL_LIMIT)
+    for text in ("the old one, which is loaded, stays", f"'apt install linux-headers-{release}'"):
+        if text not in said:
+            raise CheckFailed(f"an upgrade without headers says nothing like '{text}':\n{said}")
+    _sh(node, "! modinfo mxfs")
+    _sh(node, f"{mount} && {umount}")
+
+
 def check() -> None:
     """Every command of docs/install.md, and what the page says of it."""
     from . import build
@@ -253,6 +266,7 @@ def check() -> None:
             _sh(node, umount)
         _same(_sh(one, "sg_persist -n -k /dev/sda | grep -c 'no registered'"), "1\n", "keys after the last unmount")
         _sh(one, "xfs_repair -n /dev/sda", limit=300)
+        _unbuilt(one, packages.renumbered(files[1], lab.folder, "99.1"), release, again, umount)
         _sh(one, "umount /var/log/mxfs")  # in the lab the logs are on the host
         _sh(one, purge, limit=INSTALL_LIMIT)
         _same(_sh(one, "cat /etc/mxfs/node.uuid"), who, "the node's UUID after purge")

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Debian package of the daemon on a node: upgraded while the volume is mounted and written to, the daemon that runs goes on, and the
 kernel starts the new one when that dies; an upgrade that would not fit, and a removal, are refused while it is mounted; purge leaves who
-the node is."""
+the node is. Both packages' scripts also refuse what is mounted in another mount namespace only, and what is in use after `umount -l`."""
 
 from lablib import packages
-from lablib.protocol import PLACE, PROGRAMS
+from lablib.protocol import DEVICE, PLACE, PROGRAMS
 
 LIMIT = 420
 MARKERS = ["SELFTEST: packages ok"]
@@ -52,10 +52,14 @@ def run(stage):
         stage.same(stage.daemon_pid(n1), second, f"the daemon after '{command}'")
     n1.run(f"rm {PLACE}/d/after", timeout=60)
 
-    for node in (n1, n2):
-        stage.umount(node)
+    stage.umount(n1)
+    _seen_by_the_module(stage, n1)
+
+    stage.umount(n2)
     who = n1.run("cat /etc/mxfs/node.uuid").out
-    n1.run("umount /var/log/mxfs; dpkg --purge mxfs", timeout=60)  # in the lab the logs are on the host
+    # In the lab the logs are on the host. Those of somebody who has given them a file system of their own:
+    n1.run("umount /var/log/mxfs && mount -t tmpfs tmpfs /var/log/mxfs && touch /var/log/mxfs/v.log && dpkg --purge mxfs", timeout=60)
+    stage.same(n1.run("ls -A /var/log/mxfs && umount /var/log/mxfs && rmdir /var/log/mxfs").out, "", "logs on a file system of their own, after purge")
     stage.same(n1.run("cat /etc/mxfs/node.uuid").out, who, "the node's UUID after purge")
     left = n1.run("ls -d /etc/mxfs/* /etc/logrotate.d/mxfs /usr/lib/mxfs /usr/sbin/*mxfs* /usr/share/doc/mxfs /usr/share/mxfs /run/mxfs /var/log/mxfs "
                   "2>/dev/null", check=False).out.split()
@@ -63,6 +67,27 @@ def run(stage):
     stage.repair(n2)
     stage.boot_afresh([n1])  # with the daemon of the lab again
     stage.marker("SELFTEST: packages ok")
+
+
+def _seen_by_the_module(stage, node):
+    """What shows in no mount of the package manager's namespace is refused by all scripts, of both packages."""
+    dkms = packages.hollow(stage.lab.folder, "mxfs-dkms", "99", "netlink 99, peers 99, discovery 99")
+    node.push(dkms, "/tmp/dkms.deb")  # which needs what no node has; its scripts do not, to refuse
+    node.run("dpkg-deb -e /tmp/dkms.deb /tmp/dkms")
+    apart = stage.start(node, f"unshare -m --propagation private sh -c '{stage.mount_command()} {DEVICE} {PLACE} && exec 3<{PLACE}/d && echo there && read -r go && "
+                              f"umount -l {PLACE} && echo away && read -r go'")
+    for said, reason in (("there", rf"{PLACE} is mounted in the mount namespace of process \d+"), ("away", "the module is in use")):
+        stage.same(apart.line(60), said, "the mount in a namespace of its own")
+        stage.same(node.run("grep -c ' mxfs ' /proc/self/mounts || true").out, "0\n", "mounts that everybody sees")
+        for name, command in (("mxfs", "dpkg --force-depends --install /tmp/other.deb"), ("mxfs", "dpkg --force-depends --remove mxfs"),
+                              ("mxfs-dkms", "/tmp/dkms/preinst upgrade 0"), ("mxfs-dkms", "/tmp/dkms/prerm remove")):
+            done = node.run(command + " 2>&1", check=False, timeout=240)
+            stage.check(done.rc != 0, f"'{command}' while the volume is mounted elsewhere: {done.out}")
+            stage.matches(f"{name}: {reason}", done.out, command)
+            stage.same(node.run("dpkg-query -W -f '${db:Status-Status}' mxfs").out, "installed", command)
+        apart.tell("go")
+    stage.same(apart.finish(60).rc, 0, "the mount in a namespace of its own")
+    stage.until(lambda: node.run("cat /sys/module/mxfs/refcnt").out == "0\n", 60, "the end of the last user of the module")
 
 
 def _files_gone(node, pid):
