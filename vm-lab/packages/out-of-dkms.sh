@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Takes a version out of DKMS. One whose sources are gone DKMS calls broken, and does nothing about it (is_module_broken() in
-# /usr/sbin/dkms); all that its removal wants of them is dkms.conf, which says what was installed, and where.
+# /usr/sbin/dkms); all that its removal wants of them is dkms.conf, which says what was installed, and where
+# (to bash, which reads it, a variable is the first of its array).
 out_of_dkms() {
 	tree=/var/lib/dkms/mxfs/$1
 	conf=
@@ -13,8 +14,8 @@ out_of_dkms() {
 		cat >"$conf/dkms.conf" <<EOF
 PACKAGE_NAME="mxfs"
 PACKAGE_VERSION="$1"
-BUILT_MODULE_NAME[0]="mxfs"
-DEST_MODULE_LOCATION[0]="/updates/dkms"
+BUILT_MODULE_NAME="mxfs"
+DEST_MODULE_LOCATION="/updates/dkms"
 AUTOINSTALL="yes"
 EOF
 		ln -sfn "$conf" "$tree/source"
