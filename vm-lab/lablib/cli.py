@@ -153,6 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--beats", type=int, default=None, metavar="MILLIS",
                      help="how often a node writes its heartbeat, 0: never (default: as the product has it)")
     sub.add_argument("--rounds", type=int, default=None, help="of 'durability': how many faults (default 8)")
+    sub.add_argument("--takeover", action="store_true", help="of 'durability': with crash takeover, which the product has off: who goes on does so while the other is off")
     sub.add_argument("--seed", type=int, default=None, help="of 'durability': in which order, and what they hit (default: a new one, printed)")
     with_kernel(sub)
     sub = add("bench", _bench, "speed against plain XFS in the same boot, printed as ratios with their targets", True, in_lab=False)
@@ -388,7 +389,7 @@ def _protocol(options) -> int:
     if options.rounds is not None and options.rounds < 1:
         raise LabError(f"--rounds {options.rounds}: at least one", "such as 20", USAGE)
     results = []
-    asked = protocol.Asked(options.rounds, options.seed)
+    asked = protocol.Asked(options.rounds, options.seed, options.takeover)
     for result in protocol.run(options.scripts or protocol.names(), options.dist, options.name, options.kernel, options.beats, asked):
         results.append(result)
         if not options.json:

@@ -63,6 +63,7 @@ class Asked:
 
     rounds: int | None = None
     seed: int | None = None
+    takeover: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def run(chosen: list[str], tree: Path | None = None, lab_name: str | None = None
     """Runs scripts in a lab of their own, or in one that is up; an outcome as soon as there is one."""
     modules = {name: load(name) for name in chosen}
     if asked != Asked() and not any(hasattr(module, "ROUNDS") for module in modules.values()):
-        raise LabError("none of these scripts goes by rounds or a seed", f"one that does: {', '.join(name for name in names() if hasattr(load(name), 'ROUNDS'))}", USAGE)
+        raise LabError("none of these scripts goes by rounds, a seed or --takeover", f"one that does: {', '.join(name for name in names() if hasattr(load(name), 'ROUNDS'))}", USAGE)
     programs = build.c_tests()
     if lab_name is not None:
         yield from _run_in(Lab.open(lab_name), modules, programs, asked)

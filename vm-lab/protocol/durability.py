@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Both nodes write records and make them durable, each of which is acknowledged outside of them; then comes a fault (a machine or both lose
 their power, stand still, are shut out or cut off, a daemon dies or stops, an umount), in an order that a seed says. Afterwards every record that
-was acknowledged is compared on both nodes, and again once the volume was checked and mounted anew; who was not hit goes on without an error. (The disk itself keeps its power: that its cache is flushed is not looked at.)"""
+was acknowledged is compared on both nodes, and again once the volume was checked and mounted anew; who was not hit goes on without an error. With --takeover it does so while the other is off, and who was silent for too long
+is shut out. (The disk itself keeps its power: that its cache is flushed is not looked at.)"""
 
 import contextlib
 import json
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 
 from lablib.errors import CheckFailed
 from lablib.protocol import DEVICE, PLACE, PROGRAMS, Program
+from lablib.takeover import MOUNT, SILENT_MS, both_beat, switch_off, switch_on
 
 ROUNDS = 8  # each fault once
 LIMIT = 100 * ROUNDS  # more rounds have more
@@ -71,13 +73,14 @@ class Writer(Program):
 
 @dataclass
 class Round:
-    """What one round has written; `gone` are nodes whose writer the fault ends."""
+    """What one round has written; `gone` are nodes whose writer the fault ends, and of those that were `silent` takeover may have ended it."""
 
     number: int
     fault: str
     victim: object
     writers: dict = field(default_factory=dict)
     gone: set = field(default_factory=set)
+    silent: set = field(default_factory=set)
 
     @property
     def place(self) -> str:
@@ -96,8 +99,23 @@ def run(stage):
     _is_told(stage, n1)
     stage.marker(MARKERS[0])
     stage.mkfs()
+    try:
+        _rounds(stage, seed, rounds, chance)
+    finally:
+        switch_off([n1, n2])
+    stage.marker(MARKERS[1])
+
+
+def _mount(stage, node, timeout=60):
+    stage.mount(node, MOUNT if stage.asked.takeover else "", timeout=timeout)
+
+
+def _rounds(stage, seed, rounds, chance):
+    n1, n2 = stage.n1, stage.n2
     for node in (n1, n2):
-        stage.mount(node)
+        if stage.asked.takeover:
+            switch_on(node)
+        _mount(stage, node)
     kept, told = [], []
     deck: list[str] = []
     for number in range(1, rounds + 1):
@@ -118,13 +136,14 @@ def run(stage):
     _table(stage, told)
     for node in (n1, n2):
         stage.umount(node)
-    stage.marker(MARKERS[1])
 
 
 def _round(stage, this, chance):
     n1, n2 = stage.n1, stage.n2
     other = n2 if this.victim is n1 else n1
     n1.run(f"mkdir {this.place} && sync", timeout=60)
+    if stage.asked.takeover:
+        both_beat(stage)
     this.writers = {node: Writer(stage, node, this.place) for node in (n1, n2)}
     _go_on(stage, this, this.writers, f"{this.fault}: before the fault")
     # It comes anywhere in what they do.
@@ -138,7 +157,7 @@ def _round(stage, this, chance):
     took = time.monotonic() - began
     for node, writer in this.writers.items():
         status = writer.ended(60)
-        if node in this.gone:
+        if node in this.gone or status and _was_shut_out(stage, this, node):
             continue
         stage.check(status == 0 and writer.other == ["ended"],
                     f"{this.fault}, round {this.number}: the writer on {node.name}, which was not hit, ended with status {status}: {writer.other}")
@@ -155,6 +174,8 @@ def _go_on(stage, this, nodes, when):
     def all_have():
         for node in nodes:
             writer = this.writers[node]
+            if node in this.gone or writer.other and _was_shut_out(stage, this, node):
+                continue
             if writer.other:
                 raise CheckFailed(f"{when}: the writer on {node.name} said {writer.other}")
             now = writer.counts()
@@ -177,7 +198,7 @@ def _anew(stage, kept):
         stage.umount(node)
     stage.repair()
     for node in (n1, n2):
-        stage.mount(node)
+        _mount(stage, node)
     for this in kept:
         for node in (n1, n2):
             _check(stage, node, this)
@@ -236,6 +257,8 @@ def _is_told(stage, node):
 def _power(stage, this, victim, other, chance):
     this.gone.add(victim)
     victim.kill()
+    if stage.asked.takeover:
+        _go_on(stage, this, [other], f"{this.fault}, round {this.number}: while {victim.name} is off")
     _boot(stage, [victim])
 
 
@@ -249,8 +272,11 @@ def _both(stage, this, victim, other, chance):
 def _boot(stage, nodes):
     stage.lab.in_parallel(lambda node: node.start(), nodes)
     stage.prepare(nodes)
+    if stage.asked.takeover:
+        for node in nodes:
+            switch_on(node)
     # Side by side: each may be the one that the other has to wait for.
-    stage.lab.in_parallel(lambda node: stage.mount(node, timeout=120), nodes)
+    stage.lab.in_parallel(lambda node: _mount(stage, node, timeout=120), nodes)
 
 
 def _daemon(stage, this, victim, other, chance):
@@ -260,8 +286,7 @@ def _daemon(stage, this, victim, other, chance):
 
 
 def _shut_out(stage, this, victim, other, chance):
-    """As a person does it; whoever was shut out is mounted anew."""
-    this.gone.add(victim)
+    """As a person does it."""
     mine, theirs = (json.loads(node.run("mxfsctl status --json", check=False, timeout=60).out)["volumes"][0]["daemon"]["node"]["key"] for node in (other, victim))
 
     def preempted():
@@ -272,9 +297,23 @@ def _shut_out(stage, this, victim, other, chance):
 
     stage.until(preempted, 20, "a moment in which both keys are registered")
     stage.until(lambda: stage.status(victim)["state"] == "dead", 30, "the node that was shut out to stop")
+    _comes_back(stage, this, victim)
+
+
+def _was_shut_out(stage, this, node) -> bool:
+    """Then it is mounted anew."""
+    if not stage.asked.takeover or node not in this.silent or stage.status(node)["state"] != "dead":
+        return False
+    _comes_back(stage, this, node)
+    return True
+
+
+def _comes_back(stage, this, victim):
+    """Who was shut out is mounted anew."""
+    this.gone.add(victim)
     this.writers[victim].ended(60)
     stage.umount(victim)
-    stage.mount(victim)
+    _mount(stage, victim, timeout=120)
 
 
 def _network(stage, this, victim, other, chance):
@@ -289,7 +328,10 @@ def _stopped(stage, this, victim, other, chance):
     pid = stage.daemon_pid(victim)
     victim.run(f"kill -STOP {pid}")
     stage.until(lambda: stage.status(victim)["lease_ms"] == "0", 60, "the lease to be over")
+    if stage.asked.takeover and chance.random() < 0.5:
+        time.sleep(SILENT_MS / 1000)  # how long the fault lasts
     victim.run(f"kill -CONT {pid}")
+    this.silent.add(victim)
 
 
 def _paused(stage, this, victim, other, chance):
@@ -298,6 +340,7 @@ def _paused(stage, this, victim, other, chance):
         time.sleep(chance.uniform(1, 30))  # how long the fault lasts
     finally:
         victim.resume()
+    this.silent.add(victim)
 
 
 def _umount(stage, this, victim, other, chance):
@@ -305,7 +348,7 @@ def _umount(stage, this, victim, other, chance):
     this.gone.add(victim)
     stage.same(this.writers[victim].ended(60), 0, "a writer that is told to end")
     stage.umount(victim)
-    stage.mount(victim)
+    _mount(stage, victim)
 
 
 FAULTS = {"power": _power, "both": _both, "daemon": _daemon, "shut out": _shut_out, "network": _network, "stopped": _stopped, "paused": _paused,

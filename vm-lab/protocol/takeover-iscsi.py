@@ -7,18 +7,15 @@ with =wait."""
 import json
 import time
 
-from lablib.lockstate import Heartbeats
 from lablib.protocol import PLACE
 from lablib.scsi import CONFIG, TARGET, IscsiLio
+from lablib.takeover import BEAT_MS, MOUNT, SILENT_MS, both_beat, switch_off, switch_on
 
 LIMIT = 420
 MARKERS = ["SELFTEST: way of fencing set ok", "SELFTEST: takeover by a reset ok", "SELFTEST: way of fencing found out ok"]
 # LIO and the survivor's kernel tell of the reset; the network of the dead node is gone.
 EXPECTED = [r"reservation conflict", r"at kernel/workqueue.c:\d+ check_flush_dependency"]
 
-LEASE_MS, BEAT_MS = 8000, 1000
-SILENT_MS = LEASE_MS + LEASE_MS // 4 + 2 * BEAT_MS  # docs/takeover.md: a lease, a quarter of one, two beats
-OPTIONS = "/usr/lib/mxfs/options"
 LIFE_S = 303
 
 
@@ -76,11 +73,10 @@ def run(stage):
     lio = LioForTwo(stage)
     try:
         for node in (n1, n2):
-            node.run(f"touch {OPTIONS}; cp {OPTIONS} {OPTIONS}.kept")
-            _set(node, "reset")
+            switch_on(node)
         n1.run(f"mkfs.xfs -q -f --unsupported {lio.names[n1]}")
         for node in (n1, n2):
-            stage.mount(node, f"lease_ms={LEASE_MS}", device=lio.names[node])
+            stage.mount(node, MOUNT, device=lio.names[node])
             _told(stage, node, "reset", "reset", "WARN", "as -Dmxfs.takeover=reset says; found: nothing, as the disk was not asked")
         stage.marker(MARKERS[0])
         _power_cut(stage, n1, n2, lio)
@@ -88,25 +84,22 @@ def run(stage):
         stage.umount(n1)
         for setting, why in (("wait", "as -Dmxfs.takeover=wait says; found: nothing, as the disk was not asked"),
                              ("true", "LIO by iscsi_tcp: a reset does not wait for commands of a connection that the target is closing")):
-            _set(n1, setting)
-            stage.mount(n1, f"lease_ms={LEASE_MS}", device=lio.names[n1])
+            switch_on(n1, setting)
+            stage.mount(n1, MOUNT, device=lio.names[n1])
             _told(stage, n1, "wait", setting, "INFO", why)
             stage.same(n1.run("cut -d ' ' -f 2- /run/mxfs/*.switches").out, f"{BEAT_MS} {setting}{' wait' if setting == 'true' else ''}\n",
                        "what a daemon after this would go by")
             stage.umount(n1)
         stage.marker(MARKERS[2])
     finally:
-        n1.run(f"umount {PLACE}; mv -f {OPTIONS}.kept {OPTIONS}", check=False, timeout=60)
-        if n2.state == "running":
-            n2.run(f"umount {PLACE}; mv -f {OPTIONS}.kept {OPTIONS}", check=False, timeout=60)
+        for node in (n1, n2):
+            if node.state == "running":
+                node.run(f"umount {PLACE}", check=False, timeout=60)
+        switch_off([n1, n2])
         lio.close()
         if n2.state != "running":
             n2.start()
             stage.prepare([n2])
-
-
-def _set(node, takeover):
-    node.run(f"cp {OPTIONS}.kept {OPTIONS}; printf '%s\\n' -Dmxfs.beats={BEAT_MS} -Dmxfs.takeover={takeover} >>{OPTIONS}")
 
 
 def _told(stage, node, by, setting, level, why):
@@ -127,8 +120,7 @@ def _power_cut(stage, survivor, owner, lio):
     sums = owner.run(f"mkdir {PLACE}/cut && for i in $(seq 50); do echo $i >{PLACE}/cut/$i; done && "
                      f"dd if=/dev/urandom of={PLACE}/cut/big bs=1M count=4 conv=fsync status=none && sync && cd {PLACE}/cut && md5sum * | md5sum").out
     stage.same(stage.owner(), owner, "the owner")
-    disk = Heartbeats(survivor, device)
-    stage.until(lambda: disk.hosts() == [survivor.name, owner.name], 90, "the heartbeats of both nodes")
+    both_beat(stage, device)
     dead = survivor.run(f"sg_persist -n -i -r {device} | sed -n 's/.*Key=0x//p'").out.strip()
     stage.check(dead in _keys(survivor, device), f"the owner's key {dead} is registered")
     resets = int(survivor.run(f"cat {lio.statistics}/scsi_lu/resets").out)

@@ -5,8 +5,8 @@ import json
 import re
 import time
 
-from lablib.lockstate import Heartbeats
 from lablib.protocol import DEVICE, PLACE
+from lablib.takeover import BEAT_MS, MOUNT, OPTIONS, SILENT_MS, both_beat, switch_off, switch_on
 
 LIMIT = 720
 MARKERS = ["SELFTEST: settings of a mount ok", "SELFTEST: power cut ok", "SELFTEST: last to leave ok", "SELFTEST: owner that wakes up ok",
@@ -14,19 +14,15 @@ MARKERS = ["SELFTEST: settings of a mount ok", "SELFTEST: power cut ok", "SELFTE
 # The array refuses what the owner that wakes up still sends, and XFS there is shut down.
 EXPECTED = [r"reservation conflict", r"XFS \(sda\)", r"log I/O error", r"Buffer I/O error", r"I/O error, dev sda"]
 
-LEASE_MS, BEAT_MS = 8000, 1000
-SILENT_MS = LEASE_MS + LEASE_MS // 4 + 2 * BEAT_MS  # docs/takeover.md: a lease, a quarter of one, two beats
-OPTIONS = "/usr/lib/mxfs/options"
-
 
 def run(stage):
     n1, n2 = stage.n1, stage.n2
     for node in (n1, n2):
-        _switch_on(node)
+        switch_on(node)
     try:
         stage.mkfs()
         for node in (n1, n2):
-            stage.mount(node, f"lease_ms={LEASE_MS}")
+            stage.mount(node, MOUNT)
             _told(stage, node)
         _restarted(stage, n2)
         _told(stage, n2)
@@ -41,14 +37,7 @@ def run(stage):
         stage.marker("SELFTEST: word of a person ok")
         stage.repair(n2)
     finally:
-        for node in (n1, n2):
-            if node.state == "running":  # else what failed would not be told
-                node.run(f"mv -f {OPTIONS}.kept {OPTIONS}", check=False)
-
-
-def _switch_on(node):
-    """What the product has off. The nodes' disk is QEMU's: what a dead QEMU had sent has ended with it, and one that is paused sends nothing."""
-    node.run(f"touch {OPTIONS}; cp {OPTIONS} {OPTIONS}.kept; printf '%s\\n' -Dmxfs.beats={BEAT_MS} -Dmxfs.takeover=reset >>{OPTIONS}")
+        switch_off([n1, n2])
 
 
 def _told(stage, node):
@@ -105,17 +94,11 @@ def _fill(node, name):
                     f"dd if=/dev/urandom of={PLACE}/{name}/big bs=1M count=8 conv=fsync status=none && sync && cd {PLACE}/{name} && md5sum * | md5sum").out
 
 
-def _both_beat(stage, n1, n2):
-    """Who has no heartbeat slot is not known to be silent, ever."""
-    disk = Heartbeats(n1)
-    stage.until(lambda: disk.hosts() == [n1.name, n2.name], 90, "the heartbeats of both nodes")
-
-
 def _power_cut(stage, n1, n2):
     n2.run(f"ls {PLACE}")
     sums = _fill(n1, "cut")
     stage.same(stage.owner(), n1, "the owner")
-    _both_beat(stage, n1, n2)
+    both_beat(stage)
     dead = _stops(stage, n2, n1, "after-cut", n1.kill)
     stage.same(n2.run(f"cd {PLACE}/cut && md5sum * | md5sum").out, sums, "what was durable")
     stage.check(dead not in stage.keys(n2), "the dead owner's key is registered")
@@ -132,13 +115,13 @@ def _leaves_last(stage, n1, n2):
         log = n2.run("cat /var/log/mxfs/*.log").out
         stage.matches(rf"stays registered with key 0x{key.zfill(16)}.*mxfsctl fence clear.*any node can mount", log, "the log of the last node")
         if turn == 0:
-            stage.mount(n2, f"lease_ms={LEASE_MS}")  # by itself: its own earlier life holds the reservation
+            stage.mount(n2, MOUNT)  # by itself: its own earlier life holds the reservation
             stage.check(stage.keys(n2) != [key], "the key of before is still registered")
     n1.start()
     stage.prepare([n1])
-    _switch_on(n1)
+    switch_on(n1)
     # Nobody has the volume mounted, and the key of another node holds the reservation.
-    took = stage.mount(n1, f"lease_ms={LEASE_MS}", timeout=120)
+    took = stage.mount(n1, MOUNT, timeout=120)
     stage.note(f"mount beside the key of a node that has left: {took:.0f} ms")
     stage.check(key not in stage.keys(n1), "the key of the node that has left is still registered")
     stage.same(n1.run(f"cat {PLACE}/after-cut && cd {PLACE}/cut && md5sum * | md5sum", timeout=60).out, "after\n" + sums, "the node that came back")
@@ -146,7 +129,7 @@ def _leaves_last(stage, n1, n2):
     stage.same(stage.keys(n1), [], "who is registered when the fenced node has come back and all have left")
     _switches(stage, n1, "^$", "when it has left")
     for node in (n1, n2):
-        stage.mount(node, f"lease_ms={LEASE_MS}")
+        stage.mount(node, MOUNT)
     n1.run(f"touch {PLACE}/turn")
 
 
@@ -154,7 +137,7 @@ def _wakes_up(stage, n1, n2):
     """Nothing that it still sends arrives, and it answers nothing: no write, no read, no name."""
     sums = _fill(n1, "paused")
     stage.same(stage.owner(), n1, "the owner")
-    _both_beat(stage, n1, n2)
+    both_beat(stage)
     writer = stage.start(n1, f"sh -c 'i=0; while echo $i >{PLACE}/paused/running; do i=$((i + 1)); done; echo ended'")
     stage.until(lambda: n1.run(f"test -s {PLACE}/paused/running", check=False).rc == 0, 20, "the program to write")
     try:
@@ -168,7 +151,7 @@ def _wakes_up(stage, n1, n2):
         stage.check(done.rc != 0 and "Input/output error" in done.err, f"'{command}' on the owner that woke up: status {done.rc}, {done.err}")
     stage.same(n2.run(f"cat {PLACE}/paused/running; ls {PLACE}/late 2>&1 | grep -c 'No such file'").out, "survivor\n1\n", "what the owner that woke up sent")
     stage.umount(n1)
-    stage.mount(n1, f"lease_ms={LEASE_MS}", timeout=120)
+    stage.mount(n1, MOUNT, timeout=120)
     n2.run(f"rm {PLACE}/paused/running")
     stage.same(n1.run(f"cat {PLACE}/after-pause && cd {PLACE}/paused && md5sum * | md5sum", timeout=60).out, "after\n" + sums, "what was durable")
 
@@ -176,7 +159,7 @@ def _wakes_up(stage, n1, n2):
 def _cleared(stage, n1, n2):
     """mxfsctl fence: who never comes back is listed, and forgotten by the word of a person, given to the owner; then the disk may be left."""
     stage.take(n1)
-    _both_beat(stage, n1, n2)
+    both_beat(stage)
     _ctl(stage, n2, "list", 0, "nobody")
     dead = _stops(stage, n2, n1, "after-third", n1.kill).zfill(16)
     stage.until(lambda: n2.run("mxfsctl fence list", check=False).rc == 1, 20, "the dead owner in the list")
