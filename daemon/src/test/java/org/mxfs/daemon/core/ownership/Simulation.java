@@ -195,6 +195,8 @@ final class Simulation {
   private int lateRegisters;
   private int lateBeats;
   private int earlierLives;
+  private int slowTurns;
+  private int detachedStandstills;
   private int unsettledLeaves;
   private int failedLooks;
 
@@ -290,6 +292,16 @@ final class Simulation {
   /** How often a REGISTER of an earlier life came when its node had booted again. */
   int earlierLives() {
     return earlierLives;
+  }
+
+  /** How often the slots were read slowly from a fencing on. */
+  int slowTurns() {
+    return slowTurns;
+  }
+
+  /** How often a holder without XFS stood still. */
+  int detachedStandstills() {
+    return detachedStandstills;
   }
 
   /** How often a mount was refused because takeover was on there and not here, or the reverse. */
@@ -537,16 +549,8 @@ final class Simulation {
 
   private void heal() {
     healed = true;
-    stalledUntil = 0;
-    disk.mend();
     remember("everything heals");
-    for (Node a : nodes) {
-      for (Node b : nodes) {
-        if (a != b) {
-          setCut(a, b, false);
-        }
-      }
-    }
+    endTrouble();
     if (has(Kind.SHARED_NEXUS)) {
       Node second = nodes.get(1);
       boolean holding = array.holds(second.nexus) && second.xfsMounted;
@@ -617,10 +621,7 @@ final class Simulation {
     after(100 + random.nextInt(900), this::troubleAgain);
   }
 
-  private void healAgain() {
-    remember("everything heals again");
-    relapsed = false;
-    slowReadings = false;
+  private void endTrouble() {
     stalledUntil = 0;
     disk.mend();
     for (Node a : nodes) {
@@ -630,6 +631,13 @@ final class Simulation {
         }
       }
     }
+  }
+
+  private void healAgain() {
+    remember("everything heals again");
+    relapsed = false;
+    slowReadings = false;
+    endTrouble();
     for (Node node : nodes) {
       // A new daemon is held to beats that it cannot give: see heal().
       if (!node.off && node.lookFailed && node.restarted) {
@@ -649,6 +657,7 @@ final class Simulation {
       boolean here = node.state == KernelState.DETACHED && !node.xfsMounted;
       if (holds && here && disk.aliveRecordOf(array.key(node.nexus)) != null) {
         node.standStill(60_000 + random.nextInt(40_000));
+        detachedStandstills++;
         return true;
       }
     }
@@ -1986,6 +1995,7 @@ final class Simulation {
         if (readsSlowly && relapsed && !slowReadings) {
           remember("readings of the slots become slow");
           slowReadings = true;
+          slowTurns++;
         }
       }
       for (Node node : nodes) {

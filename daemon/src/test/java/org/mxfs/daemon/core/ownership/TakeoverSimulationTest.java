@@ -24,6 +24,10 @@ class TakeoverSimulationTest {
     private int leaves;
     private int failedLooks;
     private int stays;
+    private int lateBeats;
+    private int earlierLives;
+    private int slowTurns;
+    private int detachedStandstills;
   }
 
   private static Seen run(String what, long from, long to) {
@@ -38,10 +42,16 @@ class TakeoverSimulationTest {
       seen.leaves += simulation.unsettledLeaves();
       seen.failedLooks += simulation.failedLooks();
       seen.stays += simulation.stays();
+      seen.lateBeats += simulation.lateBeats();
+      seen.earlierLives += simulation.earlierLives();
+      seen.slowTurns += simulation.slowTurns();
+      seen.detachedStandstills += simulation.detachedStandstills();
     }
     System.out.printf(
         "takeover, %s %d to %d: %d takeovers, %d late REGISTERs, %d mounts refused, %d survivors"
-            + " that leave, %d failed looks, %d stayed registered, %d ms%n",
+            + " that leave, %d failed looks, %d stayed registered, %d late beats, %d REGISTERs of"
+            + " earlier lives, %d times slow readings, %d holders without XFS that stood still, %d"
+            + " ms%n",
         what,
         from,
         to - 1,
@@ -51,6 +61,10 @@ class TakeoverSimulationTest {
         seen.leaves,
         seen.failedLooks,
         seen.stays,
+        seen.lateBeats,
+        seen.earlierLives,
+        seen.slowTurns,
+        seen.detachedStandstills,
         (System.nanoTime() - start) / 1_000_000);
     return seen;
   }
@@ -70,6 +84,10 @@ class TakeoverSimulationTest {
     assertThat(seen.leaves).isPositive();
     assertThat(seen.failedLooks).isPositive();
     assertThat(seen.stays).isGreaterThan(SEEDS / 4);
+    assertThat(seen.lateBeats).isPositive();
+    assertThat(seen.earlierLives).isPositive();
+    assertThat(seen.slowTurns).isPositive();
+    assertThat(seen.detachedStandstills).isPositive();
   }
 
   /** Each run tries what no run has tried before; what fails is replayed by its seed. */
