@@ -60,7 +60,7 @@ struct inode *mxfs_alloc_inode(struct super_block *sb)
 	mi->attr_seq = 0;
 	mi->orphan = NULL;
 	mi->kept = false;
-	mi->shared = false;
+	mi->shared_seq = 0;
 	mi->lent = false;
 	mi->let_go = false;
 	mi->changing = NULL;

@@ -46,8 +46,9 @@ struct mxfs_range {
  * while a gate is held that keeps detaching away
  * @attr_seq:	attach_seq of the last copy of the attributes
  * @kept:	it has an extra link in .mxfs/orphans that is this node's: @orphan, while it is needed
- * @shared:	it has an extra link in .mxfs/orphans that is for every node that holds it; of the root: there is .mxfs, which
- * nobody sees
+ * @shared_seq:	the attach in which it had an extra link in .mxfs/orphans that is for every node that holds it
+ * (mxfs_set_shared()): in each one all of them are looked at, as another node may have removed it. Of the root: not 0 where there
+ * is .mxfs, which nobody sees
  * @lent:	it is to get such a link when the volume is given up (mxfs_orphan_lend())
  * @fh:		how to find it again after the next attach (exportfs)
  * @let_go:	it was removed, has no lower inode any more and waits in removed.list; set once, under i_lock
@@ -68,9 +69,9 @@ struct mxfs_inode {
 	struct dentry *lower;
 	u64 attr_seq;
 	bool kept;
-	bool shared;
 	bool lent;
 	bool let_go;
+	u32 shared_seq;
 	struct list_head lower_entry; /* bind.inodes while ->lower is set */
 	u64 ino;
 	struct mxfs_orphan *orphan;
@@ -115,10 +116,23 @@ static inline struct mxfs_sb *mxfs_file_sb(const struct file *file)
 	return likely(open) ? open->sbi : MXFS_ISB(file_inode(file));
 }
 
+/* @attach_seq: of the attach. */
+static inline void mxfs_set_shared(struct mxfs_inode *mi, u64 attach_seq)
+{
+	WRITE_ONCE(mi->shared_seq, (u32)attach_seq ?: 1);
+}
+
+static inline bool mxfs_is_shared(const struct mxfs_inode *mi)
+{
+	u32 seq = READ_ONCE(mi->shared_seq);
+
+	return unlikely(seq) && (S_ISDIR(mi->vfs_inode.i_mode) || seq == ((u32)READ_ONCE(MXFS_ISB(&mi->vfs_inode)->attach_seq) ?: 1));
+}
+
 /* Links in .mxfs/orphans, which keep a file and are no names of it. */
 static inline unsigned int mxfs_extra_links(const struct mxfs_inode *mi)
 {
-	return READ_ONCE(mi->kept) + READ_ONCE(mi->shared);
+	return READ_ONCE(mi->kept) + mxfs_is_shared(mi);
 }
 
 /* The links that a program may see. */

@@ -112,7 +112,6 @@ struct mxfs_opts {
 /* What the superblock on disk says, after validation. */
 struct mxfs_geometry {
 	u8 uuid[MXFS_UUID_SIZE];
-	u64 rootino;
 	u64 blocks;
 	u32 blocksize;
 	u32 sectsize;
@@ -156,7 +155,7 @@ struct mxfs_device {
 	u16 quotas; /* those of the volume when it was last attached here, as in sb_qflags */
 	bool quotas_said; /* what was given to mount(8) has been said to XFS */
 	bool home_due; /* which quotas are on was changed: not in XFS's log only */
-	bool homing; /* XFS is frozen by the module itself (local/home.c), with the gates open where quotas are switched */
+	bool homing; /* XFS is being frozen by the module itself (local/home.c), with the gates open where quotas are switched */
 	bool stays; /* XFS was mounted, and the device not claimed since: it may still be there, frozen by somebody */
 	struct vfsmount *node; /* where XFS finds the device by a name */
 };

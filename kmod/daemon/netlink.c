@@ -2,7 +2,7 @@
 /*
  * mxfs: generic netlink, the module's side of the contract in include/uapi/linux/mxfs.h.
  *
- * All commands of all families of the machine run under one mutex (net/netlink/genetlink.c: genl_mutex), so none here waits for a disk, a
+ * Commands run under one mutex with those of most families of the machine (net/netlink/genetlink.c: genl_mutex), so none here waits for a disk, a
  * daemon or an operation: what takes time is begun, and done by the mount's thread or by work. Of our own locks, none that is taken
  * here is held anywhere across such a wait.
  */
@@ -528,7 +528,7 @@ void mxfs_send_want(struct mxfs_sb *sbi)
 	}
 	/*
 	 * A program that still waits asks each second: what is older was wanted by one that has gone. Who asks once (mxfs_enter_to_look(),
-	 * mxfs_reap_all()) may be counted from when somebody else asked.
+	 * mxfs_reap_all()), or has waited through a long attach that failed, may be counted from later.
 	 */
 	if (!last || time_after(jiffies, last + 2 * HZ))
 		sbi->daemon.want_nanos = ktime_get_ns();

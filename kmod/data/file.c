@@ -21,7 +21,7 @@ int mxfs_release(struct inode *inode, struct file *file)
 	 * Without a name here and open elsewhere: the inode goes with its last user, but the file does not, and what was
 	 * stored through a map of it is part of it. (A detach that is under way has seen to it.)
 	 */
-	if (unlikely(!inode->i_nlink && (READ_ONCE(mi->shared) || READ_ONCE(mi->lent)) && inode->i_mapping->nrpages))
+	if (unlikely(!inode->i_nlink && (mxfs_is_shared(mi) || READ_ONCE(mi->lent)) && inode->i_mapping->nrpages))
 		mxfs_cache_flush(inode, 0, LLONG_MAX);
 	if (open) {
 		mxfs_close_lower(open);

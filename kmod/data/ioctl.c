@@ -5,6 +5,7 @@
 #include <linux/blkdev.h>
 #include <linux/compat.h>
 #include <linux/fs.h>
+#include <linux/mount.h>
 #include <linux/pagemap.h>
 #include <linux/uaccess.h>
 #include "data/data.h"
@@ -133,8 +134,17 @@ long mxfs_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		break;
 	case FS_IOC_GETVERSION:
 	case FS_IOC_GETFSLABEL:
-	case FS_IOC_SETFSLABEL:
 		ret = mxfs_ioctl_small(file, cmd, arg);
+		break;
+	case FS_IOC_SETFSLABEL:
+		if (!capable(CAP_SYS_ADMIN))
+			return -EPERM;
+		/* XFS asks the mount below, which stays rw when this one becomes ro. */
+		ret = mnt_want_write_file(file);
+		if (ret)
+			break;
+		ret = mxfs_ioctl_small(file, cmd, arg);
+		mnt_drop_write_file(file);
 		break;
 	default:
 		return -ENOTTY;

@@ -8,6 +8,7 @@
 #include <linux/writeback.h>
 #include "compat.h"
 #include "local/home.h"
+#include "local/mount.h"
 
 #define MXFS_HOME_TOLD 30 /* seconds */
 
@@ -112,9 +113,7 @@ int mxfs_write_home(struct mxfs_sb *sbi)
 	INIT_DELAYED_WORK_ONSTACK(&home.work, mxfs_home_workfn);
 	if (lower->s_op->shutdown)
 		queue_delayed_work(mxfs_wq, &home.work, HZ);
-	down_read(&lower->s_umount);
-	err = sync_filesystem(lower);
-	up_read(&lower->s_umount);
+	err = mxfs_sync_lower(lower);
 	/* A disk that fails does not come as one that refuses. */
 	if (err == -EBUSY || err == -EINTR)
 		err = -EIO;

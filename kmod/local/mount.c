@@ -272,6 +272,9 @@ static struct vfsmount *mxfs_mount_xfs(struct mxfs_sb *sbi, bool probe)
 	if (!err)
 		err = mxfs_give_xfs_options(&sbi->opts, fc,
 					    flags & SB_RDONLY ? 0 : READ_ONCE(sbi->device.quotas));
+	/* What was read until now may have been long in coming. */
+	if (!err && !probe && time_after_eq(jiffies, READ_ONCE(sbi->lease_end)))
+		err = -ETIME;
 	if (err) {
 		put_fs_context(fc);
 		return ERR_PTR(err);

@@ -252,29 +252,19 @@ static int mxfs_opens_compare(const void *a, const void *b)
 	return x->gen == y->gen ? 0 : x->gen < y->gen ? -1 : 1;
 }
 
-struct mxfs_opens_names {
-	struct dir_context ctx;
-	char own[MXFS_OPENS_NAME_LEN + 1];
-	unsigned int count;
-	char names[64][MXFS_OPENS_NAME_LEN + 1];
-};
-
-static bool mxfs_opens_actor(struct dir_context *ctx, const char *name, int len, loff_t pos, u64 ino,
-			     unsigned int type)
+/*
+ * All of it, or what there is up to the end of the file. A signal that kills cuts a read off, also of what is in memory
+ * (mm/filemap.c): what came until then is no list.
+ */
+static ssize_t mxfs_opens_take(struct file *file, void *data, size_t size, loff_t *pos)
 {
-	struct mxfs_opens_names *found = container_of(ctx, struct mxfs_opens_names, ctx);
+	ssize_t got = kernel_read(file, data, size, pos);
 
-	if (len != MXFS_OPENS_NAME_LEN || !memcmp(name, found->own, len))
-		return true;
-	if (found->count == ARRAY_SIZE(found->names))
-		return false;
-	memcpy(found->names[found->count], name, len);
-	found->names[found->count++][len] = '\0';
-	return true;
+	return got >= 0 && got < size && *pos < i_size_read(file_inode(file)) ? -EINTR : got;
 }
 
 /* Adds one node's list to what is known. */
-static int mxfs_opens_read(struct mxfs_sb *sbi, struct dentry *dir, const char *name)
+static int mxfs_opens_read(struct mxfs_sb *sbi, struct dentry *dir, const char *name, void *own)
 {
 	struct mxfs_opens_header header;
 	struct mxfs_opens_entry *entries = NULL;
@@ -285,11 +275,17 @@ static int mxfs_opens_read(struct mxfs_sb *sbi, struct dentry *dir, const char *
 	u32 count, i;
 	int err = 0;
 
+	if (strlen(name) != MXFS_OPENS_NAME_LEN || !strcmp(name, own))
+		return 0;
 	file = mxfs_own_file(sbi, dir, MXFS_OPENS_IN, name, O_RDONLY);
 	if (IS_ERR(file)) /* what is none of ours, which was said, is no list */
 		return PTR_ERR(file) == -ENOENT || PTR_ERR(file) == -EPERM ? 0 : PTR_ERR(file);
-	if (kernel_read(file, &header, sizeof(header), &pos) != sizeof(header) ||
-	    le32_to_cpu(header.magic) != MXFS_OPENS_MAGIC || le32_to_cpu(header.count) > MXFS_OPENS_MAX) {
+	got = mxfs_opens_take(file, &header, sizeof(header), &pos);
+	if (got < 0) {
+		err = got;
+		goto out;
+	}
+	if (got != sizeof(header) || le32_to_cpu(header.magic) != MXFS_OPENS_MAGIC || le32_to_cpu(header.count) > MXFS_OPENS_MAX) {
 		/* A node that died while it wrote its first one. */
 		mxfs_warn(sbi, ".mxfs/open/%s is no list of open files and is ignored", name);
 		goto out;
@@ -304,7 +300,7 @@ static int mxfs_opens_read(struct mxfs_sb *sbi, struct dentry *dir, const char *
 		err = -ENOMEM;
 		goto out;
 	}
-	got = kernel_read(file, entries, count * sizeof(*entries), &pos);
+	got = mxfs_opens_take(file, entries, count * sizeof(*entries), &pos);
 	if (got < 0) {
 		kvfree(ids);
 		err = got;
@@ -330,37 +326,14 @@ out:
 /* Inside the operation gate or while attaching, with sbi->cred, under opens.lock. */
 static int mxfs_opens_load(struct mxfs_sb *sbi)
 {
-	struct mxfs_opens_names *found;
-	struct path path = { .mnt = sbi->lower };
-	struct file *file;
-	unsigned int i;
+	char own[MXFS_OPENS_NAME_LEN + 1];
 	int err;
 
 	sbi->others_count = 0;
-	path.dentry = mxfs_own_dir(sbi, "open", false);
-	if (IS_ERR(path.dentry))
-		return PTR_ERR(path.dentry) == -ENOENT ? 0 : PTR_ERR(path.dentry);
-	found = kzalloc(sizeof(*found), GFP_KERNEL);
-	if (!found) {
-		err = -ENOMEM;
-		goto out;
-	}
-	found->ctx.actor = mxfs_opens_actor;
-	mxfs_opens_name(sbi, found->own);
-	file = dentry_open(&path, O_RDONLY | O_DIRECTORY, sbi->cred);
-	if (IS_ERR(file)) {
-		err = PTR_ERR(file);
-		goto out;
-	}
-	err = iterate_dir(file, &found->ctx);
-	__fput_sync(file);
-	for (i = 0; !err && i < found->count; i++)
-		err = mxfs_opens_read(sbi, path.dentry, found->names[i]);
+	mxfs_opens_name(sbi, own);
+	err = mxfs_own_each(sbi, "open", mxfs_opens_read, own);
 	if (!err && sbi->others_count)
 		sort(sbi->opens.others, sbi->others_count, sizeof(*sbi->opens.others), mxfs_opens_compare, NULL);
-out:
-	kfree(found);
-	dput(path.dentry);
 	return err;
 }
 
@@ -380,7 +353,9 @@ bool mxfs_open_listed(struct mxfs_sb *sbi, const struct mxfs_file_id *id)
 		revert_creds(old_cred);
 		if (err) {
 			mutex_unlock(&sbi->opens.lock);
-			mxfs_warn(sbi, "the lists of files open on other nodes cannot be read (%pe)", ERR_PTR(err));
+			if (err != -EINTR)
+				pr_warn_ratelimited("mxfs (%s): the lists of files open on other nodes cannot be read (%pe): what is removed is kept on disk\n",
+						    sbi->source, ERR_PTR(err));
 			return true;
 		}
 		/* Pairs with smp_load_acquire() in mxfs_open_elsewhere(). */

@@ -143,7 +143,7 @@ void mxfs_orphan_evicted(struct inode *inode)
 	if (mi->orphan)
 		mxfs_orphan_done(sbi, mi->orphan);
 	mi->orphan = NULL;
-	if (mi->shared)
+	if (READ_ONCE(mi->shared_seq))
 		WRITE_ONCE(sbi->orphans.sweep, true);
 	queue_work(system_unbound_wq, &sbi->orphans.work);
 }
@@ -200,12 +200,13 @@ static noinline int mxfs_orphan_share(struct inode *inode, struct dentry *lower,
 	struct mxfs_sb *sbi = MXFS_ISB(inode);
 	char name[MXFS_SHARED_NAME_LEN + 1];
 
-	if (mi->shared || mxfs_seen_links(mi, READ_ONCE(d_inode(lower)->i_nlink)) > 1)
+	/* Whether it has the link already is not asked of memory: another node may have removed it. */
+	if (mxfs_seen_links(mi, READ_ONCE(d_inode(lower)->i_nlink)) > 1)
 		return 0;
 	mxfs_shared_name(id, name);
 	if (mxfs_orphan_link(sbi, lower, name))
 		return mxfs_orphan_lend(sbi, mi, lower);
-	WRITE_ONCE(mi->shared, true);
+	mxfs_set_shared(mi, sbi->attach_seq);
 	WRITE_ONCE(sbi->orphans.sweep, true);
 	return 0;
 }
@@ -259,7 +260,7 @@ static int mxfs_reap_link(struct mxfs_sb *sbi, struct dentry *dir, const char *n
 	WRITE_ONCE(sbi->orphans.sweep, true);
 	inode = mxfs_known(sbi->sb, &id);
 	if (inode) {
-		WRITE_ONCE(MXFS_I(inode)->shared, true);
+		mxfs_set_shared(MXFS_I(inode), sbi->attach_seq);
 		WRITE_ONCE(MXFS_I(inode)->attr_seq, 0);
 	}
 	iput(inode);
@@ -326,67 +327,14 @@ void mxfs_orphan_named(struct inode *inode)
 		mxfs_copy_attr(inode, d_inode(lower));
 }
 
-struct mxfs_orphan_names {
-	struct dir_context ctx;
-	unsigned int count;
-	char names[32][MXFS_SHARED_NAME_LEN + 1];
-};
-
-static bool mxfs_found_actor(struct dir_context *ctx, const char *name, int len, loff_t pos,
-			     u64 ino, unsigned int type)
-{
-	struct mxfs_orphan_names *found = container_of(ctx, struct mxfs_orphan_names, ctx);
-
-	if (len != MXFS_ORPHAN_NAME_LEN && len != MXFS_SHARED_NAME_LEN)
-		return true;
-	if (found->count == ARRAY_SIZE(found->names))
-		return false;
-	memcpy(found->names[found->count], name, len);
-	found->names[found->count++][len] = '\0';
-	return true;
-}
-
-/*
- * Calls @each for every name in .mxfs/orphans; it may remove it. With the gates closed or inside the
- * operation gate, with sbi->cred.
- */
+/* With the gates closed or inside the operation gate, with sbi->cred. */
 static int mxfs_each_orphan(struct mxfs_sb *sbi,
-			    void (*each)(struct mxfs_sb *sbi, struct dentry *dir, const char *name, void *arg), void *arg)
+			    int (*each)(struct mxfs_sb *sbi, struct dentry *dir, const char *name, void *arg), void *arg)
 {
-	struct path path = { .mnt = sbi->lower };
-	struct mxfs_orphan_names *found;
-	struct file *file;
-	unsigned int i;
-	int err;
+	int err = mxfs_own_each(sbi, "orphans", each, arg);
 
-	path.dentry = mxfs_own_dir(sbi, "orphans", false);
-	if (IS_ERR(path.dentry)) {
-		err = PTR_ERR(path.dentry);
-		goto out;
-	}
-	found = kzalloc(sizeof(*found), GFP_KERNEL);
-	file = found ? dentry_open(&path, O_RDONLY | O_DIRECTORY, sbi->cred) : ERR_PTR(-ENOMEM);
-	if (IS_ERR(file)) {
-		err = PTR_ERR(file);
-		goto out_dir;
-	}
-	found->ctx.actor = mxfs_found_actor;
-	do {
-		found->count = 0;
-		err = iterate_dir(file, &found->ctx);
-		for (i = 0; !err && i < found->count; i++)
-			each(sbi, path.dentry, found->names[i], arg);
-	} while (!err && found->count == ARRAY_SIZE(found->names));
-	__fput_sync(file);
-out_dir:
-	kfree(found);
-	dput(path.dentry);
-out:
-	if (err == -ENOENT)
-		return 0;
 	if (err)
-		mxfs_warn(sbi, ".mxfs/orphans cannot be read (%pe); the next owner tries again",
-			  ERR_PTR(err));
+		mxfs_warn(sbi, ".mxfs/orphans cannot be read (%pe); the next owner tries again", ERR_PTR(err));
 	return err;
 }
 
@@ -402,25 +350,27 @@ static bool mxfs_parse_shared(const char *name, struct mxfs_file_id *id)
  * A file that lost its name to another node while it was held here. What is cached of its names goes, as it does on the
  * node that removes one: then its inode goes with the last who holds it.
  */
-static void mxfs_note_shared(struct mxfs_sb *sbi, struct dentry *dir, const char *name, void *arg)
+static int mxfs_note_shared(struct mxfs_sb *sbi, struct dentry *dir, const char *name, void *arg)
 {
 	struct mxfs_file_id id;
 	struct dentry *alias;
 	struct inode *inode;
 
 	if (!mxfs_parse_shared(name, &id))
-		return;
+		return 0;
 	WRITE_ONCE(sbi->orphans.sweep, true);
 	/* Once umount has begun nothing of the VFS's is touched. */
 	inode = READ_ONCE(sbi->removed.at_once) ? NULL : mxfs_known(sbi->sb, &id);
 	if (!inode)
-		return;
-	WRITE_ONCE(MXFS_I(inode)->shared, true);
+		return 0;
+	/* For the attach that is under way. */
+	mxfs_set_shared(MXFS_I(inode), sbi->attach_seq + 1);
 	while ((alias = d_find_alias(inode))) {
 		d_invalidate(alias);
 		dput(alias);
 	}
 	iput(inode);
+	return 0;
 }
 
 /**
@@ -437,7 +387,7 @@ int mxfs_orphans_begin(struct mxfs_sb *sbi)
 	bool make;
 	int err;
 
-	make = !sbi->attach_seq || (!sbi->change.begun && !sbi->rdonly) || (root && !READ_ONCE(root->shared)) || sbi->own.limits;
+	make = !sbi->attach_seq || (!sbi->change.begun && !sbi->rdonly) || (root && !READ_ONCE(root->shared_seq)) || sbi->own.limits;
 	/* Before anything is made: the daemon may be writing where log recovery has freed blocks. */
 	err = (make ? mxfs_own_check(sbi, sbi->lower->mnt_root) : 0) ?: mxfs_lockstate_attach(sbi);
 	if (!err && make)
@@ -465,9 +415,11 @@ bool mxfs_orphans_due(struct mxfs_sb *sbi)
 	       READ_ONCE(sbi->orphans.sweep) || READ_ONCE(sbi->own.reserve_used);
 }
 
-static void mxfs_show_one(struct mxfs_sb *sbi, struct dentry *dir, const char *name, void *arg)
+static int mxfs_show_one(struct mxfs_sb *sbi, struct dentry *dir, const char *name, void *arg)
 {
-	seq_printf(arg, "%s\n", name);
+	if (strlen(name) == MXFS_ORPHAN_NAME_LEN || strlen(name) == MXFS_SHARED_NAME_LEN)
+		seq_printf(arg, "%s\n", name);
+	return 0;
 }
 
 /* As mxfs_enter(), but not for long, nor when umount has begun: umount waits for readers of debugfs. */
@@ -506,14 +458,14 @@ int mxfs_orphans_show(struct seq_file *m, struct mxfs_sb *sbi)
 	return err;
 }
 
-static void mxfs_sweep_one(struct mxfs_sb *sbi, struct dentry *dir, const char *name, void *arg)
+static int mxfs_sweep_one(struct mxfs_sb *sbi, struct dentry *dir, const char *name, void *arg)
 {
 	struct mxfs_file_id id;
 	struct inode *inode;
 	int err;
 
 	if (!mxfs_parse_shared(name, &id))
-		return;
+		return 0;
 	inode = mxfs_known(sbi->sb, &id);
 	if ((inode && mxfs_is_held(inode)) || mxfs_open_elsewhere(sbi, &id)) {
 		WRITE_ONCE(sbi->orphans.sweep, true);
@@ -525,11 +477,12 @@ static void mxfs_sweep_one(struct mxfs_sb *sbi, struct dentry *dir, const char *
 			  ERR_PTR(err));
 	} else if (inode) {
 		/* It may have a name after all: it was linked again, or its name could not be removed. */
-		WRITE_ONCE(MXFS_I(inode)->shared, false);
+		WRITE_ONCE(MXFS_I(inode)->shared_seq, 0);
 		WRITE_ONCE(MXFS_I(inode)->attr_seq, 0);
 	}
 out:
 	iput(inode);
+	return 0;
 }
 
 /* What no node has open any more. Inside the operation gate. */
@@ -545,26 +498,27 @@ static void mxfs_sweep(struct mxfs_sb *sbi)
 	revert_creds(old_cred);
 }
 
-static void mxfs_stale_one(struct mxfs_sb *sbi, struct dentry *dir, const char *name, void *arg)
+static int mxfs_stale_one(struct mxfs_sb *sbi, struct dentry *dir, const char *name, void *arg)
 {
 	int err, end = 0;
 	u64 key;
 	u32 seq;
 
 	if (sscanf(name, "%16llx-%8x%n", &key, &seq, &end) != 2 || end != MXFS_ORPHAN_NAME_LEN)
-		return;
+		return 0;
 	/*
 	 * Other nodes' entries are theirs, and ours of now are in use. Without reservations the key
 	 * is 0 and there is one node; numbers begin with the time of the mount, so older ones are
 	 * an earlier mount's.
 	 */
 	if (key >> 32 != sbi->orphans.key >> 32 || (key == sbi->orphans.key && seq >= sbi->orphans.first))
-		return;
+		return 0;
 	err = mxfs_reap_link(sbi, dir, name);
 	if (err)
 		mxfs_warn(sbi, ".mxfs/orphans/%s cannot be removed (%pe)", name, ERR_PTR(err));
 	else
 		mxfs_info(sbi, "removed .mxfs/orphans/%s, a file that an earlier mount of this node had left open and nameless", name);
+	return 0;
 }
 
 /* Once per mount: what earlier incarnations of this node left. */

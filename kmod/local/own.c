@@ -257,6 +257,68 @@ struct file *mxfs_own_file(struct mxfs_sb *sbi, struct dentry *dir, const char *
 	return file;
 }
 
+#define MXFS_OWN_NAME_MAX 30 /* of what is in the folders: "open-" and a file, the longest */
+
+struct mxfs_own_names {
+	struct dir_context ctx;
+	unsigned int count;
+	char names[32][MXFS_OWN_NAME_MAX + 1];
+};
+
+static bool mxfs_own_name_actor(struct dir_context *ctx, const char *name, int len, loff_t pos, u64 ino, unsigned int type)
+{
+	struct mxfs_own_names *found = container_of(ctx, struct mxfs_own_names, ctx);
+
+	if (len > MXFS_OWN_NAME_MAX || name[0] == '.')
+		return true;
+	if (found->count == ARRAY_SIZE(found->names))
+		return false;
+	memcpy(found->names[found->count], name, len);
+	found->names[found->count++][len] = '\0';
+	return true;
+}
+
+/**
+ * mxfs_own_each - call a function for every name in one of this module's folders, however many there are
+ * @sbi: the mount, as mxfs_own_dir()
+ * @folder: which one
+ * @each: may remove the name; an error of it ends all
+ * @arg: for @each
+ *
+ * Return: 0, also where there is no such folder; or an error, after which not every name was seen.
+ */
+int mxfs_own_each(struct mxfs_sb *sbi, const char *folder,
+		  int (*each)(struct mxfs_sb *sbi, struct dentry *dir, const char *name, void *arg), void *arg)
+{
+	struct path path = { .mnt = sbi->lower };
+	struct mxfs_own_names *found;
+	struct file *file;
+	unsigned int i;
+	int err;
+
+	path.dentry = mxfs_own_dir(sbi, folder, false);
+	if (IS_ERR(path.dentry))
+		return PTR_ERR(path.dentry) == -ENOENT ? 0 : PTR_ERR(path.dentry);
+	found = kzalloc(sizeof(*found), GFP_KERNEL);
+	file = found ? dentry_open(&path, O_RDONLY | O_DIRECTORY, sbi->cred) : ERR_PTR(-ENOMEM);
+	if (IS_ERR(file)) {
+		err = PTR_ERR(file);
+		goto out;
+	}
+	found->ctx.actor = mxfs_own_name_actor;
+	do {
+		found->count = 0;
+		err = iterate_dir(file, &found->ctx);
+		for (i = 0; !err && i < found->count; i++)
+			err = each(sbi, path.dentry, found->names[i], arg);
+	} while (!err && found->count == ARRAY_SIZE(found->names));
+	__fput_sync(file);
+out:
+	kfree(found);
+	dput(path.dentry);
+	return err;
+}
+
 /**
  * mxfs_own_look - find a file in .mxfs of any XFS of this volume
  * @root: of XFS, which may be mounted for a probe only; with sbi->cred
@@ -672,7 +734,7 @@ int mxfs_own_begin(struct mxfs_sb *sbi)
 		}
 		/* The root has a link more than anybody sees folders in it. */
 		if (root)
-			WRITE_ONCE(root->shared, true);
+			mxfs_set_shared(root, 1);
 		dput(top);
 	}
 	revert_creds(old_cred);

@@ -22,6 +22,8 @@ int mxfs_own_begin(struct mxfs_sb *sbi);
 struct dentry *mxfs_own_dir(struct mxfs_sb *sbi, const char *name, bool create);
 struct file *mxfs_own_file(struct mxfs_sb *sbi, struct dentry *dir, const char *in, const char *name, int flags);
 struct dentry *mxfs_own_look(struct dentry *root, const char *name);
+int mxfs_own_each(struct mxfs_sb *sbi, const char *folder,
+		  int (*each)(struct mxfs_sb *sbi, struct dentry *dir, const char *name, void *arg), void *arg);
 int mxfs_own_bytes(const struct path *path, u64 *bytes);
 int mxfs_own_plain(struct dentry *dentry);
 int mxfs_own_keep(struct dentry *dentry);

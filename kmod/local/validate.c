@@ -179,7 +179,6 @@ static int mxfs_check_geometry(struct mxfs_sb *sbi, struct fs_context *fc, const
 		sbi->device.quotas = sbi->opts.quotas;
 	else if (!sbi->rdonly)
 		sbi->device.quotas = get_unaligned_be16(b + XSB_OFF_QFLAGS) & MXFS_ALL_QUOTAS;
-	sbi->geo.rootino = rootino;
 	sbi->geo.blocks = dblocks;
 	sbi->geo.blocksize = blocksize;
 	sbi->geo.sectsize = sectsize;

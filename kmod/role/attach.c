@@ -61,12 +61,12 @@ static void mxfs_attach_left(struct mxfs_sb *sbi, u64 epoch)
 	mutex_unlock(&sbi->state_lock);
 }
 
-/* Return: 0; why XFS is not mounted, which the daemon was told: -ETIME where that was the lease. */
+/* Return: 0; what the daemon is told, by umount where that has begun: -ETIME where the lease is over, and -EALREADY. */
 static int mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 {
 	ktime_t start = ktime_get();
 	struct vfsmount *mnt;
-	bool frozen;
+	bool frozen, late;
 	int err = 0;
 	u64 nanos;
 
@@ -78,8 +78,9 @@ static int mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 		return err;
 	}
 	/*
-	 * Others may have shut this node out by then, and XFS replays its log as it is mounted: here is the last look before that, however
-	 * long the command was on its way. Programs wait as before, and say within a second that they want the volume.
+	 * Others may have shut this node out by then, and XFS replays its log as it is mounted: here is a look before that, however
+	 * long the command was on its way; the last one is in mxfs_mount_xfs(). What XFS itself reads before it replays may take longer
+	 * still: then the array has to refuse its writes. Programs wait as before, and say within a second that they want the volume.
 	 */
 	if (time_after_eq(jiffies, READ_ONCE(sbi->lease_end))) {
 		mxfs_set_state(sbi, MXFS_STATE_DETACHED);
@@ -108,10 +109,11 @@ static int mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 		err = PTR_ERR(mnt);
 		/* Frozen by somebody (dmsetup suspend, a snapshot): programs wait for the end of it, as they do for the daemon's next attempt. */
 		frozen = err == -EBUSY && sbi->device.claim;
+		late = err == -ETIME;
 		if (sbi->state == MXFS_STATE_ATTACHING)
 			mxfs_set_state(sbi, MXFS_STATE_DETACHED);
-		/* Who waits for the end of a freeze asks again when a second is over. */
-		if (!frozen) {
+		/* Who waits for the end of a freeze, or for a new lease, asks again when a second is over. */
+		if (!frozen && !late) {
 			WRITE_ONCE(sbi->change.fails, sbi->change.fails + 1);
 			WRITE_ONCE(sbi->daemon.last_want, 0);
 		}
@@ -121,12 +123,12 @@ static int mxfs_attach(struct mxfs_sb *sbi, u64 epoch)
 			mxfs_attach_left(sbi, epoch);
 			return err;
 		}
-		if (!frozen)
+		if (!frozen && !late)
 			mxfs_err(sbi, "owner of epoch %llu, but XFS cannot be mounted (%pe); its lines before this one say why", epoch, mnt);
-		else if (!sbi->change.freeze_told)
+		else if (frozen && !sbi->change.freeze_told)
 			mxfs_warn(sbi, "the device is frozen on this node: XFS is mounted when that is over");
 		sbi->change.freeze_told = frozen;
-		mxfs_send_result(sbi, MXFS_EV_ATTACHED, epoch, err, 0, "XFS cannot be mounted");
+		mxfs_send_result(sbi, MXFS_EV_ATTACHED, epoch, err, 0, late ? "the lease is over" : "XFS cannot be mounted");
 		return err;
 	}
 	if (sbi->state != MXFS_STATE_ATTACHING) { /* shut down meanwhile */

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Names between two nodes: what a node holds lives on when its name goes, special files and O_PATH included; folders reached by handle are
-renamed; who reads a folder into memory that never comes keeps nobody waiting."""
+renamed; who reads a folder into memory that never comes keeps nobody waiting; what another node holds is known to a program that is killed while
+it removes that, on a volume that more than 64 nodes have mounted, and after a rename that fails."""
 
-from lablib.protocol import PLACE
+import re
 
-LIMIT = 180
+from lablib.protocol import DEVICE, PLACE
+
+LIMIT = 240
 MARKERS = ["SELFTEST: names ok"]
 EXPECTED = []
 
@@ -14,11 +17,13 @@ def run(stage):
     stage.mkfs()
     stage.mount(n1)
     stage.mount(n2)
-    for part in (_folders_by_handle, _held_by_path, _held_elsewhere, _slow_reader):
+    for part in (_folders_by_handle, _held_by_path, _held_elsewhere, _slow_reader, _killed_remover, _failed_rename):
         part(stage, n1, n2)
         stage.note(part.__name__.strip("_").replace("_", " "))
     stage.umount(n1)
     stage.umount(n2)
+    _many_nodes(stage, n1, n2)
+    stage.note("many nodes")
     stage.repair()
     stage.marker("SELFTEST: names ok")
 
@@ -113,3 +118,73 @@ def _slow_reader(stage, n1, n2):
         # That folder is locked here for who changes it, as on XFS; nothing else is.
         n1.run(f"touch {PLACE}/more", timeout=20)
         reader.close()
+
+
+def _holds(stage, node, name, seed):
+    keeper = stage.keeper(node)
+    keeper.ok(f"open 1 {PLACE}/{name} +c")
+    keeper.ok(f"write 1 0 9000 {seed}")
+    return keeper
+
+
+def _lets_go(stage, node, keeper):
+    keeper.ok("close 1")
+    keeper.close()
+    stage.until(lambda: (stage.take(node), stage.nameless(node))[1] == [], 20, "what nobody holds any more to be gone")
+
+
+def _killed_remover(stage, n1, n2):
+    """The lists of what other nodes hold are read by who removes the first name after a change of owner; it may be about to die."""
+    n1.run(f"mkdir {PLACE}/locked && touch {PLACE}/locked/other")
+    keeper = _holds(stage, n2, "locked/held", 31)
+    stage.take(n1)
+    # Who changes a folder waits for who reads it, where no signal ends that.
+    reader = stage.keeper(n1)
+    reader.ok(f"stuck {PLACE}/locked 0")
+    remover = stage.start(n1, f"echo $$; exec unlink {PLACE}/locked/held")
+    pid = remover.line(20)
+    stage.until(lambda: re.match(r".*\bdo_unlinkat", n1.run(f"cat /proc/{pid}/stack").out), 20, "a program that removes a name to wait for its folder")
+    n1.run(f"kill -9 {pid}")
+    reader.close()
+    remover.finish(30)
+    stage.check(n1.run(f"test -e {PLACE}/locked/held", check=False).rc != 0, "the name that the killed program was removing is there")
+    stage.same(keeper.ok("nlink 1"), "0", "links of what was removed on the other node")
+    keeper.ok("check 1 0 9000 31")
+    stage.take(n1)
+    keeper.ok("check 1 0 9000 31")
+    _lets_go(stage, n2, keeper)
+
+
+def _failed_rename(stage, n1, n2):
+    """A link was made for what a rename was to replace; another node removes it. The next time there is one again."""
+    n1.run(f"mkdir {PLACE}/project && touch {PLACE}/mine && xfs_io -c 'chproj 7' -c 'chattr +P' {PLACE}/project")
+    keeper = _holds(stage, n2, "project/held", 32)
+    mover = stage.keeper(n1)
+    stage.same(mover.say(f"rename {PLACE}/mine {PLACE}/project/held"), "errno EXDEV", "a rename into a folder of another project")
+    stage.same([name[:5] for name in stage.nameless(n1)], ["open-"], "links for what other nodes hold")
+    _lets_go(stage, n2, keeper)
+    stage.same(n1.run(f"stat -c %h {PLACE}/project/held && ln {PLACE}/project/held {PLACE}/project/more && stat -c %h {PLACE}/project/held && rm {PLACE}/project/more").out,
+               "1\n2\n", "links of a file of which the other node has removed a hidden one")
+    keeper = stage.keeper(n2)
+    keeper.ok(f"open 1 {PLACE}/project/held r")
+    n1.run(f"rm {PLACE}/project/held")
+    keeper.ok("check 1 0 9000 32")
+    _lets_go(stage, n2, keeper)
+    mover.close()
+
+
+def _many_nodes(stage, n1, n2):
+    """A list stays for each node that has ever mounted the volume."""
+    stage.mkfs()
+    stage.mount(n1)
+    stage.umount(n1)
+    header = r"open\0\0\0\0\0\0\0\0\0\0\0\0"
+    stage.plain.run(f"mount -t xfs {DEVICE} {PLACE} && cd {PLACE}/.mxfs/open && umask 077 && for i in $(seq 70); do printf '{header}' >$(printf %08x $i); done && cd / && umount {PLACE}")
+    for node in (n1, n2):
+        stage.mount(node)
+    keeper = _holds(stage, n2, "held", 33)
+    n1.run(f"rm {PLACE}/held")
+    keeper.ok("check 1 0 9000 33")
+    _lets_go(stage, n2, keeper)
+    for node in (n1, n2):
+        stage.umount(node)

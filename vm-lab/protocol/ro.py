@@ -46,6 +46,7 @@ def run(stage):
     stage.same(n1.run("cat /mnt/shared/d/one").out, "one\n", "after all the refused writes")
     keeper.close()
     _becomes_writable(stage, n1, n2)
+    _label(stage, n1)
     stage.umount(n2)
     stage.umount(n1)
     stage.repair()
@@ -83,3 +84,20 @@ def _refuses(stage, node, command):
     done = node.run(command, check=False)
     stage.check(done.rc != 0 and "Read-only file system" in done.err, f"{node.name}: '{command}' on a read-only mount: status {done.rc}, "
                 f"{done.err.strip()!r}")
+
+
+def _label(stage, node):
+    """Of a mount that has become read-only, and of a place that is: XFS below is mounted for writing."""
+    label = "xfs_io -r -c 'label -s {}' {}"
+    node.run("mkdir -p /mnt/bound && mount --bind /mnt/shared /mnt/bound && mount -o remount,bind,ro /mnt/bound")
+    stage.matches("Read-only file system", _fails(node, label.format("bound", "/mnt/bound")), "a label set through a read-only bind")
+    node.run("umount /mnt/bound && mount -o remount,ro /mnt/shared")
+    stage.matches("Read-only file system", _fails(node, label.format("late", "/mnt/shared")), "a label set on a mount that has become read-only")
+    node.run("mount -o remount,rw /mnt/shared")
+    node.run(label.format("works", "/mnt/shared"))
+    stage.matches('"works"', node.run("xfs_io -r -c label /mnt/shared").out, "the label")
+
+
+def _fails(node, command):
+    done = node.run(command, check=False)
+    return done.out + done.err
