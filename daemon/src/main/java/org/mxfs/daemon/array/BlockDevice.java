@@ -64,7 +64,7 @@ public record BlockDevice(
       throw new IOException(dir + "/uevent has no DEVNAME");
     }
     List<String> scsi = new ArrayList<>();
-    collect(dir, scsi, 0);
+    collect(dir.toRealPath(), scsi, 0);
     return new BlockDevice(
         name,
         major,
@@ -78,14 +78,24 @@ public record BlockDevice(
     if (depth > DEPTH_MAX) {
       return;
     }
-    for (Path each : list(dir.resolve("slaves"))) {
+    for (Path each : slaves(dir)) {
       Path real = each.toRealPath();
-      Path disk = Files.exists(real.resolve("partition")) ? real.getParent() : real;
-      if (disk != null && Files.exists(disk.resolve("device/scsi_level"))) {
+      if (Files.exists(whole(real).resolve("device/scsi_level"))) {
         scsi.add(String.valueOf(each.getFileName()));
       }
       collect(real, scsi, depth + 1);
     }
+  }
+
+  /** The disk of a partition; anything else is one itself. Without links. */
+  private static Path whole(Path dir) {
+    Path parent = dir.getParent();
+    return parent != null && Files.exists(dir.resolve("partition")) ? parent : dir;
+  }
+
+  /** Those of the whole device: a partition of it has no list (block/genhd.c, device_add_disk). */
+  private static List<Path> slaves(Path dir) throws IOException {
+    return list(whole(dir).resolve("slaves"));
   }
 
   private static List<Path> list(Path dir) throws IOException {
@@ -107,7 +117,7 @@ public record BlockDevice(
       }
     }
     if (depth < DEPTH_MAX) {
-      for (Path below : list(dir.resolve("slaves"))) {
+      for (Path below : slaves(dir)) {
         String found = network(sys, below.toRealPath(), depth + 1);
         if (found != null) {
           return found;

@@ -63,6 +63,32 @@ class BlockDeviceTest {
     assertThat(find(253, 0).scsiBelow()).containsExactly("sda");
   }
 
+  /** The kernel makes the list of what is below for whole devices alone. */
+  @Test
+  void whatIsUnderAPartitionOfAnArrayIsSeen() throws IOException {
+    write("virtual/nvme-fabrics/ctl/nvme1/transport", "tcp");
+    Path far = block("259:1", "virtual/nvme-fabrics/ctl/nvme1", "nvme1n1");
+    Path disk = block("8:0", "pci0", "sda");
+    Files.createDirectories(disk.resolve("device"));
+    Files.writeString(disk.resolve("device/scsi_level"), "6\n");
+    Path raid = block("9:0", "virtual/block", "md0");
+    Files.createDirectories(raid.resolve("slaves"));
+    Files.createSymbolicLink(raid.resolve("slaves/sda"), disk);
+    Files.createSymbolicLink(raid.resolve("slaves/nvme1n1"), far);
+    Path part = block("259:5", "virtual/block/md0", "md0p1");
+    Files.writeString(part.resolve("partition"), "1\n");
+    Files.writeString(part.resolve("start"), "2048\n");
+    Files.writeString(part.resolve("size"), "4096\n");
+    Path map = block("253:0", "virtual/block", "dm-0");
+    Files.createDirectories(map.resolve("slaves"));
+    Files.createSymbolicLink(map.resolve("slaves/md0p1"), part);
+    for (int[] each : new int[][] {{9, 0}, {259, 5}, {253, 0}}) {
+      BlockDevice found = find(each[0], each[1]);
+      assertThat(found.scsiBelow()).as(found.name()).containsExactly("sda");
+      assertThat(found.network()).as(found.name()).contains("NVMe over tcp");
+    }
+  }
+
   @Test
   void aNumberThatIsNotThereIsAnError() {
     assertThatThrownBy(() -> find(8, 0))
