@@ -22,7 +22,9 @@ import org.mxfs.daemon.core.membership.Silence;
  * @param host for messages in heartbeats
  * @param takeover what is known of the disk, for fencing; null: a silent owner is waited for
  * @param partition the number of the partition that the volume is on, which all nodes' keys tell
- *     ({@link ReservationKey#ofPartition}); 0: a whole disk
+ *     ({@link ReservationKey#ofPartition}); 0: a whole disk, or a node id that tells none
+ * @param alone the volume is on a partition of a device that had no reservations when the node id
+ *     was chosen, so that the id tells no partition: no key may be made of it
  */
 public record OwnershipSettings(
     int nodeId,
@@ -36,7 +38,8 @@ public record OwnershipSettings(
     long beatMillis,
     String host,
     @Nullable FencingSettings takeover,
-    int partition) {
+    int partition,
+    boolean alone) {
   /**
    * How long a mount listens before it believes that no other machine runs under this node's id, or
    * shares a device that has no reservations. Others answer a newcomer at once, so this is many
@@ -129,7 +132,8 @@ public record OwnershipSettings(
         beatMillis,
         host,
         takeover,
-        0);
+        0,
+        false);
   }
 
   /** Without heartbeats and takeover. */
@@ -209,7 +213,8 @@ public record OwnershipSettings(
         millis,
         name,
         takeover,
-        partition);
+        partition,
+        alone);
   }
 
   /** On a partition: with the node id that tells it. */
@@ -226,7 +231,26 @@ public record OwnershipSettings(
         beatMillis,
         host,
         takeover,
-        number);
+        number,
+        false);
+  }
+
+  /** On a partition of a device without reservations. */
+  public OwnershipSettings aloneOnPartition() {
+    return new OwnershipSettings(
+        nodeId,
+        unixSeconds,
+        firstRequestId,
+        leaseMillis,
+        quantumMillis,
+        volume,
+        device,
+        xfsOptions,
+        beatMillis,
+        host,
+        takeover,
+        0,
+        true);
   }
 
   public OwnershipSettings {
@@ -238,6 +262,9 @@ public record OwnershipSettings(
     }
     if (partition != 0 && ReservationKey.ofPartition(nodeId, partition) != nodeId) {
       throw new IllegalArgumentException("a node id of another partition than " + partition);
+    }
+    if (partition != 0 && alone) {
+      throw new IllegalArgumentException("alone, by a node id that tells partition " + partition);
     }
     if (takeover != null && beatMillis == 0) {
       throw new IllegalArgumentException("takeover without heartbeats");

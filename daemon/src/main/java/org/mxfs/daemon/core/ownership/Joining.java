@@ -72,6 +72,13 @@ final class Joining {
 
   private void onCapabilities(ArrayDialogue.Reply reply) {
     switch (reply.answer()) {
+      case ArrayAnswer.Supported _ when wasAlone() ->
+          refuse(
+              Errno.EIO,
+              Outbox.fill(
+                  "{} has SCSI persistent reservations now, and had none when it was looked at for"
+                      + " this mount: mount it again",
+                  situation.settings().device()));
       case ArrayAnswer.Supported supported -> {
         situation.aptpl(supported.aptpl());
         situation.become(new Phase.Starting(Phase.StartStep.KEYS));
@@ -79,6 +86,16 @@ final class Joining {
       case ArrayAnswer.Unsupported unsupported -> startSolo(unsupported.reason());
       case ArrayAnswer other -> departure.trouble("REPORT CAPABILITIES", other.toString());
     }
+  }
+
+  /**
+   * This node had, or was to have, the volume for itself. A node id that does not tell the
+   * partition makes no key; and where XFS is attached without the reservation, any node that comes
+   * may take that, and XFS's log with it.
+   */
+  private boolean wasAlone() {
+    boolean resumed = situation.isResuming() && rules.key().isNone();
+    return situation.settings().alone() || (resumed && !attachment.isDetached());
   }
 
   private void onKeys(ArrayDialogue.Reply reply) {

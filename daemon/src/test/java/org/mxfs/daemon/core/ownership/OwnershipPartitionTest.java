@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.function.Consumer;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.mxfs.daemon.core.Action;
@@ -249,6 +250,93 @@ class OwnershipPartitionTest {
               assertThat(fail.errno()).isEqualTo(Errno.EIO);
               assertThat(fail.message()).contains(DEVICE, "mount it again");
             });
+  }
+
+  /** Its id was chosen, and announced, for a device without reservations: no key of it may be. */
+  @Test
+  void whoDoesNotTellThePartitionNeverRegisters() {
+    Ownership plain = new Ownership(settings().aloneOnPartition());
+    answerAll(plain, plain.step(new Event.Start(Predecessor.NOBODY), now));
+    assertThat(commands(ArrayCommand.Register.class)).isEmpty();
+    assertThat(actions(Action.Attach.class)).isEmpty();
+    assertThat(actions(Action.Fail.class))
+        .singleElement()
+        .satisfies(
+            fail -> {
+              assertThat(fail.errno()).isEqualTo(Errno.EIO);
+              assertThat(fail.message()).contains(DEVICE, "mount it again");
+            });
+    assertThat(plain.isGone()).isTrue();
+  }
+
+  /** XFS is attached here, and any node may take the reservation. */
+  @ParameterizedTest
+  @CsvSource({
+    "true, ATTACHED",
+    "true, ATTACHING",
+    "true, DETACHED",
+    "false, ATTACHED",
+    "false, DETACHING"
+  })
+  void reservationsThatCameMeanwhileShutTheMountDown(boolean partition, KernelState kernel) {
+    Ownership next = new Ownership(partition ? settings().aloneOnPartition() : settings());
+    answerAll(
+        next,
+        next.step(
+            new Event.Start(new Predecessor(ReservationKey.NONE, 1, kernel, true, false, false)),
+            now));
+    assertThat(commands(ArrayCommand.Register.class)).isEmpty();
+    assertThat(actions(Action.Ready.class)).isEmpty();
+    assertThat(actions(Action.Fenced.class))
+        .singleElement()
+        .satisfies(
+            fenced -> assertThat(fenced.message()).contains(DEVICE, "had none", "mount it again"));
+  }
+
+  /** On a whole disk the id is right, and nothing is attached: it joins as any other. */
+  @Test
+  void aWholeDiskThatIsDetachedJoins() {
+    Ownership next = new Ownership(settings());
+    answerAll(
+        next,
+        next.step(
+            new Event.Start(
+                new Predecessor(ReservationKey.NONE, 1, KernelState.DETACHED, true, false, false)),
+            now));
+    assertThat(actions(Action.Fenced.class)).isEmpty();
+    assertThat(commands(ArrayCommand.Register.class)).hasSize(1);
+    assertThat(actions(Action.Ready.class)).hasSize(1);
+  }
+
+  /** While it is being unmounted, it has nothing to take back. */
+  @Test
+  void anUmountOfOneThatWasAloneAsksNothing() {
+    Ownership next = new Ownership(settings().aloneOnPartition());
+    answerAll(
+        next,
+        next.step(
+            new Event.Start(
+                new Predecessor(ReservationKey.NONE, 1, KernelState.DETACHED, true, false, true)),
+            now));
+    assertThat(actions(Action.Fenced.class)).isEmpty();
+    assertThat(actions(Action.Left.class)).hasSize(1);
+  }
+
+  private void answerAll(Ownership to, List<Action> actions) {
+    List<Action> next = actions;
+    while (true) {
+      done.addAll(next);
+      List<Action.Array> asked =
+          next.stream()
+              .filter(Action.Array.class::isInstance)
+              .map(Action.Array.class::cast)
+              .toList();
+      if (asked.isEmpty()) {
+        return;
+      }
+      Action.Array last = asked.getLast();
+      next = to.step(last.answered(array.execute(NEXUS, last.command())), ++now);
+    }
   }
 
   @Test
