@@ -3,6 +3,7 @@ package org.mxfs.daemon.array;
 
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -19,7 +20,7 @@ import org.mxfs.daemon.core.ReservationKey;
  * @param start in units of 512 bytes, whatever the disk's blocks are (block/partitions/core.c)
  * @param sectors likewise
  * @param disk the kernel's name of the whole disk
- * @param others the other partitions of the disk
+ * @param others the other partitions of the disk, but for those that come or go at this moment
  */
 public record Partition(int number, long start, long sectors, String disk, List<Other> others) {
   /**
@@ -30,6 +31,11 @@ public record Partition(int number, long start, long sectors, String disk, List<
   public record Other(String name, int major, int minor, List<String> holders) {
     public Other {
       holders = List.copyOf(holders);
+    }
+
+    /** By name and number; who holds it may be another one by now. */
+    boolean isSame(Other other) {
+      return name.equals(other.name) && major == other.major && minor == other.minor;
     }
 
     @Override
@@ -60,7 +66,14 @@ public record Partition(int number, long start, long sectors, String disk, List<
     List<Other> others = new ArrayList<>();
     for (Path each : list(disk)) {
       if (Files.exists(each.resolve("partition")) && !each.equals(dir)) {
-        others.add(other(each));
+        try {
+          others.add(other(each));
+        } catch (IOException e) {
+          // The first that goes is its number, which comes last (drivers/base/core.c, device_del).
+          if (Files.exists(each.resolve("dev"))) {
+            throw e;
+          }
+        }
       }
     }
     others.sort(Comparator.comparingInt(Other::major).thenComparingInt(Other::minor));
@@ -109,6 +122,8 @@ public record Partition(int number, long start, long sectors, String disk, List<
     }
     try (Stream<Path> list = Files.list(dir)) {
       return list.toList();
+    } catch (NoSuchFileException e) {
+      return List.of();
     }
   }
 }

@@ -8,6 +8,13 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Queue;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.BiConsumer;
+import org.jspecify.annotations.Nullable;
 import org.mxfs.bindings.Errno;
 import org.mxfs.bindings.ErrnoException;
 import org.mxfs.bindings.linux.Errnos;
@@ -47,44 +54,155 @@ public final class PartitionClaim implements Closeable {
     }
   }
 
-  private final List<Closeable> held = new ArrayList<>();
+  /**
+   * One that a mount which is there goes on without, for now.
+   *
+   * @param why it could not be claimed
+   */
+  public record Missing(Partition.Other other, String why) {}
 
-  private PartitionClaim() {}
+  /** What a try made of one that was missing. */
+  public enum Change {
+    HELD,
+    GONE
+  }
+
+  private final Claimer claimer;
+  private final Path sys;
+  private final Path proc;
+
+  /** Emptied by whoever ends it, while a try may be adding to it. */
+  private final Queue<Closeable> given = new ConcurrentLinkedQueue<>();
+
+  private final CountDownLatch ended = new CountDownLatch(1);
+  private final ReentrantLock trying = new ReentrantLock();
+  private final List<Partition.Other> held = new ArrayList<>();
+  private final List<Missing> missing = new ArrayList<>();
+
+  PartitionClaim(Claimer claimer, Path sys, Path proc) {
+    this.claimer = claimer;
+    this.sys = sys;
+    this.proc = proc;
+  }
+
+  /**
+   * Of no partition yet.
+   *
+   * @param dev {@code /dev}: the file system where device nodes work
+   * @param sys {@code /sys}
+   * @param proc {@code /proc}, to tell by whom one is used
+   */
+  public static PartitionClaim none(Path dev, Path sys, Path proc) {
+    return new PartitionClaim(other -> open(dev, other), sys, proc);
+  }
 
   /**
    * Claims all of them, or none.
    *
-   * @param dev {@code /dev}: the file system where device nodes work
-   * @param proc {@code /proc}, to tell by whom one is used
+   * @return those that were there
    * @throws InUseException one of them is in use
    */
-  public static PartitionClaim take(Path dev, Path proc, Partition partition) throws IOException {
-    return take(other -> open(dev, other), proc, partition);
-  }
-
-  static PartitionClaim take(Claimer claimer, Path proc, Partition partition) throws IOException {
-    PartitionClaim claim = new PartitionClaim();
+  public List<Partition.Other> takeAll(Partition partition) throws IOException {
     try {
       for (Partition.Other other : partition.others()) {
-        claim.held.add(claim(claimer, proc, other));
+        claim(other);
       }
     } catch (IOException e) {
-      claim.close();
+      giveBack();
+      held.clear();
       throw e;
     }
-    return claim;
+    return List.copyOf(held);
   }
 
-  private static Closeable claim(Claimer claimer, Path proc, Partition.Other other)
-      throws IOException {
+  /**
+   * Claims each that can be had: for a mount that is there, whoever has taken one while it was not
+   * held.
+   *
+   * @return the others
+   */
+  public List<Missing> takeWhatIsFree(Partition partition) {
+    for (Partition.Other other : partition.others()) {
+      try {
+        claim(other);
+      } catch (IOException e) {
+        missing.add(new Missing(other, String.valueOf(e.getMessage())));
+      }
+    }
+    return List.copyOf(missing);
+  }
+
+  /** How the kernel has the disk by now. */
+  @FunctionalInterface
+  public interface Look {
+    Partition look() throws IOException;
+  }
+
+  /**
+   * Tries again what is missing, until nothing is, or the claim is given back.
+   *
+   * @param told what has changed
+   */
+  public void keepTrying(Look look, long paceMillis, BiConsumer<Partition.Other, Change> told)
+      throws InterruptedException {
+    while (!missing.isEmpty() && !ended.await(paceMillis, TimeUnit.MILLISECONDS)) {
+      tryAgain(look, told);
+    }
+  }
+
+  /** Numbers are given to other devices in time, so what is tried is looked up first. */
+  void tryAgain(Look look, BiConsumer<Partition.Other, Change> told) {
+    trying.lock();
     try {
-      return claimer.claim(other);
+      List<Partition.Other> there = look.look().others();
+      for (Missing each : List.copyOf(missing)) {
+        Change change = tryAgain(there, each.other());
+        if (change != null) {
+          missing.remove(each);
+          told.accept(each.other(), change);
+        }
+      }
+    } catch (IOException e) {
+      // What cannot be looked at now is looked at next time.
+    } finally {
+      trying.unlock();
+    }
+  }
+
+  private @Nullable Change tryAgain(List<Partition.Other> there, Partition.Other other) {
+    if (there.stream().noneMatch(each -> each.isSame(other))) {
+      return Change.GONE;
+    }
+    try {
+      return ended.getCount() != 0 && claim(other) ? Change.HELD : null;
+    } catch (IOException e) {
+      return null; // somebody has it still
+    }
+  }
+
+  /** Returns false when it is not there any more. */
+  private boolean claim(Partition.Other other) throws IOException {
+    try {
+      given.add(claimer.claim(other));
     } catch (ErrnoException e) {
       if (e.errno() == Errnos.EBUSY) {
         throw new InUseException(other + ", on the same disk, " + user(proc, other), e);
       }
+      if (e.errno() == Errnos.ENXIO
+          && !Files.exists(sys.resolve("dev/block").resolve(number(other)))) {
+        return false;
+      }
       throw e;
     }
+    held.add(other);
+    if (ended.getCount() == 0) {
+      giveBack();
+    }
+    return true;
+  }
+
+  private static String number(Partition.Other other) {
+    return other.major() + ":" + other.minor();
   }
 
   private static Closeable open(Path dev, Partition.Other other) throws IOException {
@@ -114,7 +232,7 @@ public final class PartitionClaim implements Closeable {
 
   /** Who has it, as far as can be told; to follow its name. */
   private static String user(Path proc, Partition.Other other) throws IOException {
-    String number = other.major() + ":" + other.minor();
+    String number = number(other);
     for (String line : Files.readAllLines(proc.resolve("self/mountinfo"))) {
       // proc_pid_mountinfo(5): id, parent, major:minor, root, place, options, ..., -, type, ...
       String[] fields = line.split(" ", -1);
@@ -133,16 +251,36 @@ public final class PartitionClaim implements Closeable {
         : "is held by " + String.join(", ", other.holders());
   }
 
-  /** Gives all of them back. */
-  @Override
-  public void close() {
-    for (Closeable each : held) {
+  private void giveBack() {
+    for (Closeable each = given.poll(); each != null; each = given.poll()) {
       try {
         each.close();
       } catch (IOException e) {
         // close(2) of a device that nothing was written to: it is closed all the same.
       }
     }
-    held.clear();
+  }
+
+  /** Gives all of them back, but for one that a try which does not end is about to get. */
+  @Override
+  public void close() {
+    close(0);
+  }
+
+  /**
+   * Gives all of them back.
+   *
+   * @param millis how long to wait for a try that is under way; what that gets it gives back itself
+   */
+  public void close(long millis) {
+    ended.countDown();
+    giveBack();
+    try {
+      if (trying.tryLock(millis, TimeUnit.MILLISECONDS)) {
+        trying.unlock();
+      }
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
   }
 }

@@ -65,6 +65,12 @@ final class Daemon {
   /** The kernel waits 10 s for LEFT, and the policy has taken up to 4.5 s of them. */
   private static final long QUIET_MILLIS = 3_000;
 
+  /** Out of the same 10 s. */
+  private static final long RELEASE_MILLIS = 500;
+
+  /** How often a partition that somebody was faster to take is tried. */
+  private static final long HOLD_AGAIN_MILLIS = 5_000;
+
   private static final int BEATS_IN_A_LEASE = 4;
 
   private static final Path PROC = Path.of("/proc");
@@ -149,7 +155,7 @@ final class Daemon {
       node = NodeIdentity.load(paths.nodeUuid());
       block = BlockDevice.find(paths.sys(), hello.major(), hello.minor());
     } catch (IOException e) {
-      return refuse(link, Errno.EIO, String.valueOf(e.getMessage()));
+      return cannotStart(link, hello, e);
     }
     device = block;
 
@@ -157,10 +163,7 @@ final class Daemon {
     try {
       commands = openArray(block);
     } catch (IOException e) {
-      if (hello.predecessor().ready()) {
-        throw e; // another daemon tries again
-      }
-      return refuse(link, Errno.EIO, String.valueOf(e.getMessage()));
+      return cannotStart(link, hello, e);
     }
     array = commands;
     ArrayAnswer capabilities = capabilities(block, commands);
@@ -178,7 +181,7 @@ final class Daemon {
       startNetwork(
           hello, node, nodeId, OwnershipSettings.options(hello.xfsOptions(), takeover != null));
     } catch (IOException e) {
-      return refuse(link, Errno.EIO, String.valueOf(e.getMessage()));
+      return cannotStart(link, hello, e);
     }
     FencingChoice fencing;
     try {
@@ -208,7 +211,12 @@ final class Daemon {
             beatMillis,
             hostName(),
             fencing == null ? null : fencing.settings());
-    Ownership machine = new Ownership(partition == 0 ? settings : settings.onPartition(partition));
+    if (partition != 0) {
+      settings = settings.onPartition(partition);
+    } else if (block.partition().isPresent()) {
+      settings = settings.aloneOnPartition();
+    }
+    Ownership machine = new Ownership(settings);
     if (commands != null) {
       commands.start();
     }
@@ -295,6 +303,14 @@ final class Daemon {
             .withQueueDepth(1)
             .withBufferBytes(bytes);
     return DeviceNode.made(paths.dev(), block, node -> BlockDevices.open(node, options));
+  }
+
+  /** A mount that is there is not ended by what may be over in a moment: another daemon tries. */
+  private int cannotStart(KernelLink link, Hello hello, IOException why) throws IOException {
+    if (hello.predecessor().ready()) {
+      throw why;
+    }
+    return refuse(link, Errno.EIO, String.valueOf(why.getMessage()));
   }
 
   private int refuse(KernelLink link, Errno errno, String message) throws IOException {
@@ -612,17 +628,25 @@ final class Daemon {
   /** What a partition with reservations needs besides. */
   private @Nullable Refusal holdOthers(BlockDevice block, ScsiArray commands, boolean resuming) {
     Partition partition = block.partition().orElseThrow();
-    return resuming ? holdAgain(block, partition) : hold(block, partition, commands);
+    PartitionClaim made = PartitionClaim.none(paths.dev(), paths.sys(), PROC);
+    claim = made;
+    if (resuming) {
+      holdAgain(block, partition, made);
+      return null;
+    }
+    return hold(block, partition, commands, made);
   }
 
   /** The reservation will be of the whole disk: nobody else here may use any of it. */
-  private @Nullable Refusal hold(BlockDevice block, Partition partition, ScsiArray commands) {
+  private static @Nullable Refusal hold(
+      BlockDevice block, Partition partition, ScsiArray commands, PartitionClaim made) {
+    List<Partition.Other> held;
     try {
       String differs = commands.tableDiffers(partition);
       if (differs != null) {
         return unsupported(block + " " + differs);
       }
-      claim = PartitionClaim.take(paths.dev(), PROC, partition);
+      held = made.takeAll(partition);
     } catch (PartitionClaim.InUseException e) {
       return new Refusal(
           Errno.EBUSY,
@@ -641,31 +665,59 @@ final class Daemon {
             + " partition of that disk, and on this node {} held",
         block,
         partition.disk(),
-        partition.others().isEmpty()
+        held.isEmpty()
             ? "there is no other one to be"
-            : partition.others() + (partition.others().size() == 1 ? " is" : " are"));
+            : held + (held.size() == 1 ? " is" : " are"));
     return null;
   }
 
-  /** The mount goes on, whoever was faster than this daemon. */
-  private @Nullable Refusal holdAgain(BlockDevice block, Partition partition) {
-    try {
-      claim = PartitionClaim.take(paths.dev(), PROC, partition);
-    } catch (IOException e) {
+  /** The mount goes on, whoever was faster than this daemon; he is waited for. */
+  private void holdAgain(BlockDevice block, Partition partition, PartitionClaim made) {
+    List<PartitionClaim.Missing> missing = made.takeWhatIsFree(partition);
+    for (PartitionClaim.Missing each : missing) {
       LOG.warn(
-          "the other partitions of the disk of {} are not held any more: {}; what they are used"
-              + " for fails when another node has the volume",
+          "{}, on the disk of {}, was free while there was no daemon and is not held any more ({});"
+              + " what it is used for fails when another node has the volume; it is taken when it"
+              + " is free again",
+          each.other(),
           block,
-          e.getMessage());
+          each.why());
     }
-    return null;
+    if (missing.isEmpty()) {
+      return;
+    }
+    // An open may wait for the kernel's error handler, which the loop must not.
+    Thread.ofPlatform()
+        .daemon()
+        .name("partitions")
+        .start(
+            () -> {
+              try {
+                made.keepTrying(
+                    () ->
+                        BlockDevice.find(paths.sys(), block.major(), block.minor())
+                            .partition()
+                            .orElseThrow(() -> new IOException(block + " is no partition now")),
+                    HOLD_AGAIN_MILLIS,
+                    (other, change) ->
+                        LOG.info(
+                            "{} {}",
+                            other,
+                            switch (change) {
+                              case HELD -> "is held again";
+                              case GONE -> "is gone, and not waited for";
+                            }));
+              } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+              }
+            });
   }
 
   /** Before the kernel is told that the mount is over: whoever waits for that may use them then. */
   private void releasePartitions() {
     PartitionClaim held = claim;
     if (held != null) {
-      held.close();
+      held.close(RELEASE_MILLIS);
       claim = null;
     }
   }

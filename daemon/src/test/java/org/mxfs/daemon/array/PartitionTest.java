@@ -10,9 +10,18 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.mxfs.bindings.ErrnoException;
 import org.mxfs.bindings.linux.Errnos;
 
@@ -86,23 +95,48 @@ class PartitionTest {
         .hasMessageContaining("sdb2");
   }
 
+  /** The kernel takes the number away first, and has it last (drivers/base/core.c, device_del). */
+  @Test
+  void aNeighbourThatGoesOrComesMeanwhileIsNone() throws IOException {
+    Files.delete(disk.resolve("sdb2/dev"));
+    assertThat(find(8, 17).others()).extracting(Partition.Other::name).containsExactly("sdb17");
+  }
+
+  @Test
+  void aNeighbourThatIsGoneByThenIsNotClaimed() throws IOException {
+    Partition partition = find(8, 17);
+    refused = "sdb2";
+    errno = Errnos.ENXIO;
+    Files.delete(root.resolve("sys/dev/block/8:18"));
+    assertThat(none().takeAll(partition))
+        .extracting(Partition.Other::name)
+        .containsExactly("sdb17");
+    assertThat(held).containsExactly("sdb17");
+  }
+
   /** Claims that are noted; those of one name are refused. */
   private final List<String> held = new ArrayList<>();
 
   private String refused = "";
 
+  private int errno = Errnos.EBUSY;
+
   private Closeable claim(Partition.Other other) throws IOException {
     if (other.name().equals(refused)) {
-      throw new ErrnoException("open", other.toString(), Errnos.EBUSY, "");
+      throw new ErrnoException("open", other.toString(), errno, "");
     }
     held.add(other.name());
     return () -> held.remove(other.name());
   }
 
+  private PartitionClaim none() {
+    return new PartitionClaim(this::claim, root.resolve("sys"), proc);
+  }
+
   private String refusal() throws IOException {
     Partition partition = find(8, 17);
     List<String> said = new ArrayList<>();
-    assertThatThrownBy(() -> PartitionClaim.take(this::claim, proc, partition))
+    assertThatThrownBy(() -> none().takeAll(partition))
         .isInstanceOf(PartitionClaim.InUseException.class)
         .satisfies(e -> said.add(String.valueOf(e.getMessage())));
     assertThat(held).as("what is held after a refusal").isEmpty();
@@ -111,7 +145,10 @@ class PartitionTest {
 
   @Test
   void allOthersAreHeldUntilTheEnd() throws IOException {
-    PartitionClaim claim = PartitionClaim.take(this::claim, proc, find(8, 17));
+    PartitionClaim claim = none();
+    assertThat(claim.takeAll(find(8, 17)))
+        .extracting(Partition.Other::name)
+        .containsExactly("sdb2", "sdb17");
     assertThat(held).containsExactly("sdb2", "sdb17");
     claim.close();
     assertThat(held).isEmpty();
@@ -158,18 +195,143 @@ class PartitionTest {
   @Test
   void anotherErrorIsNotTakenForUse() throws IOException {
     Partition partition = find(8, 17);
-    assertThatThrownBy(
-            () ->
-                PartitionClaim.take(
-                    other -> {
-                      if (other.name().equals("sdb17")) {
-                        throw new ErrnoException("open", other.toString(), Errnos.ENXIO, "");
-                      }
-                      return claim(other);
-                    },
-                    proc,
-                    partition))
-        .isInstanceOf(ErrnoException.class);
+    refused = "sdb17";
+    errno = Errnos.ENXIO;
+    assertThatThrownBy(() -> none().takeAll(partition)).isInstanceOf(ErrnoException.class);
     assertThat(held).isEmpty();
+  }
+
+  // ---- a mount that is there
+
+  private final List<String> changes = new ArrayList<>();
+
+  private void told(Partition.Other other, PartitionClaim.Change change) {
+    changes.add(other.name() + " " + change);
+  }
+
+  @ParameterizedTest
+  @CsvSource({"sdb2, sdb17", "sdb17, sdb2"})
+  void whatIsFreeIsHeldBesideOneThatIsNot(String taken, String free) throws IOException {
+    refused = taken;
+    PartitionClaim claim = none();
+    assertThat(claim.takeWhatIsFree(find(8, 17)))
+        .singleElement()
+        .satisfies(
+            missing -> {
+              assertThat(missing.other().name()).isEqualTo(taken);
+              assertThat(missing.why()).contains("/dev/" + taken, "held by something");
+            });
+    assertThat(held).containsExactly(free);
+    claim.close();
+    assertThat(held).isEmpty();
+  }
+
+  @Test
+  void whatIsMissingIsHeldWhenItIsFree() throws IOException {
+    refused = "sdb2";
+    try (PartitionClaim claim = none()) {
+      claim.takeWhatIsFree(find(8, 17));
+      claim.tryAgain(() -> find(8, 17), this::told);
+      assertThat(held).containsExactly("sdb17");
+      assertThat(changes).isEmpty();
+      refused = "";
+      claim.tryAgain(() -> find(8, 17), this::told);
+      claim.tryAgain(() -> find(8, 17), this::told);
+      assertThat(held).containsExactly("sdb17", "sdb2");
+      assertThat(changes).containsExactly("sdb2 HELD");
+    }
+    assertThat(held).isEmpty();
+  }
+
+  /** Its number may be another device's by now. */
+  @Test
+  void whatIsGoneIsNotTriedAgain() throws IOException {
+    refused = "sdb2";
+    try (PartitionClaim claim = none()) {
+      claim.takeWhatIsFree(find(8, 17));
+      refused = "";
+      Files.delete(disk.resolve("sdb2/partition"));
+      claim.tryAgain(() -> find(8, 17), this::told);
+      assertThat(held).containsExactly("sdb17");
+      assertThat(changes).containsExactly("sdb2 GONE");
+      partition("sdb2", 2, "8:34", 6144, 4096);
+      claim.tryAgain(() -> find(8, 17), this::told);
+      assertThat(held).containsExactly("sdb17");
+    }
+  }
+
+  @Test
+  void aLookThatFailsChangesNothing() throws IOException {
+    refused = "sdb2";
+    try (PartitionClaim claim = none()) {
+      claim.takeWhatIsFree(find(8, 17));
+      refused = "";
+      claim.tryAgain(
+          () -> {
+            throw new IOException("no look");
+          },
+          this::told);
+      assertThat(changes).isEmpty();
+      claim.tryAgain(() -> find(8, 17), this::told);
+      assertThat(changes).containsExactly("sdb2 HELD");
+    }
+  }
+
+  @Test
+  void tryingEndsWithTheLastOneThatIsMissing() throws Exception {
+    refused = "sdb2";
+    try (PartitionClaim claim = none()) {
+      claim.takeWhatIsFree(find(8, 17));
+      refused = "";
+      claim.keepTrying(() -> find(8, 17), 1, this::told);
+      assertThat(changes).containsExactly("sdb2 HELD");
+    }
+  }
+
+  /** An umount meets the try: what it gets is not kept, and is waited for. */
+  @Test
+  void whatATryGetsWhileAllIsGivenBackIsGivenBack() throws Exception {
+    CountDownLatch begun = new CountDownLatch(1);
+    CountDownLatch goOn = new CountDownLatch(1);
+    Set<String> kept = ConcurrentHashMap.newKeySet();
+    AtomicBoolean again = new AtomicBoolean();
+    PartitionClaim claim =
+        new PartitionClaim(
+            other -> {
+              if (other.name().equals("sdb2")) {
+                if (!again.get()) {
+                  throw new ErrnoException("open", other.toString(), Errnos.EBUSY, "");
+                }
+                begun.countDown();
+                try {
+                  goOn.await();
+                } catch (InterruptedException e) {
+                  throw new IOException(e);
+                }
+              }
+              kept.add(other.name());
+              return () -> kept.remove(other.name());
+            },
+            root.resolve("sys"),
+            proc);
+    claim.takeWhatIsFree(find(8, 17));
+    again.set(true);
+    try (ExecutorService threads = Executors.newFixedThreadPool(2)) {
+      Future<?> trying =
+          threads.submit(
+              () -> {
+                claim.keepTrying(() -> find(8, 17), 1, this::told);
+                return null;
+              });
+      begun.await();
+      claim.close(1); // it does not wait for ever
+      assertThat(kept).isEmpty();
+      Future<?> closing = threads.submit(() -> claim.close(60_000));
+      goOn.countDown();
+      closing.get();
+      assertThat(kept).isEmpty();
+      trying.get();
+    }
+    assertThat(kept).isEmpty();
   }
 }
