@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A partition of the shared disk is mounted on both nodes, which take turns, also after its daemon died; the log says that the reservation
-covers the whole disk. While it is mounted nobody on these nodes gets another partition, and while another one is in use here (mounted,
+"""A partition of the shared disk is mounted on both nodes, which take turns, also after its daemon died, and where its next one cannot start
+at first; the log says that the reservation covers the whole disk. While it is mounted nobody on these nodes gets another partition, and while another one is in use here (mounted,
 swap, a map, a program) it is refused by name. Two volumes of one disk are not mounted at once, neither on one node nor on two,
-whether the first has an owner or members alone; nor beside a key of another partition that a crash left, not even this node's own.
+whether the first has an owner or members alone; nor beside a key of another partition that a crash left, not even this node's own: what the
+message says to do about it is done as it was printed. Of partitions that somebody took while there was no daemon the others are held all the same.
 What the table on the disk does not say any more is refused, so are logical partitions; a map over a partition stays refused."""
 
+import re
 import struct
 import uuid
 import zlib
@@ -155,10 +157,44 @@ def _shared(stage, n1, n2):
     stage.until(lambda: (now := stage.daemon_pid(n1)) and now != pid, 60, "a new daemon")
     _turns(stage, n1, n2, "after the daemon was killed")
     _kept_out(stage, n1, "a daemon that was killed")
+    _taken_meanwhile(stage, n1, n2, volume)
+    _cannot_start_at_first(stage, n1, n2, volume)
     # When umount returns, the others are anybody's.
     for node in (n1, n2):
         stage.umount(node)
         node.run(f"mount -t ext4 {THREE} {OTHER} && umount {OTHER}")
+
+
+def _taken_meanwhile(stage, n1, n2, volume):
+    """Somebody gets a partition between two daemons: the mount goes on, the others are held, and so is that one when he is done with it."""
+    def logged(pattern: str) -> bool:
+        return n1.run(f"grep -q '{pattern}' /var/log/mxfs/{volume}.log", check=False).rc == 0
+
+    taker = stage.start(n1, f"perl -e 'use Fcntl; until (sysopen(F, \"{THREE}\", O_RDONLY | O_EXCL)) {{ select(undef, undef, undef, 0.005); }} "
+                            "$| = 1; print \"held\\n\"; <STDIN>;'")
+    pid = stage.daemon_pid(n1)
+    n1.run(f"kill -9 {pid}")
+    stage.same(taker.line(20), "held", "who takes a partition between two daemons")
+    stage.until(lambda: logged(f"WARN.*{THREE}, on the disk of {ONE}, was free while there was no daemon .*is held by something"), 60,
+                "a word of the next daemon about the partition that was taken")
+    _turns(stage, n1, n2, "beside a partition that was taken")
+    stage.same(stage.try_mount(n1, device=TWO, place="/mnt", kind="xfs").errno, "EBUSY", f"mount -t xfs of {TWO} when {THREE} was taken")
+    taker.close()
+    stage.until(lambda: logged(f"{THREE} is held again"), 30, "the partition to be held again")
+    _kept_out(stage, n1, "a partition that was taken for a while")
+
+
+def _cannot_start_at_first(stage, n1, n2, volume):
+    """What may be over in a moment does not end a mount that is there: the kernel starts another daemon."""
+    file = "/etc/mxfs/node.uuid"
+    n2.run(f"cp -p {file} {file}.kept && echo none >{file} && kill -9 {stage.daemon_pid(n2)}")
+    try:
+        stage.until(lambda: n2.run(f"grep -q 'the daemon ends: .*node.uuid' /var/log/mxfs/{volume}.log", check=False).rc == 0, 60,
+                    "a daemon that cannot start")
+    finally:
+        n2.run(f"mv {file}.kept {file}")
+    _turns(stage, n1, n2, "after a daemon that could not start")
+    _kept_out(stage, n2, "a daemon that could not start")
 
 
 def _turns(stage, n1, n2, what):
@@ -214,9 +250,14 @@ def _keys(stage, n1, n2):
     for path in (n1, n2):
         stage.persist(path, f"-o -G -S 0x{theirs}")
         stage.persist(path, f"-o -R -T 5 -K 0x{theirs}")
-        stage.refused(n1, "EBUSY", f"key 0x{theirs} is registered on the disk of this partition, 1, for partition 2", device=ONE, what=f"a key of this node's on {path.name}'s path")
+        said = stage.refused(n1, "EBUSY", f"key 0x{theirs} is registered on the disk of this partition, 1, for partition 2", device=ONE, what=f"a key of this node's on {path.name}'s path").said
         stage.same((stage.keys(n2), stage.holder(n2)), ([theirs.lstrip("0")], theirs.lstrip("0")), "the key that is not ours to take")
-        stage.persist(path, f"-o -G -K 0x{theirs} -S 0")
+        remedy = re.search(r"off for certain: (D=.*?); mount again", said)
+        stage.check(remedy, f"nothing to do in: {said}")
+        done = n1.run(remedy[1], check=False, timeout=60)
+        stage.same((stage.keys(n2), stage.holder(n2)), ([], None), f"keys and holder after what was printed was done, to a key on {path.name}'s path: {done.out} {done.err}")
+        stage.mount(n1, device=ONE)
+        stage.umount(n1)
 
 
 def _tables(stage, n1, n2, table):
