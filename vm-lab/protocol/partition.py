@@ -13,7 +13,7 @@ import zlib
 
 from lablib.protocol import DEVICE, PLACE
 
-LIMIT = 300
+LIMIT = 400
 MARKERS = ["SELFTEST: a partition is shared", "SELFTEST: partitions of one disk ok"]
 EXPECTED = []
 WORK = "/run/partition"
