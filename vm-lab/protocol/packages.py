@@ -6,7 +6,7 @@ the node is. Both packages' scripts also refuse what is mounted in another mount
 from lablib import packages
 from lablib.protocol import DEVICE, PLACE, PROGRAMS
 
-LIMIT = 420
+LIMIT = 600
 MARKERS = ["SELFTEST: packages ok"]
 EXPECTED = []
 
