@@ -134,7 +134,7 @@ def _in_use(stage, node):
     stage.refused(node, "EOPNOTSUPP", "lies over SCSI disks", device="/dev/mapper/lab-part", what="a map over a partition")
     node.run("dmsetup remove lab-part")
     done = node.run(f"mxfsctl scsi check {ONE}", check=False, timeout=60)
-    stage.same(done.rc, 1, "status of mxfsctl scsi check on a partition")
+    stage.same(done.rc, 4, "status of mxfsctl scsi check on a partition")
     stage.matches("name the disk that it is on", done.out, "mxfsctl scsi check on a partition")
 
 

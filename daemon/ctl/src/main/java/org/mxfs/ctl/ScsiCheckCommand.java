@@ -100,7 +100,7 @@ final class ScsiCheckCommand implements Callable<Integer> {
       return switch (found.kind()) {
         case PARTITION ->
             ended(
-                Verdict.UNUSABLE,
+                Verdict.UNKNOWN,
                 "a whole disk",
                 "this is a partition; name the disk that it is on: registrations and the"
                     + " reservation are of the whole disk, and so is what this command tries out");
