@@ -260,7 +260,9 @@ static ssize_t mxfs_opens_take(struct file *file, void *data, size_t size, loff_
 {
 	ssize_t got = kernel_read(file, data, size, pos);
 
-	return got >= 0 && got < size && *pos < i_size_read(file_inode(file)) ? -EINTR : got;
+	if (got < 0 || got == size || *pos >= i_size_read(file_inode(file)))
+		return got;
+	return fatal_signal_pending(current) ? -EINTR : -EIO;
 }
 
 /* Adds one node's list to what is known. */

@@ -403,7 +403,8 @@ int mxfs_orphans_begin(struct mxfs_sb *sbi)
 	/* The reserve is one for all nodes. */
 	if (!sbi->rdonly)
 		mxfs_reserve_look(sbi);
-	mxfs_each_orphan(sbi, mxfs_note_shared, NULL);
+	if (mxfs_each_orphan(sbi, mxfs_note_shared, NULL))
+		WRITE_ONCE(sbi->orphans.sweep, true);
 	revert_creds(old_cred);
 	return 0;
 }
@@ -504,7 +505,7 @@ static int mxfs_stale_one(struct mxfs_sb *sbi, struct dentry *dir, const char *n
 	u64 key;
 	u32 seq;
 
-	if (sscanf(name, "%16llx-%8x%n", &key, &seq, &end) != 2 || end != MXFS_ORPHAN_NAME_LEN)
+	if (sscanf(name, "%16llx-%8x%n", &key, &seq, &end) != 2 || end != MXFS_ORPHAN_NAME_LEN || name[end])
 		return 0;
 	/*
 	 * Other nodes' entries are theirs, and ours of now are in use. Without reservations the key

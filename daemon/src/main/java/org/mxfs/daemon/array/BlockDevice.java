@@ -7,7 +7,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -95,16 +94,7 @@ public record BlockDevice(
 
   /** Those of the whole device: a partition of it has no list (block/genhd.c, device_add_disk). */
   private static List<Path> slaves(Path dir) throws IOException {
-    return list(whole(dir).resolve("slaves"));
-  }
-
-  private static List<Path> list(Path dir) throws IOException {
-    if (!Files.isDirectory(dir)) {
-      return List.of();
-    }
-    try (Stream<Path> list = Files.list(dir)) {
-      return list.toList();
-    }
+    return Partition.list(whole(dir).resolve("slaves"));
   }
 
   /** By the devices that it hangs on in sysfs, and for a stacked one by those below it. */
@@ -148,7 +138,7 @@ public record BlockDevice(
       // A controller, or a subsystem with links to its controllers.
       List<Path> controllers = new ArrayList<>(List.of(dir));
       if (name.startsWith("nvme-subsys")) {
-        controllers = list(dir);
+        controllers = Partition.list(dir);
       }
       for (Path each : controllers) {
         Path transport = each.resolve("transport");

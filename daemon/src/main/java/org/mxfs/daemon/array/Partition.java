@@ -116,7 +116,7 @@ public record Partition(int number, long start, long sectors, String disk, List<
     }
   }
 
-  private static List<Path> list(Path dir) throws IOException {
+  static List<Path> list(Path dir) throws IOException {
     if (!Files.isDirectory(dir)) {
       return List.of();
     }

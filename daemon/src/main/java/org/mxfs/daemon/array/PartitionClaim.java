@@ -4,6 +4,7 @@ package org.mxfs.daemon.array;
 import java.io.Closeable;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -14,6 +15,8 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.BiConsumer;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import org.mxfs.bindings.Errno;
 import org.mxfs.bindings.ErrnoException;
@@ -66,6 +69,11 @@ public final class PartitionClaim implements Closeable {
     HELD,
     GONE
   }
+
+  private static final String HELD_BY_SOMETHING =
+      "is held by something on this node (a program that opened it exclusively, a file system)";
+
+  private static final Pattern ESCAPED = Pattern.compile("\\\\([0-3][0-7][0-7])");
 
   private final Claimer claimer;
   private final Path sys;
@@ -231,24 +239,48 @@ public final class PartitionClaim implements Closeable {
   }
 
   /** Who has it, as far as can be told; to follow its name. */
-  private static String user(Path proc, Partition.Other other) throws IOException {
+  private static String user(Path proc, Partition.Other other) {
+    try {
+      return mountOrSwap(proc, other);
+    } catch (IOException e) {
+      return HELD_BY_SOMETHING; // that it is in use is certain
+    }
+  }
+
+  /** Names are any bytes: the files are read as such. */
+  private static String mountOrSwap(Path proc, Partition.Other other) throws IOException {
     String number = number(other);
-    for (String line : Files.readAllLines(proc.resolve("self/mountinfo"))) {
+    for (String line : lines(proc.resolve("self/mountinfo"))) {
       // proc_pid_mountinfo(5): id, parent, major:minor, root, place, options, ..., -, type, ...
       String[] fields = line.split(" ", -1);
       int dash = List.of(fields).indexOf("-");
       if (fields.length > 4 && fields[2].equals(number) && dash > 0 && dash + 1 < fields.length) {
-        return "is mounted as " + fields[dash + 1] + " on " + fields[4];
+        return "is mounted as " + fields[dash + 1] + " on " + unescaped(fields[4]);
       }
     }
-    for (String line : Files.readAllLines(proc.resolve("swaps"))) {
+    for (String line : lines(proc.resolve("swaps"))) {
       if (line.startsWith(other + " ") || line.startsWith(other + "\t")) {
         return "is in use as swap";
       }
     }
     return other.holders().isEmpty()
-        ? "is held by something on this node (a program that opened it exclusively, a file system)"
+        ? HELD_BY_SOMETHING
         : "is held by " + String.join(", ", other.holders());
+  }
+
+  private static List<String> lines(Path file) throws IOException {
+    return Files.readAllLines(file, StandardCharsets.ISO_8859_1);
+  }
+
+  /** Space, tab, newline and backslash stand as three octal digits. */
+  private static String unescaped(String word) {
+    String bytes =
+        ESCAPED.matcher(word).replaceAll(m -> quoted((char) Integer.parseInt(m.group(1), 8)));
+    return new String(bytes.getBytes(StandardCharsets.ISO_8859_1), StandardCharsets.UTF_8);
+  }
+
+  private static String quoted(char c) {
+    return Matcher.quoteReplacement(String.valueOf(c));
   }
 
   private void giveBack() {

@@ -16,7 +16,7 @@ import org.jspecify.annotations.Nullable;
  * so all of them have to mean the same by it: what is on the disk.
  */
 final class PartitionTable {
-  /** Reads whole logical blocks of the whole disk, past all caches. */
+  /** Reads whole logical blocks of the whole disk, past this kernel's caches. */
   @FunctionalInterface
   interface Reader {
     byte[] read(long block, int blocks) throws IOException;

@@ -12,7 +12,7 @@ public record ReservationKey(long value) {
   /** No key: SPC-4 gives the value 0 the meaning "not registered". */
   public static final ReservationKey NONE = new ReservationKey(0);
 
-  /** A disk of Linux has no more (linux/genhd.h, DISK_MAX_PARTS: 256 with the whole disk). */
+  /** A disk of Linux has no more (linux/blkdev.h, DISK_MAX_PARTS: 256 with the whole disk). */
   public static final int PARTITIONS_MAX = 0xff;
 
   private static final int PARTITION_MASK = 0xff;

@@ -654,7 +654,8 @@ final class Daemon {
               + " cannot be shared: "
               + e.getMessage()
               + ". Reservations are of the whole disk and would shut this node's other use of it"
-              + " out whenever another node has the volume");
+              + " out whenever another node has the volume: end that use (umount, swapoff,"
+              + " dmsetup remove), or give mxfs a disk of its own");
     } catch (IOException e) {
       return new Refusal(
           Errno.EIO, block + ", a partition, cannot be looked at: " + e.getMessage());

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.Closeable;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -164,6 +165,22 @@ class PartitionTest {
         29 1 259:3 / /mnt/other rw,relatime shared:1 master:2 - ext4 /dev/sdb17 rw
         """);
     assertThat(refusal()).contains("/dev/sdb17", "mounted as ext4 on /mnt/other");
+  }
+
+  /** Names are any bytes, and some are escaped; who has it cannot always be told. */
+  @Test
+  void anyNameOfAPlaceIsReadAndThatItIsInUseStandsWithoutOne() throws IOException {
+    refused = "sdb17";
+    Files.write(
+        proc.resolve("self/mountinfo"),
+        """
+        28 1 8:1 / /mnt/\u00e9 rw - ext4 /dev/sda1 rw
+        29 1 259:3 / /mnt/two\\040words rw - ext4 /dev/sdb17 rw
+        """
+            .getBytes(StandardCharsets.ISO_8859_1));
+    assertThat(refusal()).contains("mounted as ext4 on /mnt/two words");
+    Files.delete(proc.resolve("self/mountinfo"));
+    assertThat(refusal()).contains("/dev/sdb17", "held by something");
   }
 
   @Test
