@@ -13,6 +13,7 @@
 #include <linux/xattr.h>
 #include "local/bind.h"
 #include "local/local.h"
+#include "local/home.h"
 #include "local/mount.h"
 
 int mxfs_local_getattr(struct inode *inode, struct kstat *stat, u32 mask, unsigned int flags)

@@ -8,7 +8,6 @@
 #include <linux/writeback.h>
 #include "compat.h"
 #include "local/home.h"
-#include "local/mount.h"
 
 #define MXFS_HOME_TOLD 30 /* seconds */
 
@@ -67,6 +66,16 @@ bool mxfs_lower_is_down(struct vfsmount *mnt)
 	struct kstat stat = {};
 
 	return d_inode(path.dentry)->i_op->getattr(&nop_mnt_idmap, &path, &stat, STATX_TYPE, AT_STATX_DONT_SYNC) == -EIO;
+}
+
+int mxfs_sync_lower(struct super_block *lower)
+{
+	int err;
+
+	down_read(&lower->s_umount);
+	err = sync_filesystem(lower);
+	up_read(&lower->s_umount);
+	return err;
 }
 
 /* Return: 0; -EBUSY, -EINTR; or another error, after which XFS does not go on. */

@@ -10,6 +10,7 @@
 struct vfsmount;
 
 bool mxfs_lower_is_down(struct vfsmount *mnt);
+int mxfs_sync_lower(struct super_block *lower);
 int mxfs_write_home(struct mxfs_sb *sbi);
 
 #endif /* _MXFS_LOCAL_HOME_H */

@@ -488,13 +488,3 @@ int mxfs_carry_errors(struct mxfs_sb *sbi, struct super_block *lower)
 		errseq_set(&sbi->sb->s_wb_err, err);
 	return err;
 }
-
-int mxfs_sync_lower(struct super_block *lower)
-{
-	int err;
-
-	down_read(&lower->s_umount);
-	err = sync_filesystem(lower);
-	up_read(&lower->s_umount);
-	return err;
-}

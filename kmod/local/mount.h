@@ -17,7 +17,6 @@ int mxfs_reclaim(struct mxfs_sb *sbi, const char *why);
 struct vfsmount *mxfs_lower_mount(struct mxfs_sb *sbi, bool probe);
 struct vfsmount *mxfs_probe(struct mxfs_sb *sbi, struct fs_context *fc, struct mxfs_found *root);
 int mxfs_probe_end(struct mxfs_sb *sbi, struct vfsmount *mnt, struct fs_context *fc);
-int mxfs_sync_lower(struct super_block *lower);
 int mxfs_carry_errors(struct mxfs_sb *sbi, struct super_block *lower);
 
 #endif /* _MXFS_LOCAL_MOUNT_H */
