@@ -24,8 +24,11 @@ import org.junit.jupiter.api.io.TempDir;
 class FuzzTest {
   private static final int SECONDS = Integer.getInteger("fuzz.seconds", 10);
 
-  /** Far fewer than any machine reaches; a fuzzer that does not call the parsers reaches none. */
-  private static final long LEAST_INPUTS = 10_000;
+  /**
+   * A fuzzer that does not call the parsers reaches none; a host that does much else reached 456 in
+   * its seconds, a quiet one a hundred thousand.
+   */
+  private static final long LEAST_INPUTS = 100;
 
   @TempDir Path dir;
 
