@@ -115,8 +115,7 @@ final class Departure {
 
   /**
    * An array command went wrong: again after a pause; a mount that is not ready gives up after a
-   * while. One that a restarted daemon has taken over goes on, as it would have without the
-   * restart.
+   * while. One that a restarted daemon has taken over goes on; the kernel waits for ready_ms.
    */
   void trouble(String what, String why) {
     int errors = array.failed(OwnershipSettings.RETRY_MILLIS);

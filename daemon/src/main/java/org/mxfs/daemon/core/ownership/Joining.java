@@ -266,8 +266,12 @@ final class Joining {
 
   private void startSolo(String reason) {
     int partition = situation.settings().partition();
-    if (partition != 0) {
-      // Our node id tells the partition, so mxfs 0.2.0 does not hear our announcements.
+    boolean shared = situation.isResuming() && !rules.key().isNone();
+    if (partition != 0 || shared) {
+      // Of a partition our node id tells it, so mxfs 0.2.0 does not hear our announcements. And
+      // what
+      // this mount shared until now another node may have attached: nothing would refuse its
+      // writes, nor ours.
       refuse(
           Errno.EIO,
           Outbox.fill(

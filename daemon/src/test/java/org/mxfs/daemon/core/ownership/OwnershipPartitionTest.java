@@ -353,6 +353,24 @@ class OwnershipPartitionTest {
     assertThat(actions(Action.Ready.class)).isEmpty();
   }
 
+  /** Another node may have the volume, and no reservation keeps either from writing any more. */
+  @ParameterizedTest
+  @EnumSource(names = {"ATTACHED", "DETACHED"})
+  void aSharedWholeDiskWhoseReservationsAreGoneIsNotTakenForOneOfThisNodeAlone(KernelState state) {
+    Ownership whole = new Ownership(settings());
+    List<Action> actions =
+        whole.step(
+            new Event.Start(new Predecessor(key(NODE, 1), 1, state, true, false, false)), now);
+    answerNone(whole, actions);
+    assertThat(actions(Action.Fenced.class))
+        .singleElement()
+        .satisfies(
+            fenced -> assertThat(fenced.message()).contains(DEVICE, "says now that it has none"));
+    assertThat(actions(Action.Attach.class)).isEmpty();
+    assertThat(actions(Action.Ready.class)).isEmpty();
+    assertThat(whole.isGone()).isTrue();
+  }
+
   private void answerNone(Ownership to, List<Action> actions) {
     List<Action> next = actions;
     while (true) {
