@@ -10,7 +10,7 @@ in_use() {
 		fi
 	done </proc/self/mounts
 	# A kernel that cannot unload modules counts nothing, and a module that is not loaded has nothing to count.
-	if [ ! -d /sys/module/mxfs ] || [ "$(cat /sys/module/mxfs/refcnt 2>/dev/null)" = 0 ]; then
+	if [ ! -e /sys/module/mxfs/refcnt ] || [ "$(cat /sys/module/mxfs/refcnt 2>/dev/null)" = 0 ]; then
 		return
 	fi
 	for mounts in /proc/[0-9]*/mounts; do

@@ -10,7 +10,8 @@ out_of_dkms() {
 		return 0
 	fi
 	if [ ! -f "$tree/source/dkms.conf" ]; then
-		conf=$(mktemp -d)
+		# Nobody else may make files there: root reads that dkms.conf as a program, also when this is broken off and the folder goes.
+		conf=$(mktemp -d -p /run)
 		cat >"$conf/dkms.conf" <<EOF
 PACKAGE_NAME="mxfs"
 PACKAGE_VERSION="$1"
@@ -22,6 +23,9 @@ EOF
 	fi
 	dkms remove -m mxfs -v "$1" --all || failed=$?
 	if [ -n "$conf" ]; then
+		if [ -L "$tree/source" ]; then
+			ln -sfn "/usr/src/mxfs-$1" "$tree/source"
+		fi
 		rm -rf "$conf"
 	fi
 	return $failed
